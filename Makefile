@@ -1,0 +1,56 @@
+# packager: `make` builds the default recipe; `make help` lists the targets.
+recipe ?= smollm2_aps
+base ?=
+data ?=
+set ?=
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+# Only libllama is used, never the multimodal projector: it would double the time to compile.
+export CMAKE_ARGS ?= -DLLAVA_BUILD=OFF
+
+.DEFAULT_GOAL := build
+.PHONY: build check plan chat setup test test-all lint bench clean help
+
+build: $(READY) ## build recipe=NAME into build/NAME/package (also: base=, data=, set="a.b=c …")
+	@$(BIN)/packager build $(recipe) $(options)
+
+check: $(READY) ## check everything about recipe=NAME that can fail early
+	@$(BIN)/packager check $(recipe) $(options)
+
+plan: $(READY) ## show which stages of recipe=NAME are done, and why the others are not
+	@$(BIN)/packager plan $(recipe) $(options)
+
+chat: $(READY) ## talk to the package of recipe=NAME
+	@$(BIN)/packager chat $(recipe) $(options)
+
+setup: $(READY) ## create the environment and fetch the vendored llama.cpp
+
+test: $(READY) ## lint, types, unit tests and the chain on a tiny real model
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+test-all: $(READY) ## the same, and the slow tests
+	$(BIN)/pytest -m 'not gpu'
+
+clean: ## delete what was built (not the environment)
+	rm -rf build
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+options = $(if $(base),--base '$(base)') $(if $(data),--data '$(data)') $(if $(set),--set '$(set)')
+
+$(READY): pyproject.toml constraints.txt vendor/llama.cpp.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo 'Python 3.11 or newer is needed; found '"$$($(PYTHON) -V)"'. Try: make PYTHON=python3.12'; exit 4; }
+	@command -v c++ >/dev/null || command -v g++ >/dev/null || \
+	  { echo 'A C++ compiler is needed to build llama.cpp. Debian/Ubuntu: sudo apt install build-essential'; exit 4; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || \
+	  { echo 'python3-venv is needed. Debian/Ubuntu: sudo apt install python3-venv'; exit 4; }
+	@echo 'setup     installing (the first time compiles llama.cpp, a few minutes)'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@$(BIN)/packager setup
+	@touch $@

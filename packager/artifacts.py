@@ -1,0 +1,407 @@
+"""Artifacts: what stages hand on, and how they are committed to the run folder.
+
+A stage writes into `<stage>.partial/`; when it is done its outputs are hashed, `stage.json` is
+written last, everything is synced and the folder is renamed. So a folder without the suffix is
+whole, whatever killed the program. Its key is the hash of its config section, the keys of its
+inputs and the versions that matter; a stage is done when `stage.json` has the wanted key and the
+files are there with their sizes (`verify`: with their hashes).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from packager import __version__, proc, progress
+from packager.errors import Busy, InputError, PackagerError, StageCrash
+
+RECORD = "stage.json"
+
+
+class Artifact(BaseModel):
+    """A frozen value that describes a committed folder; `folder` is where it lies on this machine."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folder: Path
+    key: str = ""
+
+    @property
+    def reusable(self) -> bool:
+        """Whether a later build may take this result instead of making it again."""
+        return True
+
+
+class Checkpoint(Artifact):
+    """A model in Hugging Face format: config.json, tokenizer files, safetensors."""
+
+    source: str
+    """Where the weights came from, as the recipe names it; never a path of this machine."""
+    revision: str = ""
+    architecture: str
+    parameters: int
+    licence: str = ""
+    weights_sha256: str = ""
+
+
+class Dataset(Artifact):
+    """`train.jsonl` and `heldout.jsonl` (a `messages` list a row) and the prompt they are set in."""
+
+    train_rows: int
+    heldout_rows: int
+    train_tokens: int
+    heldout_tokens: int
+    topics: int
+    too_long: int
+    """Rows left out because they exceed `data.max_tokens`."""
+    system: str | None
+    source_sha256: str
+    data_sha256: str
+    end_of_turn: str
+    """The token that ends an answer, as text."""
+    leaked: int
+    """Held-out rows whose question or answer also occurs in training (must be 0)."""
+    unterminated: int
+    """Rows whose last trained token is not the end-of-turn token (must be 0)."""
+
+
+class Adapter(Artifact):
+    """`adapter_model.safetensors`, `adapter_config.json`, `metrics.jsonl`."""
+
+    method: str
+    trainable_parameters: int
+    total_parameters: int
+    steps: int
+    tokens_per_second: float
+    heldout_loss_before: float
+    heldout_loss_after: float
+    final_train_loss: float
+
+
+class Merged(Checkpoint):
+    """The base plus the adapter in FP16 safetensors."""
+
+    pairs_used: int
+    pairs_total: int
+    delta_norm: float
+    """Frobenius norm of merged minus base weights over all adapted matrices."""
+    delta_norm_expected: float
+    """The same, computed from the adapter alone."""
+    largest_weight: float
+
+
+class GgufFile(BaseModel):
+    """One GGUF file of a stage's folder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    type: str
+    size: int
+    sha256: str
+    bits_per_weight: float
+    tensor_types: dict[str, int]
+    """How many tensors have which type, as read back from the file."""
+
+
+class Ggufs(Artifact):
+    """GGUF files: the F16 conversion, or its quantizations."""
+
+    files: tuple[GgufFile, ...]
+
+
+class Modelfile(Artifact):
+    """The Ollama Modelfile template; FROM is filled in per packaged file."""
+
+    template: str
+    stops: tuple[str, ...]
+    system: str | None
+    text: str
+
+
+class Check(BaseModel):
+    """One proven (or failed) claim."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    stage: str
+    measured: float | str
+    threshold: float | str
+    unit: str
+    passed: bool
+    says: str
+    """One sentence for a human."""
+
+
+class Answer(BaseModel):
+    """One smoke question and what the packaged model answered."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: str
+    ask: str
+    answer: str
+    tokens: int
+    stopped: bool
+    seconds_to_first_token: float
+    tokens_per_second: float
+
+
+class Proof(Artifact):
+    """`proof.json`: every check, and the answers that were judged."""
+
+    passed: bool
+    checks: tuple[Check, ...]
+    answers: tuple[Answer, ...]
+
+    @property
+    def reusable(self) -> bool:
+        """A failed proof is tried again: a busy machine may have been too slow."""
+        return self.passed
+
+
+class Package(Artifact):
+    """The deliverable."""
+
+    files: tuple[str, ...]
+    size: int
+
+
+A = TypeVar("A", bound=Artifact)
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file, as hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def key_of(*parts: object) -> str:
+    """The sha256 of the canonical JSON of `parts`."""
+    text = json.dumps(parts, sort_keys=True, default=str, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write aside, sync, rename: readers see the old file or the new one."""
+    aside = path.with_name(path.name + ".partial")
+    with aside.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+
+
+def write_json(path: Path, value: object) -> None:
+    write_atomically(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def fresh(folder: Path) -> Path:
+    """An empty folder at `folder`, whatever was there."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """`build/<recipe>/`, held by one build at a time."""
+
+    path: Path
+    lock_fd: int
+    verify: bool = False
+    display: progress.Display = field(default_factory=progress.Display)
+
+    def stage(
+        self,
+        name: str,
+        returns: type[A],
+        function: Callable[..., A],
+        config: BaseModel | None,
+        *inputs: Artifact | None,
+        versions: Sequence[str] = (),
+        extra: object = None,
+        resumable: bool = False,
+        online: bool = False,
+        record_beside: bool = False,
+        says: Callable[[A], str] = lambda artifact: "",
+    ) -> A:
+        """The artifact of stage `name`: the committed one if its key is right, else made now.
+
+        `function(config, *inputs, out)` runs in a child process and writes into `out`. `versions`
+        name the distributions whose version is part of the key; `extra` is anything else that is.
+        A `resumable` stage finds what it left when it was interrupted. With `record_beside` the
+        record is not written into the folder, which is a deliverable.
+        """
+        key = stage_key(name, config, inputs, versions, extra)
+        done, why = self.committed(name, returns, key)
+        if done is not None:
+            self.display.cached(name)
+            return done
+        self.display.begin(name, why)
+        partial = self.path / f"{name}.partial"
+        if not (resumable and _read(partial / "key") == key):
+            fresh(partial)
+            write_atomically(partial / "key", key)
+        began = time.monotonic()
+        with progress.route(self.display):
+            finished = proc.call(
+                function,
+                config,
+                *inputs,
+                partial,
+                log=self.path / "build.log",
+                keep_fds=(self.lock_fd,),
+                online=online,
+            )
+        artifact = finished.value.model_copy(update={"folder": self.path / name, "key": key})
+        seconds = time.monotonic() - began
+        record = {
+            "stage": name,
+            "key": key,
+            "config": config.model_dump(mode="json") if config else {},
+            "inputs": {i.folder.name: i.key for i in inputs if i},
+            "versions": versions_of(versions),
+            "seconds": round(seconds, 3),
+            "peak_ram_bytes": finished.peak_ram,
+            "artifact": artifact.model_dump(mode="json", exclude={"folder", "key"}),
+        }
+        self._commit(name, record, record_beside)
+        self.display.end(says(artifact))
+        return artifact
+
+    def committed(self, name: str, returns: type[A], key: str) -> tuple[A | None, str]:
+        """The committed artifact with this key, or None and why the stage has to run."""
+        folder = self.path / name
+        record = self._record(name)
+        if record is None or not folder.is_dir():
+            interrupted = (self.path / f"{name}.partial").exists()
+            return None, "resumes (it was interrupted)" if interrupted else "not built yet"
+        if record.get("key") != key:
+            return None, "rebuilt: its settings or inputs changed"
+        for file in record["files"]:
+            path = folder / file["name"]
+            if not path.is_file() or path.stat().st_size != file["size"]:
+                return None, f"rebuilt: {name}/{file['name']} is missing or has another size"
+            if self.verify and sha256_of(path) != file["sha256"]:
+                return None, f"rebuilt: {name}/{file['name']} was altered"
+        try:
+            artifact = returns.model_validate(record["artifact"] | {"folder": folder, "key": key})
+        except ValidationError:
+            return None, "rebuilt: its record is of another version"
+        return (artifact, "unchanged") if artifact.reusable else (None, "again: it failed last time")
+
+    def last_cost(self, name: str) -> tuple[float | None, int | None]:
+        """Seconds and peak bytes of memory of the stage's last build here, if there was one."""
+        record = self._record(name) or {}
+        return record.get("seconds"), record.get("peak_ram_bytes")
+
+    def _record(self, name: str) -> dict[str, Any] | None:
+        for path in (self.path / name / RECORD, self.path / f"{name}.{RECORD}"):
+            try:
+                record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            except (OSError, ValueError):
+                continue
+            return record
+        return None
+
+    def _commit(self, name: str, record: dict[str, Any], beside: bool) -> None:
+        """Hash, record, sync, rename: in that order, so that a whole folder is a finished one."""
+        partial, final = self.path / f"{name}.partial", self.path / name
+        (partial / "key").unlink()
+        shutil.rmtree(partial / "checkpoints", ignore_errors=True)
+        files = sorted(p for p in partial.rglob("*") if p.is_file())
+        record["files"] = [
+            {"name": p.relative_to(partial).as_posix(), "size": p.stat().st_size, "sha256": sha256_of(p)}
+            for p in files
+        ]
+        for path in files:
+            _sync(path)
+        if not beside:
+            write_json(partial / RECORD, record)
+        _sync(partial)
+        shutil.rmtree(final, ignore_errors=True)
+        partial.rename(final)
+        if beside:
+            write_json(self.path / f"{name}.{RECORD}", record)
+        _sync(self.path)
+
+
+def stage_key(
+    name: str, config: BaseModel | None, inputs: Sequence[Artifact | None], versions: Sequence[str], extra: object
+) -> str:
+    """What a stage's result depends on, as one hash."""
+    section = config.model_dump(mode="json") if config else {}
+    return key_of(name, section, [i.key if i else None for i in inputs], versions_of(versions), extra)
+
+
+def versions_of(distributions: Sequence[str]) -> dict[str, str]:
+    """Installed versions, without importing anything."""
+    return {"packager": __version__} | {name: metadata.version(name) for name in distributions}
+
+
+@contextlib.contextmanager
+def open_run(path: Path, *, verify: bool = False) -> Iterator[RunFolder]:
+    """Take the run folder's lock for the duration of the block.
+
+    Raises `Busy` (exit 75) naming the process that holds it.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise InputError(f"Cannot write to {path}: {error.strerror}", "make it writable, or build elsewhere") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another build"
+            raise Busy(f"{path} is held by {holder}.", "wait for it to end, or stop it") from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"process {os.getpid()}, since {time.strftime('%H:%M:%S')}".encode(), 0)
+        with (path / "build.log").open("a", encoding="utf-8") as log:
+            yield RunFolder(path, descriptor, verify, progress.Display(log=log))
+    finally:
+        os.close(descriptor)
+
+
+def peek(path: Path, *, verify: bool = False) -> RunFolder:
+    """The run folder for looking only: no lock, nothing may be built in it."""
+    return RunFolder(path, -1, verify)
+
+
+def load(folder: Path, returns: type[A]) -> A:
+    """The artifact committed in `folder`; raises `PackagerError` if there is none."""
+    try:
+        record: Mapping[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        return returns.model_validate(record["artifact"] | {"folder": folder, "key": record["key"]})
+    except (OSError, ValueError, KeyError) as error:
+        raise PackagerError(f"{folder} holds no finished stage.", "run the build first") from error
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

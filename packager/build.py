@@ -1,0 +1,240 @@
+"""The straight line through the stages; the only file that knows their order.
+
+`line` names every stage once. Run with a `RunFolder` it builds; run with a `Plan` it only says
+what would be built and why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from pydantic import BaseModel
+
+from packager import artifacts, base_model, preflight, proc
+from packager.artifacts import (
+    Adapter,
+    Artifact,
+    Checkpoint,
+    Dataset,
+    Ggufs,
+    Merged,
+    Modelfile,
+    Package,
+    Proof,
+    RunFolder,
+    stage_key,
+)
+from packager.errors import InputError, ProofFailed
+from packager.recipe import Recipe
+from packager.stages import base as base_stage
+from packager.stages import convert as convert_stage
+from packager.stages import data as data_stage
+from packager.stages import merge as merge_stage
+from packager.stages import modelfile as modelfile_stage
+from packager.stages import package as package_stage
+from packager.stages import prove as prove_stage
+from packager.stages import quantize as quantize_stage
+from packager.stages import train as train_stage
+
+A = TypeVar("A", bound=Artifact)
+
+STAGES = ("base", "data", "adapter", "merged", "f16", "gguf", "modelfile", "proof", "package")
+TRAINING = ("torch", "transformers", "peft", "bitsandbytes")
+
+
+class Stages(Protocol):
+    """Something that takes the stages in order: a run folder, or a plan."""
+
+    def stage(
+        self,
+        name: str,
+        returns: type[A],
+        function: Callable[..., A],
+        config: BaseModel | None,
+        *inputs: Artifact | None,
+        versions: Sequence[str] = (),
+        extra: object = None,
+        resumable: bool = False,
+        online: bool = False,
+        record_beside: bool = False,
+        says: Callable[[A], str] = ...,
+    ) -> A: ...
+
+
+def line(recipe: Recipe, to: Stages) -> Iterator[Artifact]:
+    """Every stage in its order, yielding what each made."""
+    yield (
+        base := to.stage(
+            "base",
+            Checkpoint,
+            base_stage.base,
+            recipe.base,
+            versions=("transformers",),
+            extra=base_model.fingerprint(recipe.base),
+            online=True,
+            says=lambda c: f"{c.architecture}, {c.parameters / 1e6:,.0f}M parameters",
+        )
+    )
+    yield (
+        data := to.stage(
+            "data",
+            Dataset,
+            data_stage.data,
+            recipe.data,
+            base,
+            extra=data_stage.fingerprint(recipe.data),
+            online=True,
+            says=lambda d: f"{d.train_rows} rows to train on, {d.heldout_rows} held out",
+        )
+    )
+    adapter = None
+    if recipe.train.method != "none":
+        yield (
+            adapter := to.stage(
+                "adapter",
+                Adapter,
+                train_stage.train,
+                recipe.train,
+                base,
+                data,
+                versions=TRAINING,
+                resumable=True,
+                says=lambda a: (
+                    f"held-out loss {a.heldout_loss_before:.3f} -> {a.heldout_loss_after:.3f}"
+                    f" in {a.steps} steps, {a.tokens_per_second:.0f} tokens/s"
+                ),
+            )
+        )
+    yield (merged := to.stage("merged", Merged, merge_stage.merge, None, base, data, adapter))
+    yield (
+        f16 := to.stage(
+            "f16", Ggufs, convert_stage.convert, None, merged, versions=("llama_cpp_python", "transformers"), says=_sizes
+        )
+    )
+    yield (
+        gguf := to.stage(
+            "gguf", Ggufs, quantize_stage.quantize, recipe.quantize, f16, versions=("llama_cpp_python",), says=_sizes
+        )
+    )
+    yield (modelfile := to.stage("modelfile", Modelfile, modelfile_stage.modelfile, recipe.serve, data, f16))
+    proving = prove_stage.Prove(
+        questions=recipe.smoke,
+        language=recipe.language,
+        serve=recipe.serve,
+        device=recipe.device,
+        thresholds=recipe.thresholds,
+    )
+    yield (
+        proof := to.stage(
+            "proof",
+            Proof,
+            prove_stage.prove,
+            proving,
+            data,
+            adapter,
+            merged,
+            gguf,
+            modelfile,
+            versions=("llama_cpp_python",),
+            says=lambda p: f"{sum(c.passed for c in p.checks)} of {len(p.checks)} checks passed",
+        )
+    )
+    _stop_if_failed(proof)
+    yield to.stage(
+        "package",
+        Package,
+        package_stage.package,
+        recipe,
+        base,
+        data,
+        adapter,
+        merged,
+        gguf,
+        modelfile,
+        proof,
+        record_beside=True,
+        says=lambda p: f"{len(p.files)} files, {p.size / 1e6:,.0f} MB",
+    )
+
+
+def build(recipe: Recipe, folder: Path, until: str = STAGES[-1], *, verify: bool = False) -> Artifact:
+    """Bring the run folder up to stage `until` and return what that stage made.
+
+    Raises `InputError`/`MissingResource` before the first stage for what can be known early,
+    `ProofFailed` when a check fails, `Busy` when another build holds the folder.
+    """
+    if until not in STAGES:
+        raise InputError(f"There is no stage '{until}'.", f"use one of {', '.join(STAGES)}")
+    with proc.interruptible():
+        if any(not step.done for step in plan(recipe, folder, until, verify=verify)):
+            preflight.check(recipe, folder)
+        with artifacts.open_run(folder, verify=verify) as run:
+            for artifact in line(recipe, run):
+                if artifact.folder.name == until:
+                    return artifact
+    raise InputError(f"Recipe {recipe.name} has no stage '{until}' (train.method is none).", "choose another stage")
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a build would do at one stage."""
+
+    stage: str
+    done: bool
+    why: str
+    seconds: float | None
+    """How long it took when it was last built here, if it ever was."""
+    peak_ram: int | None
+
+
+@dataclass
+class Plan:
+    """Takes the stages in order and builds nothing: keys follow from settings and inputs alone."""
+
+    run: RunFolder
+    steps: list[Step] = field(default_factory=list)
+
+    def stage(
+        self,
+        name: str,
+        returns: type[A],
+        function: Callable[..., A],
+        config: BaseModel | None,
+        *inputs: Artifact | None,
+        versions: Sequence[str] = (),
+        extra: object = None,
+        **_: object,
+    ) -> A:
+        """Note whether the stage is done; an artifact that is not built carries its key only."""
+        key = stage_key(name, config, inputs, versions, extra)
+        done, why = self.run.committed(name, returns, key)
+        seconds, ram = self.run.last_cost(name)
+        self.steps.append(Step(name, done is not None, why, seconds, ram))
+        return done or returns.model_construct(folder=self.run.path / name, key=key)
+
+
+def plan(recipe: Recipe, folder: Path, until: str = STAGES[-1], *, verify: bool = False) -> list[Step]:
+    """Each stage: cached or to be run, why, and what it cost last time."""
+    planned = Plan(artifacts.peek(folder, verify=verify))
+    for artifact in line(recipe, planned):
+        if artifact.folder.name == until:
+            break
+    return planned.steps
+
+
+def _sizes(ggufs: Ggufs) -> str:
+    return ", ".join(f"{f.type} {f.size / 1e6:,.0f} MB ({f.bits_per_weight:.2f} bits/weight)" for f in ggufs.files)
+
+
+def _stop_if_failed(proof: Proof) -> None:
+    """A package that fails a check is not released."""
+    failed = [c for c in getattr(proof, "checks", ()) if not c.passed]
+    if failed:
+        lines = "\n".join(f"  ✗ {c.id}: {c.says} (measured {c.measured}, limit {c.threshold} {c.unit})" for c in failed)
+        raise ProofFailed(
+            f"The proof failed; nothing was packaged.\n{lines}",
+            f"see {proof.folder / 'proof.json'}; mend the recipe or its data and build again",
+        )

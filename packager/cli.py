@@ -1,0 +1,150 @@
+"""The command line: parse, call, echo. Stages and heavy libraries are imported when they are used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from packager import __version__
+from packager.errors import explain
+
+
+class Commands(click.Group):
+    """A group whose commands turn errors of the operating system into messages for people."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (OSError, MemoryError) as error:
+            explained = explain(error)
+            if explained is None or isinstance(error, BrokenPipeError):
+                raise
+            raise explained from error
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="packager")
+def main() -> None:
+    """From a base model and a file of questions and answers to an offline, proven package.
+
+    A RECIPE is the name of one in recipes/, or the path of a YAML file. Exit codes: 0 done, 1 our bug,
+    2 your input, 3 a proof failed, 4 a tool or resource is missing, 75 another build holds the folder.
+    """
+
+
+def _recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option("--build-dir", type=click.Path(path_type=Path), default=Path("build"), show_default=True,
+                     help="Where run folders lie."),
+        click.option("--set", "sets", multiple=True, metavar="a.b=c", help="Override a recipe field; repeatable."),
+        click.option("--data", metavar="PATH", help="Override data.source."),
+        click.option("--base", metavar="MODEL", help="Override base.model."),
+        click.argument("recipe"),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def _load(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...]) -> Any:
+    from packager import recipe as recipes
+
+    overrides = [word for text in sets for word in text.split()]
+    if base:
+        # The checksum and revision of the recipe's own base say nothing about another one.
+        overrides += [f"base.model={base}", "base.sha256=null", "base.revision=null", "base.licence=null"]
+    if data:
+        overrides.append(f"data.source={data}")
+    return recipes.load(recipe, overrides)
+
+
+@main.command()
+@_recipe_options
+@click.option("--until", metavar="STAGE", default="package", show_default=True, help="Stop after this stage.")
+@click.option("--verify", is_flag=True, help="Hash finished stages again instead of trusting their sizes.")
+def build(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...], build_dir: Path, until: str,
+          verify: bool) -> None:  # fmt: skip
+    """Build a package; run again to resume. Nothing to do takes under a second."""
+    from packager import build as building
+    from packager import summary
+
+    loaded = _load(recipe, base, data, sets)
+    artifact = building.build(loaded, build_dir / loaded.name, until, verify=verify)
+    click.echo(summary.of_build(loaded, artifact))
+
+
+@main.command()
+@_recipe_options
+def check(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...], build_dir: Path) -> None:
+    """Check everything that can fail early, and build nothing."""
+    from packager import preflight, summary
+
+    loaded = _load(recipe, base, data, sets)
+    found = preflight.check(loaded, build_dir / loaded.name)
+    click.echo(summary.of_check(loaded, found))
+
+
+@main.command()
+@_recipe_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def plan(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...], build_dir: Path,
+         as_json: bool) -> None:  # fmt: skip
+    """Show each stage: done or to run and why, and what it took last time."""
+    from dataclasses import asdict
+
+    from packager import build as building
+    from packager import summary
+
+    loaded = _load(recipe, base, data, sets)
+    steps = building.plan(loaded, build_dir / loaded.name)
+    click.echo(json.dumps([asdict(s) for s in steps], indent=2) if as_json else summary.of_plan(steps))
+
+
+@main.command()
+@_recipe_options
+@click.option("--file", "file_type", metavar="TYPE", help="Which quantization to talk to (default: the first).")
+@click.argument("question", required=False)
+def chat(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...], build_dir: Path,
+         file_type: str | None, question: str | None) -> None:  # fmt: skip
+    """Talk to the packaged model in the terminal, or ask it one QUESTION."""
+    from packager import talk
+
+    loaded = _load(recipe, base, data, sets)
+    talk.chat(loaded, build_dir / loaded.name / "package", file_type, question)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--fields", is_flag=True, help="Print every recipe field with its default and meaning.")
+def recipes(as_json: bool, fields: bool) -> None:
+    """List the recipes with what each needs."""
+    from packager import recipe as recipes_module
+    from packager import summary
+
+    if fields:
+        click.echo(summary.of_fields(recipes_module.fields()))
+        return
+    loaded = [recipes_module.load(str(path)) for path in recipes_module.shipped()]
+    dumped = [{"name": r.name, "base": r.base.model, "data": r.data.source, "about": r.description} for r in loaded]
+    click.echo(json.dumps(dumped, indent=2, ensure_ascii=False) if as_json else summary.of_recipes(loaded))
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def doctor(as_json: bool) -> None:
+    """Say what this machine can train and run."""
+    from packager import doctor as diagnosis
+
+    report = diagnosis.examine()
+    click.echo(json.dumps(report, indent=2, ensure_ascii=False) if as_json else diagnosis.render(report))
+
+
+@main.command()
+def setup() -> None:
+    """Fetch the vendored llama.cpp (converter and sources) and check it. `make setup` runs this."""
+    from packager import llamacpp
+
+    click.echo(f"llama.cpp {llamacpp.commit()} in {llamacpp.fetch()}")

@@ -1,0 +1,114 @@
+"""Everything that can fail early, checked before the first stage: recipe, data, base, tools, room.
+
+Recipe and run folder -> nothing, or one error that lists every problem found.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from packager import base_model, llamacpp
+from packager.errors import InputError, MissingResource, PackagerError
+from packager.recipe import Recipe
+from packager.stages import data as data_stage
+
+GIGABYTE = 10**9
+# Bytes per parameter on disk at the same time: base 2 (dequantized or linked), merged 2, F16 2.
+FP16_COPIES_BYTES = 6.0
+# Bytes per parameter and quantized file; the largest type, Q8_0, has 8.5 bits per weight.
+QUANTIZED_BYTES = 1.07
+# Resident while training on a CPU: NF4 (0.56 bytes/parameter) or 32-bit weights, and the libraries.
+NF4_BYTES, FULL_BYTES, LIBRARIES_BYTES = 0.6, 4.0, 1.2e9
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a build will take, in bytes."""
+
+    disk: int
+    ram: int
+
+
+def check(recipe: Recipe, folder: Path) -> base_model.Located:
+    """Check all that can be known before the first stage; returns the base that was found.
+
+    Raises one error with every problem: `InputError` if any is the user's, else `MissingResource`.
+    """
+    problems: list[PackagerError] = []
+    found = None
+    for attempt in (lambda: llamacpp.converter(), lambda: data_stage.check(recipe.data), lambda: _types(recipe)):
+        try:
+            attempt()
+        except PackagerError as error:
+            problems.append(error)
+    try:
+        found = base_model.locate(recipe.base)
+        _room(need(recipe, found.parameters), folder)
+    except PackagerError as error:
+        problems.append(error)
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        text = "\n".join(f"- {p.format_message()}" for p in problems)
+        kind = InputError if any(isinstance(p, InputError) for p in problems) else MissingResource
+        raise kind(f"{len(problems)} problems:\n{text}")
+    assert found is not None
+    return found
+
+
+def need(recipe: Recipe, parameters: int) -> Need:
+    """Disk and memory that a build of a base with so many parameters takes, roughly."""
+    disk = parameters * (FP16_COPIES_BYTES + QUANTIZED_BYTES * len(recipe.quantize.types))
+    weights = NF4_BYTES if recipe.train.method == "qlora" else FULL_BYTES
+    ram = 0.0 if recipe.train.method == "none" else parameters * weights + LIBRARIES_BYTES
+    return Need(int(disk), int(ram))
+
+
+def available_ram() -> int:
+    """Memory that can be had without swapping, in bytes (0 where the system does not say)."""
+    try:
+        for row in Path("/proc/meminfo").read_text().splitlines():
+            if row.startswith("MemAvailable:"):
+                return int(row.split()[1]) * 1024
+    except OSError:
+        pass
+    return 0
+
+
+def free_disk(folder: Path) -> int:
+    """Free bytes on the disk that holds, or would hold, `folder`."""
+    existing = folder.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    return shutil.disk_usage(existing).free
+
+
+def _types(recipe: Recipe) -> None:
+    known = llamacpp.quantization_types()
+    unknown = [name for name in recipe.quantize.types if name not in known]
+    if unknown:
+        raise InputError(
+            f"quantize.types: llama.cpp has no quantization called {', '.join(unknown)}.",
+            f"use {', '.join(known)}",
+        )
+    if len(set(recipe.quantize.types)) < len(recipe.quantize.types):
+        raise InputError("quantize.types names a type twice.", "name each type once")
+
+
+def _room(needed: Need, folder: Path) -> None:
+    free = free_disk(folder)
+    if free < needed.disk:
+        raise MissingResource(
+            f"Not enough disk: the build needs about {needed.disk / GIGABYTE:.1f} GB,"
+            f" {free / GIGABYTE:.1f} GB are free for {folder}.",
+            "free some space, or build on another disk with --build-dir",
+        )
+    ram = available_ram()
+    if ram and ram < needed.ram:
+        raise MissingResource(
+            f"Not enough memory: training needs about {needed.ram / GIGABYTE:.1f} GB,"
+            f" {ram / GIGABYTE:.1f} GB are available.",
+            "close other programs, use train.method: qlora, or a smaller base",
+        )

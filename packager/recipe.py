@@ -1,0 +1,357 @@
+"""The recipe: everything that decides what is built, as frozen values.
+
+YAML (and `set=` overrides) -> `Recipe`. Every problem of a recipe is reported at once, each with
+its path and, for an unknown field, the nearest right name. The field docstrings are the reference
+documentation (`packager recipes --fields` prints them).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from packager.errors import InputError, all_at_once
+
+ROOT = Path(__file__).resolve().parents[1]
+"""The checkout: where recipes/ and vendor/ lie."""
+SHIPPED = ROOT / "recipes"
+
+
+class Section(BaseModel):
+    """A part of a recipe: immutable, unknown fields refused, field docstrings kept."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Base(Section):
+    model: str
+    """Where the base model is: hf:org/name, a folder, a .gguf file, or pypi:PACKAGE==VERSION/path.gguf."""
+    revision: str | None = None
+    """Branch, tag or commit on the Hub; the resolved commit is recorded."""
+    sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
+    """What the file (.gguf, or the wheel of a pypi: base) must hash to."""
+    licence: str | None = None
+    """SPDX name, where the base does not state its own."""
+
+
+class Evaluation(Section):
+    fraction: float = Field(0.1, gt=0, lt=0.9)
+    """Share of the rows that is held out and never trained on."""
+    seed: int = Field(42, ge=0)
+    """Chooses which groups are held out."""
+    group_by: Literal["answer", "question", "topic"] = "answer"
+    """Rows that share an answer or a near-duplicate question are never split. `question` lets equal
+    answers be split (for answers that repeat by nature, such as yes and no); `topic` requires topics.
+    Where rows have topics, the held-out rows are spread evenly over them."""
+
+
+class Fields(Section):
+    question: str = "question"
+    """Column with the question."""
+    answer: str = "answer"
+    """Column with the answer."""
+    topic: str | None = None
+    """Column with the topic, for a split that covers every topic."""
+
+
+class Data(Section):
+    source: str
+    """The questions and answers: a file (.jsonl, .json, .csv, .tsv, .parquet, .xml) or a folder of them,
+    relative to where you run the command, or absolute; or hf:org/name, a data set on the Hub."""
+    format: Literal["qa", "alpaca", "messages", "medquad"] = "qa"
+    """How a row becomes messages: qa (two named columns), alpaca (instruction, input, output), messages
+    (a list of role and content), medquad (the judged-answers CSV or the XML release)."""
+    fields: Fields = Fields()
+    """Which columns hold what."""
+    revision: str | None = None
+    """Branch, tag or commit of a data set on the Hub; the resolved commit is recorded."""
+    subset: str | None = None
+    """Which configuration of a data set on the Hub, where it has several."""
+    split: str = "train"
+    """Which split of a data set on the Hub."""
+    encoding: str = "utf-8"
+    """Encoding of text files. A file that is not in it is refused, and its likely encoding named."""
+    bad_rows: Literal["stop", "drop"] = "stop"
+    """What to do with rows that cannot be read or lack a question or an answer: stop the build and
+    name them, or leave them out and count them."""
+    unmatched_bracket: Literal["keep", "drop"] = "keep"
+    """MedQuAD's judged answers end in a ')' that nothing opens: keep it, or drop it (never one that
+    closes a bracket)."""
+    deduplicate: bool = False
+    """Keep one row of those whose question and answer are both equal (case, accents and punctuation
+    ignored)."""
+    identifiers: Literal["stop", "redact", "allow"] = "stop"
+    """What to do with patient identifiers (CPF, CNS, phone, e-mail, names after "paciente"): stop the
+    build, replace them by [CPF] and the like, or let them be. They are counted, never shown."""
+    system: str | None = None
+    """The system message of every conversation, in training and in the clinic."""
+    template: str | None = None
+    """A Jinja chat template, or the path of one, in place of the model's own (Alpaca, for example)."""
+    evaluation: Evaluation = Evaluation()
+    """What is held out."""
+    max_tokens: int = Field(512, ge=16, le=131072)
+    """Longer rows (prompt and answer, in tokens) are left out and counted."""
+    max_left_out: float = Field(0.05, ge=0, le=1)
+    """Share of rows that may be left out for their length before the build stops."""
+
+
+class Lora(Section):
+    rank: int = Field(16, ge=1, le=1024)
+    """r: columns of B, rows of A."""
+    alpha: float = Field(32, gt=0)
+    """Scale: the update is (alpha / rank) B A."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Share of the adapter's inputs zeroed in training."""
+    targets: Union[Literal["all-linear"], tuple[str, ...]] = "all-linear"
+    """Which matrices get an adapter: all-linear, or a list of module names."""
+
+
+class Batch(Section):
+    examples_per_step: int = Field(16, ge=1)
+    """Examples that one optimizer step averages over."""
+    examples_per_micro_batch: int | None = Field(None, ge=1)
+    """Examples computed at once; smaller needs less memory and gives the same result."""
+
+
+class Train(Section):
+    method: Literal["qlora", "lora", "none"] = "qlora"
+    """qlora: adapters over NF4 weights; lora: over 16/32-bit weights; none: package the base."""
+    lora: Lora = Lora()
+    """The adapter's shape."""
+    epochs: float = Field(1.0, gt=0)
+    """Passes over the training rows."""
+    max_steps: int | None = Field(None, ge=1)
+    """Stop after this many optimizer steps, whatever the epochs say."""
+    batch: Batch = Batch()
+    """How examples are grouped."""
+    learning_rate: float = Field(2e-4, gt=0, lt=1)
+    """Peak learning rate of AdamW."""
+    warmup_steps: int = Field(0, ge=0)
+    """Steps over which the learning rate rises linearly from 0."""
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """How the learning rate falls after warm-up: to 0 along a line or a half cosine, or not at all."""
+    weight_decay: float = Field(0.0, ge=0)
+    """AdamW's decoupled weight decay."""
+    max_grad_norm: float = Field(1.0, gt=0)
+    """Gradients are scaled down to this norm."""
+    seed: int = Field(42, ge=0)
+    """Adapter initialisation, order of rows and dropout."""
+    checkpoint_seconds: float = Field(60, gt=0)
+    """A resumable checkpoint is written about this often."""
+
+
+class Quantize(Section):
+    types: tuple[str, ...] = Field(("Q4_K_M",), min_length=1)
+    """llama.cpp quantization names; the first is the package's default."""
+
+
+class Serve(Section):
+    context: int = Field(4096, ge=128, le=1048576)
+    """num_ctx: tokens of prompt and answer together."""
+    max_answer_tokens: int = Field(512, ge=1)
+    """num_predict: an answer is cut off here."""
+    temperature: float = Field(0.2, ge=0, le=5)
+    """0 always takes the likeliest token."""
+    top_k: int = Field(40, ge=0)
+    """Sample from this many likeliest tokens (0: all)."""
+    top_p: float = Field(0.9, gt=0, le=1)
+    """Sample from the smallest set with this probability."""
+    min_p: float = Field(0.0, ge=0, le=1)
+    """Drop tokens less likely than this times the likeliest."""
+    repeat_penalty: float = Field(1.0, gt=0)
+    """Divide the logits of recent tokens by this (1: off)."""
+    repeat_last_n: int = Field(64, ge=-1)
+    """How many recent tokens the penalty looks at (-1: the whole context)."""
+
+
+class Smoke(Section):
+    ask: str = Field(min_length=1)
+    """A question a user would ask."""
+    expect_any: tuple[str, ...] = ()
+    """At least one of these must occur in the answer (case and accents ignored)."""
+    reject_any: tuple[str, ...] = ()
+    """None of these may occur in the answer."""
+
+
+class Device(Section):
+    ram_gb: float = Field(4.0, gt=0)
+    """Memory of the clinic's machine that the model may use, in GB (10^9 bytes)."""
+    min_tokens_per_second: float = Field(5.0, ge=0)
+    """Slower generation than this fails the proof."""
+    max_seconds_to_first_token: float = Field(20.0, gt=0)
+    """A later first token than this fails the proof."""
+
+
+class Thresholds(Section):
+    min_loss_drop: float = Field(0.0, ge=0)
+    """Held-out loss must fall at least this share below the base's (0: any fall)."""
+    min_language_share: float = Field(0.6, ge=0, le=1)
+    """Share of smoke answers that must be in the recipe's language."""
+
+
+class Recipe(Section):
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")
+    """Names the run folder, the package and its files."""
+    description: str = ""
+    """One line, shown by `packager recipes` and on the model card."""
+    language: Literal["pt-BR", "en"] = "pt-BR"
+    """What the model is to answer in; the smoke test checks it."""
+    base: Base
+    """The base model."""
+    data: Data
+    """The questions and answers."""
+    train: Train = Train()
+    """Fine-tuning."""
+    quantize: Quantize = Quantize()
+    """Quantization."""
+    serve: Serve = Serve()
+    """Generation in the clinic."""
+    smoke: tuple[Smoke, ...] = Field((), max_length=50)
+    """Questions asked of every packaged file before it is released."""
+    device: Device = Device()
+    """The clinic's machine."""
+    thresholds: Thresholds = Thresholds()
+    """Limits of the proof; a loosened one is recorded in the package."""
+    overrides: dict[str, Any] = {}
+    """Filled in from the command line; recorded in the package."""
+
+
+
+def shipped() -> list[Path]:
+    """The recipes of this checkout."""
+    return sorted(SHIPPED.glob("*.yaml"))
+
+
+def find(name_or_path: str) -> Path:
+    """The file of a recipe given by its name or path; raises `InputError` with the nearest name."""
+    path = Path(name_or_path)
+    if path.suffix in {".yaml", ".yml"}:
+        if path.is_file():
+            return path
+        raise InputError(f"No recipe file at {path}.", "check the path, or run `packager recipes`")
+    named = SHIPPED / f"{name_or_path}.yaml"
+    if named.is_file():
+        return named
+    names = [p.stem for p in shipped()]
+    near = difflib.get_close_matches(name_or_path, names, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(names)}"
+    raise InputError(f"No recipe is called '{name_or_path}'.", f"{hint} A file is given as PATH.yaml")
+
+
+def load(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe of that name or path, with `field.path=value` overrides applied.
+
+    Raises `InputError` that lists every problem at once.
+    """
+    path = find(name_or_path)
+    try:
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path.name} is not valid YAML: {error}", "fix the line it names") from error
+    if not isinstance(raw, dict):
+        raise InputError(f"{path.name} holds no fields.", "see recipes/smollm2_aps.yaml for an example")
+    problems: list[str] = []
+    applied: dict[str, Any] = {}
+    for override in overrides:
+        problem = _apply(raw, override, applied)
+        if problem:
+            problems.append(problem)
+    raw.pop("overrides", None)
+    try:
+        recipe = Recipe.model_validate(raw | {"overrides": applied})
+    except ValidationError as error:
+        problems += _problems(error)
+    else:
+        if not problems:
+            return recipe
+    raise all_at_once(problems, f"{len(problems)} problem(s) in {path.name}:")
+
+
+def fields() -> list[tuple[str, str, str]]:
+    """Every field as (path, default, docstring): the reference documentation."""
+    return list(_describe(Recipe, ""))
+
+
+def _describe(section: type[Section], prefix: str) -> list[tuple[str, str, str]]:
+    rows = []
+    for name, info in section.model_fields.items():
+        inner = info.annotation
+        if get_origin(inner) is tuple:
+            inner = get_args(inner)[0]
+        path = f"{prefix}{name}"
+        if isinstance(inner, type) and issubclass(inner, Section):
+            rows += _describe(inner, f"{path}.")
+        elif name != "overrides":
+            default = "required" if info.is_required() else str(info.get_default(call_default_factory=True))
+            rows.append((path, default, (info.description or "").replace("\n", " ")))
+    return rows
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that refuses a key given twice; YAML would silently keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]  # type: ignore[no-untyped-call]
+        twice = {str(key) for key in keys if keys.count(key) > 1}
+        if twice:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"given twice: {', '.join(sorted(twice))}", node.start_mark
+            )
+        return super().construct_mapping(node, deep)
+
+
+def _apply(raw: dict[str, Any], override: str, applied: dict[str, Any]) -> str:
+    """Set one `a.b=value` in `raw`; returns what is wrong with it, if anything."""
+    path, equals, text = override.partition("=")
+    if not equals or not path:
+        return f"set: '{override}' is not of the form field.path=value"
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = text
+    *parents, last = path.split(".")
+    here = raw
+    for parent in parents:
+        here = here.setdefault(parent, {})
+        if not isinstance(here, dict):
+            return f"set: {path}: '{parent}' has no fields"
+    here[last] = value
+    applied[path] = value
+    return ""
+
+
+def _problems(error: ValidationError) -> list[str]:
+    found = []
+    for item in error.errors():
+        path = ".".join(str(part) for part in item["loc"] if part != "all-linear")
+        if item["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(str(item["loc"][-1]), _siblings(item["loc"]), n=1)
+            hint = f" (did you mean '{near[0]}'?)" if near else f" (known: {', '.join(_siblings(item['loc']))})"
+            found.append(f"{path}: unknown field{hint}")
+        elif item["type"] == "missing":
+            found.append(f"{path}: required, but not given")
+        else:
+            found.append(f"{path}: {_plain(item['msg'])} (found {item['input']!r})")
+    return found
+
+
+def _plain(message: str) -> str:
+    return message[0].lower() + message[1:].replace("Input should be", "should be")
+
+
+def _siblings(location: Sequence[int | str]) -> list[str]:
+    section: type[BaseModel] = Recipe
+    for part in location[:-1]:
+        if isinstance(part, int) or part not in section.model_fields:
+            continue
+        inner = section.model_fields[part].annotation
+        if get_origin(inner) is tuple:
+            inner = get_args(inner)[0]
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            section = inner
+    return [name for name in section.model_fields if name != "overrides"]

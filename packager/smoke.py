@@ -1,0 +1,144 @@
+"""Ask one GGUF file the recipe's questions on this CPU, and judge what it answers.
+
+Runs in a child process of its own with bounds on memory and time: a GGUF can abort the process
+that loads it. The prompt is rendered with the template stored in the file, as a server would.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import unicodedata
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from packager import llamacpp, proc, progress
+from packager.artifacts import Answer, Check, GgufFile
+from packager.chat import ChatTemplate
+from packager.language import language_of
+from packager.recipe import Device, Section, Serve, Smoke, Thresholds
+
+SEED = 42
+GIGABYTE = 10**9
+
+
+class Asked(Section):
+    """What decides a smoke test."""
+
+    questions: tuple[Smoke, ...]
+    system: str | None
+    serve: Serve
+    language: str
+    device: Device
+    thresholds: Thresholds
+
+
+def ask(path: Path, config: Asked) -> list[Answer]:
+    """Load the file, ask every question with the recipe's sampling and a fixed seed."""
+    with llamacpp.GgufModel.open(path, context=config.serve.context, threads=proc.physical_cores()) as model:
+        template = ChatTemplate(model.chat_template, model.bos_token, model.eos_token)
+        answers = []
+        for number, question in enumerate(config.questions):
+            messages = [{"role": "system", "content": config.system}] if config.system else []
+            messages.append({"role": "user", "content": question.ask})
+            prompt = model.tokenize(template.render(messages, add_generation_prompt=True))
+            answers.append(_one(model, path.name, question.ask, prompt, config.serve))
+            progress.update(number + 1, len(config.questions), "answers", tokens_per_s=answers[-1].tokens_per_second)
+    return answers
+
+
+def _one(model: llamacpp.GgufModel, name: str, question: str, prompt: list[int], serve: Serve) -> Answer:
+    room = min(serve.max_answer_tokens, serve.context - len(prompt) - 1)
+    began = time.perf_counter()
+    first = last = began
+    tokens: list[int] = []
+    stopped = False
+    for token in model.generate(prompt, serve, seed=SEED):
+        last = time.perf_counter()
+        first = first if tokens else last
+        if token in model.eog_tokens:
+            stopped = True
+            break
+        tokens.append(token)
+        if len(tokens) >= room:
+            break
+    spent = last - first
+    return Answer(
+        file=name,
+        ask=question,
+        answer=model.text(tokens).strip(),
+        tokens=len(tokens),
+        stopped=stopped,
+        seconds_to_first_token=round(first - began, 4),
+        tokens_per_second=round((len(tokens) - 1) / spent, 2) if spent > 0 and len(tokens) > 1 else 0.0,
+    )
+
+
+def judge(
+    file: GgufFile, answers: Sequence[Answer], specials: Sequence[str], peak_ram: int, config: Asked
+) -> list[Check]:
+    """The smoke.* checks of one file; `peak_ram` is in bytes."""
+
+    def count(name: str, bad: int, says: str) -> Check:
+        return _check(f"smoke.{name}", bad, 0, "answers", bad == 0, f"{file.type}: {says}")
+
+    total = len(answers)
+    wanted = config.language.partition("-")[0]
+    spoken = sum(language_of(a.answer) == wanted for a in answers) / max(1, total)
+    unexpected = sum(not _as_expected(a, q) for a, q in zip(answers, config.questions, strict=True))
+    # Speed is a property of the machine: the median over answers long enough to time.
+    speeds = sorted(a.tokens_per_second for a in answers if a.tokens > 4)
+    speed = speeds[len(speeds) // 2] if speeds else 0.0
+    slowest = max((a.seconds_to_first_token for a in answers), default=0.0)
+    device, share = config.device, config.thresholds.min_language_share
+    return [
+        count("non_empty", sum(not a.answer for a in answers), f"all {total} questions get an answer."),
+        count("stops", sum(not a.stopped for a in answers), "every answer ends by itself."),
+        count("no_template_leak", sum(leaks(a.answer, specials) for a in answers), "no prompt markup in answers."),
+        count("no_loops", sum(loops(a.answer) for a in answers), "no answer repeats itself without end."),
+        count("expected_words", unexpected, "answers hold the words the recipe expects, and none it rejects."),
+        _check("smoke.language", round(spoken, 3), share, "share", spoken >= share,
+               f"{file.type}: {spoken:.0%} of the answers are in {config.language}."),
+        _check("smoke.speed", speed, device.min_tokens_per_second, "tokens/s", speed >= device.min_tokens_per_second,
+               f"{file.type}: answers at {speed:.0f} tokens/s on this CPU."),
+        _check("smoke.first_token", slowest, device.max_seconds_to_first_token, "s",
+               slowest <= device.max_seconds_to_first_token,
+               f"{file.type}: the first word comes after at most {slowest:.2f} s."),
+        _check("smoke.ram", round(peak_ram / GIGABYTE, 3), device.ram_gb, "GB", peak_ram <= device.ram_gb * GIGABYTE,
+               f"{file.type}: needs {peak_ram / GIGABYTE:.2f} GB of memory at {config.serve.context} tokens."),
+    ]  # fmt: skip
+
+
+def leaks(answer: str, specials: Sequence[str]) -> bool:
+    """Does prompt markup show in the answer: a special token, or a role header as text?"""
+    marks = re.compile(r"<\|[\w ]{1,30}\|>|\[/?INST\]|</?s>|^(?:system|user|assistant)\s*$", re.MULTILINE)
+    return any(token in answer for token in specials) or bool(marks.search(answer))
+
+
+def loops(answer: str) -> bool:
+    """Does the answer repeat itself? True if a run of 4 words comes 4 times, or if the text
+    compresses below a fifth (ordinary prose of this length stays above a third)."""
+    words = answer.casefold().split()
+    runs = [tuple(words[i : i + 4]) for i in range(len(words) - 3)]
+    if any(runs.count(run) >= 4 for run in set(runs)):
+        return True
+    raw = answer.encode()
+    return len(raw) > 300 and len(zlib.compress(raw)) / len(raw) < 0.2
+
+
+def _as_expected(answer: Answer, question: Smoke) -> bool:
+    text = _plain(answer.answer)
+    found = not question.expect_any or any(_plain(word) in text for word in question.expect_any)
+    return found and not any(_plain(word) in text for word in question.reject_any)
+
+
+def _plain(text: str) -> str:
+    decomposed = unicodedata.normalize("NFD", text.casefold())
+    return "".join(c for c in decomposed if not unicodedata.combining(c))
+
+
+def _check(name: str, measured: float, threshold: float, unit: str, passed: bool, says: str) -> Check:
+    return Check(
+        id=name, stage="prove", measured=measured, threshold=threshold, unit=unit, passed=passed, says=says
+    )

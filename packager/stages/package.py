@@ -1,0 +1,132 @@
+"""Proven artifacts -> `package/`, the folder that is handed over.
+
+GGUF files, one Modelfile per file, the manifest with the whole lineage, the model card, a note for
+the clinic, and SHA256SUMS over all of it, written last. No training data, no token and no path of
+this machine goes in; a text file that holds one stops the stage.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from packager import __version__, card, llamacpp, ollama
+from packager.artifacts import (
+    Adapter,
+    Checkpoint,
+    Dataset,
+    GgufFile,
+    Ggufs,
+    Merged,
+    Modelfile,
+    Package,
+    Proof,
+    sha256_of,
+    write_atomically,
+    write_json,
+)
+from packager.errors import StageCrash
+from packager.recipe import Recipe
+
+CHECKSUMS = "SHA256SUMS"
+
+
+def package(
+    recipe: Recipe,
+    base: Checkpoint,
+    data: Dataset,
+    adapter: Adapter | None,
+    merged: Merged,
+    ggufs: Ggufs,
+    modelfile: Modelfile,
+    proof: Proof,
+    out: Path,
+) -> Package:
+    """Write the package of a passed proof into `out`."""
+    if not proof.passed:
+        raise StageCrash("A package was asked for although its proof failed.", "this is our bug")
+    for file in ggufs.files:
+        _link_or_copy(ggufs.folder / file.name, out / packed_name(recipe, file))
+    for number, file in enumerate(ggufs.files):
+        name = "Modelfile" if number == 0 else f"Modelfile.{file.type}"
+        write_atomically(out / name, ollama.with_from(modelfile.text, packed_name(recipe, file)))
+    manifest = _manifest(recipe, base, data, adapter, merged, ggufs, proof)
+    write_json(out / "manifest.json", manifest)
+    facts = card.Facts(recipe=recipe, base=base, data=data, adapter=adapter, ggufs=ggufs, proof=proof)
+    write_atomically(out / "README.md", card.model_card(facts))
+    write_atomically(out / "LEIA-ME.txt", card.leia_me(facts))
+    _refuse_private(out, [data.folder.parent, Path.home()])
+    files = sorted(p for p in out.iterdir() if p.name != "key")
+    sums = "".join(f"{_known_sha(p, ggufs, recipe)}  {p.name}\n" for p in files)
+    write_atomically(out / CHECKSUMS, sums)
+    names = tuple(p.name for p in files) + (CHECKSUMS,)
+    return Package(folder=out, files=names, size=sum((out / n).stat().st_size for n in names))
+
+
+def packed_name(recipe: Recipe, file: GgufFile) -> str:
+    """What a quantized file is called in the package."""
+    return f"{recipe.name}-{file.type}.gguf"
+
+
+def _known_sha(path: Path, ggufs: Ggufs, recipe: Recipe) -> str:
+    """The hash taken when the file was quantized and verified before its smoke test, if it is one."""
+    known = {packed_name(recipe, file): file.sha256 for file in ggufs.files}
+    return known.get(path.name) or sha256_of(path)
+
+
+def _manifest(
+    recipe: Recipe,
+    base: Checkpoint,
+    data: Dataset,
+    adapter: Adapter | None,
+    merged: Merged,
+    ggufs: Ggufs,
+    proof: Proof,
+) -> dict[str, Any]:
+    failed = [c.id for c in proof.checks if not c.passed]
+    return {
+        "packager": __version__,
+        "name": recipe.name,
+        "recipe": recipe.model_dump(mode="json"),
+        "base": base.model_dump(mode="json", exclude={"folder", "key"}),
+        "data": data.model_dump(mode="json", exclude={"folder", "key"}),
+        "adapter": adapter.model_dump(mode="json", exclude={"folder", "key"}) if adapter else None,
+        "merged": merged.model_dump(mode="json", exclude={"folder", "key"}),
+        "llama.cpp": llamacpp.commit(),
+        "files": [
+            file.model_dump(mode="json") | {"name": packed_name(recipe, file), "default": number == 0}
+            for number, file in enumerate(ggufs.files)
+        ],
+        "proof": {
+            "passed": proof.passed,
+            "failed": failed,
+            "checks": [c.model_dump(mode="json") for c in proof.checks],
+        },
+        "licence": base.licence or "unknown",
+    }
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    """A hard link costs no disk; where the file system has none, a copy."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _refuse_private(out: Path, folders: Sequence[Path]) -> None:
+    """No path of this machine and nothing like a token may be in a text file of the package."""
+    for path in sorted(out.iterdir()):
+        if path.suffix == ".gguf":
+            continue
+        text = path.read_text(encoding="utf-8")
+        private = [str(folder) for folder in folders if len(folder.parts) > 1 and str(folder) in text]
+        if private or "hf_" in text.replace("hf_hub", ""):
+            what = private[0] if private else "something that looks like a token"
+            raise StageCrash(f"{path.name} would contain {what}; it was not packaged.", "remove it from the recipe")
+        if path.suffix == ".json":
+            json.loads(text)

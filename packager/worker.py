@@ -1,0 +1,45 @@
+"""The child's side of `proc.call`: read a function and its arguments, run it, send the outcome.
+
+Started as `python -m packager.worker FD PARENT`; stdin holds the pickled work, FD takes progress
+events (dicts) and then one outcome: `Finished`, a `PackagerError`, or a traceback as text.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import resource
+import sys
+import traceback
+from multiprocessing.connection import Connection
+
+from packager import proc, progress
+from packager.errors import explain
+
+
+def main(descriptor: int, parent: int) -> None:
+    proc._die_with_parent()
+    if os.getppid() != parent:  # it died before we asked to die with it
+        return
+    sender: Connection[object, object] = Connection(descriptor, readable=False)
+    with proc.interruptible(), progress.route(sender.send):
+        try:
+            function, args, memory_limit = pickle.load(sys.stdin.buffer)
+            if memory_limit:
+                resource.setrlimit(resource.RLIMIT_AS, (memory_limit, memory_limit))
+            value = function(*args)
+            outcome: object = proc.Finished(value, peak_ram())
+        except BaseException as error:
+            outcome = explain(error) or traceback.format_exc()
+            traceback.print_exc()
+        sender.send(outcome)
+
+
+def peak_ram() -> int:
+    """The most memory this process held at once, in bytes (ru_maxrss is KiB on Linux)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))
