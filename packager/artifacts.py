@@ -325,8 +325,7 @@ class RunFolder:
         shutil.rmtree(partial / "checkpoints", ignore_errors=True)
         files = sorted(p for p in partial.rglob("*") if p.is_file())
         record["files"] = [
-            {"name": p.relative_to(partial).as_posix(), "size": p.stat().st_size, "sha256": sha256_of(p)}
-            for p in files
+            {"name": p.relative_to(partial).as_posix(), "size": p.stat().st_size, "sha256": sha256_of(p)} for p in files
         ]
         for path in files:
             _sync(path)

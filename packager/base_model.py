@@ -148,7 +148,9 @@ def _gguf(path: Path, source: str) -> Located:
     try:
         info = llamacpp.inspect(path)
     except (ValueError, OSError, KeyError, IndexError) as error:
-        raise InputError(f"base.model: {path.name} is not a readable GGUF file: {error}", "download it again") from error
+        raise InputError(
+            f"base.model: {path.name} is not a readable GGUF file: {error}", "download it again"
+        ) from error
     known = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "phi3": "Phi3ForCausalLM"}
     if info.architecture not in known:
         raise InputError(

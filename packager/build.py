@@ -111,7 +111,13 @@ def line(recipe: Recipe, to: Stages) -> Iterator[Artifact]:
     yield (merged := to.stage("merged", Merged, merge_stage.merge, None, base, data, adapter))
     yield (
         f16 := to.stage(
-            "f16", Ggufs, convert_stage.convert, None, merged, versions=("llama_cpp_python", "transformers"), says=_sizes
+            "f16",
+            Ggufs,
+            convert_stage.convert,
+            None,
+            merged,
+            versions=("llama_cpp_python", "transformers"),
+            says=_sizes,
         )
     )
     yield (

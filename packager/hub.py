@@ -46,12 +46,24 @@ def fetch_weights(repo: str, commit: str) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(repo, revision=commit, allow_patterns=["*.safetensors", "*.safetensors.index.json"]))
+        return Path(
+            snapshot_download(repo, revision=commit, allow_patterns=["*.safetensors", "*.safetensors.index.json"])
+        )
     except Exception as error:
         raise _explained(error, repo, commit) from error
 
 
-def _explained(error: Exception, repo: str, revision: str | None) -> PackagerError:
+def dataset_commit(repo: str, revision: str | None) -> str:
+    """The commit that a revision of a data set stands for."""
+    from huggingface_hub import HfApi
+
+    try:
+        return HfApi().dataset_info(repo, revision=revision).sha or ""
+    except Exception as error:
+        raise _explained(error, f"datasets/{repo}", revision, "data.revision") from error
+
+
+def _explained(error: Exception, repo: str, revision: str | None, field: str = "base.revision") -> PackagerError:
     from huggingface_hub import errors
 
     if isinstance(error, errors.GatedRepoError):
@@ -60,7 +72,7 @@ def _explained(error: Exception, repo: str, revision: str | None) -> PackagerErr
             f"accept it at https://huggingface.co/{repo}, then `hf auth login` or set HF_TOKEN",
         )
     if isinstance(error, errors.RevisionNotFoundError):
-        return InputError(f"{repo} has no revision '{revision}'.", "correct base.revision")
+        return InputError(f"{repo} has no revision '{revision}'.", f"correct {field}")
     if isinstance(error, errors.RepositoryNotFoundError):
         return InputError(
             f"The Hub has no repo {repo}, or it is private and you are not logged in.",

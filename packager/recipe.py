@@ -40,9 +40,9 @@ class Base(Section):
 
 
 class Evaluation(Section):
-    fraction: float = Field(0.1, gt=0, lt=0.9)
+    fraction: float = Field(default=0.1, gt=0, lt=0.9)
     """Share of the rows that is held out and never trained on."""
-    seed: int = Field(42, ge=0)
+    seed: int = Field(default=42, ge=0)
     """Chooses which groups are held out."""
     group_by: Literal["answer", "question", "topic"] = "answer"
     """Rows that share an answer or a near-duplicate question are never split. `question` lets equal
@@ -94,9 +94,9 @@ class Data(Section):
     """A Jinja chat template, or the path of one, in place of the model's own (Alpaca, for example)."""
     evaluation: Evaluation = Evaluation()
     """What is held out."""
-    max_tokens: int = Field(512, ge=16, le=131072)
+    max_tokens: int = Field(default=512, ge=16, le=131072)
     """Longer rows (prompt and answer, in tokens) are left out and counted."""
-    max_left_out: float = Field(0.05, ge=0, le=1)
+    max_left_out: float = Field(default=0.05, ge=0, le=1)
     """Share of rows that may be left out for their length before the build stops."""
 
 
@@ -219,7 +219,6 @@ class Recipe(Section):
     """Limits of the proof; a loosened one is recorded in the package."""
     overrides: dict[str, Any] = {}
     """Filled in from the command line; recorded in the package."""
-
 
 
 def shipped() -> list[Path]:

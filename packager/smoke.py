@@ -15,7 +15,6 @@ from pathlib import Path
 
 from packager import llamacpp, proc, progress
 from packager.artifacts import Answer, Check, GgufFile
-from packager.chat import ChatTemplate
 from packager.language import language_of
 from packager.recipe import Device, Section, Serve, Smoke, Thresholds
 
@@ -37,32 +36,26 @@ class Asked(Section):
 def ask(path: Path, config: Asked) -> list[Answer]:
     """Load the file, ask every question with the recipe's sampling and a fixed seed."""
     with llamacpp.GgufModel.open(path, context=config.serve.context, threads=proc.physical_cores()) as model:
-        template = ChatTemplate(model.chat_template, model.bos_token, model.eos_token)
         answers = []
         for number, question in enumerate(config.questions):
             messages = [{"role": "system", "content": config.system}] if config.system else []
             messages.append({"role": "user", "content": question.ask})
-            prompt = model.tokenize(template.render(messages, add_generation_prompt=True))
-            answers.append(_one(model, path.name, question.ask, prompt, config.serve))
+            answers.append(_one(model, path.name, question.ask, model.prompt_ids(messages), config.serve))
             progress.update(number + 1, len(config.questions), "answers", tokens_per_s=answers[-1].tokens_per_second)
     return answers
 
 
 def _one(model: llamacpp.GgufModel, name: str, question: str, prompt: list[int], serve: Serve) -> Answer:
-    room = min(serve.max_answer_tokens, serve.context - len(prompt) - 1)
     began = time.perf_counter()
     first = last = began
     tokens: list[int] = []
     stopped = False
-    for token in model.generate(prompt, serve, seed=SEED):
+    for token in model.generate(prompt, serve, SEED, max_tokens=serve.max_answer_tokens):
         last = time.perf_counter()
-        first = first if tokens else last
-        if token in model.eog_tokens:
-            stopped = True
-            break
-        tokens.append(token)
-        if len(tokens) >= room:
-            break
+        first = last if first == began else first
+        stopped = token in model.eog_tokens
+        if not stopped:
+            tokens.append(token)
     spent = last - first
     return Answer(
         file=name,
@@ -139,6 +132,4 @@ def _plain(text: str) -> str:
 
 
 def _check(name: str, measured: float, threshold: float, unit: str, passed: bool, says: str) -> Check:
-    return Check(
-        id=name, stage="prove", measured=measured, threshold=threshold, unit=unit, passed=passed, says=says
-    )
+    return Check(id=name, stage="prove", measured=measured, threshold=threshold, unit=unit, passed=passed, says=says)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
 import sys
 from pathlib import Path
 
 import click
 
 from packager import llamacpp, proc
-from packager.chat import ChatTemplate
 from packager.errors import InputError
 from packager.recipe import Recipe
 
@@ -19,18 +19,20 @@ def chat(recipe: Recipe, package: Path, file_type: str | None, question: str | N
     if not path.is_file():
         raise InputError(f"There is no packaged model at {path}.", f"packager build {recipe.name}")
     with llamacpp.GgufModel.open(path, context=recipe.serve.context, threads=proc.physical_cores()) as model:
-        template = ChatTemplate(model.chat_template, model.bos_token, model.eos_token)
         messages = [{"role": "system", "content": recipe.data.system}] if recipe.data.system else []
+        limit = {"max_tokens": recipe.serve.max_answer_tokens}
         interactive = question is None and sys.stdin.isatty()
         if interactive:
             click.echo(f"{path.name}: faça uma pergunta; linha vazia encerra. Não é um dispositivo médico.")
         asked = question or _next(interactive)
         while asked:
             messages.append({"role": "user", "content": asked})
-            prompt = model.tokenize(template.render(messages, add_generation_prompt=True))
-            if len(prompt) >= recipe.serve.context - 1:
-                raise InputError("The conversation no longer fits the context.", "start a new one, or raise serve.context")
-            messages.append({"role": "assistant", "content": _stream(model, prompt, recipe)})
+            answer = ""
+            for _, text in model.stream(model.prompt_ids(messages), recipe.serve, secrets.randbits(31), **limit):
+                click.echo(text, nl=False)
+                answer += text
+            click.echo()
+            messages.append({"role": "assistant", "content": answer.strip()})
             asked = None if question else _next(interactive)
 
 
@@ -39,19 +41,3 @@ def _next(interactive: bool) -> str | None:
         return input("\n> " if interactive else "").strip() or None
     except EOFError:
         return None
-
-
-def _stream(model: llamacpp.GgufModel, prompt: list[int], recipe: Recipe) -> str:
-    tokens: list[int] = []
-    shown = ""
-    room = min(recipe.serve.max_answer_tokens, recipe.serve.context - len(prompt) - 1)
-    for token in model.generate(prompt, recipe.serve, seed=None):
-        if token in model.eog_tokens or len(tokens) >= room:
-            break
-        tokens.append(token)
-        text = model.text(tokens)
-        if not text.endswith("\ufffd"):  # a character whose bytes are not all there yet
-            click.echo(text[len(shown) :], nl=False)
-            shown = text
-    click.echo()
-    return shown.strip()

@@ -31,9 +31,7 @@ def base(config: Base, out: Path) -> Checkpoint:
         _link(folder, out)
     weights = sorted(out.glob("*.safetensors"))
     if not weights:
-        raise InputError(
-            f"{found.source} holds no safetensors weights.", "convert its weights to safetensors first"
-        )
+        raise InputError(f"{found.source} holds no safetensors weights.", "convert its weights to safetensors first")
     architecture = base_model.check_config(json.loads((out / "config.json").read_text("utf-8")), found.source)
     return Checkpoint(
         folder=out,

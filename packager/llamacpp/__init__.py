@@ -1,0 +1,39 @@
+"""All that knows vendor/llama.cpp and the llama_cpp binding; the rest of the program asks here.
+
+`vendored` fetches llama.cpp's source, knows what its converter supports, and runs it. `gguf_file`
+reads and quantizes GGUF files. `running` runs one in this process. `binding` loads the library.
+The library and everything heavy is imported when first used.
+"""
+
+from __future__ import annotations
+
+from packager.llamacpp.gguf_file import GgufInfo, inspect, quantization_types, quantize_file
+from packager.llamacpp.running import GgufModel
+from packager.llamacpp.vendored import (
+    VENDOR,
+    commit,
+    convert_command,
+    converter,
+    fetch,
+    known_architectures,
+    pretokenizer_known,
+    run_converter,
+    tokenizer_problem,
+)
+
+__all__ = [
+    "VENDOR",
+    "GgufInfo",
+    "GgufModel",
+    "commit",
+    "convert_command",
+    "converter",
+    "fetch",
+    "inspect",
+    "known_architectures",
+    "pretokenizer_known",
+    "quantization_types",
+    "quantize_file",
+    "run_converter",
+    "tokenizer_problem",
+]

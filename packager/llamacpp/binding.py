@@ -1,0 +1,56 @@
+"""Load the llama_cpp binding once, silence it, and keep the last lines it logged for error messages."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+Listener = Callable[[str], None]
+
+_lines: collections.deque[str] = collections.deque(maxlen=200)
+_listener: Listener | None = None
+_unfinished = ""
+
+
+@functools.cache
+def library() -> Any:
+    """The llama_cpp module, initialised, logging into memory instead of to stderr."""
+    import ctypes
+
+    import llama_cpp
+
+    # Kept on the function: ctypes does not keep the callback alive, and the library calls it later.
+    callback = llama_cpp.llama_log_callback(_log)
+    library.callback = callback  # type: ignore[attr-defined]
+    llama_cpp.llama_log_set(callback, ctypes.c_void_p(0))
+    llama_cpp.llama_backend_init()
+    return llama_cpp
+
+
+@contextlib.contextmanager
+def listening(listener: Listener | None = None) -> Iterator[None]:
+    """Forget what was logged before, and hand every further line to `listener` inside the block."""
+    global _listener
+    _lines.clear()
+    _listener = listener
+    try:
+        yield
+    finally:
+        _listener = None
+
+
+def complaint(count: int = 4) -> str:
+    """The last lines logged, indented for an error message."""
+    return "\n".join(f"  | {line}" for line in list(_lines)[-count:])
+
+
+def _log(level: int, text: bytes, data: object) -> None:
+    global _unfinished
+    *whole, _unfinished = (_unfinished + text.decode(errors="replace")).split("\n")
+    for line in filter(str.strip, whole):
+        _lines.append(line.strip())
+        if _listener is not None:
+            _listener(line)

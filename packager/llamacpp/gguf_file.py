@@ -1,0 +1,183 @@
+"""GGUF files: read what is in one, and quantize one into another.
+
+`inspect` reads headers only. `quantize_file` leaves a whole file or none.
+"""
+
+from __future__ import annotations
+
+import collections
+import ctypes
+import difflib
+import functools
+import re
+import shutil
+import struct
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from packager.errors import InputError, MissingResource, StageCrash
+from packager.llamacpp import binding
+
+LONGEST_STRING = 256
+"""Metadata strings up to this length are kept in `GgufInfo.metadata`."""
+ALMOST_FULL = 64 << 20
+"""With less free space than this (bytes) a failed write is put down to the disk."""
+GENERATED = ("rope_freqs.", "rope_factors_long.", "rope_factors_short.")
+"""Tensors that the converter computes from config.json; they are no parameters of the checkpoint."""
+_PROGRESS = re.compile(r"^\[ *(\d+)/ *(\d+)\]")
+
+
+@dataclass(frozen=True)
+class GgufInfo:
+    """What a GGUF file says about itself."""
+
+    architecture: str
+    n_tensors: int
+    parameters: int
+    """Elements of all tensors but the generated rope tables."""
+    tensor_types: Mapping[str, int]
+    """How many tensors have which type, by llama.cpp's names (Q4_K, F32, ...)."""
+    bits_per_weight: float
+    """8 times the bytes of all tensors over their elements."""
+    n_vocab: int
+    bos_token_id: int | None
+    eos_token_id: int | None
+    add_bos: bool | None
+    """None: the file does not say, and llama.cpp decides by the kind of tokenizer."""
+    chat_template: str
+    metadata: Mapping[str, str | int | float | bool]
+    """Scalars and short strings; arrays are left out."""
+
+
+def inspect(path: Path) -> GgufInfo:
+    """Read the header of a GGUF file; raises `ValueError` if it is not one or is cut short."""
+    try:
+        reader = _reader()(path)
+    except (KeyError, IndexError, struct.error, OverflowError, MemoryError, TypeError) as error:
+        raise ValueError(f"{path.name} is not a readable GGUF file: {error}") from error
+    metadata: dict[str, Any] = {
+        name: value
+        for name, field in reader.fields.items()
+        if len(field.types) == 1 and isinstance(value := field.contents(), str | int | float | bool)
+    }
+    tokens = reader.fields.get("tokenizer.ggml.tokens")
+    elements = sum(t.n_elements for t in reader.tensors)
+    small = {k: v for k, v in metadata.items() if not (isinstance(v, str) and len(v) > LONGEST_STRING)}
+    return GgufInfo(
+        architecture=str(metadata.get("general.architecture", "")),
+        n_tensors=len(reader.tensors),
+        parameters=sum(t.n_elements for t in reader.tensors if not t.name.startswith(GENERATED)),
+        tensor_types=dict(collections.Counter(t.tensor_type.name for t in reader.tensors)),
+        bits_per_weight=8 * sum(t.n_bytes for t in reader.tensors) / elements if elements else 0.0,
+        n_vocab=int(tokens.parts[4][0]) if tokens else 0,
+        bos_token_id=metadata.get("tokenizer.ggml.bos_token_id"),
+        eos_token_id=metadata.get("tokenizer.ggml.eos_token_id"),
+        add_bos=metadata.get("tokenizer.ggml.add_bos_token"),
+        chat_template=str(metadata.get("tokenizer.chat_template", "")),
+        metadata=small,
+    )
+
+
+@functools.cache
+def quantization_types() -> dict[str, int]:
+    """llama.cpp's quantizations by name (Q4_K_M, Q8_0, F16, ...) -> its number (ftype)."""
+    prefixes = ("LLAMA_FTYPE_MOSTLY_", "LLAMA_FTYPE_ALL_")
+    constants = vars(binding.library())
+    return {name.removeprefix(p): constants[name] for p in prefixes for name in constants if name.startswith(p)}
+
+
+def quantize_file(
+    source: Path,
+    out: Path,
+    type_name: str,
+    threads: int,
+    max_buffer_bytes: int = 64 << 20,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
+    """Quantize one GGUF file into another.
+
+    `on_progress(tensors done, tensors in all)` is called along the way; `max_buffer_bytes` bounds
+    the rows held in memory at once. On failure nothing is left at `out`: `InputError` for a type
+    that does not exist or that needs an importance matrix, `MissingResource` for a full disk.
+    """
+    known = quantization_types()
+    if type_name not in known:
+        near = difflib.get_close_matches(type_name.upper(), known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}"
+        raise InputError(f"llama.cpp has no quantization called {type_name}.", hint)
+    if out.exists():  # above all the source itself, which the library would truncate before reading it
+        raise InputError(f"{out} is there already.", "write to a new file")
+
+    def listen(line: str) -> None:
+        if match := _PROGRESS.match(line):
+            on_progress(int(match[1]), int(match[2]))
+
+    lib = binding.library()
+    params = lib.llama_model_quantize_default_params()
+    params.ftype, params.nthread, params.max_buf_size = known[type_name], threads, max_buffer_bytes
+    codes: list[int] = []
+    # In a thread, because Ctrl-C is raised in the main one: there it would surface inside a callback
+    # of the library, and be lost.
+    work = threading.Thread(
+        target=lambda: codes.append(lib.llama_model_quantize(bytes(source), bytes(out), ctypes.byref(params))),
+        daemon=True,
+    )
+    try:
+        with binding.listening(listen):
+            work.start()
+            work.join()
+        if codes != [0]:
+            raise _failure(source, out, type_name)
+    except BaseException:
+        out.unlink(missing_ok=True)
+        raise
+
+
+def _failure(source: Path, out: Path, type_name: str) -> Exception:
+    said = binding.complaint(2)
+    if shutil.disk_usage(out.parent).free < ALMOST_FULL:
+        return MissingResource(
+            f"The disk is full: {out.name} could not be written.", f"free about {source.stat().st_size / 1e9:.1f} GB"
+        )
+    if "imatrix" in said or "importance matrix" in said:
+        return InputError(f"{type_name} needs an importance matrix.", "use another type, such as Q4_K_M")
+    return StageCrash(f"llama.cpp could not quantize {source.name} to {type_name}:\n{said}", "see the build's log")
+
+
+@functools.cache
+def _reader() -> Any:
+    """gguf's reader, made to pass over arrays: it would build millions of views for a vocabulary."""
+    from gguf import GGUFReader
+    from gguf.constants import GGUFValueType
+
+    class HeaderReader(GGUFReader):  # type: ignore[misc]
+        def _get_field_parts(self, orig_offs: int, raw_type: int) -> Any:
+            if raw_type != GGUFValueType.ARRAY:
+                return super()._get_field_parts(orig_offs, raw_type)
+            kind = GGUFValueType(int.from_bytes(self.data[orig_offs : orig_offs + 4].tobytes(), "little"))
+            length = self.data[orig_offs + 4 : orig_offs + 12].view("<u8")
+            start = orig_offs + 12
+            end = _end_of_array(self.data, kind.name, self.gguf_scalar_to_np.get(kind), start, int(length[0]))
+            return end - orig_offs, [kind, length], [], [GGUFValueType.ARRAY, kind]
+
+    return HeaderReader
+
+
+def _end_of_array(data: Any, kind: str, dtype: Any, start: int, count: int) -> int:
+    """Where an array of `count` elements that begins at `start` ends."""
+    if kind == "STRING":
+        end, read = start, struct.Struct("<Q").unpack_from
+        if count > len(data) // 8:
+            raise ValueError("an array is longer than the file")
+        for _ in range(count):
+            end += 8 + read(data, end)[0]
+    elif dtype is not None:
+        end = start + count * int(dtype().itemsize)
+    else:
+        raise ValueError(f"an array of {kind} is not supported")
+    if end > len(data):
+        raise ValueError("an array is longer than the file")
+    return end

@@ -1,0 +1,85 @@
+"""Questions and answers -> `train.jsonl`, `heldout.jsonl`, `audit.json`, and the prompt they are set in.
+
+Each line is a conversation: `messages`, `topic`, `row` (the line it came from). The tokenizer and
+the chat template, the model's own or the recipe's, with its date pinned, are put beside them: later
+stages take the prompt from here. Fails on rows that cannot be used, patient identifiers, too many
+rows over the limit, and a template that cannot be expressed or masked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from packager import audit, chat, progress, rows
+from packager.artifacts import Checkpoint, Dataset, write_atomically, write_json
+from packager.audit.lengths import measurer
+from packager.errors import InputError, StageCrash
+from packager.recipe import Data
+from packager.rows import Row, check, fingerprint
+
+__all__ = ["check", "data", "fingerprint"]
+
+TRAIN, HELDOUT, AUDIT = "train.jsonl", "heldout.jsonl", "audit.json"
+CARRIED = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "tokenizer.model")
+
+
+def data(config: Data, base: Checkpoint, out: Path) -> Dataset:
+    """Read, check, audit and split the rows, and write them with their tokenizer and template."""
+    table = rows.read(config)
+    template = chat.pin_date(chat.load_template(base.folder, rows.template_of(config)))
+    measure = measurer(template, base.folder, lambda done, total: progress.update(done, total, "rows"))
+    prepared = audit.prepare(config, table, measure)
+    audit.refuse(config, prepared)
+    found = prepared.audit
+    assert found.split is not None
+    assert found.tokens is not None
+    if found.split.leaked:
+        raise StageCrash(f"The split leaks {found.split.leaked} rows.", "this is our bug: please report it")
+    for line in audit.render(found).splitlines():
+        progress.note(line)
+    digest = _write(out / TRAIN, prepared.train) + _write(out / HELDOUT, prepared.heldout)
+    write_json(out / AUDIT, found.model_dump(mode="json"))
+    for name in CARRIED:
+        if (base.folder / name).is_file():
+            shutil.copyfile(base.folder / name, out / name)
+    write_atomically(out / chat.TEMPLATE_FILE, template.source)
+    return Dataset(
+        folder=out,
+        train_rows=len(prepared.train),
+        heldout_rows=len(prepared.heldout),
+        train_tokens=prepared.train_tokens,
+        heldout_tokens=prepared.heldout_tokens,
+        topics=found.split.topics,
+        too_long=found.tokens.too_long,
+        system=_system((*prepared.train, *prepared.heldout)),
+        source_sha256=table.sha256,
+        data_sha256=hashlib.sha256(digest.encode()).hexdigest(),
+        end_of_turn=found.tokens.end_of_turn,
+        leaked=found.split.leaked,
+        unterminated=found.tokens.unterminated,
+    )
+
+
+def _write(path: Path, conversations: Sequence[Row]) -> str:
+    """Write one conversation a line; returns the sha256 of the file."""
+    text = "".join(
+        json.dumps({"messages": row.as_messages(), "topic": row.topic, "row": row.line}, ensure_ascii=False) + "\n"
+        for row in conversations
+    )
+    write_atomically(path, text)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _system(conversations: Sequence[Row]) -> str | None:
+    """The system message that all conversations share; raises `InputError` if they differ."""
+    found = {row.system for row in conversations}
+    if len(found) > 1:
+        raise InputError(
+            f"The rows have {len(found)} different system messages (or none), but the clinic is served one.",
+            "give every row the same, or take them out and set data.system",
+        )
+    return found.pop()

@@ -1,0 +1,250 @@
+"""The whole line on a tiny real model, through the command line, as a builder runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from packager.build import STAGES
+
+PACKAGER = [sys.executable, "-m", "packager"]
+
+
+def packager(*words: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([*PACKAGER, *map(str, words)], capture_output=True, text=True, timeout=600)
+    if check:
+        assert done.returncode == 0, done.stderr + done.stdout
+    return done
+
+
+def plan(recipe: Path, folder: Path, *sets: str) -> dict[str, bool]:
+    """Which stages are done."""
+    words = [word for s in sets for word in ("--set", s)]
+    steps = json.loads(packager("plan", recipe, "--build-dir", folder, "--json", *words).stdout)
+    return {step["stage"]: step["done"] for step in steps}
+
+
+def waiting(steps: dict[str, bool]) -> Sequence[str]:
+    return [stage for stage, done in steps.items() if not done]
+
+
+@pytest.fixture(scope="module")
+def built(tiny_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The build folder of a finished build. Copy it before changing it."""
+    folder = tmp_path_factory.mktemp("built")
+    packager("build", tiny_recipe, "--build-dir", folder)
+    return folder
+
+
+@pytest.fixture
+def copied(built: Path, tmp_path: Path) -> Path:
+    shutil.copytree(built, tmp_path / "build", symlinks=True)
+    return tmp_path / "build"
+
+
+def test_package_is_whole_and_checks_out(built: Path) -> None:
+    package = built / "tiny" / "package"
+    names = {p.name for p in package.iterdir()}
+    assert names == {
+        "tiny-Q8_0.gguf",
+        "tiny-Q4_K_M.gguf",
+        "Modelfile",
+        "Modelfile.Q4_K_M",
+        "manifest.json",
+        "README.md",
+        "LEIA-ME.txt",
+        "SHA256SUMS",
+    }
+    subprocess.run(["sha256sum", "--strict", "--quiet", "-c", "SHA256SUMS"], cwd=package, check=True)
+    assert (package / "Modelfile").read_text().startswith("FROM ./tiny-Q8_0.gguf\n")
+    proof = json.loads((built / "tiny" / "proof" / "proof.json").read_text())
+    assert proof["passed"]
+    assert {"smoke.stops", "smoke.language", "train.heldout_loss", "merge.delta"} <= {c["id"] for c in proof["checks"]}
+    texts = "".join(p.read_text() for p in package.iterdir() if p.suffix != ".gguf")
+    assert str(built) not in texts
+    assert str(Path.home()) not in texts
+
+
+def test_held_out_loss_fell(built: Path) -> None:
+    manifest = json.loads((built / "tiny" / "package" / "manifest.json").read_text())
+    assert manifest["adapter"]["heldout_loss_after"] < 0.8 * manifest["adapter"]["heldout_loss_before"]
+
+
+def test_nothing_to_do_imports_no_torch(built: Path, tiny_recipe: Path) -> None:
+    program = (
+        "import sys; from packager.cli import main;"
+        f"main(['build', {str(tiny_recipe)!r}, '--build-dir', {str(built)!r}], standalone_mode=False);"
+        "heavy = {'torch', 'transformers', 'llama_cpp', 'numpy'} & set(sys.modules); sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("unchanged") == len(STAGES)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    program = (
+        "import sys, click.testing; from packager.cli import main;"
+        "r = click.testing.CliRunner().invoke(main, ['--help']); assert r.exit_code == 0, r.output;"
+        "sys.exit(str({'torch', 'numpy', 'pydantic'} & set(sys.modules) or 0) if 'torch' in sys.modules else 0)"
+    )
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("override", "first"),
+    [
+        ("serve.temperature=0.3", "modelfile"),
+        ("train.epochs=2", "adapter"),
+        ("quantize.types=[Q8_0]", "gguf"),
+        ("data.evaluation.seed=7", "data"),
+        ("device.ram_gb=3", "proof"),
+    ],
+)
+def test_an_override_reruns_its_stage_and_what_follows(
+    built: Path, tiny_recipe: Path, override: str, first: str
+) -> None:
+    later = STAGES[STAGES.index(first) :]
+    expected = [s for s in later if not (first == "gguf" and s == "modelfile")]
+    assert waiting(plan(tiny_recipe, built, override)) == expected
+
+
+@pytest.mark.parametrize(
+    ("file", "stage"),
+    [
+        ("adapter/adapter_model.safetensors", "adapter"),
+        ("f16/model-F16.gguf", "f16"),
+        ("package/tiny-Q8_0.gguf", "package"),
+        ("package/manifest.json", "package"),
+    ],
+)
+def test_a_deleted_or_truncated_file_reruns_its_stage(copied: Path, tiny_recipe: Path, file: str, stage: str) -> None:
+    path = copied / "tiny" / file
+    path.write_bytes(path.read_bytes()[:-1])
+    assert waiting(plan(tiny_recipe, copied)) == [stage]
+    path.unlink()
+    assert waiting(plan(tiny_recipe, copied)) == [stage]
+    packager("build", tiny_recipe, "--build-dir", copied)
+    assert waiting(plan(tiny_recipe, copied)) == []
+
+
+def test_verify_finds_an_altered_file_of_the_same_size(copied: Path, tiny_recipe: Path) -> None:
+    path = copied / "tiny" / "modelfile" / "Modelfile"
+    path.write_text(path.read_text().replace("PARAMETER", "PARAMETES", 1))
+    assert "modelfile" in packager("build", tiny_recipe, "--build-dir", copied, "--verify").stderr.split("rebuilt")[0]
+
+
+def start(recipe: Path, folder: Path, *more: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*PACKAGER, "build", str(recipe), "--build-dir", str(folder), *more],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for(path: Path, build: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path.name} never came"
+        assert build.poll() is None, build.communicate()[1]
+        time.sleep(0.005)
+
+
+def test_kill_at_every_stage_then_finish(tiny_recipe: Path, tmp_path: Path) -> None:
+    run = tmp_path / "tiny"
+    for stage in STAGES:
+        build = start(tiny_recipe, tmp_path)
+        wait_for(run / f"{stage}.partial", build)
+        time.sleep(0.3 if stage == "adapter" else 0.02)
+        build.send_signal(signal.SIGKILL)
+        build.communicate()
+        steps = plan(tiny_recipe, tmp_path)
+        before = STAGES[: STAGES.index(stage)]
+        assert all(steps[s] for s in before), f"killed in {stage}: {steps}"
+    packager("build", tiny_recipe, "--build-dir", tmp_path)
+    assert waiting(plan(tiny_recipe, tmp_path)) == []
+    assert not list(run.glob("*.partial"))
+
+
+def test_no_child_outlives_a_killed_build(tiny_recipe: Path, tmp_path: Path) -> None:
+    build = start(tiny_recipe, tmp_path)
+    wait_for(tmp_path / "tiny" / "base.partial", build)
+    build.send_signal(signal.SIGKILL)
+    build.communicate()
+    time.sleep(0.5)
+    alive = subprocess.run(["pgrep", "-s", str(build.pid)], capture_output=True, text=True).stdout.split()
+    assert not alive
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_is_clean_and_training_resumes(tiny_recipe: Path, tmp_path: Path, number: signal.Signals) -> None:
+    slow = ("--set", "train.epochs=400 train.checkpoint_seconds=0.1")
+    build = start(tiny_recipe, tmp_path, *slow)
+    checkpoints = tmp_path / "tiny" / "adapter.partial" / "checkpoints"
+    wait_for(checkpoints, build)
+    time.sleep(1)
+    os.killpg(build.pid, number)
+    _, errors = build.communicate(timeout=60)
+    assert build.returncode == 130, errors
+    assert "run the same command again to resume" in errors
+    assert "Traceback" not in errors
+    assert any(checkpoints.iterdir())
+
+
+def test_the_second_build_says_who_holds_the_folder(tiny_recipe: Path, tmp_path: Path) -> None:
+    build = start(tiny_recipe, tmp_path)
+    try:
+        wait_for(tmp_path / "tiny" / "base.partial", build)
+        second = packager("build", tiny_recipe, "--build-dir", tmp_path, check=False)
+        assert second.returncode == 75
+        assert str(build.pid) in second.stderr
+    finally:
+        build.kill()
+        build.communicate()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 24 MB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)]
+    if os.geteuid() or shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("cannot mount a small file system here (needs root)")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_too_little_disk_is_said_before_the_first_stage(small_disk: Path, tiny_recipe: Path) -> None:
+    done = packager("build", tiny_recipe, "--build-dir", small_disk, check=False)
+    assert done.returncode == 4
+    assert "Not enough disk" in done.stderr
+    assert not (small_disk / "tiny" / "base").exists()
+
+
+def test_a_disk_that_fills_up_midway_is_named_and_nothing_is_lost(small_disk: Path, tiny_recipe: Path) -> None:
+    packager("build", tiny_recipe, "--build-dir", small_disk, "--until", "data", check=False)
+    from packager import build as building
+    from packager import recipe
+    from packager.errors import MissingResource
+
+    loaded = recipe.load(str(tiny_recipe))
+    with (small_disk / "ballast").open("wb") as ballast, pytest.raises(OSError, match="space"):
+        while True:
+            ballast.write(b"\0" * 65536)
+            ballast.flush()
+    run = building.artifacts
+    with pytest.raises((MissingResource, OSError), match=r"disk is full|space"), run.open_run(small_disk / "tiny") as to:
+        list(building.line(loaded, to))
+    (small_disk / "ballast").unlink()
+    assert not (small_disk / "tiny" / "package").exists()
