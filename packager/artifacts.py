@@ -75,6 +75,10 @@ class Dataset(Artifact):
     """Held-out rows whose question or answer also occurs in training (must be 0)."""
     unterminated: int
     """Rows whose last trained token is not the end-of-turn token (must be 0)."""
+    identifiers: int = 0
+    """Patient identifiers left in the rows, because the recipe allows them."""
+    source_revision: str = ""
+    """The commit, for a data set of the Hub."""
 
 
 class Adapter(Artifact):
@@ -122,15 +126,6 @@ class Ggufs(Artifact):
     files: tuple[GgufFile, ...]
 
 
-class Modelfile(Artifact):
-    """The Ollama Modelfile template; FROM is filled in per packaged file."""
-
-    template: str
-    stops: tuple[str, ...]
-    system: str | None
-    text: str
-
-
 class Check(BaseModel):
     """One proven (or failed) claim."""
 
@@ -144,6 +139,16 @@ class Check(BaseModel):
     passed: bool
     says: str
     """One sentence for a human."""
+
+
+class Modelfile(Artifact):
+    """The Ollama Modelfile template; FROM is filled in per packaged file."""
+
+    template: str
+    stops: tuple[str, ...]
+    system: str | None
+    text: str
+    checks: tuple[Check, ...] = ()
 
 
 class Answer(BaseModel):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import shutil
-import subprocess
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -75,7 +74,7 @@ def _missing_flags() -> list[str]:
 def _gpus() -> list[str]:
     try:
         out = proc.run(["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"], timeout=20)
-    except (PackagerError, subprocess.SubprocessError):
+    except PackagerError:
         return []
     return [line.strip() for line in out.splitlines() if line.strip()]
 

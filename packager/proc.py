@@ -83,6 +83,7 @@ def call(
         try:
             assert child.stdin is not None
             with contextlib.suppress(BrokenPipeError), child.stdin as stdin:
+                pickle.dump(sys.path, stdin)  # so that the child finds the function where we did
                 pickle.dump((function, args, memory_limit), stdin)
             outcome = _receive(receiver, time.monotonic() + timeout if timeout else None)
         except BaseException:

@@ -6,12 +6,14 @@ events (dicts) and then one outcome: `Finished`, a `PackagerError`, or a traceba
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import resource
 import sys
 import traceback
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 from packager import proc, progress
 from packager.errors import explain
@@ -24,6 +26,7 @@ def main(descriptor: int, parent: int) -> None:
     sender: Connection[object, object] = Connection(descriptor, readable=False)
     with proc.interruptible(), progress.route(sender.send):
         try:
+            sys.path[:] = pickle.load(sys.stdin.buffer)
             function, args, memory_limit = pickle.load(sys.stdin.buffer)
             if memory_limit:
                 resource.setrlimit(resource.RLIMIT_AS, (memory_limit, memory_limit))
@@ -36,7 +39,14 @@ def main(descriptor: int, parent: int) -> None:
 
 
 def peak_ram() -> int:
-    """The most memory this process held at once, in bytes (ru_maxrss is KiB on Linux)."""
+    """The most memory this process held at once, in bytes.
+
+    On Linux that is VmHWM: ru_maxrss would include what the parent held when it started us.
+    """
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 

@@ -49,11 +49,17 @@ _SURNAMES_TEXT = """
     cavalcanti moreira mendes nunes vieira freitas moura machado lopes soares barros ramos batista
 """
 _SURNAMES = frozenset(_SURNAMES_TEXT.split())
+_NO_NAMES_TEXT = """
+    testemunha testemunhas ministerio secretaria secretario unidade hospital clinica servico sistema programa
+    estrategia atencao saude sus caps ubs usf nasf rede centro instituto universidade estatuto lei politica
+    plano carteira caderneta cartao prontuario conselho agente equipe enfermeira enfermeiro medico medica
+    """
+_NO_NAMES = frozenset(_NO_NAMES_TEXT.split())
 _WORD = r"[^\W\d_]+(?:['’-][^\W\d_]+)*"
 _PARTICLE = r"(?:d[aeo]s?)"
 _NAME = re.compile(
     rf"(?<!\w)(?P<lead>(?:[Nn]ome(?: completo)?(?: d[oa] paciente)?|NOME(?: DO PACIENTE)?)[ ]?:[ ]*"
-    rf"|(?:(?:[Pp]aciente|PACIENTE)|[Pp]cte?\.?|[Uu]suári[oa]|[Gg]estante)(?:[ ]?:[ ]*|,?[ ]+)"
+    rf"|(?:(?:[Pp]acientes?|PACIENTES?)|[Pp]cte?\.?|[Uu]suári[oa]|[Gg]estante)(?:[ ]?:[ ]*|,?[ ]+)"
     rf"(?:(?:de nome|chamad[oa]|(?:[Ss]r|[Ss]ra|[Dd]ona?|[Dd]r|[Dd]ra)\b\.?)[ ]+)?)"
     rf"(?P<name>{_WORD}(?:[ ](?:{_PARTICLE}[ ])?{_WORD}){{0,5}})"
 )
@@ -107,10 +113,10 @@ def _cnss(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _phones(text: str) -> Iterator[tuple[int, int]]:
-    """With an area code and a separator, or with a word such as `telefone` near it."""
+    """With an area code, in brackets or before a hyphen, or with a word such as `telefone` near it."""
     spans = []
     for found in _PHONE.finditer(text):
-        separated = bool(re.search(r"\d[ .-]\d{4}$", found["number"]))
+        separated = re.search(r"-\d{4}$", found["number"]) or (found["area"] or "").startswith("(")
         if (found["area"] and separated) or _near(text, found, _PHONE_CONTEXT):
             spans.append(found.span())
     spans += [m.span() for m in _BARE_MOBILE.finditer(text) if m[0][0] == "+" or _near(text, m, _PHONE_CONTEXT)]
@@ -140,6 +146,8 @@ def _name_length(lead: str, candidate: str, after: str) -> int:
     least two of them, after a lead that is not itself capitalized as in a heading, or `Nome:`.
     """
     words = list(re.finditer(_WORD, candidate))
+    if normalise(words[0][0]) in _NO_NAMES:
+        return 0
     known = normalise(words[0][0]) in _GIVEN
     shouted = candidate.isupper()
     if known and not words[0][0][0].isupper():

@@ -56,7 +56,7 @@ def parse(text: str) -> tuple[Command, ...]:
 
 def _command(text: str, at: int) -> tuple[Command, int]:
     """The command that begins at `at`, and where it ends."""
-    word, at = _word(text, at, r"[A-Za-z]")
+    word, at = _word(text, at if _is_print(text[at]) else at + 1, r"[A-Za-z]")
     keyword, role = word.lower(), ""
     if keyword not in _KEYWORDS:
         raise ValueError(f"{word!r} is no command")
@@ -111,7 +111,10 @@ def _unquoted(kept: str) -> str | None:
 
 
 def _is_print(character: str) -> bool:
-    """Go's strconv.IsPrint: letters, marks, numbers, punctuation, symbols and the ASCII space."""
+    """Go's strconv.IsPrint: letters, marks, numbers, punctuation, symbols and the ASCII space.
+
+    A character that is newer than this Python's Unicode tables counts as not printable.
+    """
     return character.isprintable()
 
 

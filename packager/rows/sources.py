@@ -177,7 +177,7 @@ def _lines(text: str) -> Iterator[str]:
 def _csv_reason(error: csv.Error) -> str:
     text = str(error)
     if text == "unexpected end of data":
-        return "a quote is opened and never closed"
+        return "a quote is opened and never closed; nothing after it was read"
     return "a closing quote is followed by text" if "expected after" in text else text
 
 

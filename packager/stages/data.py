@@ -61,6 +61,8 @@ def data(config: Data, base: Checkpoint, out: Path) -> Dataset:
         end_of_turn=found.tokens.end_of_turn,
         leaked=found.split.leaked,
         unterminated=found.tokens.unterminated,
+        identifiers=sum(one.count for one in found.identifiers) if config.identifiers == "allow" else 0,
+        source_revision=table.revision,
     )
 
 

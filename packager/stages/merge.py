@@ -61,7 +61,7 @@ class Tally:
             self.delta_square += delta_square
             self.largest_bits = max(self.largest_bits, largest_bits)
             now = time.monotonic()
-            if now - self._reported > REPORT_SECONDS:
+            if now - self._reported > REPORT_SECONDS or self.written == self.total:
                 self._reported = now
                 progress.update(self.written / 1e6, self.total / 1e6, "MB")
 

@@ -20,7 +20,7 @@ from packager.recipe import Quantize
 def quantize(config: Quantize, source: Ggufs, out: Path) -> Ggufs:
     """Write `model-TYPE.gguf` into `out` for every type, in the recipe's order."""
     original = source.folder / source.files[0].name
-    before = llamacpp.inspect(original)
+    before = _read(original)
     files = []
     for name in config.types:
         path = out / f"model-{name}.gguf"
@@ -28,7 +28,7 @@ def quantize(config: Quantize, source: Ggufs, out: Path) -> Ggufs:
             _link(original, path)
         else:
             _quantize(original, path, name)
-        info = llamacpp.inspect(path)
+        info = _read(path)
         if faults := differences(info, before):
             raise ProofFailed(f"quantize: {path.name} lost {', '.join(faults)} of its source.", "report this model")
         file = GgufFile(
@@ -50,6 +50,13 @@ def differences(after: llamacpp.GgufInfo, before: llamacpp.GgufInfo) -> list[str
     kept = ("architecture", "n_tensors", "parameters", "n_vocab", "bos_token_id", "eos_token_id", "add_bos",
             "chat_template")  # fmt: skip
     return [name for name in kept if getattr(after, name) != getattr(before, name)]
+
+
+def _read(path: Path) -> llamacpp.GgufInfo:
+    try:
+        return llamacpp.inspect(path)
+    except (OSError, ValueError) as error:
+        raise ProofFailed(f"{path.name} is not whole: {error}", "run the build again") from error
 
 
 def _quantize(source: Path, path: Path, name: str) -> None:

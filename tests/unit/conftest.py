@@ -23,7 +23,7 @@ CHATML = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
-WORDS = "a equipe de saúde cuida da família no território com vínculo acolhimento visita vacinação e escuta".split()
+WORDS = ("a", "equipe", "de", "saúde", "cuida", "da", "família", "no", "território", "com", "vínculo", "visita", "e", "escuta")
 TURNS = ("<|im_start|>", "<|im_end|>")
 
 
@@ -41,7 +41,7 @@ def write_sentencepiece(folder: Path) -> int:
     import sentencepiece as spm
     from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers
 
-    lines = [" ".join(WORDS[i % 16] for i in range(n, n + 9, 1 + n % 3)) for n in range(400)]
+    lines = [" ".join(WORDS[i % len(WORDS)] for i in range(n, n + 9, 1 + n % 3)) for n in range(400)]
     written = io.BytesIO()
     spm.SentencePieceTrainer.train(
         sentence_iterator=iter(lines), model_writer=written, model_type="bpe", vocab_size=352, byte_fallback=True,

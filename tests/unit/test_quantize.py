@@ -1,0 +1,76 @@
+"""Every type of the recipe is made, in order, and keeps what it must."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from packager import llamacpp, progress
+from packager.artifacts import Ggufs, sha256_of
+from packager.errors import InputError, ProofFailed
+from packager.recipe import Quantize
+from packager.stages.quantize import differences, quantize
+
+
+def test_every_type_in_order(spm_f16: Ggufs, tmp_path: Path) -> None:
+    events: list[progress.Event] = []
+    with progress.route(events.append):
+        made = quantize(Quantize(types=("Q4_K_M", "F16", "Q8_0", "BF16")), spm_f16, tmp_path)
+    assert [f.type for f in made.files] == ["Q4_K_M", "F16", "Q8_0", "BF16"]
+    assert [f.name for f in made.files] == [f"model-{f.type}.gguf" for f in made.files]
+    for file in made.files:
+        path = tmp_path / file.name
+        assert (file.size, file.sha256) == (path.stat().st_size, sha256_of(path))
+    by_type = {f.type: f for f in made.files}
+    assert by_type["Q4_K_M"].tensor_types == {"F32": 5, "Q4_K": 12, "Q6_K": 3}
+    assert by_type["Q8_0"].tensor_types == {"F32": 5, "Q8_0": 15}
+    assert by_type["BF16"].tensor_types == {"F32": 5, "BF16": 15}
+    bits = [by_type[t].bits_per_weight for t in ("Q4_K_M", "Q8_0", "F16")]
+    assert bits == sorted(bits)
+    assert 4.5 < bits[0] < 6 < bits[1] < 9
+    assert {"done": 20, "total": 20, "unit": "tensors", "figures": {"type": "Q8_0"}} in events
+    assert any("bits/weight" in e.get("note", "") for e in events)
+
+
+def test_f16_is_the_same_file(spm_f16: Ggufs, tmp_path: Path) -> None:
+    made = quantize(Quantize(types=("F16",)), spm_f16, tmp_path)
+    assert made.files[0].sha256 == spm_f16.files[0].sha256
+    assert (tmp_path / "model-F16.gguf").samefile(spm_f16.folder / "model-F16.gguf")
+
+
+def test_the_template_and_the_tokens_are_kept(spm_f16: Ggufs, tmp_path: Path) -> None:
+    quantize(Quantize(types=("Q8_0",)), spm_f16, tmp_path)
+    source = spm_f16.folder / "model-F16.gguf"
+    before, after = llamacpp.inspect(source), llamacpp.inspect(tmp_path / "model-Q8_0.gguf")
+    assert after.chat_template == before.chat_template
+    assert after.metadata["general.name"] == "tiny-spm"
+    text = "<|im_start|>user\no vínculo<|im_end|>"
+    with (
+        llamacpp.GgufModel.open(source, context=256) as one,
+        llamacpp.GgufModel.open(tmp_path / "model-Q8_0.gguf", context=256) as other,
+    ):
+        ids = one.tokenize(text)
+        assert other.tokenize(text) == ids
+        losses = [model.nll(ids, [True] * len(ids))[0] / (len(ids) - 1) for model in (one, other)]
+    assert losses[0] == pytest.approx(losses[1], rel=0.01)
+    assert losses[0] != losses[1]
+
+
+def test_an_unknown_type(spm_f16: Ggufs, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no quantization called Q4_KM"):
+        quantize(Quantize(types=("Q4_KM",)), spm_f16, tmp_path)
+
+
+def test_differences_are_named(spm_f16: Ggufs) -> None:
+    info = llamacpp.inspect(spm_f16.folder / "model-F16.gguf")
+    assert differences(info, info) == []
+    assert differences(replace(info, n_tensors=1, chat_template=""), info) == ["n_tensors", "chat_template"]
+
+
+def test_a_source_that_is_not_whole(spm_f16: Ggufs, tmp_path: Path) -> None:
+    cut = spm_f16.model_copy(update={"folder": tmp_path})
+    (tmp_path / "model-F16.gguf").write_bytes((spm_f16.folder / "model-F16.gguf").read_bytes()[:100_000])
+    with pytest.raises(ProofFailed, match="not whole"):
+        quantize(Quantize(types=("Q8_0",)), cut, tmp_path)
