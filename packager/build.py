@@ -175,7 +175,7 @@ def build(recipe: Recipe, folder: Path, until: str = STAGES[-1], *, verify: bool
     if until not in STAGES:
         raise InputError(f"There is no stage '{until}'.", f"use one of {', '.join(STAGES)}")
     with proc.interruptible():
-        if any(not step.done for step in plan(recipe, folder, until, verify=verify)):
+        if not _is_built(recipe, folder, until, verify):
             preflight.check(recipe, folder)
         with artifacts.open_run(folder, verify=verify) as run:
             for artifact in line(recipe, run):
@@ -229,6 +229,13 @@ def plan(recipe: Recipe, folder: Path, until: str = STAGES[-1], *, verify: bool 
         if artifact.folder.name == until:
             break
     return planned.steps
+
+
+def _is_built(recipe: Recipe, folder: Path, until: str, verify: bool) -> bool:
+    try:
+        return all(step.done for step in plan(recipe, folder, until, verify=verify))
+    except InputError:  # a source is missing: preflight says so, with everything else
+        return False
 
 
 def _sizes(ggufs: Ggufs) -> str:

@@ -40,6 +40,12 @@ class ProofFailed(PackagerError):
     exit_code = 3
 
 
+class TrainingDiverged(PackagerError):
+    """The loss or its gradient is no longer a number, or the loss has run away."""
+
+    exit_code = 3
+
+
 class MissingResource(PackagerError):
     """A tool, memory, disk space or the network is missing."""
 

@@ -36,9 +36,9 @@ def fetch_small(repo: str, revision: str | None, names: Sequence[str]) -> Snapsh
         folder = Path(snapshot_download(repo, revision=info.sha, allow_patterns=list(names)))
     except Exception as error:
         raise _explained(error, repo, revision) from error
-    card = info.card_data or {}
+    licence = info.card_data.license if info.card_data else None
     weights = info.safetensors.total if info.safetensors else 0
-    return Snapshot(folder, info.sha or "", weights, str(card.get("license") or ""))
+    return Snapshot(folder, info.sha or "", weights, str(licence or ""))
 
 
 def fetch_weights(repo: str, commit: str) -> Path:

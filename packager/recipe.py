@@ -33,7 +33,7 @@ class Base(Section):
     """Where the base model is: hf:org/name, a folder, a .gguf file, or pypi:PACKAGE==VERSION/path.gguf."""
     revision: str | None = None
     """Branch, tag or commit on the Hub; the resolved commit is recorded."""
-    sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     """What the file (.gguf, or the wheel of a pypi: base) must hash to."""
     licence: str | None = None
     """SPDX name, where the base does not state its own."""
@@ -101,20 +101,28 @@ class Data(Section):
 
 
 class Lora(Section):
-    rank: int = Field(16, ge=1, le=1024)
+    rank: int = Field(default=16, ge=1, le=1024)
     """r: columns of B, rows of A."""
-    alpha: float = Field(32, gt=0)
+    alpha: float = Field(default=32, gt=0)
     """Scale: the update is (alpha / rank) B A."""
-    dropout: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of the adapter's inputs zeroed in training."""
     targets: Union[Literal["all-linear"], tuple[str, ...]] = "all-linear"
     """Which matrices get an adapter: all-linear, or a list of module names."""
+    layers: Union[Literal["all", "last"], tuple[int, ...]] = "all"
+    """Which layers get an adapter: all, last, or a list of layer numbers from 0."""
+    rslora: bool = False
+    """Scale by alpha / sqrt(rank) instead of alpha / rank (rank-stabilized LoRA)."""
+    dora: bool = False
+    """Train the magnitude of each column apart from its direction (DoRA); slower."""
+    init: Literal["default", "loftq"] = "default"
+    """Start of A and B: A random and B zero, or LoftQ, which makes up for NF4's rounding."""
 
 
 class Batch(Section):
-    examples_per_step: int = Field(16, ge=1)
+    examples_per_step: int = Field(default=16, ge=1)
     """Examples that one optimizer step averages over."""
-    examples_per_micro_batch: int | None = Field(None, ge=1)
+    examples_per_micro_batch: int | None = Field(default=None, ge=1)
     """Examples computed at once; smaller needs less memory and gives the same result."""
 
 
@@ -123,49 +131,49 @@ class Train(Section):
     """qlora: adapters over NF4 weights; lora: over 16/32-bit weights; none: package the base."""
     lora: Lora = Lora()
     """The adapter's shape."""
-    epochs: float = Field(1.0, gt=0)
+    epochs: float = Field(default=1.0, gt=0)
     """Passes over the training rows."""
-    max_steps: int | None = Field(None, ge=1)
+    max_steps: int | None = Field(default=None, ge=1)
     """Stop after this many optimizer steps, whatever the epochs say."""
     batch: Batch = Batch()
     """How examples are grouped."""
-    learning_rate: float = Field(2e-4, gt=0, lt=1)
+    learning_rate: float = Field(default=2e-4, gt=0, lt=1)
     """Peak learning rate of AdamW."""
-    warmup_steps: int = Field(0, ge=0)
+    warmup_steps: int = Field(default=0, ge=0)
     """Steps over which the learning rate rises linearly from 0."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     """How the learning rate falls after warm-up: to 0 along a line or a half cosine, or not at all."""
-    weight_decay: float = Field(0.0, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0)
     """AdamW's decoupled weight decay."""
-    max_grad_norm: float = Field(1.0, gt=0)
+    max_grad_norm: float = Field(default=1.0, gt=0)
     """Gradients are scaled down to this norm."""
-    seed: int = Field(42, ge=0)
+    seed: int = Field(default=42, ge=0)
     """Adapter initialisation, order of rows and dropout."""
-    checkpoint_seconds: float = Field(60, gt=0)
+    checkpoint_seconds: float = Field(default=60, gt=0)
     """A resumable checkpoint is written about this often."""
 
 
 class Quantize(Section):
-    types: tuple[str, ...] = Field(("Q4_K_M",), min_length=1)
+    types: tuple[str, ...] = Field(default=("Q4_K_M",), min_length=1)
     """llama.cpp quantization names; the first is the package's default."""
 
 
 class Serve(Section):
-    context: int = Field(4096, ge=128, le=1048576)
+    context: int = Field(default=4096, ge=128, le=1048576)
     """num_ctx: tokens of prompt and answer together."""
-    max_answer_tokens: int = Field(512, ge=1)
+    max_answer_tokens: int = Field(default=512, ge=1)
     """num_predict: an answer is cut off here."""
-    temperature: float = Field(0.2, ge=0, le=5)
+    temperature: float = Field(default=0.2, ge=0, le=5)
     """0 always takes the likeliest token."""
-    top_k: int = Field(40, ge=0)
+    top_k: int = Field(default=40, ge=0)
     """Sample from this many likeliest tokens (0: all)."""
-    top_p: float = Field(0.9, gt=0, le=1)
+    top_p: float = Field(default=0.9, gt=0, le=1)
     """Sample from the smallest set with this probability."""
-    min_p: float = Field(0.0, ge=0, le=1)
+    min_p: float = Field(default=0.0, ge=0, le=1)
     """Drop tokens less likely than this times the likeliest."""
-    repeat_penalty: float = Field(1.0, gt=0)
+    repeat_penalty: float = Field(default=1.0, gt=0)
     """Divide the logits of recent tokens by this (1: off)."""
-    repeat_last_n: int = Field(64, ge=-1)
+    repeat_last_n: int = Field(default=64, ge=-1)
     """How many recent tokens the penalty looks at (-1: the whole context)."""
 
 
@@ -179,18 +187,18 @@ class Smoke(Section):
 
 
 class Device(Section):
-    ram_gb: float = Field(4.0, gt=0)
+    ram_gb: float = Field(default=4.0, gt=0)
     """Memory of the clinic's machine that the model may use, in GB (10^9 bytes)."""
-    min_tokens_per_second: float = Field(5.0, ge=0)
+    min_tokens_per_second: float = Field(default=5.0, ge=0)
     """Slower generation than this fails the proof."""
-    max_seconds_to_first_token: float = Field(20.0, gt=0)
+    max_seconds_to_first_token: float = Field(default=20.0, gt=0)
     """A later first token than this fails the proof."""
 
 
 class Thresholds(Section):
-    min_loss_drop: float = Field(0.0, ge=0)
+    min_loss_drop: float = Field(default=0.0, ge=0)
     """Held-out loss must fall at least this share below the base's (0: any fall)."""
-    min_language_share: float = Field(0.6, ge=0, le=1)
+    min_language_share: float = Field(default=0.6, ge=0, le=1)
     """Share of smoke answers that must be in the recipe's language."""
 
 
@@ -211,7 +219,7 @@ class Recipe(Section):
     """Quantization."""
     serve: Serve = Serve()
     """Generation in the clinic."""
-    smoke: tuple[Smoke, ...] = Field((), max_length=50)
+    smoke: tuple[Smoke, ...] = Field(default=(), max_length=50)
     """Questions asked of every packaged file before it is released."""
     device: Device = Device()
     """The clinic's machine."""
@@ -295,7 +303,7 @@ class _Loader(yaml.SafeLoader):
     """SafeLoader that refuses a key given twice; YAML would silently keep the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]  # type: ignore[no-untyped-call]
+        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
         twice = {str(key) for key in keys if keys.count(key) > 1}
         if twice:
             raise yaml.constructor.ConstructorError(

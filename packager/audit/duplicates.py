@@ -49,23 +49,35 @@ def near_pairs(texts: Sequence[str], shingler: Shingler, threshold: float = THRE
     """
     sets = [shingler(text) for text in texts]
     frequency = Counter(s for one in sets for s in one)
-    rank = {s: r for r, s in enumerate(sorted(frequency, key=lambda s: (frequency[s], s)))}
-    ranked = [sorted(rank[s] for s in one) for one in sets]
-    members = [frozenset(one) for one in ranked]
+    rank = {s: r for r, s in enumerate(sorted(frequency, key=frequency.__getitem__))}
+    ranked = [sorted(map(rank.__getitem__, one)) for one in sets]
+    # A mask of a set's elements: bits shared, plus bits lost to collisions, bound what two sets share.
+    masks = [_mask(one) for one in ranked]
     index: dict[int, list[int]] = defaultdict(list)
-    for here in sorted(range(len(texts)), key=lambda i: (len(ranked[i]), texts[i])):
-        elements, size = ranked[here], len(ranked[here])
+    for here in sorted(range(len(texts)), key=lambda i: len(ranked[i])):
+        elements, size, mask = ranked[here], len(ranked[here]), masks[here]
+        lost = size - mask.bit_count()
         candidates: set[int] = set()
         for element in elements[: size - math.ceil(threshold * size) + 1]:
             candidates.update(index[element])
         for other in candidates:
-            if len(ranked[other]) >= threshold * size:
-                shared = len(members[here] & members[other])
-                if shared >= threshold * (size + len(ranked[other]) - shared):
-                    yield (other, here)
+            total = size + len(ranked[other])
+            need = threshold / (1 + threshold) * total - 1e-9
+            if (mask & masks[other]).bit_count() + lost < need:
+                continue
+            shared = len(sets[here] & sets[other])
+            if shared >= threshold * (total - shared):
+                yield (other, here)
         # Only sets at least as large follow, so a shorter prefix is enough in the index.
         for element in elements[: size - math.ceil(2 * threshold / (1 + threshold) * size) + 1]:
             index[element].append(here)
+
+
+def _mask(elements: Iterable[int], bits: int = 1024) -> int:
+    mask = 0
+    for element in elements:
+        mask |= 1 << (element % bits)
+    return mask
 
 
 def lead_in_pairs(texts: Sequence[str]) -> Iterator[tuple[int, int]]:

@@ -6,15 +6,19 @@ training.
 
 from __future__ import annotations
 
-import bisect
 import math
 import random
 import zlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from packager.audit.duplicates import THRESHOLD, Shingler, letters, normalise, words
 from packager.audit.split import Groups
 from packager.rows import Row
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _BITS = 1024
 
@@ -39,13 +43,16 @@ def random_leak(groups: Groups, rows: int, heldout: int, seed: int) -> tuple[int
 def _near(train: Sequence[str], heldout: Sequence[str], shingler: Shingler) -> list[int]:
     """Indices of the held-out texts that some training text equals or nearly equals.
 
-    Sets are first compared as bit masks: shared bits plus the bits lost to collisions bound the
-    shared elements from above, so no pair is missed; what passes is compared exactly.
+    Every pair of similar size is compared as bit masks first: bits shared, plus bits lost to
+    collisions, bound the shared elements from above, so no pair is missed; what passes is compared
+    exactly.
     """
+    import numpy as np
+
     known = {normalise(text) for text in train}
-    sets = sorted(((shingler(text)) for text in known), key=len)
-    sizes = [len(one) for one in sets]
-    masks = [_mask(one) for one in sets]
+    sets = sorted((shingler(text) for text in known), key=len)
+    sizes = np.array([len(one) for one in sets])
+    masks = np.stack([_mask(one) for one in sets])
     found = []
     for number, text in enumerate(normalise(text) for text in heldout):
         if text in known:
@@ -53,21 +60,23 @@ def _near(train: Sequence[str], heldout: Sequence[str], shingler: Shingler) -> l
             continue
         own = shingler(text)
         mask, size = _mask(own), len(own)
-        slack = size - mask.bit_count()
-        first = bisect.bisect_left(sizes, math.ceil(THRESHOLD * size))
-        last = bisect.bisect_right(sizes, math.floor(size / THRESHOLD))
-        for other in range(first, last):
-            need = THRESHOLD / (1 + THRESHOLD) * (size + sizes[other])
-            if (mask & masks[other]).bit_count() + slack >= need:
-                shared = len(own & sets[other])
-                if shared >= THRESHOLD * (size + sizes[other] - shared):
-                    found.append(number)
-                    break
+        lost = size - int(np.bitwise_count(mask).sum())
+        first, last = np.searchsorted(sizes, [math.ceil(THRESHOLD * size), math.floor(size / THRESHOLD) + 1])
+        shared = np.bitwise_count(masks[first:last] & mask).sum(axis=1, dtype=np.int64) + lost
+        need = THRESHOLD / (1 + THRESHOLD) * (size + sizes[first:last]) - 1e-9
+        for other in np.flatnonzero(shared >= need) + first:
+            both = len(own & sets[other])
+            if both >= THRESHOLD * (size + len(sets[other]) - both):
+                found.append(number)
+                break
     return found
 
 
-def _mask(elements: frozenset[str]) -> int:
+def _mask(elements: frozenset[str]) -> NDArray[np.uint64]:
+    """The elements as `_BITS` bits, shape [_BITS / 64], uint64."""
+    import numpy as np
+
     mask = 0
     for element in elements:
         mask |= 1 << (zlib.crc32(element.encode()) % _BITS)
-    return mask
+    return np.frombuffer(mask.to_bytes(_BITS // 8, "little"), dtype=np.uint64)

@@ -75,7 +75,7 @@ def modelfile(config: Serve, data: Dataset, converted: Ggufs, out: Path) -> Mode
         write_atomically(out / NAME, made.text)
         checks = [_read_back(out / NAME, made, config, data.system), _stop_check(gguf, tokenizer, roles, made, answers)]
         conversations = [*corpus(roles, specials, data.system), *_held_out(data)]
-        checks += _parity(conversations, template, tokenizer, gguf, made, data.system, ollama.limits(roles))
+        checks += _parity(conversations, template, tokenizer, gguf, made, data.system, roles)
     for limit in ollama.limits(roles):
         progress.note(f"Ollama differs: {limit}")
     return Modelfile(
@@ -134,34 +134,41 @@ def _parity(
     gguf: GgufModel,
     made: Composed,
     system: str | None,
-    limits: Sequence[str],
+    roles: RoleFormat,
 ) -> list[Check]:
-    """Training's token ids against those of Ollama's prompt, as the F16 file's own tokenizer makes them."""
+    """Training's prompts against Ollama's: the text, and the token ids, which the F16 file's own
+    tokenizer makes of the served text with what it adds by itself."""
     stored = ChatTemplate(gguf.chat_template, gguf.bos_token, gguf.eos_token)
+    added = roles.bos if gguf.adds_bos else ""
     bos_id = tokenizer.token_to_id(gguf.bos_token) if gguf.bos_token else None
     different, most_bos, first = 0, 0, ""
     for number, one in enumerate(conversations):
         text = template.render(one.trained, add_generation_prompt=True)
         served = ollama.render_go(made.template, one.sent, system)
-        ids = gguf.tokenize(served)
+        ids, wanted = gguf.tokenize(served), chat.token_ids(tokenizer, text)
         most_bos = max(most_bos, next((i for i, token in enumerate(ids) if token != bos_id), len(ids)))
         fault = ""
         if stored.render(one.trained, add_generation_prompt=True) != text:
             fault = "the chat template in the GGUF renders another prompt"
-        elif ids != chat.token_ids(tokenizer, text):
-            fault = f"Ollama renders {served!r}, training {text!r}"
+        elif added + served != text:
+            fault = f"Ollama renders {added + served!r}, training {text!r}"
+        elif ids != wanted:
+            fault = f"the GGUF reads {text!r} as {ids}, training as {wanted}"
         if fault:
             different += 1
             first = first or f" First: {fault}."
         if number % 100 == 0:
             progress.update(number, len(conversations), "prompts")
-    same = f"Ollama's prompt has the token ids of training's in all of {len(conversations)} conversations"
+    same = (
+        f"Ollama's prompt has the text and token ids of training's in all of {len(conversations)} conversations; "
+        f"it differs where {', or where '.join(ollama.limits(roles))}."
+    )
     unlike = f"Ollama's prompt differs from training's in {different} of {len(conversations)} conversations.{first}"
     return [
         _check("modelfile.prompt_parity", different, 0, "conversations", different == 0,
-               f"{same}; it cannot be equal where {', or where '.join(limits)}." if not different else unlike),
+               unlike if different else same),
         _check("modelfile.one_bos", most_bos, 1, "tokens", most_bos <= 1,
-               f"A served prompt begins with {most_bos} beginning-of-sequence tokens; more than one confuses the model."),
+               f"Served prompts begin with at most {most_bos} beginning-of-sequence token(s)."),
     ]  # fmt: skip
 
 

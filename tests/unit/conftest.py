@@ -23,7 +23,22 @@ CHATML = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
-WORDS = ("a", "equipe", "de", "saúde", "cuida", "da", "família", "no", "território", "com", "vínculo", "visita", "e", "escuta")
+WORDS = (
+    "a",
+    "equipe",
+    "de",
+    "saúde",
+    "cuida",
+    "da",
+    "família",
+    "no",
+    "território",
+    "com",
+    "vínculo",
+    "visita",
+    "e",
+    "escuta",
+)
 TURNS = ("<|im_start|>", "<|im_end|>")
 
 

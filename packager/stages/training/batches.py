@@ -1,0 +1,115 @@
+"""Rows as tokens, in the order they are trained, as padded tensors.
+
+`train.jsonl` -> `Encoded` rows -> steps of row numbers -> `Batch`. Fails with `InputError` on a row
+that nothing can be learned from.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from packager import chat
+from packager.artifacts import Dataset
+from packager.chat import Encoded
+from packager.errors import InputError
+
+WINDOW = 16
+"""Steps whose rows are sorted by length together: little padding, and still a random order."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows side by side. A row's padding is on the right, where causal attention never looks."""
+
+    prefix: Tensor
+    """[1, p] int64: the tokens that all rows begin with, computed once (p may be 0)."""
+    ids: Tensor
+    """[rows, length] int64: the tokens after the prefix, padded."""
+    positions: Tensor
+    """[n] int64: places in the flattened `ids` whose next token is trained."""
+    targets: Tensor
+    """[n] int64: those next tokens."""
+
+
+def read(path: Path, data: Dataset) -> list[Encoded]:
+    """The conversations of a JSONL file of the data stage, as tokens with their mask."""
+    template, tokenizer = chat.load_template(data.folder), chat.load_tokenizer(data.folder)
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        row = chat.encode(template, tokenizer, data.end_of_turn, json.loads(line)["messages"])
+        if not any(row.trained[1:]):
+            raise InputError(f"{path.name}, row {number} has no answer to learn.", "leave the row out")
+        rows.append(row)
+    if not rows:
+        raise InputError(f"{path.name} has no rows.", "give more data, or change data.evaluation.fraction")
+    return rows
+
+
+def trained_tokens(rows: Sequence[Encoded]) -> int:
+    """How many tokens the loss is summed over."""
+    return sum(sum(row.trained[1:]) for row in rows)
+
+
+def steps(lengths: Sequence[int], examples_per_step: int, seed: int) -> Iterator[list[int]]:
+    """The row numbers of each optimizer step, epoch after epoch, without end.
+
+    Depends on nothing but its arguments, so a resumed run continues in the same order.
+    """
+    epoch = 0
+    while True:
+        yield from _epoch(lengths, examples_per_step, random.Random(f"{seed}/{epoch}"))
+        epoch += 1
+
+
+def _epoch(lengths: Sequence[int], examples_per_step: int, chance: random.Random) -> list[list[int]]:
+    """Every row once, in ceil(rows / examples_per_step) steps of equal size (give or take a row)."""
+    order = list(range(len(lengths)))
+    chance.shuffle(order)
+    count = -(-len(order) // examples_per_step)
+    edges = [len(order) * i // count for i in range(count + 1)]
+    for first in range(0, count, WINDOW):
+        window = slice(edges[first], edges[min(first + WINDOW, count)])
+        order[window] = sorted(order[window], key=lengths.__getitem__)
+    planned = [order[start:stop] for start, stop in itertools.pairwise(edges)]
+    chance.shuffle(planned)
+    return planned
+
+
+def pieces(rows: Sequence[Encoded], size: int) -> list[Sequence[Encoded]]:
+    """`rows` in lots of at most `size`, of similar length."""
+    ordered = sorted(rows, key=lambda row: len(row.ids))
+    return [ordered[i : i + size] for i in range(0, len(ordered), size)]
+
+
+def collate(rows: Sequence[Encoded], device: torch.device, *, share_prefix: bool) -> Batch:
+    """Rows -> tensors on `device`; `share_prefix` sets apart what all rows begin with."""
+    shared = _shared(rows) if share_prefix else 0
+    width = max(len(row.ids) for row in rows) - shared
+    ids = torch.zeros((len(rows), width), dtype=torch.int64)
+    positions, targets = [], []
+    for number, row in enumerate(rows):
+        ids[number, : len(row.ids) - shared] = torch.tensor(row.ids[shared:])
+        at = [i for i in range(1, len(row.ids)) if row.trained[i]]
+        positions += [number * width + i - 1 - shared for i in at]
+        targets += [row.ids[i] for i in at]
+    prefix = torch.tensor([rows[0].ids[:shared]], dtype=torch.int64)
+    move = functools.partial(torch.Tensor.to, device=device, non_blocking=True)
+    return Batch(move(prefix), move(ids), move(torch.tensor(positions)), move(torch.tensor(targets)))
+
+
+def _shared(rows: Sequence[Encoded]) -> int:
+    """Tokens that all rows begin with and that predict nothing trained; 0 for a single row."""
+    if len(rows) < 2:
+        return 0
+    first, last = min(row.ids for row in rows), max(row.ids for row in rows)  # what these share, all do
+    common = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False)))
+    return min(common, *(row.trained.index(True, 1) - 1 for row in rows))

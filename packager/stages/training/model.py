@@ -1,0 +1,133 @@
+"""A base model's folder -> a model with a LoRA adapter, ready to train.
+
+NF4 weights for qlora, 32- or 16-bit ones for lora; adapters always in fp32. Fails with `InputError`
+if the model has none of the layers that the recipe names.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from packager.artifacts import Checkpoint
+from packager.errors import InputError
+from packager.recipe import Lora, Train
+from packager.stages.training import lora_linear
+
+EAGER_BELOW = 512
+"""Mean tokens a row under which plain matrix products beat the fused attention of a CPU."""
+
+
+@dataclass(frozen=True)
+class Trainee:
+    """The model in training."""
+
+    peft: Any
+    device: torch.device
+    dtype: torch.dtype
+    """What the model computes in."""
+    parameters: dict[str, nn.Parameter]
+    """The adapter's matrices, by name."""
+
+
+def load(config: Train, base: Checkpoint, mean_tokens: float) -> Trainee:
+    """The base model with a fresh adapter, on the GPU if there is one; `mean_tokens` a row to come."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = compute_dtype(device)
+    attention = "eager" if device.type == "cpu" and mean_tokens < EAGER_BELOW else "sdpa"
+    if device.type == "cpu":
+        keep_freed_memory()
+    model = _load_base(base.folder, device, dtype, attention, quantized=config.method == "qlora")
+    torch.manual_seed(config.seed)
+    adapted = _adapt(model, config.lora, base)
+    lora_linear.fuse(adapted)
+    return Trainee(adapted, device, dtype, {n: p for n, p in adapted.named_parameters() if p.requires_grad})
+
+
+def compute_dtype(device: torch.device) -> torch.dtype:
+    """bf16 where the processor multiplies it, else fp32; never fp16, which a CPU only emulates."""
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        abilities = torch.cpu.get_capabilities()
+        native = bool(abilities.get("avx512_bf16") or abilities.get("amx_bf16"))
+    return torch.bfloat16 if native else torch.float32
+
+
+def keep_freed_memory() -> None:
+    """Let glibc reuse large freed blocks; to map each anew costs 4 % of a step in page faults."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        trim_threshold, mmap_threshold = -1, -3  # malloc.h
+        mallopt(mmap_threshold, 1 << 30)
+        mallopt(trim_threshold, (1 << 31) - 1)
+
+
+def _load_base(folder: Path, device: torch.device, dtype: torch.dtype, attention: str, *, quantized: bool) -> Any:
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    nf4 = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+    model = AutoModelForCausalLM.from_pretrained(
+        folder,
+        dtype=dtype,
+        attn_implementation=attention,
+        local_files_only=True,
+        trust_remote_code=False,
+        **({"quantization_config": nf4, "device_map": {"": str(device)}} if quantized else {}),
+    )
+    withstand_evaluation(model)
+    model.config.use_cache = False
+    return model if quantized else model.to(device)
+
+
+def withstand_evaluation(model: nn.Module) -> None:
+    """Keep bitsandbytes from repacking NF4 weights.
+
+    On a CPU with AVX512-BF16 the first forward in evaluation mode repacks them in place for a
+    kernel without autograd; every later gradient through such a layer is silently zero.
+    """
+    import bitsandbytes as bnb
+
+    for module in model.modules():
+        if isinstance(module, bnb.nn.Linear4bit):
+            module.support_avx512bf16_for_cpu = False
+
+
+def _adapt(model: Any, lora: Lora, base: Checkpoint) -> Any:
+    from peft import LoraConfig, get_peft_model
+
+    targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
+    shape = LoraConfig(
+        task_type="CAUSAL_LM",
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=targets,
+        bias="none",
+    )
+    try:
+        adapted = get_peft_model(model, shape, autocast_adapter_dtype=True)
+    except ValueError as error:
+        if "arget modules" not in str(error):
+            raise
+        linear = sorted({n.rpartition(".")[2] for n, m in model.named_modules() if isinstance(m, nn.Linear)})
+        raise InputError(
+            f"train.lora.targets: the model has no layer {targets}.", f"it has: {', '.join(linear)}"
+        ) from error
+    for settings in adapted.peft_config.values():
+        settings.target_modules = sorted(settings.target_modules)  # a set: another order in every process
+        settings.base_model_name_or_path = base.source  # not where it lies on this machine
+        settings.revision = base.revision or None
+    return adapted
