@@ -7,6 +7,7 @@ not quantized already, with a tokenizer that the converter knows.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -107,7 +108,7 @@ def parameters_of(folder: Path) -> int:
 
 def check_config(config: Mapping[str, Any], source: str) -> str:
     """The architecture of a config.json, if the line can build it; raises `InputError` if not."""
-    if config.get("auto_map"):
+    if config.get("auto_map") and not _is_native(str(config.get("model_type", ""))):
         raise InputError(
             f"{source} brings its own model code (auto_map in config.json), which is never run.",
             "use a base of an architecture that transformers and llama.cpp know",
@@ -126,6 +127,13 @@ def check_config(config: Mapping[str, Any], source: str) -> str:
             "use a Llama, Qwen2, Phi-3 or another architecture of llama.cpp's converter",
         )
     return str(architecture)
+
+
+def _is_native(model_type: str) -> bool:
+    """Does transformers have this model type itself? Found without importing it."""
+    spec = importlib.util.find_spec("transformers")
+    roots = spec.submodule_search_locations if spec else None
+    return bool(model_type.isidentifier() and roots and (Path(roots[0]) / "models" / model_type).is_dir())
 
 
 def _folder(path: Path, source: str, revision: str = "", licence: str = "") -> Located:

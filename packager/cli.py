@@ -117,6 +117,35 @@ def chat(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...],
 
 
 @main.command()
+@click.argument("source", metavar="FILE|RECIPE")
+@click.option(
+    "--write",
+    "written",
+    type=click.Path(path_type=Path),
+    metavar="OUT.jsonl",
+    help="Also write the cleaned rows, identifiers redacted.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def audit(source: str, written: Path | None, as_json: bool) -> None:
+    """Say what is in the data: duplicates, leaks, lengths, language, patient identifiers."""
+    from packager import audit as auditing
+    from packager import recipe as recipes_module
+    from packager.audit import files
+
+    is_recipe = source.endswith((".yaml", ".yml")) or (recipes_module.SHIPPED / f"{source}.yaml").is_file()
+    if is_recipe:
+        prepared = files.audit_recipe(recipes_module.load(source))
+    else:
+        prepared = files.audit_file(source, redact=written is not None)
+    if written:
+        click.echo(f"{files.write_rows(prepared, written)} rows written to {written}", err=True)
+    found = prepared.audit
+    click.echo(
+        json.dumps(found.model_dump(mode="json"), indent=2, ensure_ascii=False) if as_json else auditing.render(found)
+    )
+
+
+@main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--fields", is_flag=True, help="Print every recipe field with its default and meaning.")
 def recipes(as_json: bool, fields: bool) -> None:

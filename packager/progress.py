@@ -71,6 +71,7 @@ class Display:
     _began: float = 0.0
     _first: tuple[float, float] | None = None
     _last_line: float = 0.0
+    _last_text: str = ""
 
     @property
     def live(self) -> bool:
@@ -98,14 +99,14 @@ class Display:
         if self._first is None or done < self._first[1]:
             self._first = (now, done)
         moved, spent = done - self._first[1], now - self._first[0]
-        left = f", {duration(spent / moved * (total - done))} left" if moved > 0 and spent > 1 else ""
+        left = f", {duration(spent / moved * (total - done))} left" if moved > 0 and spent > 1 and done < total else ""
         figures = "".join(f", {k.replace('_', ' ')} {_figure(v)}" for k, v in event["figures"].items())
         text = f"{self._stage:<9} {done:.0f}/{total:.0f} {event['unit']}{figures}{left}"
         if self.live:
             self.stream.write(f"\r\x1b[2K{text[: _width() - 1]}")
             self.stream.flush()
-        elif now - self._last_line >= self.every_seconds or done >= total:
-            self._last_line = now
+        elif now - self._last_line >= self.every_seconds or (done >= total and text != self._last_text):
+            self._last_line, self._last_text = now, text
             self._line(text)
 
     def _clear(self) -> None:

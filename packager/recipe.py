@@ -115,8 +115,6 @@ class Lora(Section):
     """Scale by alpha / sqrt(rank) instead of alpha / rank (rank-stabilized LoRA)."""
     dora: bool = False
     """Train the magnitude of each column apart from its direction (DoRA); slower."""
-    init: Literal["default", "loftq"] = "default"
-    """Start of A and B: A random and B zero, or LoftQ, which makes up for NF4's rounding."""
 
 
 class Batch(Section):

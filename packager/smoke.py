@@ -73,10 +73,11 @@ def judge(
 ) -> list[Check]:
     """The smoke.* checks of one file; `peak_ram` is in bytes."""
 
-    def count(name: str, bad: int, says: str) -> Check:
-        return _check(f"smoke.{name}", bad, 0, "answers", bad == 0, f"{file.type}: {says}")
-
     total = len(answers)
+
+    def count(name: str, bad: int, says: str) -> Check:
+        return _check(f"smoke.{name}", bad, 0, "answers", bad == 0, f"{file.type}: {bad} of {total} answers {says}.")
+
     wanted = config.language.partition("-")[0]
     spoken = sum(language_of(a.answer) == wanted for a in answers) / max(1, total)
     unexpected = sum(not _as_expected(a, q) for a, q in zip(answers, config.questions, strict=True))
@@ -86,11 +87,11 @@ def judge(
     slowest = max((a.seconds_to_first_token for a in answers), default=0.0)
     device, share = config.device, config.thresholds.min_language_share
     return [
-        count("non_empty", sum(not a.answer for a in answers), f"all {total} questions get an answer."),
-        count("stops", sum(not a.stopped for a in answers), "every answer ends by itself."),
-        count("no_template_leak", sum(leaks(a.answer, specials) for a in answers), "no prompt markup in answers."),
-        count("no_loops", sum(loops(a.answer) for a in answers), "no answer repeats itself without end."),
-        count("expected_words", unexpected, "answers hold the words the recipe expects, and none it rejects."),
+        count("non_empty", sum(not a.answer for a in answers), "are empty"),
+        count("stops", sum(not a.stopped for a in answers), "did not end by themselves"),
+        count("no_template_leak", sum(leaks(a.answer, specials) for a in answers), "show prompt markup"),
+        count("no_loops", sum(loops(a.answer) for a in answers), "repeat themselves without end"),
+        count("expected_words", unexpected, "lack every word the recipe expects, or hold one it rejects"),
         _check("smoke.language", round(spoken, 3), share, "share", spoken >= share,
                f"{file.type}: {spoken:.0%} of the answers are in {config.language}."),
         _check("smoke.speed", speed, device.min_tokens_per_second, "tokens/s", speed >= device.min_tokens_per_second,

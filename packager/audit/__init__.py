@@ -14,7 +14,7 @@ from pathlib import PurePath
 from packager import rows as rows_
 from packager.audit import identifiers
 from packager.audit.leak import leaked, random_leak
-from packager.audit.lengths import Measured, Measurer, tokens_of
+from packager.audit.lengths import Measurer, tokens_of
 from packager.audit.report import Audit, Dropped, Duplicates, Found, Leak, Made, places, render
 from packager.audit.split import Groups, Split, deduplicate, group, split
 from packager.errors import InputError
@@ -49,31 +49,28 @@ def prepare(config: Data, table: Table, measure: Measurer | None = None, languag
     place = _placer(table)
     usable, found = _identifiers(table.rows, place, redacting=config.identifiers == "redact")
     every = group(usable, config.evaluation.group_by)
-    duplicates = _duplicates(usable, every)
-    kept, bad, dropped = usable, list(table.bad), list[Dropped]()
-    if config.deduplicate and duplicates.repeated_rows:
-        kept = deduplicate(usable)
-        dropped.append(_dropped("repeat another row", _missing(usable, kept), place))
-    measured: dict[int, Measured] = {}
-    if measure is not None:
-        kept, measured, unusable = measure(kept)
-        bad += unusable
-    fitting = [row for row in kept if measure is None or measured[id(row)].tokens <= config.max_tokens]
-    if len(fitting) < len(kept):
-        dropped.append(_dropped(f"longer than {config.max_tokens} tokens", _missing(kept, fitting), place))
+    single = deduplicate(usable) if config.deduplicate else usable
+    kept, measured, bad = measure(single) if measure else (single, {}, [])
+    bad = [*table.bad, *bad]
+    fitting = [row for row in kept if not measure or measured[id(row)].tokens <= config.max_tokens]
+    dropped = (
+        *_reasons(bad, place),
+        *_dropped("repeat another row", _missing(usable, single), place),
+        *_dropped(f"longer than {config.max_tokens} tokens", _missing(kept, fitting), place),
+    )
     groups = every.of({id(row) for row in fitting}, usable)
     made = split(fitting, groups, config.evaluation) if len(groups.rows) > 1 else None
     train = [fitting[i] for i in made.train] if made else fitting
     heldout = [fitting[i] for i in made.heldout] if made else []
     audit = Audit(
-        source=config.source if config.source.startswith("hf:") else PurePath(config.source).name,
+        source=config.source if config.source.startswith("hf:") else PurePath(config.source).name or config.source,
         sha256=table.sha256,
         revision=table.revision,
         format=config.format,
         rows_read=table.read,
         rows_kept=len(fitting),
-        dropped=(*_reasons(bad, place), *dropped),
-        duplicates=duplicates,
+        dropped=dropped,
+        duplicates=_duplicates(usable, every),
         random_split=_random(groups, len(fitting), len(heldout), config) if made else None,
         split=_made(groups, made, train, heldout, config) if made else None,
         tokens=tokens_of(list(measured.values()), config.max_tokens) if measured else None,
@@ -209,8 +206,9 @@ def _reasons(bad: Sequence[Bad], place: Place) -> list[Dropped]:
     return [Dropped(reason=reason, rows=len(where), where=tuple(where[:SHOWN])) for reason, where in by_reason.items()]
 
 
-def _dropped(reason: str, rows: Sequence[Row], place: Place) -> Dropped:
-    return Dropped(reason=reason, rows=len(rows), where=tuple(place(row) for row in rows[:SHOWN]))
+def _dropped(reason: str, rows: Sequence[Row], place: Place) -> list[Dropped]:
+    where = tuple(place(row) for row in rows[:SHOWN])
+    return [Dropped(reason=reason, rows=len(rows), where=where)] if rows else []
 
 
 def _missing(before: Sequence[Row], after: Sequence[Row]) -> list[Row]:

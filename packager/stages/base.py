@@ -48,6 +48,8 @@ def _link(folder: Path, out: Path) -> None:
     for name in (*base_model.TOKENIZER_FILES, *base_model.CONFIG_FILES):
         if (folder / name).is_file():
             shutil.copyfile(folder / name, out / name)
+    _forget(out / "config.json", "auto_map")  # Phi-3's, for one: transformers has the class itself
+    _forget(out / "tokenizer_config.json", "auto_map")
     for path in sorted(folder.glob("*.safetensors*")):
         (out / path.name).symlink_to(path.resolve())
 
@@ -72,13 +74,13 @@ def _dequantize(gguf: Path, out: Path) -> None:
     tokenizer.save_pretrained(out)
     if not (out / TEMPLATE_FILE).is_file():
         raise InputError(f"{gguf.name} has no chat template.", "use an instruct model")
-    _forget_machine(out / "config.json")
-    _forget_machine(out / "tokenizer_config.json")
+    # What transformers noted about this machine would travel into the package.
+    for name in ("config.json", "tokenizer_config.json"):
+        _forget(out / name, "_name_or_path", "_model_name_or_path", "is_local", "local_files_only")
 
 
-def _forget_machine(path: Path) -> None:
-    """Drop what transformers noted about this machine; it would travel into the package."""
+def _forget(path: Path, *names: str) -> None:
     config = json.loads(path.read_text("utf-8"))
-    for name in ("_name_or_path", "is_local", "local_files_only", "_model_name_or_path"):
-        config.pop(name, None)
-    path.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    kept = {name: value for name, value in config.items() if name not in names}
+    if kept != config:
+        path.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -152,6 +152,10 @@ def _parity(
             fault = "the chat template in the GGUF renders another prompt"
         elif added + served != text:
             fault = f"Ollama renders {added + served!r}, training {text!r}"
+        elif gguf.adds_bos and ids[1:] == wanted:
+            fault = (
+                f"the GGUF puts {gguf.bos_token} first, training did not: begin the template with {{{{ bos_token }}}}"
+            )
         elif ids != wanted:
             fault = f"the GGUF reads {text!r} as {ids}, training as {wanted}"
         if fault:

@@ -53,7 +53,8 @@ def package(
         _link_or_copy(ggufs.folder / file.name, out / packed_name(recipe, file))
     for number, file in enumerate(ggufs.files):
         name = "Modelfile" if number == 0 else f"Modelfile.{file.type}"
-        write_atomically(out / name, ollama.with_from(modelfile.text, packed_name(recipe, file)))
+        text = ollama.with_from(modelfile.text, packed_name(recipe, file), base.licence)
+        write_atomically(out / name, text)
     manifest = _manifest(recipe, base, data, adapter, merged, ggufs, proof)
     write_json(out / "manifest.json", manifest)
     facts = card.Facts(recipe=recipe, base=base, data=data, adapter=adapter, ggufs=ggufs, proof=proof)

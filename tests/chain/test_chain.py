@@ -244,7 +244,10 @@ def test_a_disk_that_fills_up_midway_is_named_and_nothing_is_lost(small_disk: Pa
             ballast.write(b"\0" * 65536)
             ballast.flush()
     run = building.artifacts
-    with pytest.raises((MissingResource, OSError), match=r"disk is full|space"), run.open_run(small_disk / "tiny") as to:
+    with (
+        pytest.raises((MissingResource, OSError), match=r"disk is full|space"),
+        run.open_run(small_disk / "tiny") as to,
+    ):
         list(building.line(loaded, to))
     (small_disk / "ballast").unlink()
     assert not (small_disk / "tiny" / "package").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from chat_templates import KNOWN, LLAMA_SPECIALS, REAL, SPECIAL_TOKENS, conversations, real, say
@@ -12,7 +13,7 @@ from packager import chat, ollama
 from packager.chat import ChatTemplate, RoleFormat
 from packager.errors import InputError
 from packager.ollama import Command
-from packager.recipe import Serve
+from packager.recipe import ROOT, Serve
 
 TEMPLATE = "{{ range .Messages }}<|{{ .Role }}|>\n{{ .Content }}<|end|>\n{{ end }}<|assistant|>\n"
 GOLDEN = '''FROM ./model.gguf
@@ -89,6 +90,11 @@ class TestGoTemplate:
     def test_prompt_is_that_of_a_real_chat_template(self, name: str) -> None:
         same_prompts(real(name), chat.derive_roles(real(name), REAL[name][2]), add_bos=True)
 
+    @pytest.mark.parametrize("path", sorted((ROOT / "recipes").rglob("*.jinja")), ids=lambda p: p.stem)
+    def test_prompt_is_that_of_a_shipped_chat_template(self, path: Path) -> None:
+        template = ChatTemplate(path.read_text(encoding="utf-8"), "<s>", "</s>")
+        same_prompts(template, chat.derive_roles(template, SPECIAL_TOKENS), add_bos=True)
+
     @pytest.mark.parametrize("text", ["{{ x }}", "{", "{{{", "a {{", "}}", "{{/* c */}}", "{%"])
     def test_braces_in_frames_are_text(self, text: str) -> None:
         roles = replace(
@@ -139,7 +145,7 @@ class TestRendering:
         ],
     )
     def test_what_it_does_not_understand_is_an_error(self, template: str) -> None:
-        with pytest.raises(ValueError, match="understood|closes|block"):
+        with pytest.raises(ValueError, match=r"understood|closes|block"):
             ollama.render_go(template, say(("user", "a")))
 
 
@@ -253,5 +259,5 @@ class TestParsing:
         ],
     )
     def test_what_ollama_cannot_read_is_an_error(self, text: str) -> None:
-        with pytest.raises(ValueError, match="."):
+        with pytest.raises(ValueError, match=r"FROM|word|command|role|quotes"):
             ollama.parse(text)

@@ -267,7 +267,10 @@ def test_conversations_that_cannot_be_trained_on(tmp_path: Path, turns: list[tup
 
 
 def test_the_recipes_system_message_comes_first_and_tolerates_no_other(tmp_path: Path) -> None:
-    text = jsonl(conversation(("user", "a"), ("assistant", "b")), conversation(("system", "x"), ("user", "a"), ("assistant", "b")))
+    text = jsonl(
+        conversation(("user", "a"), ("assistant", "b")),
+        conversation(("system", "x"), ("user", "a"), ("assistant", "b")),
+    )
     config = write(tmp_path / "a.jsonl", text).model_copy(update={"format": "messages", "system": "Seja claro."})
     table = rows.read(config)
     assert table.rows[0].messages[0] == ("system", "Seja claro.")

@@ -45,7 +45,8 @@ def load(config: Train, base: Checkpoint, mean_tokens: float) -> Trainee:
     model = _load_base(base.folder, device, dtype, attention, quantized=config.method == "qlora")
     torch.manual_seed(config.seed)
     adapted = _adapt(model, config.lora, base)
-    lora_linear.fuse(adapted)
+    if not config.lora.dora:  # DoRA rescales the whole product: peft's own forward does that
+        lora_linear.fuse(adapted)
     return Trainee(adapted, device, dtype, {n: p for n, p in adapted.named_parameters() if p.requires_grad})
 
 
@@ -105,6 +106,16 @@ def withstand_evaluation(model: nn.Module) -> None:
             module.support_avx512bf16_for_cpu = False
 
 
+def _layers(lora: Lora, count: int) -> list[int] | None:
+    """The numbers of the layers to adapt, as peft wants them; None for all."""
+    if lora.layers == "all":
+        return None
+    chosen = [count - 1] if lora.layers == "last" else sorted(set(lora.layers))
+    if not chosen or chosen[0] < 0 or chosen[-1] >= count:
+        raise InputError(f"train.lora.layers: {chosen} are not all layers of this model.", f"use 0 to {count - 1}")
+    return chosen
+
+
 def _adapt(model: Any, lora: Lora, base: Checkpoint) -> Any:
     from peft import LoraConfig, get_peft_model
 
@@ -115,6 +126,9 @@ def _adapt(model: Any, lora: Lora, base: Checkpoint) -> Any:
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         target_modules=targets,
+        layers_to_transform=_layers(lora, model.config.num_hidden_layers),
+        use_rslora=lora.rslora,
+        use_dora=lora.dora,
         bias="none",
     )
     try:
