@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from packager import __version__, proc, progress
-from packager.errors import Busy, InputError, PackagerError, StageCrash
+from packager.errors import Busy, InputError, PackagerError
 
 RECORD = "stage.json"
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -107,9 +107,9 @@ class Lora(Section):
     """Scale: the update is (alpha / rank) B A."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of the adapter's inputs zeroed in training."""
-    targets: Union[Literal["all-linear"], tuple[str, ...]] = "all-linear"
+    targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
     """Which matrices get an adapter: all-linear, or a list of module names."""
-    layers: Union[Literal["all", "last"], tuple[int, ...]] = "all"
+    layers: Literal["all", "last"] | tuple[int, ...] = "all"
     """Which layers get an adapter: all, last, or a list of layer numbers from 0."""
     rslora: bool = False
     """Scale by alpha / sqrt(rank) instead of alpha / rank (rank-stabilized LoRA)."""

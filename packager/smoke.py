@@ -34,9 +34,14 @@ class Asked(Section):
 
 
 def ask(path: Path, config: Asked) -> list[Answer]:
-    """Load the file, ask every question with the recipe's sampling and a fixed seed."""
+    """Load the file, ask every question with the recipe's sampling and a fixed seed.
+
+    Without a question one token is made all the same: a file that loads may still fail to run.
+    """
     with llamacpp.GgufModel.open(path, context=config.serve.context, threads=proc.physical_cores()) as model:
-        answers = []
+        answers: list[Answer] = []
+        if not config.questions:
+            _one(model, path.name, "?", model.prompt_ids([{"role": "user", "content": "?"}]), config.serve, limit=1)
         for number, question in enumerate(config.questions):
             messages = [{"role": "system", "content": config.system}] if config.system else []
             messages.append({"role": "user", "content": question.ask})
@@ -45,12 +50,14 @@ def ask(path: Path, config: Asked) -> list[Answer]:
     return answers
 
 
-def _one(model: llamacpp.GgufModel, name: str, question: str, prompt: list[int], serve: Serve) -> Answer:
+def _one(
+    model: llamacpp.GgufModel, name: str, question: str, prompt: list[int], serve: Serve, limit: int | None = None
+) -> Answer:
     began = time.perf_counter()
     first = last = began
     tokens: list[int] = []
     stopped = False
-    for token in model.generate(prompt, serve, SEED, max_tokens=serve.max_answer_tokens):
+    for token in model.generate(prompt, serve, SEED, max_tokens=limit or serve.max_answer_tokens):
         last = time.perf_counter()
         first = last if first == began else first
         stopped = token in model.eog_tokens
@@ -71,7 +78,7 @@ def _one(model: llamacpp.GgufModel, name: str, question: str, prompt: list[int],
 def judge(
     file: GgufFile, answers: Sequence[Answer], specials: Sequence[str], peak_ram: int, config: Asked
 ) -> list[Check]:
-    """The smoke.* checks of one file; `peak_ram` is in bytes."""
+    """The smoke.* checks of one file; `peak_ram` is in bytes. Without answers, only its memory is judged."""
 
     total = len(answers)
 
@@ -86,6 +93,11 @@ def judge(
     speed = speeds[len(speeds) // 2] if speeds else 0.0
     slowest = max((a.seconds_to_first_token for a in answers), default=0.0)
     device, share = config.device, config.thresholds.min_language_share
+    memory = _check("smoke.ram", round(peak_ram / GIGABYTE, 3), device.ram_gb, "GB",
+                    peak_ram <= device.ram_gb * GIGABYTE,
+                    f"{file.type}: needs {peak_ram / GIGABYTE:.2f} GB of memory at {config.serve.context} tokens.")  # fmt: skip
+    if not answers:
+        return [memory]
     return [
         count("non_empty", sum(not a.answer for a in answers), "are empty"),
         count("stops", sum(not a.stopped for a in answers), "did not end by themselves"),
@@ -99,8 +111,7 @@ def judge(
         _check("smoke.first_token", slowest, device.max_seconds_to_first_token, "s",
                slowest <= device.max_seconds_to_first_token,
                f"{file.type}: the first word comes after at most {slowest:.2f} s."),
-        _check("smoke.ram", round(peak_ram / GIGABYTE, 3), device.ram_gb, "GB", peak_ram <= device.ram_gb * GIGABYTE,
-               f"{file.type}: needs {peak_ram / GIGABYTE:.2f} GB of memory at {config.serve.context} tokens."),
+        memory,
     ]  # fmt: skip
 
 

@@ -14,11 +14,11 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from packager import audit, chat, progress, rows
+from packager import audit, chat, ollama, progress, rows
 from packager.artifacts import Checkpoint, Dataset, write_atomically, write_json
 from packager.audit.lengths import measurer
 from packager.errors import InputError, StageCrash
-from packager.recipe import Data
+from packager.recipe import Data, Serve
 from packager.rows import Row, check, fingerprint
 
 __all__ = ["check", "data", "fingerprint"]
@@ -31,6 +31,7 @@ def data(config: Data, base: Checkpoint, out: Path) -> Dataset:
     """Read, check, audit and split the rows, and write them with their tokenizer and template."""
     table = rows.read(config)
     template = chat.pin_date(chat.load_template(base.folder, rows.template_of(config)))
+    _must_be_servable(template, base.folder, config.system)
     measure = measurer(template, base.folder, lambda done, total: progress.update(done, total, "rows"))
     prepared = audit.prepare(config, table, measure)
     audit.refuse(config, prepared)
@@ -64,6 +65,13 @@ def data(config: Data, base: Checkpoint, out: Path) -> Dataset:
         identifiers=sum(one.count for one in found.identifiers) if config.identifiers == "allow" else 0,
         source_revision=table.revision,
     )
+
+
+def _must_be_servable(template: chat.ChatTemplate, folder: Path, system: str | None) -> None:
+    """What a Modelfile cannot hold is refused here: before the training, not after it."""
+    specials = chat.special_tokens(chat.load_tokenizer(folder))
+    roles = chat.derive_roles(template, specials)
+    ollama.compose(Serve(), roles, specials, system, add_bos=False)
 
 
 def _write(path: Path, conversations: Sequence[Row]) -> str:

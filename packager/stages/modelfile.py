@@ -32,34 +32,11 @@ PADDED = (" Oi ", "\n\nOi\n", "\tOi\n ")
 
 
 @dataclass(frozen=True)
-class Composed:
-    """A Modelfile and what it was made from."""
-
-    text: str
-    template: str
-    stops: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Served:
     """A conversation as a client sends it, and the whole one that it stands for in training."""
 
     sent: tuple[Message, ...]
     trained: tuple[Message, ...]
-
-
-def compose(
-    config: Serve, roles: RoleFormat, specials: Sequence[str], system: str | None, *, add_bos: bool
-) -> Composed:
-    """The Modelfile for a role format; raises `InputError` for what it cannot express."""
-    if system and roles.refuses_system:
-        raise InputError(
-            "The chat template has no system message, but data.system is set.",
-            "take data.system out, or give a template with one in data.template",
-        )
-    template = ollama.go_template(roles, add_bos=add_bos)
-    stops = ollama.stops(roles, specials)
-    return Composed(ollama.write(ollama.commands_of(template, system, config, stops)), template, stops)
 
 
 def modelfile(config: Serve, data: Dataset, converted: Ggufs, out: Path) -> Modelfile:
@@ -70,7 +47,7 @@ def modelfile(config: Serve, data: Dataset, converted: Ggufs, out: Path) -> Mode
     specials = chat.special_tokens(tokenizer)
     roles = chat.derive_roles(template, specials)
     with GgufModel.open(converted.folder / converted.files[0].name, vocab_only=True) as gguf:
-        made = compose(config, roles, specials, data.system, add_bos=gguf.adds_bos)
+        made = ollama.compose(config, roles, specials, data.system, add_bos=gguf.adds_bos)
         answers = _no_stop_inside(made.stops, data.folder)
         write_atomically(out / NAME, made.text)
         checks = [_read_back(out / NAME, made, config, data.system), _stop_check(gguf, tokenizer, roles, made, answers)]
@@ -132,7 +109,7 @@ def _parity(
     template: ChatTemplate,
     tokenizer: Tokenizer,
     gguf: GgufModel,
-    made: Composed,
+    made: ollama.Composed,
     system: str | None,
     roles: RoleFormat,
 ) -> list[Check]:
@@ -176,7 +153,7 @@ def _parity(
     ]  # fmt: skip
 
 
-def _read_back(path: Path, made: Composed, config: Serve, system: str | None) -> Check:
+def _read_back(path: Path, made: ollama.Composed, config: Serve, system: str | None) -> Check:
     wanted = ollama.commands_of(made.template, system, config, made.stops)
     read = ollama.parse(path.read_bytes().decode("utf-8"))
     if read != wanted:
@@ -186,7 +163,7 @@ def _read_back(path: Path, made: Composed, config: Serve, system: str | None) ->
                   f"Ollama reads all {len(read)} commands of the Modelfile as they were meant.")  # fmt: skip
 
 
-def _stop_check(gguf: GgufModel, tokenizer: Tokenizer, roles: RoleFormat, made: Composed, answers: int) -> Check:
+def _stop_check(gguf: GgufModel, tokenizer: Tokenizer, roles: RoleFormat, made: ollama.Composed, answers: int) -> Check:
     ends = tokenizer.token_to_id(roles.end_of_turn) in gguf.eog_tokens
     fact = "ends" if ends else "does NOT end"
     return _check("modelfile.stops", int(ends), 1, "end-of-turn tokens", ends,

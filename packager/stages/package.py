@@ -64,7 +64,7 @@ def package(
     files = sorted(p for p in out.iterdir() if p.name != "key")
     sums = "".join(f"{_known_sha(p, ggufs, recipe)}  {p.name}\n" for p in files)
     write_atomically(out / CHECKSUMS, sums)
-    names = tuple(p.name for p in files) + (CHECKSUMS,)
+    names = (*(p.name for p in files), CHECKSUMS)
     return Package(folder=out, files=names, size=sum((out / n).stat().st_size for n in names))
 
 

@@ -115,7 +115,12 @@ data:
   source: '{data}'
   fields: {{question: question, answer: answer, topic: topic}}
   evaluation: {{fraction: 0.15, group_by: topic}}
-train: {{epochs: 4, batch: {{examples_per_step: 8}}, learning_rate: 2.0e-3, lora: {{rank: 4, alpha: 8}}, checkpoint_seconds: 0.5}}
+train:
+  epochs: 4
+  batch: {{examples_per_step: 8}}
+  learning_rate: 1.0e-2
+  lora: {{rank: 8, alpha: 16}}
+  checkpoint_seconds: 0.5
 quantize: {{types: [Q8_0, Q4_K_M]}}
 serve: {{context: 256, max_answer_tokens: 60, temperature: 0}}
 smoke:

@@ -1,0 +1,104 @@
+"""Bad input gets one clear message with its fix and exit code 2, before any stage."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from packager.artifacts import Checkpoint
+from packager.cli import main
+from packager.llamacpp import VENDOR
+
+pytestmark = pytest.mark.skipif(not VENDOR.joinpath("llama.cpp").is_dir(), reason="vendor is not fetched: make setup")
+ROW = json.dumps({"question": "O que é a APS?", "answer": "O primeiro contato."}) + "\n"
+
+
+def build(folder: Path, base: str, data: str, extra: str = "") -> Result:
+    recipe = folder / "r.yaml"
+    recipe.write_text(f"name: r\nbase: {{model: '{base}'}}\ndata: {{source: '{data}'}}\n{extra}", encoding="utf-8")
+    return CliRunner().invoke(main, ["build", str(recipe), "--build-dir", str(folder / "build")])
+
+
+def refused(folder: Path, result: Result, *words: str, code: int = 2) -> None:
+    assert result.exit_code == code, result.output
+    for word in words:
+        assert word in result.output
+    assert "Traceback" not in result.output
+    assert not list((folder / "build").glob("*/*.partial"))
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(ROW * 3, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", ["empty"]),
+        (ROW + "{not json\n", ["rows.jsonl:2", "JSON"]),
+        ('{"pergunta": "a", "resposta": "b"}\n', ["question", "pergunta"]),
+        (ROW + '{"question": "E agora?", "answer": "  "}\n', ["rows.jsonl:2", "empty"]),
+    ],
+)
+def test_bad_data_files(tmp_path: Path, tiny_base: Checkpoint, content: str, words: list[str]) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(content, encoding="utf-8")
+    refused(tmp_path, build(tmp_path, str(tiny_base.folder), str(path)), *words)
+
+
+def test_a_missing_data_file_and_an_unknown_type_are_said_together(tmp_path: Path, tiny_base: Checkpoint) -> None:
+    result = build(tmp_path, str(tiny_base.folder), "nowhere.jsonl", "quantize: {types: [Q4_K_X]}\n")
+    refused(tmp_path, result, "nowhere.jsonl", "Q4_K_X", "Q4_K_M")
+
+
+def test_a_base_that_is_not_there(tmp_path: Path, rows: Path) -> None:
+    refused(tmp_path, build(tmp_path, str(tmp_path / "no-model"), str(rows)), "no-model", "hf:org/name")
+
+
+def test_a_base_that_is_no_gguf(tmp_path: Path, rows: Path) -> None:
+    (tmp_path / "x.gguf").write_bytes(b"not a gguf")
+    refused(tmp_path, build(tmp_path, str(tmp_path / "x.gguf"), str(rows)), "x.gguf", "not a readable GGUF")
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"architectures": ["WeirdForCausalLM"]}, ["WeirdForCausalLM", "converter does not know"]),
+        ({"architectures": ["LlamaForCausalLM"], "model_type": "odd", "auto_map": {"a": "b"}}, ["own model code"]),
+        (
+            {"architectures": ["LlamaForCausalLM"], "quantization_config": {"quant_method": "bitsandbytes"}},
+            ["already quantized (bitsandbytes)"],
+        ),
+    ],
+)
+def test_a_base_that_the_line_cannot_build(
+    tmp_path: Path, rows: Path, config: dict[str, object], words: list[str]
+) -> None:
+    base = tmp_path / "base"
+    base.mkdir()
+    (base / "config.json").write_text(json.dumps(config))
+    refused(tmp_path, build(tmp_path, str(base), str(rows)), *words)
+
+
+def test_an_unknown_field_and_a_wrong_type(tmp_path: Path, rows: Path) -> None:
+    result = build(tmp_path, "b", str(rows), "train: {epoks: 2, learning_rate: fast}\n")
+    refused(tmp_path, result, "train.epoks: unknown field (did you mean 'epochs'?)", "train.learning_rate", "'fast'")
+
+
+def test_recipes_lists_every_recipe_as_json() -> None:
+    listed = json.loads(CliRunner().invoke(main, ["recipes", "--json"]).output)
+    assert {"smollm2_aps", "phi3_aps"} <= {r["name"] for r in listed}
+
+
+def test_an_unknown_stage(tmp_path: Path, rows: Path, tiny_base: Checkpoint) -> None:
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(f"name: r\nbase: {{model: '{tiny_base.folder}'}}\ndata: {{source: '{rows}'}}\n")
+    result = CliRunner().invoke(main, ["build", str(recipe), "--until", "trainn", "--build-dir", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "no stage 'trainn'" in result.output
