@@ -11,7 +11,7 @@ READY := .venv/.ready
 export CMAKE_ARGS ?= -DLLAVA_BUILD=OFF
 
 .DEFAULT_GOAL := build
-.PHONY: build check plan chat setup test test-all lint bench clean help
+.PHONY: build check plan chat setup test test-all lint bench standin clean help
 
 build: $(READY) ## build recipe=NAME into build/NAME/package (also: base=, data=, set="a.b=c …")
 	@$(BIN)/packager build $(recipe) $(options)
@@ -34,6 +34,9 @@ test: $(READY) ## lint, types, unit tests and the chain on a tiny real model
 
 test-all: $(READY) ## the same, and the slow tests
 	$(BIN)/pytest -m 'not gpu'
+
+standin: $(READY) ## for developers: a 2-layer random model like arch=phi3|qwen2|llama3, into out=FOLDER
+	@$(BIN)/python -m tests.standins $(arch) $(out)
 
 clean: ## delete what was built (not the environment)
 	rm -rf build

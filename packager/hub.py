@@ -1,56 +1,122 @@
 """The only file that imports huggingface_hub.
 
-Repo and revision -> files in the Hub's own cache, at a resolved commit. The Hub's errors become
-errors for people; a token never reaches a message.
+Repo and revision -> files in the Hub's own cache, at a resolved commit. What a revision stood for is
+remembered, so that a base that was fetched once needs no network. The Hub's errors become errors for
+people; a token never reaches a message.
 """
 
 from __future__ import annotations
 
+import io
+import json
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+from packager import progress
+from packager.artifacts import key_of, write_json
 from packager.errors import InputError, MissingResource, PackagerError
+
+WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 
 
 @dataclass(frozen=True)
-class Snapshot:
-    """Files of one commit of a repo, in the local cache."""
+class Repo:
+    """A model repo at one commit."""
 
-    folder: Path
+    name: str
     commit: str
     parameters: int
-    licence: str
+    weights: tuple[str, ...]
+    """Its safetensors files."""
 
 
-def fetch_small(repo: str, revision: str | None, names: Sequence[str]) -> Snapshot:
-    """The named small files of a model repo at its resolved commit."""
+def fetch_small(name: str, revision: str | None, files: Sequence[str]) -> tuple[Repo, Path]:
+    """A model repo at its resolved commit, and the folder in the cache with the named small files.
+
+    Without network, the commit that the revision stood for when it was last fetched. Raises
+    `InputError` (no such repo or revision, no access) or `MissingResource` (no network, nothing cached).
+    """
     from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.constants import HF_HUB_OFFLINE
 
+    record = _record(name, revision)
     try:
-        if HF_HUB_OFFLINE:
-            folder = Path(snapshot_download(repo, revision=revision, allow_patterns=list(names)))
-            return Snapshot(folder, folder.name, 0, "")
-        info = HfApi().model_info(repo, revision=revision)
-        folder = Path(snapshot_download(repo, revision=info.sha, allow_patterns=list(names)))
+        info = HfApi().model_info(name, revision=revision)
+        weights = sorted(s.rfilename for s in info.siblings or () if s.rfilename.endswith(".safetensors"))
+        parameters = info.safetensors.total if info.safetensors else 0
+        repo = Repo(name, info.sha or "", parameters, tuple(w for w in weights if "/" not in w))
+        folder = Path(snapshot_download(name, revision=repo.commit, allow_patterns=list(files), tqdm_class=_bar()))
+        write_json(record, asdict(repo))
     except Exception as error:
-        raise _explained(error, repo, revision) from error
-    licence = info.card_data.license if info.card_data else None
-    weights = info.safetensors.total if info.safetensors else 0
-    return Snapshot(folder, info.sha or "", weights, str(licence or ""))
+        explained = _explained(error, name, revision)
+        if not (isinstance(explained, MissingResource) and record.is_file()):
+            raise explained from error
+        known = json.loads(record.read_text(encoding="utf-8"))
+        repo = Repo(name, known["commit"], known["parameters"], tuple(known["weights"]))
+        folder = _cached(repo)
+        progress.note(f"the Hub cannot be reached; {name} is taken from the local cache ({repo.commit[:9]})")
+    return repo, folder
 
 
-def fetch_weights(repo: str, commit: str) -> Path:
-    """The safetensors of a model repo, in the local cache; a broken download is resumed."""
+def fetch_weights(repo: Repo) -> Path:
+    """The safetensors of a model repo, in the local cache.
+
+    A connection that breaks is taken up again where it broke; after a stop, files that were whole are kept.
+    """
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(
-            snapshot_download(repo, revision=commit, allow_patterns=["*.safetensors", "*.safetensors.index.json"])
+        folder = _cached(repo)
+    except MissingResource:
+        folder = None
+    if folder and all((folder / weight).is_file() for weight in repo.weights):
+        return folder
+    try:
+        folder = Path(
+            snapshot_download(repo.name, revision=repo.commit, allow_patterns=list(WEIGHTS), tqdm_class=_bar())
         )
     except Exception as error:
-        raise _explained(error, repo, commit) from error
+        raise _explained(error, repo.name, repo.commit) from error
+    if missing := [weight for weight in repo.weights if not (folder / weight).is_file()]:
+        raise MissingResource(
+            f"{missing[0]} of {repo.name} is not in the local cache and the Hub cannot be reached.",
+            "connect to the network and run again; files that are whole are kept",
+        )
+    return folder
+
+
+def _bar() -> type[Any]:
+    """The client's progress bars as our own: megabytes of all files together."""
+    from tqdm.auto import tqdm  # type: ignore[import-untyped]
+
+    class Bar(tqdm):  # type: ignore[misc, type-arg, unused-ignore]
+        def __init__(self, *args: Any, **settings: Any) -> None:
+            super().__init__(*args, **settings | {"file": io.StringIO()})
+
+        def display(self, *args: Any, **settings: Any) -> None:
+            if self.unit == "B" and self.n and self.total:  # not the bar that counts files
+                progress.update(self.n / 1e6, self.total / 1e6, "MB")
+
+    return Bar
+
+
+def _record(name: str, revision: str | None) -> Path:
+    """Where it is remembered what a revision stood for."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "packager" / "hub"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{key_of(name, revision)[:16]}.json"
+
+
+def _cached(repo: Repo) -> Path:
+    """The folder of that commit in the Hub's cache, whatever is in it; raises `MissingResource`."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(repo.name, revision=repo.commit, local_files_only=True))
+    except Exception as error:
+        raise _explained(error, repo.name, repo.commit) from error
 
 
 def dataset_commit(repo: str, revision: str | None) -> str:
@@ -66,6 +132,8 @@ def dataset_commit(repo: str, revision: str | None) -> str:
 def _explained(error: Exception, repo: str, revision: str | None, field: str = "base.revision") -> PackagerError:
     from huggingface_hub import errors
 
+    if isinstance(error, errors.HFValidationError):
+        return InputError(f"'{repo}' is not the name of a repo.", "give hf:org/name")
     if isinstance(error, errors.GatedRepoError):
         return InputError(
             f"{repo} is gated: its licence must be accepted first.",
@@ -88,5 +156,5 @@ def _explained(error: Exception, repo: str, revision: str | None, field: str = "
         return InputError(f"The Hub refused access to {repo} ({status}).", "check your token with `hf auth whoami`")
     return MissingResource(
         f"Could not reach the Hub for {repo} ({type(error).__name__}).",
-        "check the network and run again; what was downloaded is kept",
+        "check the network and run again (files that are whole are kept), or give a local copy with base= or data=",
     )

@@ -93,9 +93,14 @@ def judge(
     speed = speeds[len(speeds) // 2] if speeds else 0.0
     slowest = max((a.seconds_to_first_token for a in answers), default=0.0)
     device, share = config.device, config.thresholds.min_language_share
-    memory = _check("smoke.ram", round(peak_ram / GIGABYTE, 3), device.ram_gb, "GB",
-                    peak_ram <= device.ram_gb * GIGABYTE,
-                    f"{file.type}: needs {peak_ram / GIGABYTE:.2f} GB of memory at {config.serve.context} tokens.")  # fmt: skip
+    memory = _check(
+        "smoke.ram",
+        round(peak_ram / GIGABYTE, 3),
+        device.ram_gb,
+        "GB",
+        peak_ram <= device.ram_gb * GIGABYTE,
+        f"{file.type}: needs {peak_ram / GIGABYTE:.2f} GB of memory at {config.serve.context} tokens.",
+    )
     if not answers:
         return [memory]
     return [

@@ -24,10 +24,10 @@ def base(config: Base, out: Path) -> Checkpoint:
         _dequantize(found.path, out)
     else:
         folder = found.path
-        if config.model.startswith("hf:"):
+        if found.repo:
             from packager import hub
 
-            folder = hub.fetch_weights(found.source, found.revision)
+            folder = hub.fetch_weights(found.repo)
         _link(folder, out)
     weights = sorted(out.glob("*.safetensors"))
     if not weights:

@@ -9,6 +9,7 @@ writing on text that a Modelfile cannot hold (`InputError`) and on a stop string
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,17 +52,30 @@ def modelfile(config: Serve, data: Dataset, converted: Ggufs, out: Path) -> Mode
         answers = _no_stop_inside(made.stops, data.folder)
         write_atomically(out / NAME, made.text)
         checks = [_read_back(out / NAME, made, config, data.system), _stop_check(gguf, tokenizer, roles, made, answers)]
-        conversations = [*corpus(roles, specials, data.system), *_held_out(data)]
+        known = corpus(roles, specials, data.system, joined=joins_accents(tokenizer))
+        conversations = [*known, *_held_out(data)]
         checks += _parity(conversations, template, tokenizer, gguf, made, data.system, roles)
-    for limit in ollama.limits(roles):
+    for limit in _limits(roles, tokenizer):
         progress.note(f"Ollama differs: {limit}")
     return Modelfile(
         folder=out, template=made.template, stops=made.stops, system=data.system, text=made.text, checks=tuple(checks)
     )
 
 
-def corpus(roles: RoleFormat, specials: Sequence[str], system: str | None) -> list[Served]:
-    """Conversations of every kind that the format can express, whatever the data hold."""
+def joins_accents(tokenizer: Tokenizer) -> bool:
+    """Does the tokenizer join letters and accents that come apart (NFC), as Qwen's does? llama.cpp never does."""
+    normalizer = tokenizer.normalizer
+    return normalizer is not None and "\u00e9" in normalizer.normalize_str("e\u0301")
+
+
+def _limits(roles: RoleFormat, tokenizer: Tokenizer) -> list[str]:
+    apart = ["an accent is typed apart from its letter, which training's tokenizer joins"]
+    return [*ollama.limits(roles), *(apart if joins_accents(tokenizer) else [])]
+
+
+def corpus(roles: RoleFormat, specials: Sequence[str], system: str | None, *, joined: bool = False) -> list[Served]:
+    """Conversations of every kind that the format can express, whatever the data hold; with accents
+    `joined` to their letters if need be."""
     contents = [
         "O que é hipertensão?",
         "Pressão alta.\n\n- Meça sempre.\n- Anote.",
@@ -70,6 +84,8 @@ def corpus(roles: RoleFormat, specials: Sequence[str], system: str | None) -> li
         *(f"O que quer dizer {token} aqui?" for token in dict.fromkeys((roles.end_of_turn, *specials[:4]))),
         *PADDED,
     ]
+    if joined:
+        contents = [unicodedata.normalize("NFC", content) for content in contents]
     conversations = []
     for number, content in enumerate(contents):
         turns = [("user", content), ("assistant", content), ("user", contents[number - 1]), ("assistant", "Sim.")]
@@ -142,7 +158,7 @@ def _parity(
             progress.update(number, len(conversations), "prompts")
     same = (
         f"Ollama's prompt has the text and token ids of training's in all of {len(conversations)} conversations; "
-        f"it differs where {', or where '.join(ollama.limits(roles))}."
+        f"it differs where {', or where '.join(_limits(roles, tokenizer))}."
     )
     unlike = f"Ollama's prompt differs from training's in {different} of {len(conversations)} conversations.{first}"
     return [

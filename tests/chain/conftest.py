@@ -7,10 +7,14 @@ answers, not only form.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import standins
 
 from packager.recipe import ROOT
 
@@ -137,3 +141,23 @@ def tiny_recipe(tmp_path_factory: pytest.TempPathFactory, taught_base: Path, tau
     path = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
     path.write_text(RECIPE.format(base=taught_base, data=taught_data), encoding="utf-8")
     return path
+
+
+@pytest.fixture(scope="session")
+def standin(request: pytest.FixtureRequest) -> Callable[[str], Path]:
+    """The folder of an architecture's stand-in, made once and kept in pytest's cache. Do not write into it."""
+    if not VOCABULARY.is_dir():
+        pytest.skip("vendor/llama.cpp is not fetched: make setup")
+    made_by = Path(standins.__file__).read_bytes() + (VOCABULARY.parents[1] / "llama.cpp.lock").read_bytes()
+    assert request.config.cache is not None
+    cache = request.config.cache.mkdir(f"standins-{hashlib.sha256(made_by).hexdigest()[:12]}")
+
+    def folder(architecture: str) -> Path:
+        kept = cache / architecture
+        if not kept.is_dir():
+            partial = cache / f"{architecture}.partial"
+            shutil.rmtree(partial, ignore_errors=True)
+            standins.make(architecture, partial).rename(kept)
+        return kept
+
+    return folder

@@ -1,0 +1,180 @@
+"""Base models from the Hub, through the command line and the real client: revisions, refusals, broken
+downloads, no network.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hub_server import COMMIT, Hub, environment, serve
+
+from packager.recipe import ROOT
+
+PHI3, TWIN, CODE = "microsoft/Phi-3-mini-4k-instruct", "unsloth/Phi-3-mini-bnb-4bit", "org/code"
+LLAMA = "meta-llama/Llama-3.2-1B"
+TOKEN = "hf_" + "Zz9" * 11
+
+
+@dataclass(frozen=True)
+class Builder:
+    """Runs the command line with a cache of its own against a Hub."""
+
+    hub: Hub
+    folder: Path
+
+    def __call__(self, command: str, *words: str, seconds: float = 120, **env: str) -> subprocess.CompletedProcess[str]:
+        began = time.monotonic()
+        done = subprocess.run(
+            [sys.executable, "-m", "packager", command, "phi3_aps", "--build-dir", self.folder / "build", *words],
+            env=environment(self.hub, self.folder / "cache", HF_TOKEN=TOKEN, **env),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+        )
+        assert "Traceback" not in done.stderr
+        assert TOKEN not in done.stderr + done.stdout
+        assert time.monotonic() - began < seconds
+        return done
+
+    def base(self, *words: str, **env: str) -> dict[str, str]:
+        """Build the base stage and return its record."""
+        done = self("build", "--until", "base", *words, **env)
+        assert done.returncode == 0, done.stderr
+        record = json.loads((self.folder / "build/phi3_aps/base/stage.json").read_text("utf-8"))
+        artifact: dict[str, str] = record["artifact"]
+        return artifact
+
+
+@pytest.fixture(scope="module")
+def hub(standin: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    phi3 = standin("phi3")
+    quantized, code = tmp_path_factory.mktemp("repos") / "quantized", tmp_path_factory.mktemp("repos") / "code"
+    for folder, settings in (
+        (quantized, {"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}}),
+        (code, {"model_type": "phi9", "architectures": ["Phi9ForCausalLM"]}),
+    ):
+        shutil.copytree(phi3, folder)
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+        (folder / "config.json").write_text(json.dumps(config | settings), encoding="utf-8")
+    (quantized / "README.md").write_text("---\nlicense: mit\nbase_model: microsoft/Phi-3-mini-4k-instruct\n---\n")
+    with serve({PHI3: phi3, TWIN: quantized, CODE: code, LLAMA: standin("llama3")}) as server:
+        yield server
+
+
+@pytest.fixture
+def builder(hub: Hub, tmp_path: Path) -> Iterator[Builder]:
+    yield Builder(hub, tmp_path)
+    hub.requests.clear()
+    hub.tokens.clear()
+    hub.refused.clear()
+    hub.breaks.clear()
+
+
+def test_the_commit_is_recorded_and_pinned(builder: Builder) -> None:
+    assert builder.base()["revision"] == COMMIT
+    assert builder.hub.tokens == {TOKEN}
+    fetched = [line for line in builder.hub.requests if "/resolve/" in line]
+    assert fetched
+    assert all(f"/resolve/{COMMIT}/" in line for line in fetched)
+    names = {line.rpartition("/")[2] for line in fetched}
+    assert {"model.safetensors", "tokenizer.model", "config.json"} <= names
+    assert builder.base("--set", "base.revision=v1")["revision"] == COMMIT
+    for path in builder.folder.rglob("*"):
+        assert not path.is_file() or TOKEN.encode() not in path.read_bytes(), path
+
+
+@pytest.mark.parametrize(
+    ("repo", "refused", "words", "code"),
+    [
+        ("org/none", None, ("org/none", "check the name"), 2),
+        (PHI3, (403, "GatedRepo", "Access is restricted"), ("is gated", f"https://huggingface.co/{PHI3}", "login"), 2),
+        (PHI3, (401, "GatedRepo", "Access is restricted"), ("is gated", "HF_TOKEN"), 2),
+        (PHI3, (401, "", "Invalid credentials in Authorization header"), ("refused", "401", "hf auth whoami"), 2),
+        (PHI3, (403, "", "Forbidden"), ("refused", "403"), 2),
+        (PHI3, (500, "", ""), ("run again",), 4),
+        (TWIN, None, ("already quantized (bitsandbytes)", "full-precision twin", PHI3), 2),
+        (CODE, None, ("its own model code", "auto_map"), 2),
+        ("no name at all", None, ("no name at all", "hf:org/name"), 2),
+    ],
+    ids=["missing", "gated", "gated-401", "bad-token", "forbidden", "broken-hub", "quantized", "own-code", "no-name"],
+)
+def test_a_refusal_says_what_to_do(
+    builder: Builder, repo: str, refused: tuple[int, str, str] | None, words: tuple[str, ...], code: int
+) -> None:
+    if refused:
+        builder.hub.refused[repo] = refused
+    done = builder("check", "--base", f"hf:{repo}", seconds=45)
+    assert done.returncode == code, done.stderr
+    for word in words:
+        assert word in done.stderr
+
+
+def test_a_revision_that_is_not_there_is_named(builder: Builder) -> None:
+    done = builder("check", "--set", "base.revision=v9", seconds=45)
+    assert done.returncode == 2
+    assert "no revision 'v9'" in done.stderr
+    assert "base.revision" in done.stderr
+
+
+def test_a_broken_download_goes_on_where_it_broke(builder: Builder, standin: Callable[[str], Path]) -> None:
+    builder.hub.breaks["model.safetensors"] = 1
+    assert builder.base("--base", f"hf:{LLAMA}")["revision"] == COMMIT
+    weights = [line for line in builder.hub.requests if line.startswith("GET") and "model.safetensors" in line]
+    assert len(weights) == 2
+    assert int(weights[1].partition("bytes=")[2].rstrip("-")) > 10_000_000
+    made = builder.folder / "build/phi3_aps/base/model.safetensors"
+    assert made.read_bytes() == (standin("llama3") / "model.safetensors").read_bytes()
+
+
+def test_a_hub_that_keeps_breaking_off_is_said_and_the_next_build_goes_on(builder: Builder) -> None:
+    builder.hub.breaks["model.safetensors"] = 100
+    done = builder("build", "--until", "base")
+    assert done.returncode == 4, done.stderr
+    assert "run again" in done.stderr
+    builder.hub.breaks.clear()
+    assert builder.base()["revision"] == COMMIT
+
+
+@pytest.mark.parametrize("said", [{"HF_HUB_OFFLINE": "1"}, {}], ids=["offline", "unreachable"])
+@pytest.mark.parametrize("revision", [None, "v1"])
+def test_without_network_a_warm_cache_is_enough(
+    hub: Hub, tmp_path: Path, standin: Callable[[str], Path], said: dict[str, str], revision: str | None
+) -> None:
+    words = ["--set", f"base.revision={revision}"] if revision else []
+    with serve({PHI3: standin("phi3")}) as passing:
+        builder = Builder(passing, tmp_path)
+        warm = builder.base(*words)
+    shutil.rmtree(tmp_path / "build")
+    assert builder.base(*words, **said) == warm
+
+
+def test_without_network_and_cache_the_fix_is_named(tmp_path: Path) -> None:
+    with serve({}) as gone:
+        pass
+    for said in ({"HF_HUB_OFFLINE": "1"}, {}):
+        done = Builder(gone, tmp_path)("check", seconds=60, **said)
+        assert done.returncode == 4, done.stderr
+        assert "base=" in done.stderr
+
+
+def test_a_finished_build_asks_nothing(builder: Builder) -> None:
+    builder.base()
+    builder.hub.requests.clear()
+    done = builder("build", "--until", "base")
+    assert "unchanged" in done.stderr
+    assert builder.hub.requests == []
+
+
+def test_the_cache_is_in_its_own_folder(builder: Builder) -> None:
+    builder.base()
+    weights = builder.folder / "build/phi3_aps/base/model.safetensors"
+    assert weights.resolve().is_relative_to(builder.folder / "cache")
