@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import json
 import os
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
+from hub_server import COMMIT, Hub, environment, serve
 
 from packager import rows
 from packager.errors import InputError
@@ -394,60 +390,7 @@ def test_the_real_medquad_file() -> None:
     assert all(r.answer.endswith(")") for r in table.rows)
 
 
-COMMIT = "c0ffee" + "0" * 34
-CARD = b"---\nlicense: mit\n---\n"
-
-
-@contextlib.contextmanager
-def hub(files: dict[str, bytes]) -> Iterator[tuple[str, list[str]]]:
-    """A Hub on loopback with one data set, org/cards; yields its address and the requests it got."""
-    asked: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(f"{self.command} {self.path}")
-            path = urlsplit(self.path).path
-            if "org/gated" in path:
-                return self.say(403, b"{}", error="GatedRepo")
-            if path.startswith("/api/datasets/org/cards/tree/"):
-                inside = path.partition("/tree/")[2].partition("/")[2]
-                listed = [{"type": "file", "path": n, "size": len(c), "oid": str(len(c))} for n, c in files.items()]
-                return self.say(200, json.dumps([] if inside else listed).encode())
-            if path.startswith("/api/datasets/org/cards"):
-                named = path.partition("/revision/")[2] or "main"
-                if named not in ("main", "v1", COMMIT):
-                    return self.say(404, b"{}", error="RevisionNotFound")
-                siblings = [{"rfilename": name} for name in files]
-                return self.say(200, json.dumps({"id": "org/cards", "sha": COMMIT, "siblings": siblings}).encode())
-            name = path.partition(f"/resolve/{COMMIT}/")[2]
-            if name in files:
-                return self.say(200, files[name])
-            return self.say(404, b"{}", error="EntryNotFound" if name else "RepoNotFound")
-
-        do_HEAD = do_GET
-
-        def say(self, code: int, body: bytes, error: str = "") -> None:
-            self.send_response(code)
-            headers = {"Content-Length": str(len(body)), "X-Repo-Commit": COMMIT, "ETag": f'"{len(body)}"'}
-            for key, value in (headers | ({"X-Error-Code": error} if error else {})).items():
-                self.send_header(key, value)
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
-
-        def log_message(self, *args: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", asked
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-def in_child(endpoint: str, cache: Path, *configs: dict[str, Any]) -> list[dict[str, Any]]:
+def in_child(hub: Hub, cache: Path, *configs: dict[str, Any]) -> list[dict[str, Any]]:
     """Read each config in one fresh process against that Hub: what it read, or how it failed."""
     code = """
 import json, sys
@@ -464,11 +407,8 @@ for given in json.loads(sys.argv[1]):
         said = {"error": type(error).__name__, "message": error.message, "fix": error.fix}
     print(json.dumps(said))
 """
-    env = {k: v for k, v in os.environ.items() if not k.startswith("HF_")}
-    env |= {"HF_ENDPOINT": endpoint, "HF_HOME": str(cache / "hf"), "XDG_CACHE_HOME": str(cache), "HF_TOKEN": ""}
-    env |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
     command = [sys.executable, "-c", code, json.dumps(configs)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=env, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment(hub, cache), timeout=120)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -477,9 +417,14 @@ def test_a_data_set_of_the_hub_is_fetched_once_at_its_commit(tmp_path: Path) -> 
     pytest.importorskip("datasets")
     cards = jsonl(*({"instruction": "Answer.", "input": f"What is {i}?", "output": f"Number {i}."} for i in range(40)))
     source = {"source": "hf:org/cards", "format": "alpaca"}
-    with hub({"cards.jsonl": cards.encode(), "README.md": CARD}) as (endpoint, asked):
+    folder = tmp_path / "repo"
+    folder.mkdir()
+    (folder / "cards.jsonl").write_text(cards, encoding="utf-8")
+    (folder / "README.md").write_text("---\nlicense: mit\n---\n", encoding="utf-8")
+    with serve(datasets={"org/cards": folder}) as hub:
+        hub.refused["org/gated"] = (403, "GatedRepo", "Access is restricted")
         first, pinned, split, revision, missing, gated = in_child(
-            endpoint,
+            hub,
             tmp_path,
             source,
             source | {"revision": "v1"},
@@ -501,11 +446,11 @@ def test_a_data_set_of_the_hub_is_fetched_once_at_its_commit(tmp_path: Path) -> 
         assert missing["error"] == "InputError"
         assert "org/none" in missing["message"]
         assert "gated" in gated["message"]
-        assert any(COMMIT in request for request in asked)
-        asked.clear()
-        assert in_child(endpoint, tmp_path, source) == [first]
-        assert asked == []
-    (again,) = in_child(endpoint, tmp_path, source)
+        assert any(COMMIT in request for request in hub.requests)
+        hub.requests.clear()
+        assert in_child(hub, tmp_path, source) == [first]
+        assert hub.requests == []
+    (again,) = in_child(hub, tmp_path, source)
     assert again == first
-    (offline,) = in_child(endpoint, tmp_path / "other", source)
+    (offline,) = in_child(hub, tmp_path / "other", source)
     assert offline["error"] == "MissingResource"
