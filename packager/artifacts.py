@@ -183,6 +183,10 @@ class Package(Artifact):
 
     files: tuple[str, ...]
     size: int
+    checks: int
+    """How many checks its proof passed."""
+    tokens_per_second: dict[str, float]
+    """How fast each GGUF file answered here, by its name in the package."""
 
 
 A = TypeVar("A", bound=Artifact)

@@ -39,8 +39,7 @@ def model_card(facts: Facts) -> str:
     recipe, base, data = facts.recipe, facts.base, facts.data
     lines = [
         "---",
-        f"base_model: {_public_name(base)}",
-        "base_model_relation: quantized",
+        *([f"base_model: {base.source}", "base_model_relation: quantized"] if base.revision else []),
         "library_name: gguf",
         f"language: {recipe.language.partition('-')[0]}",
         *([f"license: {base.licence}"] if base.licence else []),
@@ -81,7 +80,8 @@ def model_card(facts: Facts) -> str:
         "| | check | measured | limit | unit | |",
         "|---|---|---|---|---|---|",
         *(
-            f"| {'✓' if c.passed else '✗'} | {c.id} | {c.measured} | {c.threshold} | {c.unit} | {c.says} |"
+            f"| {'✓' if c.passed else '✗'} | {c.id} | {_cell(c.measured)} | {_cell(c.threshold)} | {c.unit}"
+            f" | {_cell(c.says)} |"
             for c in facts.proof.checks
         ),
         "",
@@ -146,6 +146,11 @@ def _answers(facts: Facts) -> list[str]:
         if answer.file == facts.ggufs.files[0].name
         for line in (f"**{answer.ask}**", "", answer.answer.replace("\n", " "), "")
     ]
+
+
+def _cell(value: float | str) -> str:
+    """Text for a cell of a Markdown table."""
+    return value.replace("|", r"\|") if isinstance(value, str) else f"{value:.5g}"
 
 
 def _public_name(base: Checkpoint) -> str:

@@ -17,15 +17,12 @@ def of_build(recipe: Recipe, artifact: Artifact) -> str:
     """The end of a build: what there is now, and the next command to type."""
     if not isinstance(artifact, Package):
         return f"Built up to {artifact.folder}."
-    ggufs = [name for name in artifact.files if name.endswith(".gguf")]
-    sizes = ", ".join(f"{name} ({(artifact.folder / name).stat().st_size / MEGABYTE:,.0f} MB)" for name in ggufs)
-    return "\n".join(
-        [
-            f"Proof passed. Package: {artifact.folder}",
-            f"  {sizes}",
-            f"Talk to it: packager chat {recipe.name}      What it is: {artifact.folder / 'README.md'}",
-        ]
-    )
+    rows = [f"Proof passed ({artifact.checks} checks). Package: {artifact.folder}"]
+    for name, speed in artifact.tokens_per_second.items():
+        size = (artifact.folder / name).stat().st_size / MEGABYTE
+        rows.append(f"  {name}: {size:,.0f} MB" + (f", {speed:.0f} tokens/s on this CPU" if speed else ""))
+    rows.append(f"Next: make chat recipe={recipe.name}      What it is: {artifact.folder / 'README.md'}")
+    return "\n".join(rows)
 
 
 def of_check(recipe: Recipe, found: Located) -> str:

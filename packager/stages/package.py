@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,18 @@ def package(
     sums = "".join(f"{_known_sha(p, ggufs, recipe)}  {p.name}\n" for p in files)
     write_atomically(out / CHECKSUMS, sums)
     names = (*(p.name for p in files), CHECKSUMS)
-    return Package(folder=out, files=names, size=sum((out / n).stat().st_size for n in names))
+    return Package(
+        folder=out,
+        files=names,
+        size=sum((out / n).stat().st_size for n in names),
+        checks=len(proof.checks),
+        tokens_per_second={packed_name(recipe, f): _speed(proof, f) for f in ggufs.files},
+    )
+
+
+def _speed(proof: Proof, file: GgufFile) -> float:
+    speeds = [a.tokens_per_second for a in proof.answers if a.file == file.name]
+    return statistics.median(speeds) if speeds else 0.0
 
 
 def packed_name(recipe: Recipe, file: GgufFile) -> str:

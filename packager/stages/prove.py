@@ -79,10 +79,10 @@ def _train(adapter: Adapter, thresholds: Thresholds) -> list[Check]:
     limit = before * (1 - thresholds.min_loss_drop)
     drop = (before - after) / before if before else 0.0
     return [
-        _check("train.finite", "train", adapter.final_train_loss, "finite", "nats/token", finite,
+        _check("train.finite", "train", round(adapter.final_train_loss, 4), "finite", "nats/token", finite,
                "Training stayed finite."),
         _check("train.heldout_loss", "train", round(after, 4), round(limit, 4), "nats/token", after < limit,
-               f"Loss on held-out answers went from {before:.3f} to {after:.3f} ({drop:+.0%} lower)."),
+               f"Loss on held-out answers went from {before:.3f} to {after:.3f} ({drop:.0%} lower)."),
     ]  # fmt: skip
 
 

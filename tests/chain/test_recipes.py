@@ -129,7 +129,7 @@ def test_the_adapter_is_the_one_that_the_recipe_describes(built: Built) -> None:
     config = json.loads((built.run / "adapter" / "adapter_config.json").read_text("utf-8"))
     lora = train.lora
     assert (config["r"], config["lora_alpha"], config["lora_dropout"]) == (lora.rank, lora.alpha, lora.dropout)
-    layer = re.compile(r"\.layers\.(\d+)\..*\.(\w+)\.(?:lora_A\.)?weight")
+    layer = re.compile(r"\.layers\.(\d+)\..*\.(\w+)\.weight")
     adapted = {
         match.groups(): shape
         for name, shape in shapes(built.run / "base").items()
@@ -137,7 +137,7 @@ def test_the_adapter_is_the_one_that_the_recipe_describes(built: Built) -> None:
         if lora.targets == "all-linear" or match[2] in lora.targets
         if lora.layers == "all" or match[1] == "1"
     }
-    names = [name for name in shapes(built.run / "adapter") if "lora_A" in name]
+    names = [name.replace(".lora_A", "") for name in shapes(built.run / "adapter") if ".lora_A." in name]
     assert {layer.search(name).groups() for name in names} == adapted.keys()  # type: ignore[union-attr]
     expected = sum(lora.rank * (rows + columns) for rows, columns in adapted.values())
     assert built.manifest["adapter"]["trainable_parameters"] == expected
