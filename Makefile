@@ -7,8 +7,8 @@ set ?=
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-# Only libllama is used, never the multimodal projector: it would double the time to compile.
-export CMAKE_ARGS ?= -DLLAVA_BUILD=OFF
+# Of llama.cpp only libllama is used: the rest would double the time to compile.
+export CMAKE_ARGS ?= -DLLAVA_BUILD=OFF -DCMAKE_PROJECT_INCLUDE=$(CURDIR)/vendor/only-libllama.cmake
 
 .DEFAULT_GOAL := build
 .PHONY: build check plan chat setup test test-all lint bench standin clean help

@@ -16,7 +16,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from packager import __version__, proc, progress
-from packager.errors import Busy, InputError, PackagerError
+from packager.errors import Busy, InputError
 
 RECORD = "stage.json"
 
@@ -256,6 +256,10 @@ class RunFolder:
         record is not written into the folder, which is a deliverable.
         """
         key = stage_key(name, config, inputs, versions, extra)
+        if self._key_in(self.path / f"{name}.partial" / RECORD) == key:  # killed just before the rename
+            for left in ("key", "checkpoints"):
+                _delete(self.path / f"{name}.partial" / left)
+            self._put_in_place(name)
         done, why = self.committed(name, returns, key)
         if done is not None:
             self.display.cached(name)
@@ -298,7 +302,7 @@ class RunFolder:
         record = self._record(name)
         if record is None or not folder.is_dir():
             interrupted = (self.path / f"{name}.partial").exists()
-            return None, "resumes (it was interrupted)" if interrupted else "not built yet"
+            return None, "not finished yet (it was interrupted)" if interrupted else "not built yet"
         if record.get("key") != key:
             return None, "rebuilt: its settings or inputs changed"
         for file in record["files"]:
@@ -313,10 +317,22 @@ class RunFolder:
             return None, "rebuilt: its record is of another version"
         return (artifact, "unchanged") if artifact.reusable else (None, "again: it failed last time")
 
+    def _put_in_place(self, name: str) -> None:
+        shutil.rmtree(self.path / name, ignore_errors=True)
+        (self.path / f"{name}.partial").rename(self.path / name)
+
     def last_cost(self, name: str) -> tuple[float | None, int | None]:
         """Seconds and peak bytes of memory of the stage's last build here, if there was one."""
         record = self._record(name) or {}
         return record.get("seconds"), record.get("peak_ram_bytes")
+
+    @staticmethod
+    def _key_in(path: Path) -> str | None:
+        try:
+            key: str = json.loads(path.read_text(encoding="utf-8"))["key"]
+        except (OSError, ValueError, KeyError):
+            return None
+        return key
 
     def _record(self, name: str) -> dict[str, Any] | None:
         for path in (self.path / name / RECORD, self.path / f"{name}.{RECORD}"):
@@ -328,11 +344,14 @@ class RunFolder:
         return None
 
     def _commit(self, name: str, record: dict[str, Any], beside: bool) -> None:
-        """Hash, record, sync, rename: in that order, so that a whole folder is a finished one."""
-        partial, final = self.path / f"{name}.partial", self.path / name
-        (partial / "key").unlink()
-        shutil.rmtree(partial / "checkpoints", ignore_errors=True)
-        files = sorted(p for p in partial.rglob("*") if p.is_file())
+        """Hash, sync, record, rename: in that order, so that a whole folder is a finished one.
+
+        What a resumed stage would need goes last: a kill before the record repeats the end of the
+        stage, a kill after it leaves only the rename to be done.
+        """
+        partial = self.path / f"{name}.partial"
+        scratch = (partial / "key", partial / "checkpoints")
+        files = sorted(p for p in partial.rglob("*") if p.is_file() and not {p, *p.parents} & set(scratch))
         record["files"] = [
             {"name": p.relative_to(partial).as_posix(), "size": p.stat().st_size, "sha256": sha256_of(p)} for p in files
         ]
@@ -340,9 +359,10 @@ class RunFolder:
             _sync(path)
         if not beside:
             write_json(partial / RECORD, record)
+        scratch[0].unlink()
+        shutil.rmtree(scratch[1], ignore_errors=True)
         _sync(partial)
-        shutil.rmtree(final, ignore_errors=True)
-        partial.rename(final)
+        self._put_in_place(name)
         if beside:
             write_json(self.path / f"{name}.{RECORD}", record)
         _sync(self.path)
@@ -391,13 +411,11 @@ def peek(path: Path, *, verify: bool = False) -> RunFolder:
     return RunFolder(path, -1, verify)
 
 
-def load(folder: Path, returns: type[A]) -> A:
-    """The artifact committed in `folder`; raises `PackagerError` if there is none."""
-    try:
-        record: Mapping[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        return returns.model_validate(record["artifact"] | {"folder": folder, "key": record["key"]})
-    except (OSError, ValueError, KeyError) as error:
-        raise PackagerError(f"{folder} holds no finished stage.", "run the build first") from error
+def _delete(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> str:

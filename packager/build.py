@@ -174,14 +174,16 @@ def build(recipe: Recipe, folder: Path, until: str = STAGES[-1], *, verify: bool
     """
     if until not in STAGES:
         raise InputError(f"There is no stage '{until}'.", f"use one of {', '.join(STAGES)}")
-    with proc.interruptible():
-        if not _is_built(recipe, folder, until, verify):
-            preflight.check(recipe, folder)
-        with artifacts.open_run(folder, verify=verify) as run:
-            for artifact in line(recipe, run):
-                if artifact.folder.name == until:
-                    return artifact
-    raise InputError(f"Recipe {recipe.name} has no stage '{until}' (train.method is none).", "choose another stage")
+    if until == "adapter" and recipe.train.method == "none":
+        raise InputError("train.method is none, so there is no stage 'adapter'.", "choose another stage")
+    with proc.interruptible(), artifacts.open_run(folder, verify=verify) as run:
+        waiting = _waiting(recipe, folder, until, verify)
+        if waiting:
+            preflight.check(recipe, folder, waiting)
+        for artifact in line(recipe, run):
+            if artifact.folder.name == until:
+                return artifact
+    raise AssertionError(f"the line ended without stage {until}")
 
 
 @dataclass(frozen=True)
@@ -231,11 +233,12 @@ def plan(recipe: Recipe, folder: Path, until: str = STAGES[-1], *, verify: bool 
     return planned.steps
 
 
-def _is_built(recipe: Recipe, folder: Path, until: str, verify: bool) -> bool:
+def _waiting(recipe: Recipe, folder: Path, until: str, verify: bool) -> tuple[str, ...]:
+    """The stages that have to run; all of them if that cannot be told."""
     try:
-        return all(step.done for step in plan(recipe, folder, until, verify=verify))
+        return tuple(step.stage for step in plan(recipe, folder, until, verify=verify) if not step.done)
     except InputError:  # a source is missing: preflight says so, with everything else
-        return False
+        return STAGES
 
 
 def _sizes(ggufs: Ggufs) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,8 @@ def _recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def _load(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...]) -> Any:
     from packager import recipe as recipes
 
-    overrides = [word for text in sets for word in text.split()]
+    # Several overrides in one text: a new one begins where a space is followed by `field.path=`.
+    overrides = [word for text in sets for word in re.split(r"\s+(?=[a-z_]+(?:\.[a-z_]+)*=)", text.strip())]
     if base:
         # The checksum and revision of the recipe's own base say nothing about another one.
         overrides += [f"base.model={base}", "base.sha256=null", "base.revision=null", "base.licence=null"]
@@ -69,10 +71,11 @@ def build(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...]
           verify: bool) -> None:  # fmt: skip
     """Build a package; run again to resume. Nothing to do takes under a second."""
     from packager import build as building
-    from packager import summary
+    from packager import progress, summary
 
     loaded = _load(recipe, base, data, sets)
-    artifact = building.build(loaded, build_dir / loaded.name, until, verify=verify)
+    with progress.route(progress.Display()):
+        artifact = building.build(loaded, build_dir / loaded.name, until, verify=verify)
     click.echo(summary.of_build(loaded, artifact))
 
 
@@ -80,10 +83,11 @@ def build(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...]
 @_recipe_options
 def check(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...], build_dir: Path) -> None:
     """Check everything that can fail early, and build nothing."""
-    from packager import preflight, summary
+    from packager import preflight, progress, summary
 
     loaded = _load(recipe, base, data, sets)
-    found = preflight.check(loaded, build_dir / loaded.name)
+    with progress.route(progress.Display()):
+        found = preflight.check(loaded, build_dir / loaded.name)
     click.echo(summary.of_check(loaded, found))
 
 
@@ -174,6 +178,8 @@ def doctor(as_json: bool) -> None:
 @main.command()
 def setup() -> None:
     """Fetch the vendored llama.cpp (converter and sources) and check it. `make setup` runs this."""
-    from packager import llamacpp
+    from packager import llamacpp, progress
 
-    click.echo(f"llama.cpp {llamacpp.commit()} in {llamacpp.fetch()}")
+    with progress.route(progress.Display()):
+        llamacpp.fetch()
+    click.echo(f"llama.cpp {llamacpp.commit()} is in place.")

@@ -6,21 +6,27 @@ Recipe and run folder -> nothing, or one error that lists every problem found.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from packager import base_model, llamacpp
-from packager.errors import InputError, MissingResource, PackagerError
+from packager.errors import InputError, Interrupted, MissingResource, PackagerError
 from packager.recipe import Recipe
 from packager.stages import data as data_stage
 
 GIGABYTE = 10**9
-# Bytes per parameter on disk at the same time: base 2 (dequantized or linked), merged 2, F16 2.
-FP16_COPIES_BYTES = 6.0
+# Bytes per parameter on disk of the base (dequantized), the merged checkpoint and the F16 file, each.
+FP16_BYTES = 2.0
 # Bytes per parameter and quantized file; the largest type, Q8_0, has 8.5 bits per weight.
 QUANTIZED_BYTES = 1.07
 # Resident while training on a CPU: NF4 (0.56 bytes/parameter) or 32-bit weights, and the libraries.
 NF4_BYTES, FULL_BYTES, LIBRARIES_BYTES = 0.6, 4.0, 1.2e9
+
+STAGES = ("base", "adapter", "merged", "f16", "gguf")
+"""The stages that take much disk or memory."""
+NEEDS_IMATRIX = ("IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ2_M", "IQ3_XXS", "IQ3_XS", "Q2_K_S")
+"""Types that llama.cpp refuses to make without an importance matrix (src/llama-quant.cpp)."""
 
 
 @dataclass(frozen=True)
@@ -31,21 +37,26 @@ class Need:
     ram: int
 
 
-def check(recipe: Recipe, folder: Path) -> base_model.Located:
+def check(recipe: Recipe, folder: Path, waiting: Collection[str] = STAGES) -> base_model.Located:
     """Check all that can be known before the first stage; returns the base that was found.
 
-    Raises one error with every problem: `InputError` if any is the user's, else `MissingResource`.
+    Disk and memory are asked for the stages in `waiting` only. Raises one error with every problem:
+    `InputError` if any is the user's, else `MissingResource`.
     """
     problems: list[PackagerError] = []
     found = None
     for attempt in (lambda: llamacpp.converter(), lambda: data_stage.check(recipe.data), lambda: _types(recipe)):
         try:
             attempt()
+        except Interrupted:
+            raise
         except PackagerError as error:
             problems.append(error)
     try:
         found = base_model.locate(recipe.base)
-        _room(need(recipe, found.parameters), folder)
+        _room(need(recipe, found.parameters, waiting), folder)
+    except Interrupted:
+        raise
     except PackagerError as error:
         problems.append(error)
     if len(problems) == 1:
@@ -58,11 +69,13 @@ def check(recipe: Recipe, folder: Path) -> base_model.Located:
     return found
 
 
-def need(recipe: Recipe, parameters: int) -> Need:
-    """Disk and memory that a build of a base with so many parameters takes, roughly."""
-    disk = parameters * (FP16_COPIES_BYTES + QUANTIZED_BYTES * len(recipe.quantize.types))
+def need(recipe: Recipe, parameters: int, waiting: Collection[str] = STAGES) -> Need:
+    """Disk and memory that the stages in `waiting` take for a base of so many parameters, roughly."""
+    copies = FP16_BYTES * len({"base", "merged", "f16"} & set(waiting))
+    disk = parameters * (copies + QUANTIZED_BYTES * len(recipe.quantize.types) * ("gguf" in waiting))
     weights = NF4_BYTES if recipe.train.method == "qlora" else FULL_BYTES
-    ram = 0.0 if recipe.train.method == "none" else parameters * weights + LIBRARIES_BYTES
+    trains = recipe.train.method != "none" and "adapter" in waiting
+    ram = 0.0 if not trains else parameters * weights + LIBRARIES_BYTES
     return Need(int(disk), int(ram))
 
 
@@ -92,6 +105,11 @@ def _types(recipe: Recipe) -> None:
         raise InputError(
             f"quantize.types: llama.cpp has no quantization called {', '.join(unknown)}.",
             f"use {', '.join(known)}",
+        )
+    blind = [name for name in recipe.quantize.types if name in NEEDS_IMATRIX]
+    if blind:
+        raise InputError(
+            f"quantize.types: {', '.join(blind)} needs an importance matrix.", "use another type, such as Q4_K_M"
         )
     if len(set(recipe.quantize.types)) < len(recipe.quantize.types):
         raise InputError("quantize.types names a type twice.", "name each type once")

@@ -1,7 +1,8 @@
-"""Talk to a packaged model in the terminal: the recipe's system message and sampling, streamed."""
+"""Talk to a packaged model in the terminal: the package's own system message and sampling, streamed."""
 
 from __future__ import annotations
 
+import json
 import secrets
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import click
 
 from packager import llamacpp, proc
 from packager.errors import InputError
-from packager.recipe import Recipe
+from packager.recipe import Recipe, Serve
 
 
 def chat(recipe: Recipe, package: Path, file_type: str | None, question: str | None) -> None:
@@ -18,9 +19,11 @@ def chat(recipe: Recipe, package: Path, file_type: str | None, question: str | N
     path = package / f"{recipe.name}-{file_type or recipe.quantize.types[0]}.gguf"
     if not path.is_file():
         raise InputError(f"There is no packaged model at {path}.", f"packager build {recipe.name}")
-    with llamacpp.GgufModel.open(path, context=recipe.serve.context, threads=proc.physical_cores()) as model:
-        messages = [{"role": "system", "content": recipe.data.system}] if recipe.data.system else []
-        limit = {"max_tokens": recipe.serve.max_answer_tokens}
+    manifest = json.loads((package / "manifest.json").read_text(encoding="utf-8"))
+    serve, system = Serve.model_validate(manifest["recipe"]["serve"]), manifest["data"]["system"]
+    with llamacpp.GgufModel.open(path, context=serve.context, threads=proc.physical_cores()) as model:
+        messages = [{"role": "system", "content": system}] if system else []
+        limit = {"max_tokens": serve.max_answer_tokens}
         interactive = question is None and sys.stdin.isatty()
         if interactive:
             click.echo(f"{path.name}: faça uma pergunta; linha vazia encerra. Não é um dispositivo médico.")
@@ -28,7 +31,7 @@ def chat(recipe: Recipe, package: Path, file_type: str | None, question: str | N
         while asked:
             messages.append({"role": "user", "content": asked})
             answer = ""
-            for _, text in model.stream(model.prompt_ids(messages), recipe.serve, secrets.randbits(31), **limit):
+            for _, text in model.stream(model.prompt_ids(messages), serve, secrets.randbits(31), **limit):
                 click.echo(text, nl=False)
                 answer += text
             click.echo()

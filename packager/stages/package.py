@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import statistics
 from collections.abc import Sequence
@@ -30,10 +31,11 @@ from packager.artifacts import (
     write_atomically,
     write_json,
 )
-from packager.errors import StageCrash
+from packager.errors import ProofFailed, StageCrash
 from packager.recipe import Recipe
 
 CHECKSUMS = "SHA256SUMS"
+TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{30,}\b")
 
 
 def package(
@@ -63,7 +65,10 @@ def package(
     write_atomically(out / "LEIA-ME.txt", card.leia_me(facts))
     _refuse_private(out, [data.folder.parent, Path.home()])
     files = sorted(p for p in out.iterdir() if p.name != "key")
-    sums = "".join(f"{_known_sha(p, ggufs, recipe)}  {p.name}\n" for p in files)
+    sums = "".join(f"{sha256_of(p)}  {p.name}\n" for p in files)
+    for file in ggufs.files:  # hashed again: what was proven is what is packed
+        if f"{file.sha256}  {packed_name(recipe, file)}\n" not in sums:
+            raise ProofFailed(f"{file.name} changed after it was proven.", "run the build with --verify")
     write_atomically(out / CHECKSUMS, sums)
     names = (*(p.name for p in files), CHECKSUMS)
     return Package(
@@ -85,10 +90,22 @@ def packed_name(recipe: Recipe, file: GgufFile) -> str:
     return f"{recipe.name}-{file.type}.gguf"
 
 
-def _known_sha(path: Path, ggufs: Ggufs, recipe: Recipe) -> str:
-    """The hash taken when the file was quantized and verified before its smoke test, if it is one."""
-    known = {packed_name(recipe, file): file.sha256 for file in ggufs.files}
-    return known.get(path.name) or sha256_of(path)
+def _public(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as the manifest shows it: files of this machine by their names only."""
+
+    def name_of(text: Any) -> Any:
+        remote = not isinstance(text, str) or text.startswith(("hf:", "pypi:")) or "{%" in text or "{{" in text
+        return text if remote else Path(text).name
+
+    public = recipe.model_dump(mode="json")
+    public["base"]["model"] = name_of(recipe.base.model)
+    for field in ("source", "template"):
+        public["data"][field] = name_of(public["data"][field])
+        if f"data.{field}" in public["overrides"]:
+            public["overrides"][f"data.{field}"] = public["data"][field]
+    if "base.model" in public["overrides"]:
+        public["overrides"]["base.model"] = public["base"]["model"]
+    return public
 
 
 def _manifest(
@@ -104,7 +121,7 @@ def _manifest(
     return {
         "packager": __version__,
         "name": recipe.name,
-        "recipe": recipe.model_dump(mode="json"),
+        "recipe": _public(recipe),
         "base": base.model_dump(mode="json", exclude={"folder", "key"}),
         "data": data.model_dump(mode="json", exclude={"folder", "key"}),
         "adapter": adapter.model_dump(mode="json", exclude={"folder", "key"}) if adapter else None,
@@ -132,13 +149,13 @@ def _link_or_copy(source: Path, target: Path) -> None:
 
 
 def _refuse_private(out: Path, folders: Sequence[Path]) -> None:
-    """No path of this machine and nothing like a token may be in a text file of the package."""
+    """No folder of this build and nothing like a token may be in a text file of the package."""
     for path in sorted(out.iterdir()):
         if path.suffix == ".gguf":
             continue
         text = path.read_text(encoding="utf-8")
         private = [str(folder) for folder in folders if len(folder.parts) > 1 and str(folder) in text]
-        if private or "hf_" in text.replace("hf_hub", ""):
+        if private or TOKEN.search(text):
             what = private[0] if private else "something that looks like a token"
             raise StageCrash(f"{path.name} would contain {what}; it was not packaged.", "remove it from the recipe")
         if path.suffix == ".json":

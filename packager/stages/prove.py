@@ -24,7 +24,7 @@ from packager.artifacts import (
     sha256_of,
     write_json,
 )
-from packager.errors import PackagerError
+from packager.errors import Interrupted, PackagerError
 from packager.recipe import Device, Section, Serve, Smoke, Thresholds
 
 LOAD_SECONDS = 300.0
@@ -134,6 +134,8 @@ def _smoke(
     memory = int(2 * config.device.ram_gb * smoke.GIGABYTE) + 2 * file.size
     try:
         finished = proc.call(smoke.ask, path, asked, timeout=limit, memory_limit=memory)
+    except Interrupted:
+        raise
     except PackagerError as error:
         return [], [_loads(file, False, error.message)]
     said = finished.value

@@ -69,6 +69,21 @@ def test_a_resumable_stage_finds_what_it_left_unless_its_key_changed(tmp_path: P
         assert run.stage("made", Made, resume, Serve(temperature=0.3), resumable=True).text == "resumed"
 
 
+def test_a_kill_just_before_the_rename_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(self: RunFolder, name: str) -> None:
+        raise KeyboardInterrupt
+
+    with open_run(tmp_path) as run:
+        with monkeypatch.context() as patched:
+            patched.setattr(RunFolder, "_put_in_place", killed)
+            with pytest.raises(KeyboardInterrupt):
+                run.stage("made", Made, make, Serve())
+        stamp = (tmp_path / "made.partial" / "result.txt").stat().st_mtime_ns
+        made = run.stage("made", Made, make, Serve())
+    assert (made.folder / "result.txt").stat().st_mtime_ns == stamp
+    assert not (tmp_path / "made.partial").exists()
+
+
 def test_verify_hashes_again(tmp_path: Path) -> None:
     with open_run(tmp_path) as run:
         made = run.stage("made", Made, make, Serve())

@@ -91,6 +91,30 @@ def test_an_unknown_field_and_a_wrong_type(tmp_path: Path, rows: Path) -> None:
     refused(tmp_path, result, "train.epoks: unknown field (did you mean 'epochs'?)", "train.learning_rate", "'fast'")
 
 
+def test_one_text_holds_several_overrides_with_spaces_in_them(tmp_path: Path, rows: Path) -> None:
+    from packager.cli import _load
+
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(f"name: r\nbase: {{model: b}}\ndata: {{source: '{rows}'}}\n")
+    sets = ("data.system=Responda em português train.epochs=2 quantize.types=[Q8_0, Q4_K_M]",)
+    loaded = _load(str(recipe), None, None, sets)
+    assert loaded.data.system == "Responda em português"
+    assert loaded.train.epochs == 2
+    assert loaded.quantize.types == ("Q8_0", "Q4_K_M")
+
+
+def test_a_type_that_needs_an_imatrix_and_a_wrong_checksum(tmp_path: Path, rows: Path, tiny_base: Checkpoint) -> None:
+    result = build(tmp_path, str(tiny_base.folder), str(rows), "quantize: {types: [IQ2_XS]}\n")
+    refused(tmp_path, result, "IQ2_XS needs an importance matrix")
+    (tmp_path / "x.gguf").write_bytes(b"GGUF")
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(
+        f"name: r\nbase: {{model: '{tmp_path}/x.gguf', sha256: '{'0' * 64}'}}\ndata: {{source: '{rows}'}}\n"
+    )
+    result = CliRunner().invoke(main, ["check", str(recipe)])
+    refused(tmp_path, result, "the recipe pins 0000")
+
+
 def test_recipes_lists_every_recipe_as_json() -> None:
     listed = json.loads(CliRunner().invoke(main, ["recipes", "--json"]).output)
     assert {"smollm2_aps", "phi3_aps"} <= {r["name"] for r in listed}

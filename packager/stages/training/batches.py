@@ -44,7 +44,9 @@ def read(path: Path, data: Dataset) -> list[Encoded]:
     """The conversations of a JSONL file of the data stage, as tokens with their mask."""
     template, tokenizer = chat.load_template(data.folder), chat.load_tokenizer(data.folder)
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    with path.open(encoding="utf-8") as file:  # not splitlines: U+2028 is a character like any other here
+        lines = list(file)
+    for number, line in enumerate(lines, 1):
         row = chat.encode(template, tokenizer, data.end_of_turn, json.loads(line)["messages"])
         if not any(row.trained[1:]):
             raise InputError(f"{path.name}, row {number} has no answer to learn.", "leave the row out")
