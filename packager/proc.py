@@ -46,8 +46,6 @@ def environment(extra: Mapping[str, str] | None = None, *, online: bool = False)
     if not online:
         env = {k: v for k, v in env.items() if k not in SECRETS} | {"HF_HUB_OFFLINE": "1"}
     env |= {"TRANSFORMERS_VERBOSITY": "error", "TOKENIZERS_PARALLELISM": "true"}
-    # OpenMP threads that spin while they wait make a shared machine several times slower.
-    env.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     return env | dict(extra or {})
 
 
