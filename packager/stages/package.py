@@ -94,8 +94,8 @@ def _public(recipe: Recipe) -> dict[str, Any]:
     """The recipe as the manifest shows it: files of this machine by their names only."""
 
     def name_of(text: Any) -> Any:
-        remote = not isinstance(text, str) or text.startswith(("hf:", "pypi:")) or "{%" in text or "{{" in text
-        return text if remote else Path(text).name
+        kept = not isinstance(text, str) or text.startswith(("hf:", "pypi:")) or "{%" in text or "{{" in text
+        return text if kept or not text.startswith(("/", "~", "..")) else Path(text).name
 
     public = recipe.model_dump(mode="json")
     public["base"]["model"] = name_of(recipe.base.model)
