@@ -1,4 +1,4 @@
-"""Artifacts: what stages hand on, and how they are committed to the run folder.
+"""The run folder: how what a stage made is committed, found again and kept from others.
 
 A stage writes into `<stage>.partial/`; when it is done its outputs are hashed, `stage.json` is
 written last, everything is synced and the folder is renamed. So a folder without the suffix is
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -22,207 +21,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from packager import __version__, proc, progress
-from packager.errors import Busy, InputError
+from packager.artifacts.files import fresh, key_of, sha256_of, write_atomically, write_json
+from packager.artifacts.kinds import Artifact
+from packager.errors import Busy, InputError, ProofFailed
 
 RECORD = "stage.json"
 
-
-class Artifact(BaseModel):
-    """A frozen value that describes a committed folder; `folder` is where it lies on this machine."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    folder: Path
-    key: str = ""
-
-    @property
-    def reusable(self) -> bool:
-        """Whether a later build may take this result instead of making it again."""
-        return True
-
-
-class Checkpoint(Artifact):
-    """A model in Hugging Face format: config.json, tokenizer files, safetensors."""
-
-    source: str
-    """Where the weights came from, as the recipe names it; never a path of this machine."""
-    revision: str = ""
-    architecture: str
-    parameters: int
-    licence: str = ""
-    weights_sha256: str = ""
-
-
-class Dataset(Artifact):
-    """`train.jsonl` and `heldout.jsonl` (a `messages` list a row) and the prompt they are set in."""
-
-    train_rows: int
-    heldout_rows: int
-    train_tokens: int
-    heldout_tokens: int
-    topics: int
-    too_long: int
-    """Rows left out because they exceed `data.max_tokens`."""
-    system: str | None
-    source_sha256: str
-    data_sha256: str
-    end_of_turn: str
-    """The token that ends an answer, as text."""
-    leaked: int
-    """Held-out rows whose question or answer also occurs in training (must be 0)."""
-    unterminated: int
-    """Rows whose last trained token is not the end-of-turn token (must be 0)."""
-    identifiers: int = 0
-    """Patient identifiers left in the rows, because the recipe allows them."""
-    source_revision: str = ""
-    """The commit, for a data set of the Hub."""
-
-
-class Adapter(Artifact):
-    """`adapter_model.safetensors`, `adapter_config.json`, `metrics.jsonl`."""
-
-    method: str
-    trainable_parameters: int
-    total_parameters: int
-    steps: int
-    tokens_per_second: float
-    heldout_loss_before: float
-    heldout_loss_after: float
-    final_train_loss: float
-
-
-class Merged(Checkpoint):
-    """The base plus the adapter in FP16 safetensors."""
-
-    pairs_used: int
-    pairs_total: int
-    delta_norm: float
-    """Frobenius norm of merged minus base weights over all adapted matrices."""
-    delta_norm_expected: float
-    """The same, computed from the adapter alone."""
-    largest_weight: float
-
-
-class GgufFile(BaseModel):
-    """One GGUF file of a stage's folder."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    type: str
-    size: int
-    sha256: str
-    bits_per_weight: float
-    tensor_types: dict[str, int]
-    """How many tensors have which type, as read back from the file."""
-
-
-class Ggufs(Artifact):
-    """GGUF files: the F16 conversion, or its quantizations."""
-
-    files: tuple[GgufFile, ...]
-
-
-class Check(BaseModel):
-    """One proven (or failed) claim."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    id: str
-    stage: str
-    measured: float | str
-    threshold: float | str
-    unit: str
-    passed: bool
-    says: str
-    """One sentence for a human."""
-
-
-class Modelfile(Artifact):
-    """The Ollama Modelfile template; FROM is filled in per packaged file."""
-
-    template: str
-    stops: tuple[str, ...]
-    system: str | None
-    text: str
-    checks: tuple[Check, ...] = ()
-
-
-class Answer(BaseModel):
-    """One smoke question and what the packaged model answered."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    file: str
-    ask: str
-    answer: str
-    tokens: int
-    stopped: bool
-    seconds_to_first_token: float
-    tokens_per_second: float
-
-
-class Proof(Artifact):
-    """`proof.json`: every check, and the answers that were judged."""
-
-    passed: bool
-    checks: tuple[Check, ...]
-    answers: tuple[Answer, ...]
-
-    @property
-    def reusable(self) -> bool:
-        """A failed proof is tried again: a busy machine may have been too slow."""
-        return self.passed
-
-
-class Package(Artifact):
-    """The deliverable."""
-
-    files: tuple[str, ...]
-    size: int
-    checks: int
-    """How many checks its proof passed."""
-    tokens_per_second: dict[str, float]
-    """How fast each GGUF file answered here, by its name in the package."""
-
-
 A = TypeVar("A", bound=Artifact)
-
-
-def sha256_of(path: Path) -> str:
-    """The sha256 of a file, as hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def key_of(*parts: object) -> str:
-    """The sha256 of the canonical JSON of `parts`."""
-    text = json.dumps(parts, sort_keys=True, default=str, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write aside, sync, rename: readers see the old file or the new one."""
-    aside = path.with_name(path.name + ".partial")
-    with aside.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
-
-
-def write_json(path: Path, value: object) -> None:
-    write_atomically(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
-
-
-def fresh(folder: Path) -> Path:
-    """An empty folder at `folder`, whatever was there."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return folder
 
 
 @dataclass(frozen=True)
@@ -264,6 +72,7 @@ class RunFolder:
         if done is not None:
             self.display.cached(name)
             return done
+        self._refuse_altered(inputs)
         self.display.begin(name, why)
         partial = self.path / f"{name}.partial"
         if not (resumable and _read(partial / "key") == key):
@@ -316,6 +125,17 @@ class RunFolder:
         except ValidationError:
             return None, "rebuilt: its record is of another version"
         return (artifact, "unchanged") if artifact.reusable else (None, "again: it failed last time")
+
+    def _refuse_altered(self, inputs: Sequence[Artifact | None]) -> None:
+        """Nothing is made from bytes that changed since they were committed."""
+        for artifact in filter(None, inputs):
+            for file in (self._record(artifact.folder.name) or {"files": ()})["files"]:
+                if sha256_of(artifact.folder / file["name"]) != file["sha256"]:
+                    name = f"{artifact.folder.name}/{file['name']}"
+                    raise ProofFailed(
+                        f"{artifact.folder.name}.bytes: {name} was altered since it was built.",
+                        "build again with --verify to make it anew; if it happens again, check the disk",
+                    )
 
     def _put_in_place(self, name: str) -> None:
         shutil.rmtree(self.path / name, ignore_errors=True)

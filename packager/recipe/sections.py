@@ -1,25 +1,10 @@
-"""The recipe: everything that decides what is built, as frozen values.
-
-YAML (and `set=` overrides) -> `Recipe`. Every problem of a recipe is reported at once, each with
-its path and, for an unknown field, the nearest right name. The field docstrings are the reference
-documentation (`packager recipes --fields` prints them).
-"""
+"""The fields of a recipe, as frozen values; their docstrings are the reference documentation."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from packager.errors import InputError, all_at_once
-
-ROOT = Path(__file__).resolve().parents[1]
-"""The checkout: where recipes/ and vendor/ lie."""
-SHIPPED = ROOT / "recipes"
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Section(BaseModel):
@@ -115,6 +100,8 @@ class Lora(Section):
     """Scale by alpha / sqrt(rank) instead of alpha / rank (rank-stabilized LoRA)."""
     dora: bool = False
     """Train the magnitude of each column apart from its direction (DoRA); slower."""
+    loftq: bool = False
+    """Begin with adapters that make up for what rounding to NF4 lost (LoftQ, one step); qlora only."""
 
 
 class Batch(Section):
@@ -149,6 +136,22 @@ class Train(Section):
     """Adapter initialisation, order of rows and dropout."""
     checkpoint_seconds: float = Field(default=60, gt=0)
     """A resumable checkpoint is written about this often."""
+    evaluate_every: int | None = Field(default=None, ge=1)
+    """Measure the held-out loss after every so many steps, and keep the adapter that had the least;
+    by default it is measured before and after training, and the last adapter is kept."""
+    patience: int | None = Field(default=None, ge=1)
+    """Stop after so many of these evaluations without a lower held-out loss."""
+    devices: int = Field(default=1, ge=1, le=1024)
+    """GPUs of this machine to train on (processes, where it has none)."""
+
+    @model_validator(mode="after")
+    def _loftq_needs_nf4(self) -> Train:
+        if self.lora.loftq and (self.method != "qlora" or self.lora.dora):
+            found = f"method: {self.method}" if self.method != "qlora" else "lora.dora: true"
+            raise ValueError(
+                f"lora.loftq makes up for the rounding of plain qlora and does not go with {found}: take one out"
+            )
+        return self
 
 
 class Quantize(Section):
@@ -194,6 +197,12 @@ class Device(Section):
 
 
 class Thresholds(Section):
+    max_kl: float = Field(default=0.3, ge=0)
+    """Mean KL divergence of a quantized file from F16 on held-out answers, nats per token."""
+    min_same_top: float = Field(default=0.6, ge=0, le=1)
+    """Share of held-out tokens at which a quantized file's likeliest token is that of F16."""
+    max_perplexity_ratio: float = Field(default=1.25, gt=0)
+    """Perplexity of a quantized file on held-out answers over that of F16."""
     min_loss_drop: float = Field(default=0.0, ge=0)
     """Held-out loss must fall at least this share below the base's (0: any fall)."""
     min_language_share: float = Field(default=0.6, ge=0, le=1)
@@ -225,138 +234,3 @@ class Recipe(Section):
     """Limits of the proof; a loosened one is recorded in the package."""
     overrides: dict[str, Any] = {}
     """Filled in from the command line; recorded in the package."""
-
-
-def shipped() -> list[Path]:
-    """The recipes of this checkout."""
-    return sorted(SHIPPED.glob("*.yaml"))
-
-
-def find(name_or_path: str) -> Path:
-    """The file of a recipe given by its name or path; raises `InputError` with the nearest name."""
-    path = Path(name_or_path)
-    if path.suffix in {".yaml", ".yml"}:
-        if path.is_file():
-            return path
-        raise InputError(f"No recipe file at {path}.", "check the path, or run `packager recipes`")
-    named = SHIPPED / f"{name_or_path}.yaml"
-    if named.is_file():
-        return named
-    names = [p.stem for p in shipped()]
-    near = difflib.get_close_matches(name_or_path, names, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(names)}"
-    raise InputError(f"No recipe is called '{name_or_path}'.", f"{hint} A file is given as PATH.yaml")
-
-
-def load(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe of that name or path, with `field.path=value` overrides applied.
-
-    Raises `InputError` that lists every problem at once.
-    """
-    path = find(name_or_path)
-    try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path.name} is not valid YAML: {error}", "fix the line it names") from error
-    if not isinstance(raw, dict):
-        raise InputError(f"{path.name} holds no fields.", "see recipes/smollm2_aps.yaml for an example")
-    problems: list[str] = []
-    applied: dict[str, Any] = {}
-    for override in overrides:
-        problem = _apply(raw, override, applied)
-        if problem:
-            problems.append(problem)
-    raw.pop("overrides", None)
-    try:
-        recipe = Recipe.model_validate(raw | {"overrides": applied})
-    except ValidationError as error:
-        problems += _problems(error)
-    else:
-        if not problems:
-            return recipe
-    raise all_at_once(problems, f"{len(problems)} problem(s) in {path.name}:")
-
-
-def fields() -> list[tuple[str, str, str]]:
-    """Every field as (path, default, docstring): the reference documentation."""
-    return list(_describe(Recipe, ""))
-
-
-def _describe(section: type[Section], prefix: str) -> list[tuple[str, str, str]]:
-    rows = []
-    for name, info in section.model_fields.items():
-        inner = info.annotation
-        if get_origin(inner) is tuple:
-            inner = get_args(inner)[0]
-        path = f"{prefix}{name}"
-        if isinstance(inner, type) and issubclass(inner, Section):
-            rows += _describe(inner, f"{path}.")
-        elif name != "overrides":
-            default = "required" if info.is_required() else str(info.get_default(call_default_factory=True))
-            rows.append((path, default, (info.description or "").replace("\n", " ")))
-    return rows
-
-
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice; YAML would silently keep the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
-        twice = {str(key) for key in keys if keys.count(key) > 1}
-        if twice:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"given twice: {', '.join(sorted(twice))}", node.start_mark
-            )
-        return super().construct_mapping(node, deep)
-
-
-def _apply(raw: dict[str, Any], override: str, applied: dict[str, Any]) -> str:
-    """Set one `a.b=value` in `raw`; returns what is wrong with it, if anything."""
-    path, equals, text = override.partition("=")
-    if not equals or not path:
-        return f"set: '{override}' is not of the form field.path=value"
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        value = text
-    *parents, last = path.split(".")
-    here = raw
-    for parent in parents:
-        here = here.setdefault(parent, {})
-        if not isinstance(here, dict):
-            return f"set: {path}: '{parent}' has no fields"
-    here[last] = value
-    applied[path] = value
-    return ""
-
-
-def _problems(error: ValidationError) -> list[str]:
-    found = []
-    for item in error.errors():
-        path = ".".join(str(part) for part in item["loc"] if part != "all-linear")
-        if item["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(str(item["loc"][-1]), _siblings(item["loc"]), n=1)
-            hint = f" (did you mean '{near[0]}'?)" if near else f" (known: {', '.join(_siblings(item['loc']))})"
-            found.append(f"{path}: unknown field{hint}")
-        elif item["type"] == "missing":
-            found.append(f"{path}: required, but not given")
-        else:
-            found.append(f"{path}: {_plain(item['msg'])} (found {item['input']!r})")
-    return found
-
-
-def _plain(message: str) -> str:
-    return message[0].lower() + message[1:].replace("Input should be", "should be")
-
-
-def _siblings(location: Sequence[int | str]) -> list[str]:
-    section: type[BaseModel] = Recipe
-    for part in location[:-1]:
-        if isinstance(part, int) or part not in section.model_fields:
-            continue
-        inner = section.model_fields[part].annotation
-        if get_origin(inner) is tuple:
-            inner = get_args(inner)[0]
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            section = inner
-    return [name for name in section.model_fields if name != "overrides"]

@@ -1,0 +1,50 @@
+"""Artifacts: what stages hand on (`kinds`), and how they are committed (`run_folder`)."""
+
+from packager.artifacts.files import fresh, key_of, sha256_of, write_atomically, write_json
+from packager.artifacts.kinds import (
+    Adapter,
+    Answer,
+    Artifact,
+    Check,
+    Checked,
+    Checkpoint,
+    Dataset,
+    Divergence,
+    GgufFile,
+    Ggufs,
+    Merged,
+    Modelfile,
+    Package,
+    Proof,
+    verdict,
+)
+from packager.artifacts.run_folder import RECORD, RunFolder, open_run, peek, stage_key, versions_of
+
+__all__ = [
+    "RECORD",
+    "Adapter",
+    "Answer",
+    "Artifact",
+    "Check",
+    "Checked",
+    "Checkpoint",
+    "Dataset",
+    "Divergence",
+    "GgufFile",
+    "Ggufs",
+    "Merged",
+    "Modelfile",
+    "Package",
+    "Proof",
+    "RunFolder",
+    "fresh",
+    "key_of",
+    "open_run",
+    "peek",
+    "sha256_of",
+    "stage_key",
+    "verdict",
+    "versions_of",
+    "write_atomically",
+    "write_json",
+]

@@ -1,0 +1,222 @@
+"""What stages hand on: frozen values, each of which describes a committed folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Artifact(BaseModel):
+    """A frozen value that describes a committed folder; `folder` is where it lies on this machine."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folder: Path
+    key: str = ""
+
+    @property
+    def reusable(self) -> bool:
+        """Whether a later build may take this result instead of making it again."""
+        return True
+
+
+class Check(BaseModel):
+    """One proven (or failed) claim."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    stage: str
+    measured: float | str
+    threshold: float | str
+    unit: str
+    passed: bool
+    says: str
+    """One sentence for a human."""
+
+
+def verdict(name: str, measured: float | str, threshold: float | str, unit: str, passed: bool, says: str) -> Check:
+    """The check called `name`, which begins with its stage."""
+    stage = name.partition(".")[0]
+    return Check(id=name, stage=stage, measured=measured, threshold=threshold, unit=unit, passed=passed, says=says)
+
+
+class Divergence(BaseModel):
+    """How far a model's predictions are from those of the one it was made from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    positions: int
+    """How many tokens were predicted by both."""
+    kl_mean: float
+    """Mean KL divergence from the source's distribution, nats per token; so the next two."""
+    kl_median: float
+    kl_99: float
+    """99 % of the positions diverge less than this."""
+    same_top: float
+    """Share of positions at which both hold the same token for the likeliest."""
+    loss: float
+    """Mean negative log-likelihood of the tokens, nats."""
+    perplexity_ratio: float
+    """exp of the mean change of the loss; 1: as good as its source."""
+    perplexity_ratio_error: float
+    """Standard error of the ratio."""
+
+
+class Checked(Artifact):
+    """An artifact that was checked when it was made."""
+
+    checks: tuple[Check, ...] = ()
+
+    @property
+    def failed(self) -> tuple[Check, ...]:
+        return tuple(c for c in self.checks if not c.passed)
+
+    @property
+    def reusable(self) -> bool:
+        """What failed is tried again: a busy machine may have been too slow."""
+        return not self.failed
+
+
+class Checkpoint(Artifact):
+    """A model in Hugging Face format: config.json, tokenizer files, safetensors."""
+
+    source: str
+    """Where the weights came from, as the recipe names it; never a path of this machine."""
+    revision: str = ""
+    architecture: str
+    parameters: int
+    licence: str = ""
+    weights_sha256: str = ""
+
+
+class Dataset(Checked):
+    """`train.jsonl` and `heldout.jsonl` (a `messages` list a row) and the prompt they are set in."""
+
+    train_rows: int
+    heldout_rows: int
+    train_tokens: int
+    heldout_tokens: int
+    topics: int
+    too_long: int
+    """Rows left out because they exceed `data.max_tokens`."""
+    system: str | None
+    source_sha256: str
+    data_sha256: str
+    end_of_turn: str
+    """The token that ends an answer, as text."""
+    leaked: int
+    """Held-out rows whose question or answer also occurs in training (must be 0)."""
+    unterminated: int
+    """Rows whose last trained token is not the end-of-turn token (must be 0)."""
+    identifiers: int = 0
+    """Patient identifiers left in the rows, because the recipe allows them."""
+    source_revision: str = ""
+    """The commit, for a data set of the Hub."""
+
+
+class Adapter(Artifact):
+    """`adapter_model.safetensors`, `adapter_config.json`, `metrics.jsonl`."""
+
+    method: str
+    trainable_parameters: int
+    total_parameters: int
+    steps: int
+    tokens_per_second: float
+    heldout_loss_before: float
+    heldout_loss_after: float
+    final_train_loss: float
+    on_nf4: bool = False
+    """Whether it stands on a base rounded to NF4, as QLoRA's does (LoftQ's is made to stand on the 16-bit one)."""
+
+
+class Merged(Checkpoint):
+    """The base plus the adapter in FP16 safetensors."""
+
+    pairs_used: int
+    """Adapter pairs that were added to a weight that was written."""
+    pairs_total: int
+    delta_norm: float
+    """Frobenius norm of merged minus base weights over all adapted matrices."""
+    delta_norm_expected: float
+    """The same, computed from the adapter alone."""
+    largest_weight: float
+    rounded_to_nf4: bool = False
+    """Whether the base's matrices went through NF4 first, as in training, because that predicts better."""
+    heldout_loss_16bit: float | None = None
+    """Held-out loss (nats/token, on at most some thousand answer tokens) of the adapter on the 16-bit base."""
+    heldout_loss_nf4: float | None = None
+    """The same on the base rounded to NF4; None if it was not trained so."""
+    divergence: Divergence | None = None
+    """From base + adapter, unmerged."""
+
+
+class GgufFile(BaseModel):
+    """One GGUF file of a stage's folder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    type: str
+    size: int
+    sha256: str
+    bits_per_weight: float
+    tensor_types: dict[str, int]
+    """How many tensors have which type, as read back from the file."""
+    file_type: str = ""
+    """The quantization that the file itself names."""
+    fallback_share: float = 0.0
+    """Share of the weights in matrices whose rows the type's blocks do not divide; llama.cpp gives
+    them another type."""
+    divergence: Divergence | None = None
+    """From the F16 file, on held-out answers; None if the file did not run."""
+    fault: str = ""
+    """Why it did not run."""
+
+
+class Ggufs(Checked):
+    """GGUF files: the F16 conversion, or its quantizations."""
+
+    files: tuple[GgufFile, ...]
+
+
+class Modelfile(Checked):
+    """The Ollama Modelfile template; FROM is filled in per packaged file."""
+
+    template: str
+    stops: tuple[str, ...]
+    system: str | None
+    text: str
+
+
+class Answer(BaseModel):
+    """One smoke question and what the packaged model answered."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: str
+    ask: str
+    answer: str
+    tokens: int
+    stopped: bool
+    seconds_to_first_token: float
+    tokens_per_second: float
+
+
+class Proof(Checked):
+    """`proof.json`: every check, and the answers that were judged."""
+
+    passed: bool
+    answers: tuple[Answer, ...]
+
+
+class Package(Artifact):
+    """The deliverable."""
+
+    files: tuple[str, ...]
+    size: int
+    checks: int
+    """How many checks its proof passed."""
+    tokens_per_second: dict[str, float]
+    """How fast each GGUF file answered here, by its name in the package."""

@@ -1,0 +1,159 @@
+"""YAML (and `set=` overrides) -> `Recipe`.
+
+Every problem of a recipe is reported at once, as one `InputError`, each with its path and, for an
+unknown field, the nearest right name.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from packager.errors import InputError, all_at_once
+from packager.recipe.sections import Recipe, Section
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The checkout: where recipes/ and vendor/ lie."""
+SHIPPED = ROOT / "recipes"
+
+
+def shipped() -> list[Path]:
+    """The recipes of this checkout."""
+    return sorted(SHIPPED.glob("*.yaml"))
+
+
+def find(name_or_path: str) -> Path:
+    """The file of a recipe given by its name or path; raises `InputError` with the nearest name."""
+    path = Path(name_or_path)
+    if path.suffix in {".yaml", ".yml"}:
+        if path.is_file():
+            return path
+        raise InputError(f"No recipe file at {path}.", "check the path, or run `packager recipes`")
+    named = SHIPPED / f"{name_or_path}.yaml"
+    if named.is_file():
+        return named
+    names = [p.stem for p in shipped()]
+    near = difflib.get_close_matches(name_or_path, names, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(names)}"
+    raise InputError(f"No recipe is called '{name_or_path}'.", f"{hint} A file is given as PATH.yaml")
+
+
+def load(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe of that name or path, with `field.path=value` overrides applied.
+
+    Raises `InputError` that lists every problem at once.
+    """
+    path = find(name_or_path)
+    try:
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path.name} is not valid YAML: {error}", "fix the line it names") from error
+    if not isinstance(raw, dict):
+        raise InputError(f"{path.name} holds no fields.", "see recipes/smollm2_aps.yaml for an example")
+    problems: list[str] = []
+    applied: dict[str, Any] = {}
+    for override in overrides:
+        problem = _apply(raw, override, applied)
+        if problem:
+            problems.append(problem)
+    raw.pop("overrides", None)
+    try:
+        recipe = Recipe.model_validate(raw | {"overrides": applied})
+    except ValidationError as error:
+        problems += _problems(error)
+    else:
+        if not problems:
+            return recipe
+    raise all_at_once(problems, f"{len(problems)} problem(s) in {path.name}:")
+
+
+def fields() -> list[tuple[str, str, str]]:
+    """Every field as (path, default, docstring): the reference documentation."""
+    return list(_describe(Recipe, ""))
+
+
+def _describe(section: type[Section], prefix: str) -> list[tuple[str, str, str]]:
+    rows = []
+    for name, info in section.model_fields.items():
+        inner = info.annotation
+        if get_origin(inner) is tuple:
+            inner = get_args(inner)[0]
+        path = f"{prefix}{name}"
+        if isinstance(inner, type) and issubclass(inner, Section):
+            rows += _describe(inner, f"{path}.")
+        elif name != "overrides":
+            default = "required" if info.is_required() else str(info.get_default(call_default_factory=True))
+            rows.append((path, default, (info.description or "").replace("\n", " ")))
+    return rows
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that refuses a key given twice; YAML would silently keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
+        twice = {str(key) for key in keys if keys.count(key) > 1}
+        if twice:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"given twice: {', '.join(sorted(twice))}", node.start_mark
+            )
+        return super().construct_mapping(node, deep)
+
+
+def _apply(raw: dict[str, Any], override: str, applied: dict[str, Any]) -> str:
+    """Set one `a.b=value` in `raw`; returns what is wrong with it, if anything."""
+    path, equals, text = override.partition("=")
+    if not equals or not path:
+        return f"set: '{override}' is not of the form field.path=value"
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = text
+    *parents, last = path.split(".")
+    here = raw
+    for parent in parents:
+        here = here.setdefault(parent, {})
+        if not isinstance(here, dict):
+            return f"set: {path}: '{parent}' has no fields"
+    here[last] = value
+    applied[path] = value
+    return ""
+
+
+def _problems(error: ValidationError) -> list[str]:
+    found = []
+    for item in error.errors():
+        path = ".".join(str(part) for part in item["loc"] if part != "all-linear")
+        if item["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(str(item["loc"][-1]), _siblings(item["loc"]), n=1)
+            hint = f" (did you mean '{near[0]}'?)" if near else f" (known: {', '.join(_siblings(item['loc']))})"
+            found.append(f"{path}: unknown field{hint}")
+        elif item["type"] == "missing":
+            found.append(f"{path}: required, but not given")
+        elif item["type"] == "value_error":  # said by a section about several of its fields
+            found.append(f"{path}: {item['ctx']['error']}")
+        else:
+            found.append(f"{path}: {_plain(item['msg'])} (found {item['input']!r})")
+    return found
+
+
+def _plain(message: str) -> str:
+    return message[0].lower() + message[1:].replace("Input should be", "should be")
+
+
+def _siblings(location: Sequence[int | str]) -> list[str]:
+    section: type[BaseModel] = Recipe
+    for part in location[:-1]:
+        if isinstance(part, int) or part not in section.model_fields:
+            continue
+        inner = section.model_fields[part].annotation
+        if get_origin(inner) is tuple:
+            inner = get_args(inner)[0]
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            section = inner
+    return [name for name in section.model_fields if name != "overrides"]
