@@ -55,6 +55,8 @@ class Located:
     parameters: int
     revision: str = ""
     licence: str = ""
+    has_template: bool = True
+    """Whether it brings a chat template."""
     repo: Repo | None = None
     """Where the weights are still to be fetched from, for a base on the Hub."""
 
@@ -79,8 +81,8 @@ def fingerprint(base: Base) -> str:
 def locate(base: Base) -> Located:
     """Find the base and check that the rest of the line can work with it.
 
-    Raises `InputError` (wrong path, unknown architecture, quantized weights) or `MissingResource`
-    (no network).
+    Raises `InputError` (wrong path, unknown architecture, quantized or damaged weights) or
+    `MissingResource` (no network).
     """
     if base.sha256 and not base.model.startswith("pypi:") and not Path(base.model).is_file():
         raise InputError("base.sha256 pins one file, but base.model is not one.", "pin base.revision, or take it out")
@@ -101,23 +103,15 @@ def locate(base: Base) -> Located:
                 f"{path.name} has sha256 {actual}, but the recipe pins {base.sha256}.",
                 "do not use this file; check base.sha256 against a source you trust",
             )
-        found = _gguf(path, name) if path.is_file() else _folder(path, name)
+        found = _gguf(path, name) if path.is_file() else replace(_folder(path, name), parameters=parameters_of(path))
     return replace(found, licence=base.licence or found.licence)
 
 
 def parameters_of(folder: Path) -> int:
-    """Parameters of a checkpoint, from the headers of its safetensors files."""
-    total = 0
-    for path in folder.glob("*.safetensors"):
-        with path.open("rb") as file:
-            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        for name, tensor in header.items():
-            if name != "__metadata__":
-                size = 1
-                for extent in tensor["shape"]:
-                    size *= extent
-                total += size
-    return total
+    """Parameters of a checkpoint, from the headers of its weights; raises `InputError` if they are damaged."""
+    from packager import weights
+
+    return sum(tensor.elements for tensor in weights.checkpoint(folder).values())
 
 
 def check_config(config: Mapping[str, Any], source: str, original: str = "") -> str:
@@ -131,7 +125,7 @@ def check_config(config: Mapping[str, Any], source: str, original: str = "") -> 
             "use a base of an architecture that transformers and llama.cpp know",
         )
     if quantized := config.get("quantization_config"):
-        method = quantized.get("quant_method", "a quantized format")
+        method = quantized.get("quant_method", "a quantized format") if isinstance(quantized, dict) else quantized
         twin = original or re.sub(r"-(unsloth-bnb-4bit|bnb-4bit|GPTQ\S*|AWQ|4bit|8bit)$", "", source)
         raise InputError(
             f"{source} is already quantized ({method}); an adapter must be merged into full-precision weights.",
@@ -154,22 +148,46 @@ def _is_native(model_type: str) -> bool:
 
 
 def _folder(path: Path, source: str) -> Located:
-    config_file = path / "config.json"
-    if not config_file.is_file():
-        raise InputError(f"base.model: {path} has no config.json.", "give the folder of a Hugging Face checkpoint")
-    config = json.loads(config_file.read_text(encoding="utf-8"))
+    """What the small files of a checkpoint say; its weights are not looked at."""
     card = _card(path)
     original = card.get("base_model") or ""
+    config = _json(path / "config.json", source, "give the folder of a Hugging Face checkpoint")
     architecture = check_config(config, source, original if isinstance(original, str) else str(original[0]))
-    if not (path / "tokenizer.json").is_file():
-        raise InputError(f"base.model: {path} has no tokenizer.json.", "save it with AutoTokenizer.save_pretrained")
-    if not (path / "tokenizer.model").is_file() and not llamacpp.pretokenizer_known(path / "tokenizer.json"):
+    tokenizer = _json(path / "tokenizer_config.json", source, "save it with AutoTokenizer.save_pretrained")
+    _check_tokenizer(path, source)
+    has_template = (path / "chat_template.jinja").is_file() or bool(tokenizer.get("chat_template"))
+    licence = card.get("license", "")
+    licence = licence if isinstance(licence, str) else ""
+    return Located(path, source, architecture, 0, licence=licence, has_template=has_template)
+
+
+def _json(path: Path, source: str, fix: str) -> dict[str, Any]:
+    """The object in a file of the base; raises `InputError` with `fix` if it is not there, or if it is damaged."""
+    if not path.is_file():
+        raise InputError(f"base.model: {source} has no {path.name}.", fix)
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"base.model: {path.name} of {source} is damaged: {error}", "download it again") from error
+    if not isinstance(found, dict):
+        raise InputError(f"base.model: {path.name} of {source} holds no fields.", "download it again")
+    return found
+
+
+def _check_tokenizer(folder: Path, source: str) -> None:
+    if not (folder / "tokenizer.json").is_file():
+        raise InputError(f"base.model: {source} has no tokenizer.json.", "save it with AutoTokenizer.save_pretrained")
+    try:
+        known = llamacpp.pretokenizer_known(folder / "tokenizer.json")
+    except PackagerError:
+        raise
+    except Exception as error:  # the tokenizers library raises nothing narrower
+        raise InputError(f"base.model: tokenizer.json of {source} is damaged: {error}", "download it again") from error
+    if not known and not (folder / "tokenizer.model").is_file():
         raise InputError(
             f"The GGUF converter does not know the pre-tokenizer of {source}.",
             "use a base with a tokenizer that llama.cpp supports",
         )
-    licence = card.get("license", "")
-    return Located(path, source, architecture, parameters_of(path), licence=licence if isinstance(licence, str) else "")
 
 
 def _gguf(path: Path, source: str) -> Located:
@@ -186,7 +204,8 @@ def _gguf(path: Path, source: str) -> Located:
             f"use one of {', '.join(known)}, or the original checkpoint",
         )
     licence = str(info.metadata.get("general.license", ""))
-    return Located(path, source, known[info.architecture], info.parameters, "", licence)
+    has_template = bool(info.chat_template)
+    return Located(path, source, known[info.architecture], info.parameters, "", licence, has_template)
 
 
 def _from_hub(base: Base) -> Located:

@@ -54,6 +54,10 @@ def check(recipe: Recipe, folder: Path, waiting: Collection[str] = STAGES) -> ba
             problems.append(error)
     try:
         found = base_model.locate(recipe.base)
+        if recipe.data.template is None and not found.has_template:
+            raise InputError(
+                f"{found.source} has no chat template.", "use an instruct model, or give one in data.template"
+            )
         _room(need(recipe, found.parameters, waiting), folder)
     except Interrupted:
         raise

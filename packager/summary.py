@@ -2,35 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from packager.artifacts import Artifact, Package
 from packager.base_model import Located
 from packager.build import Step
 from packager.progress import duration
-from packager.recipe import Recipe
+from packager.recipe import ROOT, Recipe
 
 MEGABYTE = 10**6
+BUILD_DIR = Path("build")
 
 
-def of_build(recipe: Recipe, artifact: Artifact) -> str:
-    """The end of a build: what there is now, and the next command to type."""
+def command(verb: str, recipe: str, overrides: Mapping[str, str | None], build_dir: Path = BUILD_DIR) -> str:
+    """What to type for `verb` on the same recipe, as it was given, with the same `overrides` (base, data, set).
+
+    `make` in the checkout, where it can say all that; else the program as it was called.
+    """
+    given = {name: text for name, text in overrides.items() if text}
+    if Path.cwd() == ROOT and build_dir == BUILD_DIR and shlex.quote(recipe) == recipe:
+        target = [] if verb == "build" else [verb]
+        return shlex.join(["make", *target, f"recipe={recipe}", *(f"{k}={v}" for k, v in given.items())])
+    program = [sys.argv[0]] if Path(sys.argv[0]).name == "packager" else [sys.executable, "-m", "packager"]
+    words = [word for name, text in given.items() for word in (f"--{name}", text)]
+    if build_dir != BUILD_DIR:
+        words += ["--build-dir", str(build_dir)]
+    return shlex.join([*program, verb, recipe, *words])
+
+
+def of_build(artifact: Artifact, talk: str) -> str:
+    """The end of a build: what there is now, and the next command to type (`talk`)."""
     if not isinstance(artifact, Package):
         return f"Built up to {artifact.folder}."
     rows = [f"Proof passed ({artifact.checks} checks). Package: {artifact.folder}"]
     for name, speed in artifact.tokens_per_second.items():
         size = (artifact.folder / name).stat().st_size / MEGABYTE
         rows.append(f"  {name}: {size:,.0f} MB" + (f", {speed:.0f} tokens/s on this CPU" if speed else ""))
-    rows.append(f"Next: make chat recipe={recipe.name}      What it is: {artifact.folder / 'README.md'}")
+    rows.append(f"Next: {talk}      What it is: {artifact.folder / 'README.md'}")
     return "\n".join(rows)
 
 
-def of_check(recipe: Recipe, found: Located) -> str:
+def of_check(recipe: Recipe, found: Located, build: str) -> str:
+    """All is right, and the next command to type (`build`)."""
     size = f"{found.parameters / 1e6:,.0f}M parameters" if found.parameters else "size unknown"
     return (
         f"{recipe.name}: recipe, data, base model, converter, disk and memory are all right.\n"
         f"  base {found.source} ({found.architecture}, {size}), types {', '.join(recipe.quantize.types)}\n"
-        f"Next: packager build {recipe.name}"
+        f"Next: {build}"
     )
 
 

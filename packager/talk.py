@@ -18,7 +18,7 @@ def chat(recipe: Recipe, package: Path, file_type: str | None, question: str | N
     """Answer one question, or a conversation until an empty line or Ctrl-D."""
     path = package / f"{recipe.name}-{file_type or recipe.quantize.types[0]}.gguf"
     if not path.is_file():
-        raise InputError(f"There is no packaged model at {path}.", f"packager build {recipe.name}")
+        raise InputError(f"There is no packaged model at {path}.", "build the recipe first")
     manifest = json.loads((package / "manifest.json").read_text(encoding="utf-8"))
     serve, system = Serve.model_validate(manifest["recipe"]["serve"]), manifest["data"]["system"]
     with llamacpp.GgufModel.open(path, context=serve.context, threads=proc.physical_cores()) as model:

@@ -61,8 +61,7 @@ def checkpoint(folder: Path) -> dict[str, Tensor]:
     """The tensors of a model folder in the order of its files; raises `InputError` if damaged."""
     index = folder / INDEX
     if index.is_file():
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        files = [folder / Path(name).name for name in names]
+        files = [folder / name for name in _shard_names(index)]
     elif (folder / "model.safetensors").is_file():
         files = [folder / "model.safetensors"]
     else:
@@ -78,6 +77,22 @@ def checkpoint(folder: Path) -> dict[str, Tensor]:
     return found
 
 
+def _shard_names(index: Path) -> list[str]:
+    """The files that an index names, in their order; raises `InputError` if one is not there."""
+    try:
+        names = sorted(
+            {Path(name).name for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()}
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{index.name} is damaged: {error}", "download it again") from error
+    if missing := [name for name in names if not (index.parent / name).is_file()]:
+        raise InputError(
+            f"{missing[0]} is not there: {len(missing)} of the {len(names)} files that {index.name} names are missing.",
+            "download the base model again",
+        )
+    return names
+
+
 def header(file: Path) -> dict[str, Tensor]:
     """The tensors of one file in the order of their bytes; raises `InputError` if damaged."""
     try:
@@ -88,7 +103,7 @@ def header(file: Path) -> dict[str, Tensor]:
             entries: dict[str, dict[str, Any]] = json.loads(opened.read(length))
         entries.pop("__metadata__", None)
         tensors = [_tensor(file, name, entry, 8 + length) for name, entry in entries.items()]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{file.name} is not a whole safetensors file: {error}", "download it again") from error
     return {t.name: t for t in sorted(tensors, key=lambda t: t.offset)}
 

@@ -15,14 +15,14 @@ from packager import rows as rows_
 from packager.audit import identifiers
 from packager.audit.leak import leaked, random_leak
 from packager.audit.lengths import Measurer, tokens_of
-from packager.audit.report import Audit, Dropped, Duplicates, Found, Leak, Made, places, render
+from packager.audit.report import Audit, Dropped, Duplicates, Found, Leak, Made, OtherLanguage, count, places, render
 from packager.audit.split import Groups, Split, deduplicate, group, split
 from packager.errors import InputError
 from packager.language import language_of
 from packager.recipe import Data
 from packager.rows import Bad, Row, Table
 
-__all__ = ["Audit", "Prepared", "prepare", "refuse", "render"]
+__all__ = ["Audit", "Prepared", "places", "prepare", "refuse", "render"]
 
 SHOWN = 10
 """How many places a message names."""
@@ -62,6 +62,7 @@ def prepare(config: Data, table: Table, measure: Measurer | None = None, languag
     made = split(fitting, groups, config.evaluation) if len(groups.rows) > 1 else None
     train = [fitting[i] for i in made.train] if made else fitting
     heldout = [fitting[i] for i in made.heldout] if made else []
+    spoken = [language_of(row.answer) for row in fitting]
     audit = Audit(
         source=config.source if config.source.startswith("hf:") else PurePath(config.source).name or config.source,
         sha256=table.sha256,
@@ -74,8 +75,9 @@ def prepare(config: Data, table: Table, measure: Measurer | None = None, languag
         random_split=_random(groups, len(fitting), len(heldout), config) if made else None,
         split=_made(groups, made, train, heldout, config) if made else None,
         tokens=tokens_of(list(measured.values()), config.max_tokens) if measured else None,
-        languages=dict(Counter(language_of(row.answer) for row in fitting)),
+        languages=dict(Counter(spoken)),
         language=language,
+        other_language=_other_language(fitting, spoken, language, place) if language else None,
         identifiers=found,
         identifiers_policy=config.identifiers,
         notes=(),
@@ -147,6 +149,12 @@ def _identifiers(rows: Sequence[Row], place: Place, *, redacting: bool) -> tuple
     return kept, found
 
 
+def _other_language(rows: Sequence[Row], spoken: Sequence[str], wanted: str, place: Place) -> OtherLanguage:
+    known = (wanted.partition("-")[0], "unknown")
+    other = [place(row) for row, language in zip(rows, spoken, strict=True) if language not in known]
+    return OtherLanguage(rows=len(other), share=round(len(other) / max(1, len(rows)), 4), where=tuple(other[:SHOWN]))
+
+
 def _duplicates(rows: Sequence[Row], groups: Groups) -> Duplicates:
     return Duplicates(
         rows=len(rows),
@@ -176,6 +184,12 @@ def _made(groups: Groups, made: Split, train: Sequence[Row], heldout: Sequence[R
 
 
 def _notes(audit: Audit, config: Data, rows: Sequence[Row]) -> Iterable[str]:
+    unusable = sum(one.rows for one in audit.dropped if one.unusable)
+    if unusable and config.bad_rows == "stop":
+        yield (
+            f"A build stops at the {count(unusable, 'row')} that cannot be used: correct them, or leave them out with "
+            "data.bad_rows: drop."
+        )
     found = audit.duplicates
     if found.repeated_rows > found.rows // 10 and not config.deduplicate:
         effect = (
@@ -193,9 +207,7 @@ def _notes(audit: Audit, config: Data, rows: Sequence[Row]) -> Iterable[str]:
             f"{unmatched:,} answers end in a ')' that nothing opens; a model would learn to write it. "
             "data.unmatched_bracket: drop leaves it out."
         )
-    wanted = audit.language.partition("-")[0]
-    known = sum(count for name, count in audit.languages.items() if name != "unknown")
-    if wanted and known and audit.languages.get(wanted, 0) < 0.5 * known:
+    if audit.other_language and audit.other_language.share > 0.5:
         yield f"Most answers are not in {audit.language}, the recipe's language."
 
 
@@ -203,12 +215,15 @@ def _reasons(bad: Sequence[Bad], place: Place) -> list[Dropped]:
     by_reason: dict[str, list[str]] = defaultdict(list)
     for one in bad:
         by_reason[one.reason].append(place(one))
-    return [Dropped(reason=reason, rows=len(where), where=tuple(where[:SHOWN])) for reason, where in by_reason.items()]
+    return [
+        Dropped(reason=reason, rows=len(where), where=tuple(where[:SHOWN]), unusable=True)
+        for reason, where in by_reason.items()
+    ]
 
 
 def _dropped(reason: str, rows: Sequence[Row], place: Place) -> list[Dropped]:
     where = tuple(place(row) for row in rows[:SHOWN])
-    return [Dropped(reason=reason, rows=len(rows), where=where)] if rows else []
+    return [Dropped(reason=reason, rows=len(rows), where=where, unusable=False)] if rows else []
 
 
 def _missing(before: Sequence[Row], after: Sequence[Row]) -> list[Row]:

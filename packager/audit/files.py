@@ -23,20 +23,25 @@ ANSWERS = ("answer", "resposta", "output", "response", "completion", "assistant"
 TOPICS = ("topic", "tema", "tópico", "topico", "assunto", "category", "categoria", "qtype", "focus")
 
 
-def audit_file(source: str, *, redact: bool = False, language: str = "") -> Prepared:
+def audit_file(source: str, *, redact: bool = False, language: str = "", encoding: str = "utf-8") -> Prepared:
     """Audit a file, folder or hf: data set as it is; token lengths are not known without a model.
 
     Raises `InputError` for a source that is not there, unreadable, or whose columns say nothing.
     """
-    config = guess(source).model_copy(update={"bad_rows": "drop", "identifiers": "redact" if redact else "stop"})
+    config = guess(source, encoding).model_copy(update={"identifiers": "redact" if redact else "stop"})
     return prepare(config, rows.read(config), language=language)
 
 
 def audit_recipe(
-    recipe: Recipe, base: Path | None = None, report: Callable[[int, int], None] | None = None
+    recipe: Recipe, base: Path | None = None, report: Callable[[int, int], None] | None = None, *, redact: bool = False
 ) -> Prepared:
-    """Audit a recipe's data; with the folder of its base model, token lengths too."""
+    """Audit a recipe's data; with the folder of its base model, token lengths too.
+
+    `redact` replaces identifiers at which a build would stop: for rows that are to be written.
+    """
     config = recipe.data
+    if redact and config.identifiers == "stop":
+        config = config.model_copy(update={"identifiers": "redact"})
     measure = None
     if base is not None:
         template = chat.pin_date(chat.load_template(base, rows.template_of(config)))
@@ -53,20 +58,20 @@ def write_rows(prepared: Prepared, path: Path) -> int:
     return len(lines)
 
 
-def guess(source: str) -> Data:
+def guess(source: str, encoding: str = "utf-8") -> Data:
     """The `data` section for a source whose columns have telling names.
 
     Raises `InputError` that names the columns if they do not tell.
     """
-    columns = rows.first_columns(source)
+    columns = rows.first_columns(source, encoding)
     lower = {name.lower(): name for name in reversed(columns)}
     topic = _first(lower, TOPICS)
     if set(medquad.COLUMNS) <= set(columns) or source.lower().endswith(".xml") or "qtype" in columns:
-        return Data(source=source, format="medquad")
+        return Data(source=source, encoding=encoding, format="medquad")
     if "messages" in columns:
-        return Data(source=source, format="messages", fields=Fields(topic=topic))
+        return Data(source=source, encoding=encoding, format="messages", fields=Fields(topic=topic))
     if {"instruction", "output"} <= set(columns):
-        return Data(source=source, format="alpaca", fields=Fields(topic=topic))
+        return Data(source=source, encoding=encoding, format="alpaca", fields=Fields(topic=topic))
     question, answer = _first(lower, QUESTIONS), _first(lower, ANSWERS)
     if question is None or answer is None:
         if len(columns) != 2:
@@ -75,7 +80,7 @@ def guess(source: str) -> Data:
                 "name two of them question and answer, or audit a recipe that says so in data.fields",
             )
         question, answer = columns
-    return Data(source=source, fields=Fields(question=question, answer=answer, topic=topic))
+    return Data(source=source, encoding=encoding, fields=Fields(question=question, answer=answer, topic=topic))
 
 
 def _first(columns: dict[str, str], wanted: Iterable[str]) -> str | None:

@@ -20,6 +20,8 @@ class Dropped(_Value):
     rows: int
     where: tuple[str, ...]
     """The first of them: a line, or file:line where there are several files."""
+    unusable: bool
+    """They cannot be read, or lack a question or an answer."""
 
 
 class Found(_Value):
@@ -44,6 +46,16 @@ class Duplicates(_Value):
     answers_joined: int
     repeated_rows: int
     """Rows that repeat another (case, accents and punctuation ignored)."""
+
+
+class OtherLanguage(_Value):
+    """Rows whose answer is in another language than the recipe's."""
+
+    rows: int
+    share: float
+    """Of the rows kept, from 0 to 1."""
+    where: tuple[str, ...]
+    """The first of them, likewise."""
 
 
 class Leak(_Value):
@@ -116,6 +128,8 @@ class Audit(_Value):
     """Rows whose answer is in which language."""
     language: str
     """The language the recipe wants, '' if unknown."""
+    other_language: OtherLanguage | None
+    """None where no recipe says which language is wanted. Answers too short to tell are not counted."""
     identifiers: tuple[Found, ...]
     identifiers_policy: str
     notes: tuple[str, ...]
@@ -130,7 +144,7 @@ def render(audit: Audit) -> str:
 
 def _rows(audit: Audit) -> list[str]:
     revision = f" at {audit.revision[:12]}" if audit.revision else ""
-    lines = [f"{audit.source}{revision}: {audit.rows_read:,} rows read, {audit.rows_kept:,} kept."]
+    lines = [f"{audit.source}{revision}: {count(audit.rows_read, 'row')} read, {audit.rows_kept:,} kept."]
     lines += [f"  left out: {d.rows:,}, {d.reason} ({places(d.where, d.rows)})" for d in audit.dropped]
     return lines
 
@@ -139,14 +153,14 @@ def _repetition(audit: Audit) -> list[str]:
     found = audit.duplicates
     near = []
     if found.questions_joined < found.questions:
-        near.append(f"{found.questions_joined:,} questions")
+        near.append(count(found.questions_joined, "question"))
     if found.answers_joined < found.answers:
-        near.append(f"{found.answers_joined:,} answers")
+        near.append(count(found.answers_joined, "answer"))
     rest = f"; {' and '.join(near)} once near-duplicates are joined" if near else ""
     only = "only " if found.repeated_rows > found.rows // 2 else ""
     return [
-        f"The {found.rows:,} rows hold {only}{found.questions:,} distinct questions"
-        f" and {found.answers:,} distinct answers{rest}."
+        f"The {count(found.rows, 'row')} {'holds' if found.rows == 1 else 'hold'}"
+        f" {only}{count(found.questions, 'distinct question')} and {count(found.answers, 'distinct answer')}{rest}."
     ]
 
 
@@ -154,16 +168,18 @@ def _split(audit: Audit) -> list[str]:
     lines = []
     if leak := audit.random_split:
         lines.append(
-            f"A random split would leak: of {leak.heldout_rows:,} held-out rows, {leak.answer_in_training:,} answers"
-            f" and {leak.question_in_training:,} questions would also be in training."
+            f"A random split would leak: of {count(leak.heldout_rows, 'held-out row')},"
+            f" {leak.answer_in_training:,} answers and {leak.question_in_training:,} questions would also be in"
+            " training."
             if leak.answer_in_training or leak.question_in_training
-            else f"A random split of {leak.heldout_rows:,} rows would not leak."
+            else f"A random split of {count(leak.heldout_rows, 'row')} would not leak."
         )
     if made := audit.split:
         topics = f", {made.heldout_topics} of {made.topics} topics" if made.topics else ""
         lines.append(
-            f"The split made instead: {made.train_rows:,} rows to train on ({made.train_groups:,} groups),"
-            f" {made.heldout_rows:,} held out ({made.heldout_groups:,} groups{topics}); {made.leaked} leaked."
+            f"The split made instead: {count(made.train_rows, 'row')} to train on"
+            f" ({count(made.train_groups, 'group')}), {made.heldout_rows:,} held out"
+            f" ({count(made.heldout_groups, 'group')}{topics}); {made.leaked} leaked."
         )
     return lines
 
@@ -182,7 +198,7 @@ def _tokens(audit: Audit) -> list[str]:
     ends = f"all end in {found.end_of_turn}" if not found.unterminated else f"{found.unterminated} do not end"
     return [
         f"Tokens a row: {found.shortest:,} to {found.longest:,}, median {found.median:,}, 95 % up to {found.p95:,};"
-        f" {found.too_long:,} rows ({share:.1%}) are over the limit of {found.limit:,}; {ends}.",
+        f" {count(found.too_long, 'row')} ({share:.1%}) are over the limit of {found.limit:,}; {ends}.",
         *bars,
     ]
 
@@ -193,11 +209,21 @@ def _text(audit: Audit) -> list[str]:
         f"{name} {count / total:.0%}" for name, count in sorted(audit.languages.items(), key=lambda kv: -kv[1])
     )
     lines = [f"Language of the answers: {shares or 'none'}."]
+    if (other := audit.other_language) and other.rows:
+        lines.append(
+            f"  not in {audit.language}, the recipe's language: {count(other.rows, 'row')}, {other.share:.1%}"
+            f" ({places(other.where, other.rows)})"
+        )
     if not audit.identifiers:
         return [*lines, "Patient identifiers: none found."]
     done = {"redact": "replaced", "allow": "allowed by the recipe", "stop": "the build stops"}
     listed = [f"  {f.kind}: {f.count:,} ({places(f.where, f.count)})" for f in audit.identifiers]
     return [*lines, f"Patient identifiers found ({done[audit.identifiers_policy]}):", *listed]
+
+
+def count(number: int, thing: str) -> str:
+    """`1 row`, `2,000 rows`."""
+    return f"{number:,} {thing}" + ("" if number == 1 else "s")
 
 
 def places(where: tuple[str, ...], total: int) -> str:

@@ -101,9 +101,9 @@ def named(bad: Sequence[Bad], shown: int = SHOWN) -> list[str]:
     return lines if len(bad) <= shown else [*lines, f"... and {len(bad) - shown} more"]
 
 
-def first_columns(source: str) -> tuple[str, ...]:
+def first_columns(source: str, encoding: str = "utf-8") -> tuple[str, ...]:
     """The columns of the first readable row of a source; `InputError` if there is none."""
-    config = Data(source=source)
+    config = Data(source=source, encoding=encoding)
     for path in _files(config)[0]:
         for record in read_file(path, config.encoding, ()):
             if isinstance(record, Record):

@@ -27,7 +27,7 @@ def read_text(path: Path, encoding: str) -> str:
     try:
         codecs.lookup(encoding)
     except LookupError as error:
-        raise InputError(f"data.encoding: '{encoding}' is not an encoding.", "use utf-8, cp1252, ...") from error
+        raise InputError(f"'{encoding}' is not an encoding.", "use utf-8, cp1252, ...") from error
     bom = bom_of(content)
     try:
         text = content.decode("utf-8-sig" if encoding.lower() in {"utf-8", "utf8"} and not bom else encoding)
@@ -77,4 +77,4 @@ def _not_in(path: Path, encoding: str, content: bytes, error: UnicodeDecodeError
 
 
 def _convert(likely: str) -> str:
-    return f"save it as UTF-8, or set data.encoding: {likely}"
+    return f"save it as UTF-8, or name its encoding: data.encoding: {likely} in a recipe, --encoding {likely} without"

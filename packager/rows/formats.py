@@ -14,7 +14,7 @@ from typing import Any
 
 from packager.recipe import Data
 from packager.rows import medquad
-from packager.rows.sources import Bad, Record
+from packager.rows.sources import Bad, Record, kind_of
 
 ROLES = ("system", "user", "assistant")
 _NO_TEXT = re.compile(r"[\0\ud800-\udfff]")
@@ -137,7 +137,7 @@ def _text(values: Mapping[str, Any], name: str, where: str = "", *, required: bo
             raise _Unusable(f"empty '{name}'{where}" if name in values else f"missing field '{name}'{where}")
         return ""
     if not isinstance(value, str):
-        raise _Unusable(f"'{name}'{where} is not text, but a {type(value).__name__}")
+        raise _Unusable(f"'{name}'{where} is not text, but {kind_of(value)}")
     text = unicodedata.normalize("NFC", value.replace("\r\n", "\n").replace("\r", "\n")).strip()
     if required and not text:
         raise _Unusable(f"empty '{name}'{where}")

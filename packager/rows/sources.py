@@ -94,9 +94,22 @@ def _one_json(name: str, number: int, line: str) -> Record | Bad:
     return _object(name, number, value)
 
 
+def kind_of(value: Any) -> str:
+    """What a value of a JSON file is called."""
+    kinds = {
+        int: "a number",
+        float: "a number",
+        bool: "true or false",
+        str: "a text",
+        list: "a list",
+        dict: "an object",
+    }
+    return kinds.get(type(value), "nothing" if value is None else f"a {type(value).__name__}")
+
+
 def _object(name: str, number: int, value: Any) -> Record | Bad:
     if not isinstance(value, dict):
-        return Bad(name, number, f"not an object with named fields, but a {type(value).__name__}")
+        return Bad(name, number, f"not an object with named fields, but {kind_of(value)}")
     return Record(name, number, value)
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from packager import base_model, progress
 from packager.artifacts import Checkpoint, key_of, sha256_of
-from packager.chat import TEMPLATE_FILE
 from packager.errors import InputError
 from packager.recipe import Base
 
@@ -72,8 +71,6 @@ def _dequantize(gguf: Path, out: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
-    if not (out / TEMPLATE_FILE).is_file():
-        raise InputError(f"{gguf.name} has no chat template.", "use an instruct model")
     # What transformers noted about this machine would travel into the package.
     for name in ("config.json", "tokenizer_config.json"):
         _forget(out / name, "_name_or_path", "_model_name_or_path", "is_local", "local_files_only")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -89,6 +90,46 @@ def shapes(folder: Path) -> dict[str, list[int]]:
     return found
 
 
+FIRST_TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'user' %}"
+    "{{'<|user|>\n' + message['content'] + '<|end|>\n<|assistant|>\n'}}{% elif message['role'] == 'assistant' %}"
+    "{{message['content'] + '<|end|>\n'}}{% endif %}{% endfor %}"
+)
+"""Phi-3's as it was published first, with `add_bos_token: true` (it is in llama.cpp's tests); since July 2024
+the repo has `false` and the stand-in's template, which does not begin with it."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("template", [FIRST_TEMPLATE, None], ids=["first-template", "later-template"])
+def test_a_phi3_that_begins_with_bos_is_served_as_it_is_trained(
+    template: str | None, standin: Callable[[str], Path], tmp_path: Path
+) -> None:
+    base = tmp_path / "phi3-first"
+    shutil.copytree(standin("phi3"), base)
+    config = json.loads((base / "tokenizer_config.json").read_text("utf-8")) | {"add_bos_token": True}
+    (base / "tokenizer_config.json").write_text(json.dumps(config | ({"chat_template": template} if template else {})))
+    tokenizer = json.loads((base / "tokenizer.json").read_text("utf-8"))
+    bos = {"SpecialToken": {"id": "<s>", "type_id": 0}}
+    tokenizer["post_processor"] |= {
+        "single": [bos, {"Sequence": {"id": "A", "type_id": 0}}],
+        "special_tokens": {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}},
+    }
+    (base / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
+    command = [sys.executable, "-m", "packager", "build", FLAGSHIP, "--base", str(base)]
+    command += ["--set", "train.method=none smoke=[]", "--build-dir", str(tmp_path / "build")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    if template is None:  # the GGUF would put a token first that training never saw
+        assert done.returncode == 3, done.stderr
+        assert "modelfile.prompt_parity" in done.stderr
+        assert "begin the template with {{ bos_token }}" in done.stderr
+        return
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "build" / FLAGSHIP / "modelfile" / "stage.json").read_text("utf-8"))
+    checks = {check["id"]: check for check in record["artifact"]["checks"]}
+    assert checks["modelfile.prompt_parity"]["passed"]
+    assert (checks["modelfile.one_bos"]["measured"], checks["modelfile.one_bos"]["passed"]) == (1, True)
+
+
 def test_every_recipe_has_a_stand_in() -> None:
     loaded = [recipes.load(name) for name in NAMES]
     assert {r.base.model.removeprefix("hf:") for r in loaded} == set(STANDINS)
@@ -100,7 +141,11 @@ def test_the_package_is_whole_and_its_proof_passed(built: Built) -> None:
     types = built.recipe.quantize.types
     files = {f"{name}-{one}.gguf" for one in types} | {f"Modelfile.{one}" for one in types[1:]}
     texts = {"Modelfile", "manifest.json", "README.md", "LEIA-ME.txt", "SHA256SUMS"}
-    assert {p.name for p in package.iterdir()} == files | texts
+    names = {p.name for p in package.iterdir()}
+    assert names >= files | texts
+    assert {name for name in names if name.endswith(".gguf")} <= files
+    listed = {line.split(maxsplit=1)[1].lstrip("*") for line in (package / "SHA256SUMS").read_text().splitlines()}
+    assert listed == names - {"SHA256SUMS"}
     subprocess.run(["sha256sum", "--strict", "--quiet", "-c", "SHA256SUMS"], cwd=package, check=True)
     assert built.manifest["proof"]["passed"]
     checks = {check["id"] for check in built.manifest["proof"]["checks"]}

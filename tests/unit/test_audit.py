@@ -391,6 +391,8 @@ def test_another_language_than_the_recipes_is_pointed_out(tmp_path: Path) -> Non
     recipe = Recipe(name="x", language="pt-BR", base=Base(model="hf:a/b"), data=Data(source=str(path)))
     prepared = audit_recipe(recipe)
     assert prepared.audit.languages == {"en": 20}
+    assert prepared.audit.other_language is not None
+    assert (prepared.audit.other_language.rows, prepared.audit.other_language.share) == (20, 1.0)
     assert any("not in pt-BR" in note for note in prepared.audit.notes)
 
 
@@ -448,6 +450,8 @@ def test_the_real_aps_file_is_seen_through() -> None:
     assert found.split is not None
     assert (found.split.leaked, found.split.train_groups, found.split.heldout_groups) == (0, 9, 1)
     assert found.identifiers == ()
+    assert found.other_language is not None
+    assert found.other_language.rows == 0
     assert took < 20
 
 

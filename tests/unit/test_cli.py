@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from packager import summary
 from packager.artifacts import Checkpoint
 from packager.cli import main
 from packager.llamacpp import VENDOR
@@ -118,6 +120,59 @@ def test_a_type_that_needs_an_imatrix_and_a_wrong_checksum(tmp_path: Path, rows:
 def test_recipes_lists_every_recipe_as_json() -> None:
     listed = json.loads(CliRunner().invoke(main, ["recipes", "--json"]).output)
     assert {"smollm2_aps", "phi3_aps"} <= {r["name"] for r in listed}
+
+
+def test_a_damaged_base_and_bad_rows_are_said_together(tmp_path: Path, tiny_base: Checkpoint) -> None:
+    base = tmp_path / "model"
+    shutil.copytree(tiny_base.folder, base)
+    (base / "config.json").write_text("{oops")
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(ROW + "{not json\n", encoding="utf-8")
+    refused(tmp_path, build(tmp_path, str(base), str(rows)), "2 problems", "config.json of model", "rows.jsonl:2")
+
+
+def test_a_base_without_a_chat_template(tmp_path: Path, rows: Path, spm_base: Checkpoint) -> None:
+    base = tmp_path / "model"
+    shutil.copytree(spm_base.folder, base)
+    (base / "chat_template.jinja").unlink()
+    refused(tmp_path, build(tmp_path, str(base), str(rows)), "model has no chat template", "data.template")
+
+
+def test_the_next_command_names_the_recipe_as_it_was_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what was overridden, so that it finds the same package."""
+    from packager.recipe import ROOT
+
+    monkeypatch.setattr("sys.argv", ["/opt/x/packager"])
+    monkeypatch.chdir(ROOT)
+    assert summary.command("chat", "mine/r.yaml", {}) == "make chat recipe=mine/r.yaml"
+    assert summary.command("build", "r", {"base": None, "set": "a.b=1 c.d=2"}) == "make recipe=r 'set=a.b=1 c.d=2'"
+    elsewhere = tmp_path / "build"
+    assert summary.command("chat", "r", {"base": "m"}, elsewhere) == (
+        f"/opt/x/packager chat r --base m --build-dir {elsewhere}"
+    )
+    assert summary.command("chat", "my r.yaml", {"set": "a=1"}) == "/opt/x/packager chat 'my r.yaml' --set a=1"
+    monkeypatch.chdir(tmp_path)
+    assert summary.command("chat", "r.yaml", {}) == "/opt/x/packager chat r.yaml"
+
+
+def test_audit_writes_rows_without_identifiers_for_a_recipe_too(tmp_path: Path) -> None:
+    listed = [{"question": f"Pergunta {i} sobre {w}?", "answer": f"A equipe cuida de {w}."} for i, w in enumerate("ab")]
+    listed[1]["answer"] += " Fale com joana@exemplo.com."
+    path, out = tmp_path / "rows.csv", tmp_path / "out.jsonl"
+    body = "".join(f"{row['question']};{row['answer']}\n" for row in listed)
+    path.write_bytes(f"question;answer\nSó a pergunta;\n{body}".encode("cp1252"))
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(f"name: r\nbase: {{model: b}}\ndata: {{source: '{path}', encoding: cp1252}}\n")
+    for words in ([str(recipe)], [str(path), "--encoding", "cp1252"]):
+        result = CliRunner().invoke(main, ["audit", *words, "--write", str(out)])
+        assert result.exit_code == 0, result.output
+        written = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+        assert written == [listed[0], listed[1] | {"answer": "A equipe cuida de b. Fale com [E-MAIL]."}]
+        assert "empty 'answer' (line 2)" in result.output
+        assert "A build stops at the 1 row that cannot be used" in result.output
+    result = CliRunner().invoke(main, ["audit", str(path)])
+    assert result.exit_code == 2
+    assert "--encoding cp1252" in result.output
 
 
 def test_an_unknown_stage(tmp_path: Path, rows: Path, tiny_base: Checkpoint) -> None:

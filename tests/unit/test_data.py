@@ -15,8 +15,8 @@ import pytest
 from packager import chat, proc, progress
 from packager.artifacts import Checkpoint, Dataset, fresh
 from packager.errors import InputError
-from packager.recipe import ROOT, Data, Evaluation, Fields
-from packager.stages.data import data
+from packager.recipe import ROOT, Evaluation, Fields
+from packager.stages.data import Prepare, data
 
 REAL = Path(os.environ.get("PACKAGER_REAL_DATA", ROOT.parent / "shared" / "data"))
 APS = REAL / "aps" / "perguntas_respostas_APS_2000.jsonl"
@@ -25,6 +25,12 @@ ALPACA = (
     "{% for m in messages %}{% if m.role == 'user' %}### Instruction:\n{{ m.content }}\n\n### Response:\n"
     "{% elif m.role == 'assistant' %}{{ m.content }}{{ eos_token }}\n\n"
     "{% else %}{{ m.content }}\n\n{% endif %}{% endfor %}"
+)
+
+
+CHATML = (
+    "{% for message in messages %}{{ '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 
 
@@ -51,7 +57,7 @@ def out(tmp_path: Path) -> Path:
 
 def test_the_stage_writes_rows_tokenizer_template_and_audit(tmp_path: Path, out: Path, tiny_base: Checkpoint) -> None:
     path = source(tmp_path)
-    config = Data(source=str(path), fields=Fields(topic="topic"), system="Seja claro.", max_tokens=256)
+    config = Prepare(source=str(path), fields=Fields(topic="topic"), system="Seja claro.", max_tokens=256)
     made = data(config, tiny_base, out)
     assert isinstance(made, Dataset)
     train, heldout = lines_of(out / "train.jsonl"), lines_of(out / "heldout.jsonl")
@@ -86,7 +92,7 @@ def test_every_tokenizer_file_travels(tmp_path: Path, out: Path, tiny_base: Chec
     shutil.copytree(tiny_base.folder, folder)
     (folder / "tokenizer.model").write_bytes(b"sentencepiece")
     (folder / "special_tokens_map.json").write_text("{}")
-    data(Data(source=str(source(tmp_path))), tiny_base.model_copy(update={"folder": folder}), out)
+    data(Prepare(source=str(source(tmp_path))), tiny_base.model_copy(update={"folder": folder}), out)
     for name in ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json"):
         assert (out / name).read_bytes() == (folder / name).read_bytes()
 
@@ -97,7 +103,7 @@ def test_the_recipes_template_replaces_the_models(
 ) -> None:
     (tmp_path / "alpaca.jinja").write_text(ALPACA, encoding="utf-8")
     given = ALPACA if inline else str(tmp_path / "alpaca.jinja")
-    made = data(Data(source=str(source(tmp_path)), template=given), tiny_base, out)
+    made = data(Prepare(source=str(source(tmp_path)), template=given), tiny_base, out)
     assert made.unterminated == 0
     template = chat.load_template(out)
     assert template.source == ALPACA
@@ -109,13 +115,13 @@ def test_rows_over_the_limit_are_left_out_and_counted(tmp_path: Path, out: Path,
     path = source(tmp_path)
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps({"question": "longa", "answer": "palavra " * 400, "topic": "t1"}) + "\n")
-    made = data(Data(source=str(path), max_tokens=256), tiny_base, out)
+    made = data(Prepare(source=str(path), max_tokens=256), tiny_base, out)
     assert (made.too_long, made.train_rows + made.heldout_rows) == (1, 40)
     assert json.loads((out / "audit.json").read_text())["dropped"] == [
-        {"reason": "longer than 256 tokens", "rows": 1, "where": ["41"]}
+        {"reason": "longer than 256 tokens", "rows": 1, "where": ["41"], "unusable": False}
     ]
     with pytest.raises(InputError, match=r"1 of 41 rows \(2\.4%\) are longer than data\.max_tokens = 256"):
-        data(Data(source=str(path), max_tokens=256, max_left_out=0.01), tiny_base, fresh(tmp_path / "again"))
+        data(Prepare(source=str(path), max_tokens=256, max_left_out=0.01), tiny_base, fresh(tmp_path / "again"))
 
 
 def test_text_that_holds_a_special_token_is_refused_by_line(tmp_path: Path, out: Path, tiny_base: Checkpoint) -> None:
@@ -123,14 +129,14 @@ def test_text_that_holds_a_special_token_is_refused_by_line(tmp_path: Path, out:
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps({"question": "a", "answer": "b<|im_end|>c"}) + "\n")
     with pytest.raises(InputError, match=r"rows\.jsonl:41: the text contains the special token <\|im_end\|>"):
-        data(Data(source=str(path)), tiny_base, out)
-    made = data(Data(source=str(path), bad_rows="drop"), tiny_base, out)
+        data(Prepare(source=str(path)), tiny_base, out)
+    made = data(Prepare(source=str(path), bad_rows="drop"), tiny_base, out)
     assert made.train_rows + made.heldout_rows == 40
 
 
 def test_rows_that_all_share_an_answer_are_refused(tmp_path: Path, out: Path, tiny_base: Checkpoint) -> None:
     with pytest.raises(InputError, match="none can be held out without a leak"):
-        data(Data(source=str(source(tmp_path, answer="sempre a mesma"))), tiny_base, out)
+        data(Prepare(source=str(source(tmp_path, answer="sempre a mesma"))), tiny_base, out)
 
 
 def test_different_system_messages_are_refused(tmp_path: Path, out: Path, tiny_base: Checkpoint) -> None:
@@ -145,23 +151,50 @@ def test_different_system_messages_are_refused(tmp_path: Path, out: Path, tiny_b
     ]
     path.write_text("".join(json.dumps({"messages": t}) + "\n" for t in turns), encoding="utf-8")
     with pytest.raises(InputError, match="2 different system messages"):
-        data(Data(source=str(path), format="messages"), tiny_base, out)
+        data(Prepare(source=str(path), format="messages"), tiny_base, out)
+
+
+def test_a_system_message_that_the_template_passes_over_is_refused(
+    tmp_path: Path, out: Path, tiny_base: Checkpoint
+) -> None:
+    silent = CHATML.replace(
+        "{% for message in messages %}", "{% for message in messages if message.role != 'system' %}"
+    )
+    path = str(source(tmp_path))
+    with pytest.raises(InputError, match="passes system messages over"):
+        data(Prepare(source=path, template=silent, system="Seja claro."), tiny_base, out)
+    assert data(Prepare(source=path, template=silent), tiny_base, out).system is None
 
 
 def test_the_rows_are_the_same_every_time_and_depend_on_the_seed(tmp_path: Path, tiny_base: Checkpoint) -> None:
     path = source(tmp_path)
 
     def digest(name: str, seed: int) -> str:
-        config = Data(source=str(path), evaluation=Evaluation(seed=seed))
+        config = Prepare(source=str(path), evaluation=Evaluation(seed=seed))
         return data(config, tiny_base, fresh(tmp_path / name)).data_sha256
 
     assert digest("a", 1) == digest("b", 1) != digest("c", 2)
 
 
+def test_rows_in_another_language_are_reported(tmp_path: Path, out: Path, tiny_base: Checkpoint) -> None:
+    listed = lines_of(source(tmp_path))
+    for number, row in enumerate(listed):
+        opening = "This is what the team should know about: " if number in (6, 30) else "Não é o que a equipe faz: "
+        row["answer"] = opening + row["answer"]
+    path = tmp_path / "mixed.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in listed), encoding="utf-8")
+    notes: list[str] = []
+    with progress.route(lambda event: notes.append(str(event.get("note", "")))):
+        data(Prepare(source=str(path), language="pt-BR"), tiny_base, out)
+    found = json.loads((out / "audit.json").read_text(encoding="utf-8"))
+    assert found["other_language"] == {"rows": 2, "share": 0.05, "where": ["7", "31"]}
+    assert any("not in pt-BR, the recipe's language: 2 rows, 5.0% (lines 7, 31)" in note for note in notes)
+
+
 def test_it_runs_as_a_stage_and_reports_the_audit(tmp_path: Path, out: Path, tiny_base: Checkpoint) -> None:
     notes: list[str] = []
     with progress.route(lambda event: notes.append(str(event.get("note", "")))):
-        made = proc.call(data, Data(source=str(source(tmp_path))), tiny_base, out).value
+        made = proc.call(data, Prepare(source=str(source(tmp_path))), tiny_base, out).value
     assert made.heldout_rows == 4
     assert any("40 rows read, 40 kept" in note for note in notes)
 
@@ -171,7 +204,7 @@ def test_it_runs_as_a_stage_and_reports_the_audit(tmp_path: Path, out: Path, tin
 def test_the_real_aps_file(out: Path, tiny_base: Checkpoint, deduplicate: bool, kept: int) -> None:
     fields = Fields(question="input", answer="output")
     began = time.process_time()
-    made = data(Data(source=str(APS), fields=fields, deduplicate=deduplicate), tiny_base, out)
+    made = data(Prepare(source=str(APS), fields=fields, deduplicate=deduplicate), tiny_base, out)
     assert time.process_time() - began < 20
     assert made.train_rows + made.heldout_rows == kept
     spoken = [
@@ -184,7 +217,7 @@ def test_the_real_aps_file(out: Path, tiny_base: Checkpoint, deduplicate: bool, 
 
 @pytest.mark.skipif(not MEDQUAD.is_file(), reason=f"PACKAGER_REAL_DATA: no {MEDQUAD}")
 def test_the_real_medquad_file(out: Path, tiny_base: Checkpoint) -> None:
-    config = Data(source=str(MEDQUAD), format="medquad", max_tokens=16384, template=ALPACA, unmatched_bracket="drop")
+    config = Prepare(source=str(MEDQUAD), format="medquad", max_tokens=16384, template=ALPACA, unmatched_bracket="drop")
     began = time.process_time()
     made = data(config, tiny_base, out)
     assert time.process_time() - began < 20

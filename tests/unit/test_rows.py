@@ -74,7 +74,7 @@ def test_every_bad_row_is_named_at_once_with_its_line(tmp_path: Path) -> None:
     assert "bad.jsonl:2: missing field 'answer'" in said
     assert "bad.jsonl:3: empty 'question'" in said
     assert "bad.jsonl:4: not an object" in said
-    assert "bad.jsonl:5: 'answer' is not text, but a int" in said
+    assert "bad.jsonl:5: 'answer' is not text, but a number" in said
     assert "bad.jsonl:6: 'answer' holds characters" in said
     rows.check(config.model_copy(update={"bad_rows": "drop"}))
 
