@@ -3,18 +3,21 @@ recipe ?= smollm2_aps
 base ?=
 data ?=
 set ?=
+push ?=
 
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+READY_TO_TEST := .venv/.ready-to-test
 # Of llama.cpp only libllama is used: the rest would double the time to compile.
 export CMAKE_ARGS ?= -DLLAVA_BUILD=OFF -DCMAKE_PROJECT_INCLUDE=$(CURDIR)/vendor/only-libllama.cmake
 
 .DEFAULT_GOAL := build
 .PHONY: build check plan chat setup test test-all lint bench standin clean help
 
-build: $(READY) ## build recipe=NAME into build/NAME/package (also: base=, data=, set="a.b=c …")
+build: $(READY) ## build recipe=NAME into build/NAME/package (also: base=, data=, set="a.b=c …", push=org/name)
 	@$(BIN)/packager build $(recipe) $(options)
+	@$(if $(push),$(BIN)/packager push $(recipe) --repo '$(push)' $(options),true)
 
 check: $(READY) ## check everything about recipe=NAME that can fail early
 	@$(BIN)/packager check $(recipe) $(options)
@@ -27,12 +30,12 @@ chat: $(READY) ## talk to the package of recipe=NAME
 
 setup: $(READY) ## create the environment and fetch the vendored llama.cpp
 
-test: $(READY) ## lint, types, unit tests and the chain on a tiny real model
+test: $(READY_TO_TEST) ## lint, types, unit tests and the chain on a tiny real model
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest
 
-test-all: $(READY) ## the same, and the slow tests
+test-all: $(READY_TO_TEST) ## the same, and the slow tests
 	$(BIN)/pytest -m 'not gpu'
 
 standin: $(READY) ## for developers: a 2-layer random model like arch=phi3|qwen2|llama3, into out=FOLDER
@@ -54,6 +57,11 @@ $(READY): pyproject.toml constraints.txt vendor/llama.cpp.lock
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || \
 	  { echo 'python3-venv is needed. Debian/Ubuntu: sudo apt install python3-venv'; exit 4; }
 	@echo 'setup     installing (the first time compiles llama.cpp, a few minutes)'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	@$(BIN)/packager setup
+	@touch $@
+
+$(READY_TO_TEST): $(READY)
+	@echo 'setup     installing what the tests need'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
 	@touch $@

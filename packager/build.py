@@ -17,6 +17,7 @@ from packager import artifacts, base_model, preflight, proc
 from packager.artifacts import (
     Adapter,
     Artifact,
+    Checked,
     Checkpoint,
     Dataset,
     Ggufs,
@@ -83,7 +84,7 @@ def line(recipe: Recipe, to: Stages) -> Iterator[Artifact]:
             "data",
             Dataset,
             data_stage.data,
-            recipe.data,
+            data_stage.Prepare(**recipe.data.model_dump(), language=recipe.language),
             base,
             extra=data_stage.fingerprint(recipe.data),
             online=True,
@@ -108,7 +109,18 @@ def line(recipe: Recipe, to: Stages) -> Iterator[Artifact]:
                 ),
             )
         )
-    yield (merged := to.stage("merged", Merged, merge_stage.merge, None, base, data, adapter))
+    yield (
+        merged := to.stage(
+            "merged",
+            Merged,
+            merge_stage.merge,
+            None,
+            base,
+            data,
+            adapter,
+            versions=("torch", "transformers", "bitsandbytes"),
+        )
+    )
     yield (
         f16 := to.stage(
             "f16",
@@ -116,13 +128,21 @@ def line(recipe: Recipe, to: Stages) -> Iterator[Artifact]:
             convert_stage.convert,
             None,
             merged,
+            data,
             versions=("llama_cpp_python", "transformers"),
             says=_sizes,
         )
     )
     yield (
         gguf := to.stage(
-            "gguf", Ggufs, quantize_stage.quantize, recipe.quantize, f16, versions=("llama_cpp_python",), says=_sizes
+            "gguf",
+            Ggufs,
+            quantize_stage.quantize,
+            recipe.quantize,
+            data,
+            f16,
+            versions=("llama_cpp_python",),
+            says=_sizes,
         )
     )
     yield (modelfile := to.stage("modelfile", Modelfile, modelfile_stage.modelfile, recipe.serve, data, f16))
@@ -142,13 +162,13 @@ def line(recipe: Recipe, to: Stages) -> Iterator[Artifact]:
             data,
             adapter,
             merged,
+            f16,
             gguf,
             modelfile,
             versions=("llama_cpp_python",),
             says=lambda p: f"{sum(c.passed for c in p.checks)} of {len(p.checks)} checks passed",
         )
     )
-    _stop_if_failed(proof)
     yield to.stage(
         "package",
         Package,
@@ -181,6 +201,7 @@ def build(recipe: Recipe, folder: Path, until: str = STAGES[-1], *, verify: bool
         if waiting:
             preflight.check(recipe, folder, waiting)
         for artifact in line(recipe, run):
+            stop_if_failed(artifact)
             if artifact.folder.name == until:
                 return artifact
     raise AssertionError(f"the line ended without stage {until}")
@@ -245,12 +266,13 @@ def _sizes(ggufs: Ggufs) -> str:
     return ", ".join(f"{f.type} {f.size / 1e6:,.0f} MB ({f.bits_per_weight:.2f} bits/weight)" for f in ggufs.files)
 
 
-def _stop_if_failed(proof: Proof) -> None:
-    """A package that fails a check is not released."""
-    failed = [c for c in getattr(proof, "checks", ()) if not c.passed]
-    if failed:
-        lines = "\n".join(f"  ✗ {c.id}: {c.says} (measured {c.measured}, limit {c.threshold} {c.unit})" for c in failed)
+def stop_if_failed(artifact: Artifact) -> None:
+    """A package that fails a check is not released, and nothing is built on what failed one."""
+    if isinstance(artifact, Checked) and artifact.failed:
+        lines = "\n".join(
+            f"  ✗ {c.id}: {c.says} (measured {c.measured}, limit {c.threshold} {c.unit})" for c in artifact.failed
+        )
         raise ProofFailed(
             f"The proof failed; nothing was packaged.\n{lines}",
-            f"see {proof.folder / 'proof.json'}; mend the recipe or its data and build again",
+            f"see {artifact.folder}; mend the recipe or its data and build again",
         )

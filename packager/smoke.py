@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from packager import llamacpp, proc, progress
-from packager.artifacts import Answer, Check, GgufFile
+from packager.artifacts import Answer, Check, GgufFile, verdict
 from packager.language import language_of
 from packager.recipe import Device, Section, Serve, Smoke, Thresholds
 
@@ -83,7 +83,7 @@ def judge(
     total = len(answers)
 
     def count(name: str, bad: int, says: str) -> Check:
-        return _check(f"smoke.{name}", bad, 0, "answers", bad == 0, f"{file.type}: {bad} of {total} answers {says}.")
+        return verdict(f"smoke.{name}", bad, 0, "answers", bad == 0, f"{file.type}: {bad} of {total} answers {says}.")
 
     wanted = config.language.partition("-")[0]
     spoken = sum(language_of(a.answer) == wanted for a in answers) / max(1, total)
@@ -93,7 +93,7 @@ def judge(
     speed = speeds[len(speeds) // 2] if speeds else 0.0
     slowest = max((a.seconds_to_first_token for a in answers), default=0.0)
     device, share = config.device, config.thresholds.min_language_share
-    memory = _check(
+    memory = verdict(
         "smoke.ram",
         round(peak_ram / GIGABYTE, 3),
         device.ram_gb,
@@ -109,11 +109,11 @@ def judge(
         count("no_template_leak", sum(leaks(a.answer, specials) for a in answers), "show prompt markup"),
         count("no_loops", sum(loops(a.answer) for a in answers), "repeat themselves without end"),
         count("expected_words", unexpected, "lack every word the recipe expects, or hold one it rejects"),
-        _check("smoke.language", round(spoken, 3), share, "share", spoken >= share,
+        verdict("smoke.language", round(spoken, 3), share, "share", spoken >= share,
                f"{file.type}: {spoken:.0%} of the answers are in {config.language}."),
-        _check("smoke.speed", speed, device.min_tokens_per_second, "tokens/s", speed >= device.min_tokens_per_second,
+        verdict("smoke.speed", speed, device.min_tokens_per_second, "tokens/s", speed >= device.min_tokens_per_second,
                f"{file.type}: answers at {speed:.0f} tokens/s on this CPU."),
-        _check("smoke.first_token", slowest, device.max_seconds_to_first_token, "s",
+        verdict("smoke.first_token", slowest, device.max_seconds_to_first_token, "s",
                slowest <= device.max_seconds_to_first_token,
                f"{file.type}: the first word comes after at most {slowest:.2f} s."),
         memory,
@@ -146,7 +146,3 @@ def _as_expected(answer: Answer, question: Smoke) -> bool:
 def _plain(text: str) -> str:
     decomposed = unicodedata.normalize("NFD", text.casefold())
     return "".join(c for c in decomposed if not unicodedata.combining(c))
-
-
-def _check(name: str, measured: float, threshold: float, unit: str, passed: bool, says: str) -> Check:
-    return Check(id=name, stage="prove", measured=measured, threshold=threshold, unit=unit, passed=passed, says=says)

@@ -124,6 +124,7 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory, tiny_base: Checkpoint) -
         (folder / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
         encoded = [chat.encode(template, tokenizer, END_OF_TURN, row["messages"]) for row in part]
         tokens[name] = sum(len(e.ids) for e in encoded)
+    chat.write_corpus(folder, SYSTEM)
     return Dataset(
         folder=folder,
         key="tiny-data",

@@ -2,11 +2,23 @@
 
 `template` renders conversations as transformers does, and turns text into token ids. `roles` takes
 a template apart into a frame per role, which the Ollama template is derived from. `masking` finds
-the tokens that are trained. Nothing here knows a model by name.
+the tokens that are trained. `corpus` makes the conversations that every stage is proven on. Nothing
+here knows a model by name.
 """
 
 from __future__ import annotations
 
+from packager.chat.corpus import (
+    CORPUS,
+    Conversation,
+    Sample,
+    answer_samples,
+    conversations,
+    corpus_samples,
+    joins_accents,
+    read_conversations,
+    write_corpus,
+)
 from packager.chat.masking import BoundaryError, Encoded, encode
 from packager.chat.roles import RoleFormat, derive_roles
 from packager.chat.template import (
@@ -22,18 +34,27 @@ from packager.chat.template import (
 )
 
 __all__ = [
+    "CORPUS",
     "PINNED_DATE",
     "TEMPLATE_FILE",
     "BoundaryError",
     "ChatTemplate",
+    "Conversation",
     "Encoded",
     "Message",
     "RoleFormat",
+    "Sample",
+    "answer_samples",
+    "conversations",
+    "corpus_samples",
     "derive_roles",
     "encode",
+    "joins_accents",
     "load_template",
     "load_tokenizer",
     "pin_date",
+    "read_conversations",
     "special_tokens",
     "token_ids",
+    "write_corpus",
 ]

@@ -23,6 +23,8 @@ from packager.llamacpp import binding
 
 LONGEST_STRING = 256
 """Metadata strings up to this length are kept in `GgufInfo.metadata`."""
+SUPER_BLOCK = 256
+"""Elements in a block of the K- and I-quants (QK_K in ggml)."""
 ALMOST_FULL = 64 << 20
 """With less free space than this (bytes) a failed write is put down to the disk."""
 GENERATED = ("rope_freqs.", "rope_factors_long.", "rope_factors_short.")
@@ -42,6 +44,11 @@ class GgufInfo:
     """How many tensors have which type, by llama.cpp's names (Q4_K, F32, ...)."""
     bits_per_weight: float
     """8 times the bytes of all tensors over their elements."""
+    file_type: str
+    """The quantization that the file names ('' if it names none)."""
+    fallback_share: float
+    """Share of the elements in matrices whose rows are no multiple of the type's block, if it is one of
+    256-element blocks: llama.cpp stores them in another type."""
     n_vocab: int
     bos_token_id: int | None
     eos_token_id: int | None
@@ -65,6 +72,8 @@ def inspect(path: Path) -> GgufInfo:
     }
     tokens = reader.fields.get("tokenizer.ggml.tokens")
     elements = sum(t.n_elements for t in reader.tensors)
+    file_type = _named(metadata.get("general.file_type"))
+    odd = sum(t.n_elements for t in reader.tensors if len(t.shape) > 1 and t.shape[0] % SUPER_BLOCK)
     small = {k: v for k, v in metadata.items() if not (isinstance(v, str) and len(v) > LONGEST_STRING)}
     return GgufInfo(
         architecture=str(metadata.get("general.architecture", "")),
@@ -72,6 +81,8 @@ def inspect(path: Path) -> GgufInfo:
         parameters=sum(t.n_elements for t in reader.tensors if not t.name.startswith(GENERATED)),
         tensor_types=dict(collections.Counter(t.tensor_type.name for t in reader.tensors)),
         bits_per_weight=8 * sum(t.n_bytes for t in reader.tensors) / elements if elements else 0.0,
+        file_type=file_type,
+        fallback_share=float(odd) / float(elements) if elements and _in_super_blocks(file_type) else 0.0,
         n_vocab=int(tokens.parts[4][0]) if tokens else 0,
         bos_token_id=metadata.get("tokenizer.ggml.bos_token_id"),
         eos_token_id=metadata.get("tokenizer.ggml.eos_token_id"),
@@ -87,6 +98,14 @@ def quantization_types() -> dict[str, int]:
     prefixes = ("LLAMA_FTYPE_MOSTLY_", "LLAMA_FTYPE_ALL_")
     constants = vars(binding.library())
     return {name.removeprefix(p): constants[name] for p in prefixes for name in constants if name.startswith(p)}
+
+
+def _named(ftype: Any) -> str:
+    return next((name for name, number in quantization_types().items() if number == ftype), "")
+
+
+def _in_super_blocks(name: str) -> bool:
+    return "_K" in name or (name.startswith(("IQ", "TQ")) and name != "IQ4_NL")
 
 
 def quantize_file(

@@ -37,6 +37,13 @@ def stops(roles: RoleFormat, specials: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(s for s in (roles.end_of_turn, *openings) if s))
 
 
+def preferred(template: str, stored: str) -> str:
+    """Which template Ollama renders since 0.30: TEMPLATE, unless the Jinja stored in the GGUF can do
+    more (it knows tools, and TEMPLATE does not)."""
+    knows_tools = "tools" in stored or "tool_call" in stored
+    return "the chat template in the GGUF" if knows_tools and ".Tools" not in template else "TEMPLATE"
+
+
 def limits(roles: RoleFormat) -> tuple[str, ...]:
     """What Ollama renders otherwise than the chat template, whatever its TEMPLATE says; for people."""
     found = ["consecutive turns of one role are merged, with a blank line between"]

@@ -1,9 +1,9 @@
 """Merged checkpoint -> one F16 GGUF file, with llama.cpp's own converter in a process of its own.
 
-What was written is read back: parameters, vocabulary and chat template must be those of the
-checkpoint, and the file's own tokenizer must split text as the checkpoint's does. Fails with
-`InputError` before converting (unknown architecture or tokenizer, code in the folder) and with
-`ProofFailed` after it (the file says something else than the checkpoint).
+What was written is read back and checked against the checkpoint: weights, vocabulary, special
+tokens, chat template, how its own tokenizer splits text, and what it predicts. Fails with
+`InputError` before converting (unknown architecture or tokenizer, code in the folder); a file that
+says something else than the checkpoint is a failed check.
 """
 
 from __future__ import annotations
@@ -14,33 +14,32 @@ import re
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from packager import chat, llamacpp, progress
-from packager.artifacts import GgufFile, Ggufs, Merged, sha256_of, write_json
+from packager import chat, divergence, llamacpp, proc, progress
+from packager.artifacts import Check, Dataset, Divergence, GgufFile, Ggufs, Merged, sha256_of, verdict, write_json
 from packager.chat import TEMPLATE_FILE
-from packager.errors import InputError, ProofFailed
+from packager.divergence import REFERENCE, load_reference
+from packager.errors import InputError, Interrupted, PackagerError, ProofFailed
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 NAME = "model-F16.gguf"
+RUN_SECONDS = 1800.0
+MAX_KL = 1e-3
+"""Most that the F16 file may diverge from the merged checkpoint, nats per token: see docs/proof.md."""
 BUFFERS = (".attention.masked_bias", ".attention.bias", ".rotary_emb.inv_freq")
 """Endings of tensors that the converter leaves out: they are computed, not trained."""
 SAMPLING = ("sequence", "top_k", "top_p", "min_p", "xtc_probability", "xtc_threshold", "temp",
             "penalty_last_n", "penalty_repeat", "mirostat", "mirostat_tau", "mirostat_eta")  # fmt: skip
-PROBES = (
-    "Olá! O que é a atenção primária à saúde?",
-    "  dois espaços  antes,\n\numa linha vazia\te um espaço no fim ",
-    "CPF 123.456.789-09, 10 mg/kg, 37,5 °C, 100 %, 3333333",
-    "“aspas” — travessão… 5 µg 😀 👩🏽 don't WE'VE",
-    "def f(x):\n    return {x: [1, 2]}",
-)
-"""Questions and answers on which both tokenizers must agree."""
 RARE = ("½ comprimido, kg / m ² , ٣, Ⅳ",)
 """Characters on which some of llama.cpp's pre-tokenizers are known to differ; noted, not refused."""
 _PHI3 = re.compile(r"phi-?3", re.IGNORECASE)
 _QUANTIZED = re.compile(r"[.-](I?Q\d\w*|BF16|F16|F32)$", re.IGNORECASE)
 
 
-def convert(config: None, merged: Merged, out: Path) -> Ggufs:
+def convert(config: None, merged: Merged, data: Dataset, out: Path) -> Ggufs:
     """Write `model-F16.gguf` into `out`."""
     from packager import weights
 
@@ -55,15 +54,12 @@ def convert(config: None, merged: Merged, out: Path) -> Ggufs:
         info = llamacpp.inspect(out / NAME)
     except (OSError, ValueError) as error:
         raise ProofFailed(f"convert.readable: the converter wrote no readable file: {error}", "see the log") from error
-    faults = differences(info, merged.folder, parameters) or splits_differently(out / NAME, merged.folder, PROBES)
-    if faults:
-        lines = "\n".join(f"  - {fault}" for fault in faults)
-        raise ProofFailed(f"convert: the GGUF differs from the checkpoint.\n{lines}", "report this base model")
-    if splits_differently(out / NAME, merged.folder, RARE):
-        progress.note("rare numerals such as ½ and ² are split into other tokens when served than when trained")
+    checks = [*_contents(info, merged.folder, parameters), *_tokenizer(out / NAME, merged.folder, data)]
+    if all(c.passed for c in checks):
+        checks.append(_predictions(out / NAME, merged.folder))
     size = (out / NAME).stat().st_size
     progress.note(f"{NAME}: {size / 1e6:,.0f} MB, {info.n_tensors} tensors, vocabulary {info.n_vocab}")
-    return Ggufs(folder=out, files=(_file(out / NAME, info),))
+    return Ggufs(folder=out, files=(_file(out / NAME, info),), checks=tuple(checks))
 
 
 def described(merged: Merged) -> dict[str, Any]:
@@ -91,46 +87,109 @@ def described(merged: Merged) -> dict[str, Any]:
     }
 
 
-def differences(info: llamacpp.GgufInfo, folder: Path, parameters: int) -> list[str]:
-    """How the file differs from the checkpoint in `folder` that has so many `parameters`."""
-    from tokenizers import Tokenizer
-
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    config = config.get("text_config", config)
-    vocabulary = config["vocab_size"]
+def _contents(info: llamacpp.GgufInfo, folder: Path, parameters: int) -> list[Check]:
+    """The file against the checkpoint in `folder`, which has so many `parameters`."""
+    config = _config(folder)
+    vocabulary, last = _vocabulary(folder)
     tied_twice = parameters + vocabulary * config.get("hidden_size", 0)  # some converters write a tied head out
+    odd = sorted(set(info.tensor_types) - {"F16", "F32"})
+    wanted = (folder / TEMPLATE_FILE).read_bytes()
+    return [
+        verdict("convert.parameters", info.parameters, parameters, "weights",
+              info.parameters in (parameters, tied_twice),
+              "The F16 file has the checkpoint's weights."),
+        verdict("convert.vocabulary", info.n_vocab, vocabulary, "tokens",
+              info.n_vocab == vocabulary and last < info.n_vocab,
+              f"Embedding, configuration and GGUF have {vocabulary} tokens; the tokenizer's last is {last}."),
+        verdict("convert.template", len(info.chat_template.encode()), len(wanted), "bytes",
+              info.chat_template.encode() == wanted, "The chat template in the file is that of training."),
+        verdict("convert.types", ", ".join(odd) or "none", "none", "other types", not odd,
+              "All tensors of the F16 file are F16 or F32."),
+    ]  # fmt: skip
+
+
+def _tokenizer(path: Path, folder: Path, data: Dataset) -> list[Check]:
+    """The file's tokenizer against the checkpoint's: special tokens, and token ids on the corpus."""
+    tokenizer = chat.load_tokenizer(folder)
+    template = chat.load_template(folder)
+    end = tokenizer.token_to_id(data.end_of_turn)
+    texts = [
+        template.render(messages, add_generation_prompt=messages[-1]["role"] == "user")
+        for name in (chat.CORPUS, "heldout.jsonl")
+        for messages in chat.read_conversations(data.folder / name)
+    ]
+    with llamacpp.GgufModel.open(path, vocab_only=True) as model:
+        ends = end in model.eog_tokens
+        pairs = [(template.bos_token, model.bos_token), (template.eos_token, model.eos_token)]
+        faults = [f"{ours!r} is {theirs!r}" for ours, theirs in pairs if ours and ours != theirs]
+        unlike = splits_differently(model, tokenizer, texts)
+        if splits_differently(model, tokenizer, RARE):
+            progress.note("rare numerals such as ½ and ² are split into other tokens when served than when trained")
+    first = f" First: {unlike[0]}." if unlike else ""
+    return [
+        verdict("convert.special_tokens", len(faults), 0, "tokens", not faults,
+              f"Not as in training: {', '.join(faults)}." if faults else "BOS and EOS are those of training."),
+        verdict("convert.end_of_turn", int(ends), 1, "tokens", ends,
+              f"{data.end_of_turn} {'ends' if ends else 'does NOT end'} a generation with this file."),
+        verdict("convert.tokens", len(unlike), 0, "texts", not unlike,
+              f"The file splits {len(texts) - len(unlike)} of {len(texts)} texts into the tokens of training.{first}"),
+    ]  # fmt: skip
+
+
+def splits_differently(model: llamacpp.GgufModel, tokenizer: Tokenizer, texts: Sequence[str]) -> list[str]:
+    """What the file's tokenizer and the checkpoint's make different tokens of, one sentence a text."""
     faults = []
-    if info.parameters not in (parameters, tied_twice):
-        faults.append(f"convert.parameters: {info.parameters:,} in the file, {parameters:,} in the checkpoint")
-    if info.n_vocab != vocabulary:
-        faults.append(f"convert.vocabulary: {info.n_vocab} tokens in the file, {vocabulary} rows of embeddings")
-    if (folder / "tokenizer.json").is_file():
-        known = Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab(with_added_tokens=True)
-        if max(known.values()) >= info.n_vocab:
-            faults.append(f"convert.vocabulary: the tokenizer has token {max(known.values())}, the file does not")
-    if info.chat_template.encode() != (folder / TEMPLATE_FILE).read_bytes():
-        faults.append("convert.template: the chat template in the file is not that of training")
-    if odd := set(info.tensor_types) - {"F16", "F32"}:
-        faults.append(f"convert.types: tensors of type {', '.join(sorted(odd))}")
+    for text in texts:
+        wanted, found = chat.token_ids(tokenizer, text), model.tokenize(text, add_bos=False)
+        if wanted != found:
+            at = next((i for i, (a, b) in enumerate(zip(wanted, found, strict=False)) if a != b), len(wanted))
+            faults.append(
+                f"trained as {tokenizer.decode(wanted[at : at + 5], skip_special_tokens=False)!r},"
+                f" served as {model.text(found[at : at + 5])!r} (token {at} of {text!r})"
+            )
     return faults
 
 
-def splits_differently(path: Path, folder: Path, probes: Sequence[str]) -> list[str]:
-    """Conversations over `probes` that the file's tokenizer and the checkpoint's split into different tokens."""
-    template, tokenizer = chat.load_template(folder), chat.load_tokenizer(folder)
-    faults = []
-    with llamacpp.GgufModel.open(path, vocab_only=True) as model:
-        for probe in probes:
-            turns = [{"role": role, "content": probe} for role in ("user", "assistant", "user")]
-            text = template.render(turns, add_generation_prompt=True)
-            wanted, found = chat.token_ids(tokenizer, text), model.tokenize(text, add_bos=False)
-            if wanted != found:
-                at = next((i for i, (a, b) in enumerate(zip(wanted, found, strict=False)) if a != b), len(wanted))
-                faults.append(
-                    f"convert.tokens: trained as {tokenizer.decode(wanted[at : at + 5], skip_special_tokens=False)!r},"
-                    f" served as {model.text(found[at : at + 5])!r} (token {at} of {text!r})"
-                )
-    return faults[:3]
+def _predictions(path: Path, folder: Path) -> Check:
+    """What the file predicts, in a child of its own, against what the merge stage noted of the checkpoint."""
+    try:
+        found = proc.call(divergence_from, path, folder / REFERENCE, timeout=RUN_SECONDS).value
+    except Interrupted:
+        raise
+    except PackagerError as error:
+        return verdict("convert.logits", "does not run", MAX_KL, "nats/token", False,
+                     f"The F16 file does not run on this CPU: {error.message}")  # fmt: skip
+    return verdict("convert.logits", round(found.kl_mean, 7), MAX_KL, "nats/token", found.kl_mean <= MAX_KL,
+                 f"The F16 file predicts as the merged checkpoint does at {found.positions} positions; the likeliest "
+                 f"token is the same at {found.same_top:.1%}.")  # fmt: skip
+
+
+def divergence_from(path: Path, reference: Path) -> Divergence:
+    """Run a GGUF file over the positions that `reference` holds, and compare."""
+    samples, log_p = load_reference(reference)
+    context = max(len(sample.ids) for sample in samples)
+    compared, done = divergence.Comparison(), 0
+    with llamacpp.GgufModel.open(path, context=context, threads=proc.physical_cores()) as model:
+        for sample in samples:
+            chosen = set(sample.at)
+            for positions, rows in model.logits(sample.ids, [i in chosen for i in range(len(sample.ids))]):
+                targets = [sample.ids[i + 1] for i in positions]
+                wanted = log_p[done : done + len(positions)].astype("float32")
+                compared.add(wanted, divergence.log_softmax(rows), targets)
+                done += len(positions)
+    return compared.result()
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    text: dict[str, Any] = config.get("text_config", config)
+    return text
+
+
+def _vocabulary(folder: Path) -> tuple[int, int]:
+    """The size that config.json gives, and the tokenizer's last token."""
+    known = chat.load_tokenizer(folder).get_vocab(with_added_tokens=True)
+    return int(_config(folder)["vocab_size"]), max(known.values())
 
 
 def _strips(folder: Path) -> bool:
@@ -142,6 +201,8 @@ def _strips(folder: Path) -> bool:
 
 def _refuse(merged: Merged) -> None:
     """Nothing but a known architecture with a known tokenizer and no code reaches the converter."""
+    from packager import weights
+
     if code := sorted(merged.folder.rglob("*.py")):
         raise InputError(f"The merged checkpoint holds code: {code[0].name}.", "use a base without its own code")
     for name in ("config.json", "tokenizer_config.json"):
@@ -153,7 +214,18 @@ def _refuse(merged: Merged) -> None:
             "use a Llama, Qwen2, Phi-3 or another architecture of llama.cpp's converter",
         )
     if problem := llamacpp.tokenizer_problem(merged.folder):
-        raise InputError(f"The tokenizer of {merged.source} cannot be converted: {problem}.", "use another base")
+        raise ProofFailed(
+            f"convert.tokenizer: the tokenizer of {merged.source} cannot be converted: {problem}.", "use another base"
+        )
+    table = weights.checkpoint(merged.folder).get("model.embed_tokens.weight")
+    vocabulary, last = _vocabulary(merged.folder)
+    rows = table.rows if table else vocabulary
+    if not last < vocabulary == rows:
+        raise ProofFailed(
+            f"convert.vocabulary: config.json has {vocabulary} tokens, the embedding {rows} rows, and the tokenizer's "
+            f"last token is {last}.",
+            "use a base whose files belong together",
+        )
 
 
 @contextlib.contextmanager

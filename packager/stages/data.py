@@ -1,9 +1,10 @@
 """Questions and answers -> `train.jsonl`, `heldout.jsonl`, `audit.json`, and the prompt they are set in.
 
-Each line is a conversation: `messages`, `topic`, `row` (the line it came from). The tokenizer and
-the chat template, the model's own or the recipe's, with its date pinned, are put beside them: later
-stages take the prompt from here. Fails on rows that cannot be used, patient identifiers, too many
-rows over the limit, and a template that cannot be expressed or masked.
+Each line is a conversation: `messages`, `topic`, `row` (the line it came from). The tokenizer, the
+chat template, the model's own or the recipe's, with its date pinned, and the corpus that every stage
+is proven on are put beside them: later stages take the prompt from here. Fails on rows that cannot
+be used, patient identifiers, too many rows over the limit, and a template that cannot be expressed
+or masked.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from packager import audit, chat, ollama, progress, rows
-from packager.artifacts import Checkpoint, Dataset, write_atomically, write_json
+from packager.artifacts import Check, Checkpoint, Dataset, verdict, write_atomically, write_json
+from packager.audit.duplicates import normalise
 from packager.audit.lengths import measurer
-from packager.errors import InputError, StageCrash
+from packager.errors import InputError
 from packager.recipe import Data, Serve
 from packager.rows import Row, check, fingerprint
 
@@ -27,19 +29,23 @@ TRAIN, HELDOUT, AUDIT = "train.jsonl", "heldout.jsonl", "audit.json"
 CARRIED = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "tokenizer.model")
 
 
-def data(config: Data, base: Checkpoint, out: Path) -> Dataset:
+class Prepare(Data):
+    """The recipe's data section, and the language that the answers should be in."""
+
+    language: str = ""
+
+
+def data(config: Prepare, base: Checkpoint, out: Path) -> Dataset:
     """Read, check, audit and split the rows, and write them with their tokenizer and template."""
     table = rows.read(config)
     template = chat.pin_date(chat.load_template(base.folder, rows.template_of(config)))
-    _must_be_servable(template, base.folder, config.system)
+    _must_be_servable(template, base.folder, next((row.system for row in table.rows if row.system), None))
     measure = measurer(template, base.folder, lambda done, total: progress.update(done, total, "rows"))
-    prepared = audit.prepare(config, table, measure)
+    prepared = audit.prepare(config, table, measure, config.language)
     audit.refuse(config, prepared)
     found = prepared.audit
     assert found.split is not None
     assert found.tokens is not None
-    if found.split.leaked:
-        raise StageCrash(f"The split leaks {found.split.leaked} rows.", "this is our bug: please report it")
     for line in audit.render(found).splitlines():
         progress.note(line)
     digest = _write(out / TRAIN, prepared.train) + _write(out / HELDOUT, prepared.heldout)
@@ -48,29 +54,73 @@ def data(config: Data, base: Checkpoint, out: Path) -> Dataset:
         if (base.folder / name).is_file():
             shutil.copyfile(base.folder / name, out / name)
     write_atomically(out / chat.TEMPLATE_FILE, template.source)
+    system = _system((*prepared.train, *prepared.heldout))
+    chat.write_corpus(out, system)
+    leaked = max(found.split.leaked, _leaked(out, answers=config.evaluation.group_by != "question"))
     return Dataset(
         folder=out,
+        checks=_checks(prepared, leaked),
         train_rows=len(prepared.train),
         heldout_rows=len(prepared.heldout),
         train_tokens=prepared.train_tokens,
         heldout_tokens=prepared.heldout_tokens,
         topics=found.split.topics,
         too_long=found.tokens.too_long,
-        system=_system((*prepared.train, *prepared.heldout)),
+        system=system,
         source_sha256=table.sha256,
         data_sha256=hashlib.sha256(digest.encode()).hexdigest(),
         end_of_turn=found.tokens.end_of_turn,
-        leaked=found.split.leaked,
+        leaked=leaked,
         unterminated=found.tokens.unterminated,
         identifiers=sum(one.count for one in found.identifiers) if config.identifiers == "allow" else 0,
         source_revision=table.revision,
     )
 
 
+def _leaked(folder: Path, *, answers: bool) -> int:
+    """Held-out rows, as they were written, whose question or answer was written into training too."""
+    judged = ("user", "assistant") if answers else ("user",)
+    said = {
+        name: [
+            {(m["role"], normalise(m["content"])) for m in row if m["role"] in judged}
+            for row in chat.read_conversations(folder / name)
+        ]
+        for name in (TRAIN, HELDOUT)
+    }
+    trained = set().union(*said[TRAIN])
+    return sum(bool(row & trained) for row in said[HELDOUT])
+
+
+def _checks(prepared: audit.Prepared, leaked: int) -> tuple[Check, ...]:
+    tokens = prepared.audit.tokens
+    assert tokens is not None
+    total = len(prepared.train) + len(prepared.heldout) + tokens.too_long
+    found = sum(one.count for one in prepared.audit.identifiers)
+    policy = prepared.audit.identifiers_policy
+    return (
+        verdict("data.no_leak", leaked, 0, "rows", leaked == 0,
+              f"{leaked} of {len(prepared.heldout)} held-out rows have their question or answer in the "
+              f"{len(prepared.train)} trained."),
+        verdict("data.end_of_turn", tokens.unterminated, 0, "rows", tokens.unterminated == 0,
+              f"{total - tokens.too_long - tokens.unterminated} of {total - tokens.too_long} rows end in a trained "
+              f"{tokens.end_of_turn}, so that the model learns to stop."),
+        verdict("data.left_out", round(tokens.too_long / total, 4), "recorded", "share", True,
+              f"{tokens.too_long} of {total} rows were left out for their length."),
+        verdict("data.identifiers", found, "recorded" if policy != "stop" else 0, "identifiers",
+              found == 0 or policy != "stop",
+              f"{found} patient identifiers were found; the recipe says: {policy}."),
+    )  # fmt: skip
+
+
 def _must_be_servable(template: chat.ChatTemplate, folder: Path, system: str | None) -> None:
     """What a Modelfile cannot hold is refused here: before the training, not after it."""
     specials = chat.special_tokens(chat.load_tokenizer(folder))
     roles = chat.derive_roles(template, specials)
+    if system and "system" not in roles.prefix and not roles.refuses_system:
+        raise InputError(
+            "The chat template passes system messages over: this one would be neither trained nor served.",
+            "take out data.system (or the rows' own), or give a template with a place for it in data.template",
+        )
     ollama.compose(Serve(), roles, specials, system, add_bos=False)
 
 

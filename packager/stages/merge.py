@@ -1,249 +1,82 @@
-"""Base + adapter -> the merged checkpoint: FP16 safetensors, config, tokenizer, chat template.
+"""Base + adapter -> the merged checkpoint, proven to predict what base + adapter predict.
 
-W + s B A is computed in float32, block by block, so memory stays bounded whatever the model's
-size; torch is not imported. What changed is measured on the bytes that are written. Fails with
-`ProofFailed` if an adapter matrix finds no base weight or a merged weight does not fit FP16, with
-`InputError` for a base that is quantized or brings its own code.
+Whether the base is first rounded to NF4, as the adapter saw it in training, is decided by held-out
+loss. The arithmetic is in `packager/merging.py`; fails as that does.
 """
 
 from __future__ import annotations
 
-import concurrent.futures
-import json
-import math
-import os
-import re
-import shutil
-import threading
-import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from packager import lora, proc, progress
-from packager.artifacts import Adapter, Checkpoint, Dataset, Merged, write_json
-from packager.chat import TEMPLATE_FILE
-from packager.errors import InputError, ProofFailed
+from packager import chat, lora, merging, progress
+from packager.artifacts import Adapter, Checkpoint, Dataset, Divergence, Merged
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from packager.weights import Reader, Tensor, Writer
-
-BLOCK = 1 << 18
-"""Elements computed at once: what stays in a core's cache."""
-REPORT_SECONDS = 0.2
-LARGEST_BITS = 0x7BFF
-"""65504, the largest finite FP16, as bits; without the sign, the order of bits is that of values."""
-CARRIED = re.compile(
-    r"(tokenizer.*\.(json|model)|special_tokens_map\.json|added_tokens\.json|vocab\.(json|txt)|merges\.txt"
-    r"|generation_config\.json)"
-)
-"""Files of the base that the converter and transformers read; never code."""
-
-
-@dataclass
-class Tally:
-    """What the blocks found; threads add to it."""
-
-    total: int
-    written: int = 0
-    delta_square: float = 0.0
-    largest_bits: int = 0
-    _reported: float = 0.0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def add(self, written: int, delta_square: float, largest_bits: int) -> None:
-        with self._lock:
-            self.written += written
-            self.delta_square += delta_square
-            self.largest_bits = max(self.largest_bits, largest_bits)
-            now = time.monotonic()
-            if now - self._reported > REPORT_SECONDS or self.written == self.total:
-                self._reported = now
-                progress.update(self.written / 1e6, self.total / 1e6, "MB")
-
-    @property
-    def largest_weight(self) -> float:
-        import numpy as np
-
-        return float(np.uint16(self.largest_bits).view(np.float16))
+HELDOUT_TOKENS = 1024
+"""Held-out answer tokens on which the base to merge into is chosen."""
+POSITIONS = 256
+"""Predictions that are compared, and kept for the F16 file to be compared with."""
 
 
 def merge(config: None, base: Checkpoint, data: Dataset, adapter: Adapter | None, out: Path) -> Merged:
-    """Write the merged checkpoint into `out`; without an adapter, the base in FP16."""
-    # Every core multiplies blocks of its own below; with OpenBLAS's threads on top it takes 4 times as long.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from packager import weights
-
-    settings = _base_config(base.folder)
-    tensors = weights.checkpoint(base.folder)
-    if settings.get("tie_word_embeddings") and "model.embed_tokens.weight" in tensors:
-        tensors.pop("lm_head.weight", None)  # transformers ignores it too: the embedding is the head
-    pairs: dict[str, lora.Pair] = {}
-    expected, total = 0.0, 0
-    source = tensors
-    if adapter is not None:
-        reason = lora.unusual(adapter.folder)
-        if reason:
-            source, expected, total = _by_peft(base, adapter, tensors, out, reason)
-        else:
-            pairs = lora.read_pairs(adapter.folder, tensors)
-            expected, total = math.sqrt(sum(p.expected_square for p in pairs.values())), len(pairs)
-    compare = tensors if source is not tensors else {}
-    tally = _stream(source, pairs, compare, out)
-    shutil.rmtree(out / PEFT_FOLDER, ignore_errors=True)
-    _carry(base.folder, data.folder, settings, out)
-    return Merged(
-        **base.model_dump(exclude={"folder", "key", "weights_sha256"}),
-        folder=out,
-        pairs_used=total,
-        pairs_total=total,
-        delta_norm=math.sqrt(tally.delta_square),
-        delta_norm_expected=expected,
-        largest_weight=tally.largest_weight,
+    """Write the merged checkpoint and `reference.npz`, some of its predictions, into `out`; without an
+    adapter, the base in FP16."""
+    choice = _choose_base(base, data, adapter) if adapter else Choice()
+    merged = merging.merge(base, data, adapter, out, nf4=choice.nf4)
+    found = _compare(base, data, adapter, out, nf4=choice.nf4)
+    return merged.model_copy(
+        update={
+            "rounded_to_nf4": choice.nf4,
+            "heldout_loss_16bit": choice.loss_16bit,
+            "heldout_loss_nf4": choice.loss_nf4,
+            "divergence": found,
+        }
     )
 
 
-def _stream(
-    tensors: Mapping[str, Tensor], pairs: Mapping[str, lora.Pair], compare: Mapping[str, Tensor], out: Path
-) -> Tally:
-    """Write every tensor in FP16 (integers as they are), in blocks of rows, on all cores.
+@dataclass(frozen=True)
+class Choice:
+    """Which base the adapter is merged into, and the held-out losses that decided it."""
 
-    The change is measured where there is a pair, or against `compare` where that names a tensor.
+    nf4: bool = False
+    loss_16bit: float | None = None
+    loss_nf4: float | None = None
+
+
+def _choose_base(base: Checkpoint, data: Dataset, adapter: Adapter) -> Choice:
+    """The 16-bit base, unless the one rounded to NF4 predicts held-out answers better, beyond chance.
+
+    QLoRA trains the adapter on rounded weights: it may have learned to make up for the rounding.
     """
-    from packager import weights
+    from packager import reference
 
-    layout = [(t.name, "F16" if t.dtype in weights.FLOATS else t.dtype, t.shape) for t in tensors.values()]
-    tally = Tally(sum(math.prod(shape) * weights.WIDTHS[dtype] for _, dtype, shape in layout))
-    with weights.Reader() as reader, weights.Writer(out, layout) as writer:
-
-        def work(job: tuple[Tensor, int, int]) -> None:
-            tensor, start, stop = job
-            if tensor.dtype not in weights.FLOATS:
-                raw = reader.raw(tensor, start, stop)
-                writer.write(tensor.name, start, raw)
-                tally.add(len(raw), 0.0, 0)
-                return
-            pair, before = pairs.get(tensor.name), compare.get(tensor.name)
-            tally.add(*_block(reader, writer, tensor, start, stop, pair, before))
-
-        with concurrent.futures.ThreadPoolExecutor(proc.physical_cores()) as pool:
-            jobs = [pool.submit(work, job) for tensor in tensors.values() for job in _blocks(tensor)]
-            try:
-                for job in jobs:
-                    job.result()
-            finally:
-                pool.shutdown(cancel_futures=True)
-    return tally
+    samples = chat.answer_samples(data.folder / "heldout.jsonl", data.end_of_turn, HELDOUT_TOKENS)
+    with reference.opened(base.folder, adapter.folder) as clean:
+        losses = clean.losses(samples)
+    if not adapter.on_nf4 or lora.unusual(adapter.folder):
+        return Choice(loss_16bit=float(losses.mean()))
+    with reference.opened(base.folder, adapter.folder, nf4=True) as rounded:
+        losses_nf4 = rounded.losses(samples)
+    nf4 = reference.better(losses_nf4, losses)
+    progress.note(
+        f"held-out loss on the 16-bit base {losses.mean():.4f}, rounded to NF4 {losses_nf4.mean():.4f}: "
+        f"merging into the {'rounded' if nf4 else '16-bit'} one"
+    )
+    return Choice(nf4, float(losses.mean()), float(losses_nf4.mean()))
 
 
-def _blocks(tensor: Tensor) -> Iterator[tuple[Tensor, int, int]]:
-    step = max(1, BLOCK * tensor.rows // max(1, tensor.elements))
-    for start in range(0, tensor.rows, step):
-        yield tensor, start, min(start + step, tensor.rows)
+def _compare(base: Checkpoint, data: Dataset, adapter: Adapter | None, out: Path, *, nf4: bool) -> Divergence:
+    """What the merged checkpoint predicts against base + adapter, unmerged; its predictions are kept."""
+    from packager import divergence, reference
 
-
-def _block(
-    reader: Reader, writer: Writer, tensor: Tensor, start: int, stop: int, pair: lora.Pair | None, before: Tensor | None
-) -> tuple[int, float, int]:
-    """Merge and write rows [start, stop): bytes written, ||change||^2, largest |weight| as FP16 bits."""
-    import numpy as np
-
-    from packager.weights import from_half
-
-    if tensor.dtype == "F16" and pair is None:  # nothing to compute; copied bit by bit
-        bits: npt.NDArray[np.uint16] = np.frombuffer(reader.raw(tensor, start, stop), np.uint16)
-        old = None
-    else:
-        old = reader.rows(tensor, start, stop)
-        new = old if pair is None else old + pair.scale * (pair.b[start:stop] @ pair.a)
-        with np.errstate(over="ignore"):  # found below, and named
-            bits = new.astype(np.float16).view(np.uint16)
-    largest = int((bits & 0x7FFF).max(initial=0))
-    if largest >= LARGEST_BITS:
-        raise ProofFailed(
-            f"merge.finite: a merged weight of {tensor.name} is not finite in FP16 (|w| >= 65504).",
-            "train with a lower learning rate or alpha; a base made for bfloat16 may not fit FP16",
-        )
-    writer.write(tensor.name, start, bits.data)
-    if before is not None:
-        old = reader.rows(before, start, stop)
-    if old is None or (pair is None and before is None):
-        return bits.nbytes, 0.0, largest
-    change = from_half(bits.ravel()) - old.ravel()
-    return bits.nbytes, float(np.dot(change, change)), largest
-
-
-PEFT_FOLDER = "peft.partial"
-
-
-def _by_peft(
-    base: Checkpoint, adapter: Adapter, tensors: Mapping[str, Tensor], out: Path, reason: str
-) -> tuple[dict[str, Tensor], float, int]:
-    """Merge an unusual adapter with peft, in memory and float32: its tensors, ||change||, pairs."""
-    import numpy as np
-    import torch
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM
-
-    from packager import weights
-
-    progress.note(f"merging with peft ({reason}); this takes {base.parameters * 8 / 1e9:.1f} GB of memory")
-    plain = AutoModelForCausalLM.from_pretrained(base.folder, dtype=torch.float32)
-    merged = PeftModel.from_pretrained(plain, adapter.folder).merge_and_unload()
-    merged.save_pretrained(out / PEFT_FOLDER)
-    del plain, merged
-    made = weights.checkpoint(out / PEFT_FOLDER)
-    named = lora.adapted(adapter.folder)
-    missing = sorted(named - (made.keys() & tensors.keys()))
-    if missing or made.keys() != tensors.keys():
-        odd = missing or sorted(made.keys() ^ tensors.keys())
-        raise ProofFailed(f"merge.pairs: {odd[0]} is not in base and merged model alike.", "use plain LoRA")
-    square = 0.0
-    with weights.Reader() as reader:
-        for tensor in (t for t in made.values() if t.dtype in weights.FLOATS):
-            for _, start, stop in _blocks(tensor):
-                change = reader.rows(tensor, start, stop) - reader.rows(tensors[tensor.name], start, stop)
-                square += float(np.dot(change.ravel(), change.ravel()))
-    return {name: made[name] for name in tensors}, math.sqrt(square), len(named)
-
-
-def _base_config(folder: Path) -> dict[str, Any]:
-    """config.json of the base; raises `InputError` if it cannot be merged into."""
-    config = _json(folder / "config.json")
-    if config.get("quantization_config"):
-        raise InputError(
-            "The base model's weights are quantized; an adapter cannot be merged into them without loss.",
-            "set base.model to its 16-bit twin",
-        )
-    if config.get("auto_map"):
-        raise InputError(
-            "The base model brings its own code (auto_map in config.json), which is never run.",
-            "use a base of an architecture that transformers and llama.cpp know",
-        )
-    return config
-
-
-def _carry(base: Path, data: Path, settings: Mapping[str, Any], out: Path) -> None:
-    """Copy what belongs beside the weights; the chat template comes from the data stage alone."""
-    for path in sorted(base.iterdir()):
-        if path.is_file() and CARRIED.fullmatch(path.name) and path.name != "tokenizer_config.json":
-            shutil.copyfile(path, out / path.name)
-    tokenizer = _json(base / "tokenizer_config.json")
-    for name in ("chat_template", "auto_map"):
-        tokenizer.pop(name, None)
-    write_json(out / "tokenizer_config.json", tokenizer)
-    shutil.copyfile(data / TEMPLATE_FILE, out / TEMPLATE_FILE)
-    kept = {k: v for k, v in settings.items() if k not in ("torch_dtype", "_name_or_path")}
-    write_json(out / "config.json", kept | {"dtype": "float16"})
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path.name} is not readable: {error}", "fetch the base model or train again") from error
-    return value
+    samples = chat.corpus_samples(data.folder, POSITIONS)
+    with (
+        reference.opened(base.folder, adapter.folder if adapter else None, nf4=nf4) as source,
+        reference.opened(out) as made,
+    ):
+        compared, kept = divergence.Comparison(), []
+        for (log_p, targets), (log_q, _) in zip(source.predictions(samples), made.predictions(samples), strict=True):
+            compared.add(log_p, log_q, targets)
+            kept.append(log_q.astype("float16"))
+    divergence.save_reference(out / divergence.REFERENCE, samples, kept)
+    return compared.result()

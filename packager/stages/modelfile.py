@@ -9,14 +9,13 @@ writing on text that a Modelfile cannot hold (`InputError`) and on a stop string
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from packager import chat, ollama, progress
-from packager.artifacts import Check, Dataset, Ggufs, Modelfile, write_atomically
+from packager.artifacts import Check, Dataset, Ggufs, Modelfile, verdict, write_atomically
 from packager.chat import ChatTemplate, Message, RoleFormat
 from packager.errors import InputError, ProofFailed
 from packager.recipe import Serve
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 
 NAME = "Modelfile"
 ROWS = ("train.jsonl", "heldout.jsonl")
-UNICODE = "Crianças 👶 de 2–5 anos: 37,5 °C é «febre»? 发烧了吗？ e\u0301 ﬁm"
-PADDED = (" Oi ", "\n\nOi\n", "\tOi\n ")
 
 
 @dataclass(frozen=True)
@@ -51,10 +48,11 @@ def modelfile(config: Serve, data: Dataset, converted: Ggufs, out: Path) -> Mode
         made = ollama.compose(config, roles, specials, data.system, add_bos=gguf.adds_bos)
         answers = _no_stop_inside(made.stops, data.folder)
         write_atomically(out / NAME, made.text)
-        checks = [_read_back(out / NAME, made, config, data.system), _stop_check(gguf, tokenizer, roles, made, answers)]
-        known = corpus(roles, specials, data.system, joined=joins_accents(tokenizer))
-        conversations = [*known, *_held_out(data)]
-        checks += _parity(conversations, template, tokenizer, gguf, made, data.system, roles)
+        checks = [
+            _read_back(out / NAME, made, config, data.system),
+            _stop_check(out / NAME, gguf, tokenizer, roles, answers),
+        ]
+        checks += _parity(list(_served(data)), template, tokenizer, gguf, made, data.system, roles)
     for limit in _limits(roles, tokenizer):
         progress.note(f"Ollama differs: {limit}")
     return Modelfile(
@@ -62,62 +60,20 @@ def modelfile(config: Serve, data: Dataset, converted: Ggufs, out: Path) -> Mode
     )
 
 
-def joins_accents(tokenizer: Tokenizer) -> bool:
-    """Does the tokenizer join letters and accents that come apart (NFC), as Qwen's does? llama.cpp never does."""
-    normalizer = tokenizer.normalizer
-    return normalizer is not None and "\u00e9" in normalizer.normalize_str("e\u0301")
-
-
 def _limits(roles: RoleFormat, tokenizer: Tokenizer) -> list[str]:
     apart = ["an accent is typed apart from its letter, which training's tokenizer joins"]
-    return [*ollama.limits(roles), *(apart if joins_accents(tokenizer) else [])]
+    return [*ollama.limits(roles), *(apart if chat.joins_accents(tokenizer) else [])]
 
 
-def corpus(roles: RoleFormat, specials: Sequence[str], system: str | None, *, joined: bool = False) -> list[Served]:
-    """Conversations of every kind that the format can express, whatever the data hold; with accents
-    `joined` to their letters if need be."""
-    contents = [
-        "O que é hipertensão?",
-        "Pressão alta.\n\n- Meça sempre.\n- Anote.",
-        UNICODE,
-        "{{ .Content }} {{- end }} {% if x %}{",
-        *(f"O que quer dizer {token} aqui?" for token in dict.fromkeys((roles.end_of_turn, *specials[:4]))),
-        *PADDED,
-    ]
-    if joined:
-        contents = [unicodedata.normalize("NFC", content) for content in contents]
-    conversations = []
-    for number, content in enumerate(contents):
-        turns = [("user", content), ("assistant", content), ("user", contents[number - 1]), ("assistant", "Sim.")]
-        conversations += [turns[:1], turns[:3], [*turns, ("user", content)]]
-        if not roles.refuses_system:
-            conversations += [[("system", content), *turns[:1]], [("system", content), *turns[:3]]]
-    if not roles.refuses_system:
-        conversations += [[("system", ""), ("user", contents[0])]]
-    sent = [tuple(_said(roles, role, content) for role, content in c) for c in conversations]
-    return [Served(messages, _in_training(messages, system)) for messages in sent]
-
-
-def _said(roles: RoleFormat, role: str, content: str) -> Message:
-    """A message; without outer white space where the template would strip it and Ollama would not."""
-    return {"role": role, "content": content.strip() if role in roles.trimmed else content}
-
-
-def _in_training(sent: tuple[Message, ...], system: str | None) -> tuple[Message, ...]:
-    if not system or sent[0]["role"] == "system":
-        return sent
-    return ({"role": "system", "content": system}, *sent)
-
-
-def _held_out(data: Dataset) -> Iterator[Served]:
-    """Every held-out question as training saw it, and as a client asks it: without the system message
-    that the Modelfile holds."""
-    for _, row in _rows(data.folder / ROWS[1]):
-        messages = row["messages"]
-        last = max(i for i, m in enumerate(messages) if m["role"] == "assistant")
-        trained = tuple(messages[:last])
-        known = data.system is not None and trained[0] == {"role": "system", "content": data.system}
-        yield Served(trained[1:] if known else trained, trained)
+def _served(data: Dataset) -> Iterator[Served]:
+    """The corpus and every held-out question, as training saw them, and as a client asks them: without
+    the system message that the Modelfile holds."""
+    for name in (chat.CORPUS, ROWS[1]):
+        for messages in chat.read_conversations(data.folder / name):
+            last = max((i for i, m in enumerate(messages) if m["role"] == "user"), default=0)
+            trained = messages[: last + 1]
+            known = data.system is not None and trained[0] == {"role": "system", "content": data.system}
+            yield Served(trained[1:] if known else trained, trained)
 
 
 def _parity(
@@ -134,7 +90,7 @@ def _parity(
     stored = ChatTemplate(gguf.chat_template, gguf.bos_token, gguf.eos_token)
     added = roles.bos if gguf.adds_bos else ""
     bos_id = tokenizer.token_to_id(gguf.bos_token) if gguf.bos_token else None
-    different, most_bos, first = 0, 0, ""
+    different, most_bos, stored_differs, first = 0, 0, 0, ""
     for number, one in enumerate(conversations):
         text = template.render(one.trained, add_generation_prompt=True)
         served = ollama.render_go(made.template, one.sent, system)
@@ -142,6 +98,7 @@ def _parity(
         most_bos = max(most_bos, next((i for i, token in enumerate(ids) if token != bos_id), len(ids)))
         fault = ""
         if stored.render(one.trained, add_generation_prompt=True) != text:
+            stored_differs += 1
             fault = "the chat template in the GGUF renders another prompt"
         elif added + served != text:
             fault = f"Ollama renders {added + served!r}, training {text!r}"
@@ -162,11 +119,21 @@ def _parity(
     )
     unlike = f"Ollama's prompt differs from training's in {different} of {len(conversations)} conversations.{first}"
     return [
-        _check("modelfile.prompt_parity", different, 0, "conversations", different == 0,
+        verdict("modelfile.prompt_parity", different, 0, "conversations", different == 0,
                unlike if different else same),
-        _check("modelfile.one_bos", most_bos, 1, "tokens", most_bos <= 1,
+        verdict("modelfile.one_bos", most_bos, 1, "tokens", most_bos <= 1,
                f"Served prompts begin with at most {most_bos} beginning-of-sequence token(s)."),
+        _generations(made.template, gguf.chat_template, stored_differs),
     ]  # fmt: skip
+
+
+def _generations(template: str, stored: str, stored_differs: int) -> Check:
+    """Which template each generation of Ollama takes, and whether they give one prompt."""
+    before, since = "TEMPLATE", ollama.preferred(template, stored)
+    agree = since == before or stored_differs == 0
+    prompts = "the same prompt" if agree else f"another prompt in {stored_differs} cases"
+    says = f"Before 0.30 Ollama renders the Modelfile's TEMPLATE; since 0.30 {since}: {prompts}."
+    return verdict("modelfile.generations", since, "the same prompt", "template", agree, says)
 
 
 def _read_back(path: Path, made: ollama.Composed, config: Serve, system: str | None) -> Check:
@@ -175,16 +142,21 @@ def _read_back(path: Path, made: ollama.Composed, config: Serve, system: str | N
     if read != wanted:
         wrong = next((w.name for w, r in zip(wanted, read, strict=False) if w != r), "a command")
         raise ProofFailed(f"modelfile.parses: {wrong} does not read back as it was meant.", "report this recipe")
-    return _check("modelfile.parses", len(read), len(wanted), "commands", True,
+    return verdict("modelfile.parses", len(read), len(wanted), "commands", True,
                   f"Ollama reads all {len(read)} commands of the Modelfile as they were meant.")  # fmt: skip
 
 
-def _stop_check(gguf: GgufModel, tokenizer: Tokenizer, roles: RoleFormat, made: ollama.Composed, answers: int) -> Check:
+def _stop_check(path: Path, gguf: GgufModel, tokenizer: Tokenizer, roles: RoleFormat, answers: int) -> Check:
+    """Does the answer end where training ended it, by the file's own token and by the Modelfile's stops?"""
+    stops = [value for name, value in ollama.parse(path.read_bytes().decode("utf-8")) if name == "stop"]
     ends = tokenizer.token_to_id(roles.end_of_turn) in gguf.eog_tokens
-    fact = "ends" if ends else "does NOT end"
-    return _check("modelfile.stops", int(ends), 1, "end-of-turn tokens", ends,
-                  f"{roles.end_of_turn} {fact} a generation by itself; it and {len(made.stops) - 1} other stops "
-                  f"occur in none of {answers} answers.")  # fmt: skip
+    faults = [] if ends else [f"{roles.end_of_turn} does NOT end a generation by itself"]
+    faults += [] if roles.end_of_turn in stops else [f"{roles.end_of_turn} is no stop in the Modelfile"]
+    says = (
+        f"{roles.end_of_turn} ends a generation by itself; it and {len(stops) - 1} other stops occur in none of "
+        f"{answers} answers."
+    )
+    return verdict("modelfile.stops", len(faults), 0, "faults", not faults, f"{'; '.join(faults)}." if faults else says)
 
 
 def _no_stop_inside(stops: Sequence[str], folder: Path) -> int:
@@ -208,9 +180,3 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     with path.open(encoding="utf-8") as file:
         for line, text in enumerate(file, 1):
             yield line, json.loads(text)
-
-
-def _check(name: str, measured: float, threshold: float, unit: str, passed: bool, says: str) -> Check:
-    return Check(
-        id=name, stage="modelfile", measured=measured, threshold=threshold, unit=unit, passed=passed, says=says
-    )

@@ -1,7 +1,9 @@
 """Proven artifacts -> `package/`, the folder that is handed over.
 
-GGUF files, one Modelfile per file, the manifest with the whole lineage, the model card, a note for
-the clinic, and SHA256SUMS over all of it, written last. No training data, no token and no path of
+GGUF files, one Modelfile per file and the same for Ollama on the Hub, the manifest with the whole
+lineage, the model card, a note for the clinic, the base's licence, and SHA256SUMS over all of it,
+written last. So a Hub repo holds the package byte for byte, and one `packager verify` serves both.
+No training data, no token and no path of
 this machine goes in; a text file that holds one stops the stage.
 """
 
@@ -16,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from packager import __version__, card, llamacpp, ollama
+from packager import __version__, card, licence, llamacpp, ollama
 from packager.artifacts import (
     Adapter,
     Checkpoint,
@@ -57,6 +59,10 @@ def package(
     for number, file in enumerate(ggufs.files):
         name = "Modelfile" if number == 0 else f"Modelfile.{file.type}"
         text = ollama.with_from(modelfile.text, packed_name(recipe, file), base.licence)
+        write_atomically(out / name, text)
+    _for_ollama_on_the_hub(out)
+    changes = f"{'fine-tuned (LoRA, merged), ' if adapter else ''}converted to GGUF, quantized"
+    for name, text in licence.texts(base.licence, base.source, changes).items():
         write_atomically(out / name, text)
     manifest = _manifest(recipe, base, data, adapter, merged, ggufs, proof)
     write_json(out / "manifest.json", manifest)
@@ -106,6 +112,17 @@ def _public(recipe: Recipe) -> dict[str, Any]:
     if "base.model" in public["overrides"]:
         public["overrides"]["base.model"] = public["base"]["model"]
     return public
+
+
+def _for_ollama_on_the_hub(out: Path) -> None:
+    """Write `template`, `system` and `params`, and read them back against the Modelfile."""
+    modelfile = (out / "Modelfile").read_text(encoding="utf-8")
+    names = ollama.hub_files(modelfile)
+    for name, text in names.items():
+        write_atomically(out / name, text)
+    read = {name: (out / name).read_bytes().decode() for name in names}
+    if differences := ollama.hub_differences(modelfile, read):
+        raise ProofFailed("\n".join(differences), "this is our bug: please report it")
 
 
 def _manifest(

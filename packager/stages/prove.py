@@ -22,6 +22,7 @@ from packager.artifacts import (
     Modelfile,
     Proof,
     sha256_of,
+    verdict,
     write_json,
 )
 from packager.errors import Interrupted, PackagerError
@@ -43,11 +44,19 @@ class Prove(Section):
 
 
 def prove(
-    config: Prove, data: Dataset, adapter: Adapter | None, merged: Merged, ggufs: Ggufs, modelfile: Modelfile, out: Path
+    config: Prove,
+    data: Dataset,
+    adapter: Adapter | None,
+    merged: Merged,
+    f16: Ggufs,
+    ggufs: Ggufs,
+    modelfile: Modelfile,
+    out: Path,
 ) -> Proof:
     """Judge every artifact and write `proof.json` into `out`."""
-    checks = [*_data(data), *(_train(adapter, config.thresholds) if adapter else ()), *_merge(merged)]
-    checks += [_quantized(file) for file in ggufs.files]
+    checks = [*data.checks, *(_train(adapter, config.thresholds) if adapter else ()), *_merge(merged, adapter)]
+    checks += f16.checks
+    checks += [c for file in ggufs.files for c in _quantized(file, config.thresholds)]
     checks += modelfile.checks
     specials = chat.special_tokens(chat.load_tokenizer(data.folder))
     answers: list[Answer] = []
@@ -60,59 +69,96 @@ def prove(
     return proof
 
 
-def _data(data: Dataset) -> list[Check]:
-    rows = data.train_rows + data.heldout_rows
-    share = data.too_long / max(1, rows + data.too_long)
-    return [
-        _check("data.no_leak", "data", data.leaked, 0, "rows", data.leaked == 0,
-               f"None of the {data.heldout_rows} held-out questions or answers is in the {data.train_rows} trained."),
-        _check("data.end_of_turn", "data", data.unterminated, 0, "rows", data.unterminated == 0,
-               f"Every trained answer ends in {data.end_of_turn}, so the model learns to stop."),
-        _check("data.left_out", "data", round(share, 4), "recorded", "share", True,
-               f"{data.too_long} rows were left out for their length."),
-    ]  # fmt: skip
-
-
 def _train(adapter: Adapter, thresholds: Thresholds) -> list[Check]:
     before, after = adapter.heldout_loss_before, adapter.heldout_loss_after
     finite = all(math.isfinite(x) for x in (before, after, adapter.final_train_loss))
     limit = before * (1 - thresholds.min_loss_drop)
     drop = (before - after) / before if before else 0.0
     return [
-        _check("train.finite", "train", round(adapter.final_train_loss, 4), "finite", "nats/token", finite,
+        verdict("train.finite", round(adapter.final_train_loss, 4), "finite", "nats/token", finite,
                "Training stayed finite."),
-        _check("train.heldout_loss", "train", round(after, 4), round(limit, 4), "nats/token", after < limit,
+        verdict("train.heldout_loss", round(after, 4), round(limit, 4), "nats/token", after < limit,
                f"Loss on held-out answers went from {before:.3f} to {after:.3f} ({drop:.0%} lower)."),
     ]  # fmt: skip
 
 
-def _merge(merged: Merged) -> list[Check]:
+def _merge(merged: Merged, adapter: Adapter | None) -> list[Check]:
     expected = merged.delta_norm_expected
     error = abs(merged.delta_norm - expected) / expected if expected else 0.0
     checks = [
-        _check("merge.finite", "merge", merged.largest_weight, 65504.0, "weight", merged.largest_weight < 65504.0,
-               "All merged weights are finite in FP16."),
+        verdict("merge.finite", merged.largest_weight, 65504.0, "weight", merged.largest_weight < 65504.0,
+              "All merged weights are finite in FP16."),
     ]  # fmt: skip
-    if merged.pairs_total:
-        used = f"All {merged.pairs_total} adapter pairs are in the merged weights."
+    if merged.divergence:
+        kl, positions = merged.divergence.kl_mean, merged.divergence.positions
+        checks.append(
+            verdict("merge.logits", round(kl, 7), MERGE_KL, "nats/token", kl <= MERGE_KL,
+                  f"The merged checkpoint predicts as base + adapter do at {positions} positions.")
+        )  # fmt: skip
+    if adapter and merged.pairs_total:
         checks += [
-            _check("merge.pairs", "merge", merged.pairs_used, merged.pairs_total, "pairs",
-                   merged.pairs_used == merged.pairs_total, used),
-            _check("merge.delta", "merge", round(error, 5), DELTA_TOLERANCE, "relative",
-                   expected > 0 and error <= DELTA_TOLERANCE,
-                   f"The weights moved by {merged.delta_norm:.4g}; the adapter says {expected:.4g}."),
+            verdict("merge.pairs", merged.pairs_used, merged.pairs_total, "pairs",
+                  merged.pairs_used == merged.pairs_total,
+                  f"{merged.pairs_used} of {merged.pairs_total} adapter pairs are in the merged weights."),
+            verdict("merge.delta", round(error, 5), DELTA_TOLERANCE, "relative",
+                  expected > 0 and error <= DELTA_TOLERANCE,
+                  f"The weights moved by {merged.delta_norm:.4g}; the adapter says {expected:.4g}."),
         ]  # fmt: skip
+        checks += _merge_base(merged, adapter)
     return checks
+
+
+def _merge_base(merged: Merged, adapter: Adapter) -> list[Check]:
+    """The base that was merged into, and whether what was trained survived the change of base."""
+    clean, nf4 = merged.heldout_loss_16bit, merged.heldout_loss_nf4
+    if clean is None:
+        return []
+    loss = nf4 if merged.rounded_to_nf4 and nf4 is not None else clean
+    into = "the base rounded to NF4, as it was trained" if merged.rounded_to_nf4 else "the 16-bit base"
+    rounded = f"; rounded to NF4: {nf4:.4f}" if nf4 is not None else ""
+    limit = MERGE_LOSS * adapter.heldout_loss_after
+    return [
+        verdict("merge.heldout_loss", round(loss, 4), round(limit, 4), "nats/token", loss <= limit,
+              f"Merged into {into}. Held-out loss on the 16-bit base: {clean:.4f}{rounded}; training ended at "
+              f"{adapter.heldout_loss_after:.4f}."),
+    ]  # fmt: skip
 
 
 DELTA_TOLERANCE = 0.05
 """Rounding W + dW to FP16 adds noise of about 2^-11 |W| per weight to the measured norm."""
+MERGE_KL = 1e-3
+"""Nats per token: see docs/proof.md for what was measured."""
+MERGE_LOSS = 1.15
+"""Held-out loss of the merged model over that of training, which may have had other rows and NF4 weights."""
 
 
-def _quantized(file: GgufFile) -> Check:
+def _quantized(file: GgufFile, limits: Thresholds) -> list[Check]:
+    """What kind of file it is, read back, and how far it predicts from the F16 file."""
     got = ", ".join(f"{count} {name}" for name, count in sorted(file.tensor_types.items()))
-    return _check("quantize.type", "quantize", file.bits_per_weight, "recorded", "bits/weight",
-                  file.bits_per_weight > 0, f"{file.type}: read back as {got} tensors.")  # fmt: skip
+    fallback = f"; {file.fallback_share:.0%} of the weights fell back to another type" if file.fallback_share else ""
+    checks = [
+        verdict("quantize.type", file.file_type, file.type, "type", file.file_type == file.type,
+              f"{file.type}: read back as {file.file_type or 'nothing'} with {got} tensors."),
+        verdict("quantize.bits", file.bits_per_weight, "recorded", "bits/weight", file.bits_per_weight > 0,
+              f"{file.type}: {file.bits_per_weight:.2f} bits per weight{fallback}."),
+    ]  # fmt: skip
+    found = file.divergence
+    if found is None:
+        says = f"{file.type}: does not run: {file.fault}"
+        return [*checks, verdict("quantize.kl", "does not run", limits.max_kl, "nats/token", False, says)]
+    ratio, error = found.perplexity_ratio, found.perplexity_ratio_error
+    return [
+        *checks,
+        verdict("quantize.kl", round(found.kl_mean, 5), limits.max_kl, "nats/token", found.kl_mean <= limits.max_kl,
+              f"{file.type}: diverges from F16 by {found.kl_mean:.4f} nats a token on average (median "
+              f"{found.kl_median:.4f}, 99 % below {found.kl_99:.3f}) over {found.positions} held-out tokens."),
+        verdict("quantize.top", round(found.same_top, 4), limits.min_same_top, "share",
+              found.same_top >= limits.min_same_top,
+              f"{file.type}: holds the same token for the likeliest as F16 in {found.same_top:.1%}."),
+        verdict("quantize.perplexity", round(ratio, 4), limits.max_perplexity_ratio, "ratio",
+              ratio <= limits.max_perplexity_ratio,
+              f"{file.type}: perplexity on held-out answers is {ratio:.4f} ± {error:.4f} times that of F16."),
+    ]  # fmt: skip
 
 
 def _smoke(
@@ -144,10 +190,4 @@ def _smoke(
 
 def _loads(file: GgufFile, passed: bool, why: str) -> Check:
     says = f"{file.type}: loads and runs on this CPU." if passed else f"{file.type}: does not run: {why}"
-    return _check("smoke.loads", "prove", int(passed), 1, "", passed, says)
-
-
-def _check(
-    name: str, stage: str, measured: float | str, threshold: float | str, unit: str, passed: bool, says: str
-) -> Check:
-    return Check(id=name, stage=stage, measured=measured, threshold=threshold, unit=unit, passed=passed, says=says)
+    return verdict("smoke.loads", int(passed), 1, "", passed, says)

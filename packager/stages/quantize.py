@@ -1,23 +1,30 @@
 """F16 GGUF -> one GGUF per quantization type of the recipe, with llama.cpp's library.
 
 Every file is read back: it must hold the tensors, the vocabulary and the chat template of its
-source. Fails with `InputError` for an unknown type, `MissingResource` for a full disk,
-`ProofFailed` if the file that was written says something else than its source.
+source. How far its predictions are from the source's is measured on held-out answers. Fails with
+`InputError` for an unknown type, `MissingResource` for a full disk, `ProofFailed` if the file that
+was written says something else than its source.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
-from packager import llamacpp, proc, progress
-from packager.artifacts import GgufFile, Ggufs, sha256_of
-from packager.errors import ProofFailed
+from packager import chat, divergence, llamacpp, proc, progress
+from packager.artifacts import Dataset, Divergence, GgufFile, Ggufs, sha256_of
+from packager.errors import Interrupted, PackagerError, ProofFailed
 from packager.recipe import Quantize
 
+ANSWER_TOKENS = 1024
+"""Held-out answer tokens on which predictions are compared."""
+RUN_SECONDS = 3600.0
 
-def quantize(config: Quantize, source: Ggufs, out: Path) -> Ggufs:
+
+def quantize(config: Quantize, data: Dataset, source: Ggufs, out: Path) -> Ggufs:
     """Write `model-TYPE.gguf` into `out` for every type, in the recipe's order."""
     original = source.folder / source.files[0].name
     before = _read(original)
@@ -38,11 +45,47 @@ def quantize(config: Quantize, source: Ggufs, out: Path) -> Ggufs:
             sha256=sha256_of(path),
             bits_per_weight=round(info.bits_per_weight, 3),
             tensor_types=dict(info.tensor_types),
+            file_type=info.file_type,
+            fallback_share=round(info.fallback_share, 4),
         )
         held = ", ".join(f"{count} {kind}" for kind, count in sorted(file.tensor_types.items()))
         progress.note(f"{name}: {file.size / 1e6:,.0f} MB, {file.bits_per_weight:.2f} bits/weight ({held})")
         files.append(file)
-    return Ggufs(folder=out, files=tuple(files))
+    return Ggufs(folder=out, files=compared(files, original, data, out))
+
+
+def compared(files: Sequence[GgufFile], original: Path, data: Dataset, out: Path) -> tuple[GgufFile, ...]:
+    """The files with their divergence from the F16 file, or with why they do not run."""
+    samples = chat.answer_samples(data.folder / "heldout.jsonl", data.end_of_turn, ANSWER_TOKENS)
+    paths = [out / file.name for file in files]
+    try:
+        found = proc.call(divergences, original, paths, samples, timeout=RUN_SECONDS).value
+    except Interrupted:
+        raise
+    except PackagerError as error:
+        return tuple(file.model_copy(update={"divergence": None, "fault": error.message}) for file in files)
+    return tuple(f.model_copy(update={"divergence": d}) for f, d in zip(files, found, strict=True))
+
+
+def divergences(original: Path, paths: Sequence[Path], samples: Sequence[chat.Sample]) -> list[Divergence]:
+    """How far each file predicts from `original`; all advance together, so one chunk of logits a file is held."""
+    context, threads = max(len(s.ids) for s in samples), proc.physical_cores()
+    comparisons = [divergence.Comparison() for _ in paths]
+    with contextlib.ExitStack() as stack:
+        models = [
+            stack.enter_context(llamacpp.GgufModel.open(path, context=context, threads=threads))
+            for path in (original, *paths)
+        ]
+        for number, sample in enumerate(samples):
+            chosen = set(sample.at)
+            wanted = [i in chosen for i in range(len(sample.ids))]
+            for chunks in zip(*(model.logits(sample.ids, wanted) for model in models), strict=True):
+                targets = [sample.ids[i + 1] for i in chunks[0][0]]
+                first, *others = (divergence.log_softmax(rows) for _, rows in chunks)
+                for one, log_q in zip(comparisons, others, strict=True):
+                    one.add(first, log_q, targets)
+            progress.update(number + 1, len(samples), "held-out rows compared")
+    return [one.result() for one in comparisons]
 
 
 def differences(after: llamacpp.GgufInfo, before: llamacpp.GgufInfo) -> list[str]:

@@ -8,53 +8,68 @@ leaves a checkpoint in `out` and continues from it, step for step as if it had n
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from packager import proc
+from packager import proc, progress
 from packager.artifacts import Adapter, Checkpoint, Dataset
 from packager.errors import InputError, MissingResource
 from packager.recipe import Train
 
 if TYPE_CHECKING:
-    from packager.stages.training.loop import Run
+    from packager.stages.training.parallel import World
+    from packager.stages.training.run import Run
 
 
 def train(config: Train, base: Checkpoint, data: Dataset, out: Path) -> Adapter:
     """Train an adapter for `base` on `data.folder`; resumes from `out/checkpoints` if there are any.
 
     The loss is the mean cross entropy per trained token over the rows of an optimizer step, however
-    they are divided into micro-batches. The held-out loss (the same, over all held-out rows) is
-    measured before the first step and after the last.
+    they are divided into micro-batches and among devices. The held-out loss (the same, over all
+    held-out rows) is measured before the first step, on schedule, and after the last.
     """
+    from packager.stages.training.parallel import ALONE
+
+    if config.devices > 1 or "PET_NNODES" in os.environ:
+        from packager.stages.training import launch
+
+        return launch.together(_train, config.devices, config, base, data, out)
+    return _train(config, base, data, out, ALONE)
+
+
+def _train(config: Train, base: Checkpoint, data: Dataset, out: Path, world: World) -> Adapter:
     import torch
 
     from packager.stages.training import loop
+    from packager.stages.training.run import evaluate
 
     try:
-        run = _prepare(config, base, data, out)
+        run = _prepare(config, base, data, out, world)
         done = loop.resume(run)
         if not run.metrics:
-            _check_base(loop.evaluate(run, 0))
+            _check_base(evaluate(run, 0))
         with proc.deferred_stop() as stop:
             loop.optimize(run, done, stop)
-        after = loop.evaluate(run, run.steps)
+        before, after = run.metrics[0]["heldout_loss"], _finish(run)
     except torch.OutOfMemoryError as error:
         raise MissingResource(
             f"The GPU's memory is full: {error}", "lower train.batch.examples_per_micro_batch or data.max_tokens"
         ) from error
-    _save(run, out)
+    if world.writes:
+        _save(run, out)
     rows = [row for row in run.metrics if "loss" in row]
     return Adapter(
         folder=out,
         method=config.method,
         trainable_parameters=sum(p.numel() for p in run.trainee.parameters.values()),
         total_parameters=base.parameters + sum(p.numel() for p in run.trainee.parameters.values()),
-        steps=run.steps,
+        steps=int(rows[-1]["step"]),
         tokens_per_second=round(sum(r["tokens"] for r in rows) / sum(r["seconds"] for r in rows), 1),
-        heldout_loss_before=run.metrics[0]["heldout_loss"],
+        heldout_loss_before=before,
         heldout_loss_after=after,
         final_train_loss=rows[-1]["loss"],
+        on_nf4=config.method == "qlora" and not config.lora.loftq,
     )
 
 
@@ -64,26 +79,47 @@ def total_steps(config: Train, rows: int) -> int:
     return min(steps, config.max_steps or steps)
 
 
-def _prepare(config: Train, base: Checkpoint, data: Dataset, out: Path) -> Run:
+def _prepare(config: Train, base: Checkpoint, data: Dataset, out: Path, world: World) -> Run:
     import torch
 
-    from packager.stages.training import batches, loop, loss, model
+    from packager.stages.training import batches, compute, loftq, memory, model, run
 
     rows, heldout = (batches.read(data.folder / name, data) for name in ("train.jsonl", "heldout.jsonl"))
-    trainee = model.load(config, base, mean_tokens=sum(len(r.ids) for r in rows) / len(rows))
-    optimizer = torch.optim.AdamW(
-        trainee.parameters.values(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
-    )
-    return loop.Run(
+    trainee = model.load(config, base, sum(len(r.ids) for r in rows) / len(rows), world)
+    if config.lora.loftq:
+        loftq.start(trainee, base, out)
+    steps, examples = total_steps(config, len(rows)), config.batch.examples_per_step
+    plan = memory.choose(trainee, config, [len(row.ids) for row in rows + heldout], steps, world)
+    if world.size > 1:
+        torch.manual_seed(config.seed + world.rank)  # not the same dropout everywhere
+    ways = compute.choose(trainee, rows + heldout, plan, config.batch.examples_per_micro_batch or examples)
+    return run.Run(
         config=config,
-        steps=total_steps(config, len(rows)),
+        steps=steps,
         train=rows,
         heldout=heldout,
         trainee=trainee,
-        shortcuts=loss.choose(trainee, rows),
-        optimizer=optimizer,
+        compute=ways,
+        optimizer=run.optimizer(config, trainee, paged=plan.paged),
         out=out,
+        world=world,
+        loss_scale=2.0**16 if trainee.dtype == torch.float16 else 1.0,
     )
+
+
+def _finish(run: Run) -> float:
+    """The held-out loss of the adapter that is kept: the last, or on schedule the best."""
+    from packager.stages.training import checkpoints, loop
+    from packager.stages.training.run import evaluate
+
+    last = int(run.metrics[-1]["step"])
+    loss = evaluate(run, last) if "heldout_loss" not in run.metrics[-1] else run.metrics[-1]["heldout_loss"]
+    best = checkpoints.best(run.out / "checkpoints") if run.config.evaluate_every else None
+    if best is None or best["loss"] >= loss:
+        return loss
+    progress.note(f"kept is the adapter of step {best['step']}, which had the least held-out loss")
+    loop.restore(run, best["adapter"])
+    return float(best["loss"])
 
 
 def _check_base(loss: float) -> None:
@@ -97,3 +133,7 @@ def _check_base(loss: float) -> None:
 def _save(run: Run, out: Path) -> None:
     run.trainee.peft.save_pretrained(out, safe_serialization=True, save_embedding_layers=False)
     (out / "README.md").unlink(missing_ok=True)  # peft's model card; ours describes the package
+    if run.config.lora.loftq:
+        from packager.stages.training import loftq
+
+        loftq.rebase(out)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -141,6 +143,22 @@ def tiny_recipe(tmp_path_factory: pytest.TempPathFactory, taught_base: Path, tau
     path = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
     path.write_text(RECIPE.format(base=taught_base, data=taught_data), encoding="utf-8")
     return path
+
+
+@pytest.fixture(scope="session")
+def built(tiny_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The build folder of a finished build. Copy it before changing it."""
+    folder = tmp_path_factory.mktemp("built")
+    command = [sys.executable, "-m", "packager", "build", str(tiny_recipe), "--build-dir", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr + done.stdout
+    return folder
+
+
+@pytest.fixture
+def copied(built: Path, tmp_path: Path) -> Path:
+    shutil.copytree(built, tmp_path / "build", symlinks=True)
+    return tmp_path / "build"
 
 
 @pytest.fixture(scope="session")

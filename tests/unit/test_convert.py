@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from packager import llamacpp, proc
-from packager.artifacts import Ggufs, Merged, fresh, sha256_of
-from packager.errors import InputError, PackagerError
-from packager.stages.convert import PROBES, convert, described, differences, splits_differently
+from packager.artifacts import Check, Dataset, Ggufs, Merged, fresh, sha256_of
+from packager.errors import InputError, PackagerError, ProofFailed
+from packager.stages.convert import convert, described, divergence_from
 
 
 @pytest.fixture
@@ -94,11 +94,13 @@ class TestDescribed:
         path.write_text(json.dumps(tokenizer))
         assert described(altered.model_copy(update={"source": source}))["general.name"] == name
 
-    def test_the_overrides_reach_the_file(self, vendored: Path, altered: Merged, tmp_path: Path) -> None:
+    def test_the_overrides_reach_the_file(
+        self, vendored: Path, altered: Merged, spm_data: Dataset, tmp_path: Path
+    ) -> None:
         edit(altered.folder / "generation_config.json", temperature=0.6, top_k=20, top_p=0.95)
         edit(altered.folder / "config.json", _name_or_path="someone/else-7B-v3")
         tuned = altered.model_copy(update={"pairs_total": 14})
-        finished = proc.call(convert, None, tuned, fresh(tmp_path / "out"))
+        finished = proc.call(convert, None, tuned, spm_data, fresh(tmp_path / "out"))
         assert finished.peak_ram < 250e6  # the converter's torch is not in the stage's process
         made = finished.value
         metadata = llamacpp.inspect(made.folder / made.files[0].name).metadata
@@ -109,64 +111,73 @@ class TestDescribed:
 
 
 class TestRefusals:
-    def test_code_in_the_folder(self, vendored: Path, altered: Merged, tmp_path: Path) -> None:
+    def test_code_in_the_folder(self, vendored: Path, altered: Merged, spm_data: Dataset, tmp_path: Path) -> None:
         (altered.folder / "modeling_x.py").write_text("print('owned')")
         with pytest.raises(InputError, match=r"holds code: modeling_x\.py"):
-            convert(None, altered, fresh(tmp_path / "out"))
+            convert(None, altered, spm_data, fresh(tmp_path / "out"))
 
     @pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
-    def test_references_to_code(self, vendored: Path, altered: Merged, tmp_path: Path, name: str) -> None:
+    def test_references_to_code(
+        self, vendored: Path, altered: Merged, spm_data: Dataset, tmp_path: Path, name: str
+    ) -> None:
         edit(altered.folder / name, auto_map={"AutoTokenizer": "x.Y"})
         with pytest.raises(InputError, match="auto_map"):
-            convert(None, altered, fresh(tmp_path / "out"))
+            convert(None, altered, spm_data, fresh(tmp_path / "out"))
 
-    def test_an_unknown_architecture(self, vendored: Path, altered: Merged, tmp_path: Path) -> None:
+    def test_an_unknown_architecture(self, vendored: Path, altered: Merged, spm_data: Dataset, tmp_path: Path) -> None:
         unknown = altered.model_copy(update={"architecture": "NoSuchForCausalLM"})
         with pytest.raises(InputError, match="does not know NoSuchForCausalLM"):
-            convert(None, unknown, fresh(tmp_path / "out"))
+            convert(None, unknown, spm_data, fresh(tmp_path / "out"))
 
-    def test_a_lost_tokenizer_model(self, vendored: Path, altered: Merged, tmp_path: Path) -> None:
+    def test_a_lost_tokenizer_model(self, vendored: Path, altered: Merged, spm_data: Dataset, tmp_path: Path) -> None:
         (altered.folder / "tokenizer.model").unlink()
-        with pytest.raises(InputError, match=r"tokenizer\.model is missing"):
-            convert(None, altered, fresh(tmp_path / "out"))
+        with pytest.raises(ProofFailed, match=r"convert\.tokenizer: .*tokenizer\.model is missing"):
+            convert(None, altered, spm_data, fresh(tmp_path / "out"))
 
     @pytest.mark.slow
-    def test_a_converter_that_fails_shows_its_last_words(self, vendored: Path, altered: Merged, tmp_path: Path) -> None:
+    def test_a_converter_that_fails_shows_its_last_words(
+        self, vendored: Path, altered: Merged, spm_data: Dataset, tmp_path: Path
+    ) -> None:
         edit(altered.folder / "config.json", num_hidden_layers="two")
         with pytest.raises(PackagerError, match=r"(?s)\|.*Error"):
-            convert(None, altered, fresh(tmp_path / "out"))
+            convert(None, altered, spm_data, fresh(tmp_path / "out"))
 
 
-class TestDifferences:
-    def test_none(self, spm_f16: Ggufs, spm_merged: Merged) -> None:
-        info = llamacpp.inspect(spm_f16.folder / "model-F16.gguf")
-        assert differences(info, spm_merged.folder, spm_merged.parameters) == []
-
-    def test_each_is_named(self, spm_f16: Ggufs, altered: Merged) -> None:
-        info = llamacpp.inspect(spm_f16.folder / "model-F16.gguf")
-
-        def found(parameters: int = altered.parameters) -> list[str]:
-            return [fault.partition(":")[0] for fault in differences(info, altered.folder, parameters)]
-
-        assert found(altered.parameters + 1) == ["convert.parameters"]
-        template = altered.folder / "chat_template.jinja"
-        template.write_bytes(template.read_bytes() + b" ")
-        assert found() == ["convert.template"]
-        edit(altered.folder / "config.json", vocab_size=353)
-        assert found() == ["convert.vocabulary", "convert.template"]
+def failed(made: Ggufs) -> dict[str, Check]:
+    return {c.id: c for c in made.checks if not c.passed}
 
 
-class TestTokens:
-    def test_trained_and_served_alike(self, spm_f16: Ggufs, spm_merged: Merged) -> None:
-        assert splits_differently(spm_f16.folder / "model-F16.gguf", spm_merged.folder, PROBES) == []
+class TestChecks:
+    def test_all_hold(self, spm_f16: Ggufs) -> None:
+        assert failed(spm_f16) == {}
+        assert [c.id for c in spm_f16.checks] == [
+            "convert.parameters",
+            "convert.vocabulary",
+            "convert.template",
+            "convert.types",
+            "convert.special_tokens",
+            "convert.end_of_turn",
+            "convert.tokens",
+            "convert.logits",
+        ]
 
-    def test_a_difference_shows_both(self, spm_f16: Ggufs, altered: Merged) -> None:
-        """The tokenizer drops white space after special tokens, and the file does not: Phi-3 under another name."""
+    def test_predictions_are_compared_with_the_checkpoint_s(self, spm_f16: Ggufs, spm_merged: Merged) -> None:
+        found = divergence_from(spm_f16.folder / "model-F16.gguf", spm_merged.folder / "reference.npz")
+        assert found.positions > 200
+        assert 0 < found.kl_mean < 1e-5
+        assert found.same_top > 0.99
+        assert found.perplexity_ratio == pytest.approx(1, abs=1e-3)
+
+    def test_a_tokenizer_that_splits_otherwise(
+        self, vendored: Path, altered: Merged, spm_data: Dataset, tmp_path: Path
+    ) -> None:
+        """It drops white space after special tokens, and the file, whose name is not Phi-3's, does not."""
         path = altered.folder / "tokenizer.json"
         tokenizer = json.loads(path.read_text())
         for token in tokenizer["added_tokens"]:
-            token["rstrip"] = True
+            token["rstrip"] = token["content"] == "<|im_end|>"
+        tokenizer["added_tokens"] = [t | {"special": t["content"] != "<|im_end|>"} for t in tokenizer["added_tokens"]]
         path.write_text(json.dumps(tokenizer))
-        faults = splits_differently(spm_f16.folder / "model-F16.gguf", altered.folder, PROBES)
-        assert len(faults) == 3
-        assert all(fault.startswith("convert.tokens: trained as ") for fault in faults)
+        found = failed(convert(None, altered, spm_data, fresh(tmp_path / "out")))
+        assert list(found) == ["convert.tokens"]
+        assert "First: trained as" in found["convert.tokens"].says

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from packager import lora, proc, progress, weights
 from packager.artifacts import Adapter, Checkpoint, Dataset, fresh
 from packager.errors import InputError, ProofFailed
-from packager.stages.merge import merge
+from packager.merging import merge
 
 Tensors = dict[str, torch.Tensor]
 
@@ -78,7 +78,7 @@ def edit(path: Path, **changes: Any) -> None:
 
 class TestPlainLora:
     def test_equals_peft(self, tiny_base: Checkpoint, tiny_data: Dataset, adapter: Adapter, tmp_path: Path) -> None:
-        merged = merge(None, tiny_base, tiny_data, adapter, tmp_path)
+        merged = merge(tiny_base, tiny_data, adapter, tmp_path)
         found = load_file(tmp_path / "model.safetensors")
         assert_same_in_fp16(found, merged_by_peft(tiny_base, adapter).state_dict())
         assert list(found) == list(load_file(tiny_base.folder / "model.safetensors"))
@@ -87,7 +87,7 @@ class TestPlainLora:
 
     def test_rank_stabilized_scale(self, tiny_base: Checkpoint, tiny_data: Dataset, tmp_path: Path) -> None:
         stabilized = train_like(tiny_base, tmp_path / "adapter", use_rslora=True)
-        plain = merge(None, tiny_base, tiny_data, stabilized, fresh(tmp_path / "out"))
+        plain = merge(tiny_base, tiny_data, stabilized, fresh(tmp_path / "out"))
         found = load_file(tmp_path / "out" / "model.safetensors")
         assert_same_in_fp16(found, merged_by_peft(tiny_base, stabilized).state_dict())
         assert plain.delta_norm == pytest.approx(plain.delta_norm_expected, rel=1e-2)
@@ -95,7 +95,7 @@ class TestPlainLora:
     def test_the_change_is_measured(
         self, tiny_base: Checkpoint, tiny_data: Dataset, adapter: Adapter, tmp_path: Path
     ) -> None:
-        merged = merge(None, tiny_base, tiny_data, adapter, tmp_path)
+        merged = merge(tiny_base, tiny_data, adapter, tmp_path)
         after, before = (load_file(f / "model.safetensors") for f in (tmp_path, tiny_base.folder))
         square = sum(float(((after[n].double() - before[n].double()) ** 2).sum()) for n in before)
         assert merged.delta_norm == pytest.approx(square**0.5, rel=1e-4)
@@ -111,7 +111,7 @@ class TestPlainLora:
         from peft import PeftModel
         from transformers import AutoModelForCausalLM
 
-        merge(None, tiny_base, tiny_data, adapter, tmp_path)
+        merge(tiny_base, tiny_data, adapter, tmp_path)
         ids = torch.arange(40)[None]
         base = AutoModelForCausalLM.from_pretrained(tiny_base.folder, dtype=torch.float32)
         with torch.no_grad():
@@ -125,21 +125,21 @@ class TestPlainLora:
     def test_torch_is_not_needed_and_memory_is_little(
         self, tiny_base: Checkpoint, tiny_data: Dataset, adapter: Adapter, tmp_path: Path
     ) -> None:
-        finished = proc.call(merge, None, tiny_base, tiny_data, adapter, tmp_path)
+        finished = proc.call(merge, tiny_base, tiny_data, adapter, tmp_path)
         assert finished.peak_ram < 150e6  # torch alone takes more
         assert finished.value.pairs_used == 14
 
     def test_progress(self, tiny_base: Checkpoint, tiny_data: Dataset, adapter: Adapter, tmp_path: Path) -> None:
         events: list[progress.Event] = []
         with progress.route(events.append):
-            merge(None, tiny_base, tiny_data, adapter, tmp_path)
+            merge(tiny_base, tiny_data, adapter, tmp_path)
         assert events
         assert events[-1]["done"] == events[-1]["total"] == pytest.approx(2e-6 * tiny_base.parameters)
 
 
 class TestWithoutAdapter:
     def test_the_base_bit_by_bit(self, tiny_base: Checkpoint, tiny_data: Dataset, tmp_path: Path) -> None:
-        merged = merge(None, tiny_base, tiny_data, None, tmp_path)
+        merged = merge(tiny_base, tiny_data, None, tmp_path)
         after, before = (load_file(f / "model.safetensors") for f in (tmp_path, tiny_base.folder))
         assert after.keys() == before.keys()
         assert all(torch.equal(after[n], before[n]) for n in before)
@@ -153,7 +153,7 @@ class TestWithoutAdapter:
         before = {n: (t * 1.001).to(dtype) for n, t in load_file(base.folder / "model.safetensors").items()}
         before["model.layers.0.self_attn.steps"] = torch.arange(3)
         save_file(before, base.folder / "model.safetensors")
-        merge(None, base, tiny_data, None, fresh(tmp_path / "out"))
+        merge(base, tiny_data, None, fresh(tmp_path / "out"))
         after = load_file(tmp_path / "out" / "model.safetensors")
         steps = before.pop("model.layers.0.self_attn.steps")
         assert torch.equal(after.pop("model.layers.0.self_attn.steps"), steps)
@@ -166,7 +166,7 @@ class TestWithoutAdapter:
         tensors = load_file(base.folder / "model.safetensors")
         save_file(tensors | {"lm_head.weight": tensors["model.embed_tokens.weight"].clone()},
                   base.folder / "model.safetensors")  # fmt: skip
-        merge(None, base, tiny_data, None, fresh(tmp_path / "out"))
+        merge(base, tiny_data, None, fresh(tmp_path / "out"))
         assert load_file(tmp_path / "out" / "model.safetensors").keys() == tensors.keys()
 
 
@@ -186,7 +186,7 @@ class TestUnusualAdapters:
         unusual = train_like(tiny_base, tmp_path / "adapter", **settings)
         events: list[progress.Event] = []
         with progress.route(events.append):
-            merged = merge(None, tiny_base, tiny_data, unusual, fresh(tmp_path / "out"))
+            merged = merge(tiny_base, tiny_data, unusual, fresh(tmp_path / "out"))
         assert any("merging with peft" in e.get("note", "") and next(iter(settings)) for e in events)
         found = load_file(tmp_path / "out" / "model.safetensors")
         assert_same_in_fp16(found, merged_by_peft(tiny_base, unusual).state_dict())
@@ -212,7 +212,7 @@ class TestPairsMustFit:
     def refuse(self, base: Checkpoint, data: Dataset, tensors: Tensors, adapter: Adapter, out: Path, says: str) -> None:
         save_file(tensors, adapter.folder / "adapter_model.safetensors")
         with pytest.raises(ProofFailed, match=r"merge\.pairs") as caught:
-            merge(None, base, data, adapter, fresh(out / "out"))
+            merge(base, data, adapter, fresh(out / "out"))
         assert says in caught.value.message
 
     def test_no_such_weight(self, tiny_base, tiny_data, altered, tmp_path) -> None:  # type: ignore[no-untyped-def]
@@ -252,7 +252,7 @@ class TestRefusals:
         tensors["model.layers.1.mlp.gate_proj.weight"][100, 3] = value
         save_file(tensors, base.folder / "model.safetensors")
         with pytest.raises(ProofFailed, match=r"model\.layers\.1\.mlp\.gate_proj\.weight is not finite in FP16"):
-            merge(None, base, tiny_data, None, fresh(tmp_path / "out"))
+            merge(base, tiny_data, None, fresh(tmp_path / "out"))
 
     def test_an_adapter_that_overflows(
         self, tiny_base: Checkpoint, tiny_data: Dataset, adapter: Adapter, tmp_path: Path
@@ -260,7 +260,7 @@ class TestRefusals:
         shutil.copytree(adapter.folder, tmp_path / "adapter")
         edit(tmp_path / "adapter" / "adapter_config.json", lora_alpha=1e9)
         with pytest.raises(ProofFailed, match=r"merge\.finite"):
-            merge(None, tiny_base, tiny_data, adapter_at(tmp_path / "adapter"), fresh(tmp_path / "out"))
+            merge(tiny_base, tiny_data, adapter_at(tmp_path / "adapter"), fresh(tmp_path / "out"))
 
     @pytest.mark.parametrize(
         ("field", "value", "says"),
@@ -275,7 +275,7 @@ class TestRefusals:
         base = copied(tiny_base, tmp_path / "base")
         edit(base.folder / "config.json", **{field: value})
         with pytest.raises(InputError, match=says):
-            merge(None, base, tiny_data, None, fresh(tmp_path / "out"))
+            merge(base, tiny_data, None, fresh(tmp_path / "out"))
 
     def test_a_weight_file_that_is_cut_short(self, tiny_base: Checkpoint, tiny_data: Dataset, tmp_path: Path) -> None:
         base = copied(tiny_base, tmp_path / "base")
@@ -283,7 +283,7 @@ class TestRefusals:
         for length in (path.stat().st_size - 1, 500, 4, 0):
             path.write_bytes((tiny_base.folder / path.name).read_bytes()[:length])
             with pytest.raises(InputError, match="not a whole safetensors file"):
-                merge(None, base, tiny_data, None, fresh(tmp_path / "out"))
+                merge(base, tiny_data, None, fresh(tmp_path / "out"))
 
 
 class TestWhatIsCarried:
@@ -303,7 +303,7 @@ class TestWhatIsCarried:
         edit(base.folder / "config.json", torch_dtype="bfloat16", _name_or_path="/home/someone/model")
         (base.folder / "chat_template.jinja").write_text("the base's own")
         out = fresh(tmp_path / "out")
-        merge(None, base, tiny_data, None, out)
+        merge(base, tiny_data, None, out)
         assert {p.name for p in out.iterdir()} == {
             "model.safetensors", "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
             "tokenizer.model", "added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja",

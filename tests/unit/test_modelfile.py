@@ -108,6 +108,7 @@ def make(tmp_path: Path) -> Make:
         write_tokenizer(data)
         made = dataset(data, template, system)
         alter(data)
+        chat.write_corpus(data, system)
         write_gguf(tmp_path / "m.gguf", data / "tokenizer.json", stored or template, add_bos=add_bos)
         return modelfile(Serve(), made, ggufs(tmp_path / "m.gguf"), out)
 
@@ -122,7 +123,7 @@ def says(made: Modelfile, name: str) -> str:
     return next(check.says for check in made.checks if check.id == f"modelfile.{name}")
 
 
-ALL = {"parses": True, "prompt_parity": True, "one_bos": True, "stops": True}
+ALL = {"parses": True, "prompt_parity": True, "one_bos": True, "stops": True, "generations": True}
 
 
 @pytest.mark.parametrize(
@@ -156,13 +157,20 @@ def test_bos_of_the_template_is_left_to_the_tokenizer(make: Make) -> None:
 
 def test_second_bos_is_a_failed_check(make: Make) -> None:
     made = make(SMOLLM2, add_bos=True)
-    assert verdicts(made) == {"parses": True, "stops": True, "prompt_parity": False, "one_bos": False}
+    assert verdicts(made) == ALL | {"prompt_parity": False, "one_bos": False}
 
 
 def test_another_template_in_the_gguf_is_a_failed_check(make: Make) -> None:
     made = make(SMOLLM2, None, stored=CHATML)
     assert verdicts(made) == ALL | {"prompt_parity": False}
     assert "chat template in the GGUF" in says(made, "prompt_parity")
+
+
+def test_ollama_s_generations_must_agree(make: Make) -> None:
+    """A stored template that knows tools wins since Ollama 0.30: here it gives another prompt."""
+    made = make(CHATML, None, stored=CHATML.replace("}}", "}}{# tools #}", 1).replace("assistant\n", "assistant"))
+    assert verdicts(made) == ALL | {"prompt_parity": False, "generations": False}
+    assert "since 0.30 the chat template in the GGUF, another prompt" in says(made, "generations")
 
 
 def test_held_out_rows_with_another_prompt_are_a_failed_check(make: Make) -> None:
@@ -283,6 +291,7 @@ def test_served_tokens_are_those_of_training_for_real_vocabularies(
     out.mkdir()
     source = real(template).source if template in REAL else chat.pin_date(ChatTemplate(template, "", "")).source
     data = dataset(folder, source, system)
+    chat.write_corpus(folder, system)
     patched(name, tmp_path / "m.gguf", source, add_bos=add_bos)
     made = modelfile(Serve(), data, ggufs(tmp_path / "m.gguf"), out)
     assert verdicts(made) == ALL, says(made, "prompt_parity")
@@ -294,6 +303,7 @@ def test_bos_that_training_lacks_is_a_failed_check(vocabulary: Callable[[str], P
     shutil.copytree(vocabulary("phi-3"), folder)
     out.mkdir()
     data = dataset(folder, PHI3, None)
+    chat.write_corpus(folder, None)
     patched("phi-3", tmp_path / "m.gguf", PHI3, add_bos=True)
     made = modelfile(Serve(), data, ggufs(tmp_path / "m.gguf"), out)
     assert verdicts(made) == ALL | {"prompt_parity": False}

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from packager import llamacpp, progress
-from packager.artifacts import Ggufs, sha256_of
+from packager.artifacts import Dataset, Ggufs, sha256_of
 from packager.errors import InputError, ProofFailed
 from packager.recipe import Quantize
-from packager.stages.quantize import differences, quantize
+from packager.stages.quantize import compared, differences, quantize
 
 
-def test_every_type_in_order(spm_f16: Ggufs, tmp_path: Path) -> None:
+def test_every_type_in_order(spm_f16: Ggufs, spm_data: Dataset, tmp_path: Path) -> None:
     events: list[progress.Event] = []
     with progress.route(events.append):
-        made = quantize(Quantize(types=("Q4_K_M", "F16", "Q8_0", "BF16")), spm_f16, tmp_path)
+        made = quantize(Quantize(types=("Q4_K_M", "F16", "Q8_0", "BF16")), spm_data, spm_f16, tmp_path)
     assert [f.type for f in made.files] == ["Q4_K_M", "F16", "Q8_0", "BF16"]
     assert [f.name for f in made.files] == [f"model-{f.type}.gguf" for f in made.files]
     for file in made.files:
@@ -27,6 +27,8 @@ def test_every_type_in_order(spm_f16: Ggufs, tmp_path: Path) -> None:
     assert by_type["Q4_K_M"].tensor_types == {"F32": 5, "Q4_K": 12, "Q6_K": 3}
     assert by_type["Q8_0"].tensor_types == {"F32": 5, "Q8_0": 15}
     assert by_type["BF16"].tensor_types == {"F32": 5, "BF16": 15}
+    assert [by_type[t].file_type for t in ("Q4_K_M", "Q8_0", "F16")] == ["Q4_K_M", "Q8_0", "F16"]
+    assert {f.fallback_share for f in made.files} == {0.0}
     bits = [by_type[t].bits_per_weight for t in ("Q4_K_M", "Q8_0", "F16")]
     assert bits == sorted(bits)
     assert 4.5 < bits[0] < 6 < bits[1] < 9
@@ -34,14 +36,38 @@ def test_every_type_in_order(spm_f16: Ggufs, tmp_path: Path) -> None:
     assert any("bits/weight" in e.get("note", "") for e in events)
 
 
-def test_f16_is_the_same_file(spm_f16: Ggufs, tmp_path: Path) -> None:
-    made = quantize(Quantize(types=("F16",)), spm_f16, tmp_path)
+def test_divergence_grows_as_bits_fall(spm_f16: Ggufs, spm_data: Dataset, tmp_path: Path) -> None:
+    made = quantize(Quantize(types=("F16", "Q8_0", "Q4_K_M", "Q2_K")), spm_data, spm_f16, tmp_path)
+    found = [file.divergence for file in made.files]
+    assert all(found)
+    kl = [d.kl_mean for d in found if d]
+    assert kl[0] == 0.0
+    assert kl == sorted(kl)
+    assert kl[1] > 1e-7
+    assert found[0] is not None
+    assert (found[0].same_top, found[0].perplexity_ratio, found[0].perplexity_ratio_error) == (1.0, 1.0, 0.0)
+
+
+def test_a_file_that_kills_its_reader_is_named(spm_f16: Ggufs, spm_data: Dataset, tmp_path: Path) -> None:
+    """NaN where the norm's epsilon stands: llama.cpp aborts the process."""
+    made = quantize(Quantize(types=("Q8_0",)), spm_data, spm_f16, tmp_path)
+    path = tmp_path / made.files[0].name
+    raw = path.read_bytes()
+    at = raw.index(b"attention.layer_norm_rms_epsilon") + len(b"attention.layer_norm_rms_epsilon") + 4
+    path.write_bytes(raw[:at] + b"\x00\x00\xc0\x7f" + raw[at + 4 :])
+    (file,) = compared(made.files, spm_f16.folder / "model-F16.gguf", spm_data, tmp_path)
+    assert file.divergence is None
+    assert "SIGABRT" in file.fault
+
+
+def test_f16_is_the_same_file(spm_f16: Ggufs, spm_data: Dataset, tmp_path: Path) -> None:
+    made = quantize(Quantize(types=("F16",)), spm_data, spm_f16, tmp_path)
     assert made.files[0].sha256 == spm_f16.files[0].sha256
     assert (tmp_path / "model-F16.gguf").samefile(spm_f16.folder / "model-F16.gguf")
 
 
-def test_the_template_and_the_tokens_are_kept(spm_f16: Ggufs, tmp_path: Path) -> None:
-    quantize(Quantize(types=("Q8_0",)), spm_f16, tmp_path)
+def test_the_template_and_the_tokens_are_kept(spm_f16: Ggufs, spm_data: Dataset, tmp_path: Path) -> None:
+    quantize(Quantize(types=("Q8_0",)), spm_data, spm_f16, tmp_path)
     source = spm_f16.folder / "model-F16.gguf"
     before, after = llamacpp.inspect(source), llamacpp.inspect(tmp_path / "model-Q8_0.gguf")
     assert after.chat_template == before.chat_template
@@ -58,9 +84,9 @@ def test_the_template_and_the_tokens_are_kept(spm_f16: Ggufs, tmp_path: Path) ->
     assert losses[0] != losses[1]
 
 
-def test_an_unknown_type(spm_f16: Ggufs, tmp_path: Path) -> None:
+def test_an_unknown_type(spm_f16: Ggufs, spm_data: Dataset, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no quantization called Q4_KM"):
-        quantize(Quantize(types=("Q4_KM",)), spm_f16, tmp_path)
+        quantize(Quantize(types=("Q4_KM",)), spm_data, spm_f16, tmp_path)
 
 
 def test_differences_are_named(spm_f16: Ggufs) -> None:
@@ -69,8 +95,8 @@ def test_differences_are_named(spm_f16: Ggufs) -> None:
     assert differences(replace(info, n_tensors=1, chat_template=""), info) == ["n_tensors", "chat_template"]
 
 
-def test_a_source_that_is_not_whole(spm_f16: Ggufs, tmp_path: Path) -> None:
+def test_a_source_that_is_not_whole(spm_f16: Ggufs, spm_data: Dataset, tmp_path: Path) -> None:
     cut = spm_f16.model_copy(update={"folder": tmp_path})
     (tmp_path / "model-F16.gguf").write_bytes((spm_f16.folder / "model-F16.gguf").read_bytes()[:100_000])
     with pytest.raises(ProofFailed, match="not whole"):
-        quantize(Quantize(types=("Q8_0",)), cut, tmp_path)
+        quantize(Quantize(types=("Q8_0",)), spm_data, cut, tmp_path)

@@ -1,0 +1,382 @@
+"""Each fault that people report in this chain, planted in a real build, is caught by the check that names it.
+
+A fault is planted where it would arise: in the code of a stage's process before the stage runs, in
+the files it wrote before they are committed, or on the disk afterwards. The stages before it are
+taken from a finished build; the build must then stop, for the named reason and for no other.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sentencepiece_base
+
+from packager import artifacts, llamacpp, recipe
+from packager import build as building
+from packager.artifacts import RunFolder
+from packager.build import STAGES
+from packager.errors import PackagerError, ProofFailed
+
+Plant = Callable[..., None]
+
+
+class Spoiled:
+    """A stage whose process is tampered with before it runs, or whose files are before they are committed."""
+
+    def __init__(self, function: Callable[..., Any], before: Plant | None, after: Plant | None) -> None:
+        self.function, self.before, self.after = function, before, after
+        self.__name__ = function.__name__
+
+    def __call__(self, *args: Any) -> Any:
+        if self.before:
+            self.before()
+        made = self.function(*args)
+        if self.after:
+            self.after(args[-1])
+        return made
+
+
+@dataclass(frozen=True)
+class Fault:
+    stage: str
+    before: Plant | None = None
+    after: Plant | None = None
+    """Called with the folder that the stage wrote."""
+
+
+@dataclass(frozen=True)
+class FaultyRun(RunFolder):
+    faults: Sequence[Fault] = ()
+
+    def stage(self, name: str, returns: Any, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        for fault in self.faults:
+            if fault.stage == name:
+                function = Spoiled(function, fault.before, fault.after)
+        return super().stage(name, returns, function, *args, **options)
+
+
+def build_with(recipe_: Path, folder: Path, *faults: Fault, first: str | None = None, sets: Sequence[str] = ()) -> None:
+    """Build again from the first faulty stage on, with the faults planted."""
+    run_folder = folder / "tiny"
+    for stage in STAGES[STAGES.index(first or faults[0].stage) :]:
+        shutil.rmtree(run_folder / stage, ignore_errors=True)
+        (run_folder / f"{stage}.stage.json").unlink(missing_ok=True)
+    with artifacts.open_run(run_folder) as run:
+        faulty = FaultyRun(**{f.name: getattr(run, f.name) for f in fields(RunFolder)}, faults=faults)
+        for artifact in building.line(recipe.load(str(recipe_), sets), faulty):
+            building.stop_if_failed(artifact)
+
+
+def named(error: PackagerError) -> set[str]:
+    """The checks that an error names."""
+    return set(re.findall(r"(?:^|✗ )([a-z]+\.[a-z_0-9]+):", error.message, re.MULTILINE))
+
+
+def caught(*args: Any, **options: Any) -> set[str]:
+    with pytest.raises(ProofFailed) as failure:
+        build_with(*args, **options)
+    assert failure.value.exit_code == 3
+    folder: Path = args[1]
+    assert not (folder / "tiny" / "package").exists()
+    return named(failure.value)
+
+
+# ------------------------------------------------------------------ what is planted
+
+
+def patch(path: str, make: Callable[[Any], Any]) -> None:
+    """Replace `module:name` in this process by what `make` makes of it."""
+    import importlib
+
+    module, _, name = path.partition(":")
+    owner = importlib.import_module(module)
+    setattr(owner, name, make(getattr(owner, name)))
+
+
+def lose_newlines() -> None:
+    patch("packager.ollama.composing:go_template", lambda real: lambda *a, **k: real(*a, **k).replace("\n", "", 1))
+
+
+def lose_stops() -> None:
+    patch("packager.ollama.composing:stops", lambda real: lambda *a: ("<|im_start|>",))
+
+
+def leave_bos_in() -> None:
+    patch("packager.ollama:compose", lambda real: lambda *a, add_bos: real(*a, add_bos=False))
+
+
+def mask_end_of_turn() -> None:
+    def masked(real: Callable[..., Any]) -> Callable[..., Any]:
+        def encode(*args: Any) -> Any:
+            row = real(*args)
+            return replace(row, trained=(*row.trained[:-1], False))
+
+        return encode
+
+    for module in ("packager.chat.masking", "packager.chat", "packager.chat.corpus"):
+        patch(f"{module}:encode", masked if module == "packager.chat.masking" else lambda real: _masking().encode)
+
+
+def _masking() -> Any:
+    import packager.chat.masking
+
+    return packager.chat.masking
+
+
+def copy_a_heldout_row() -> None:
+    def leaking(real: Callable[..., str]) -> Callable[..., str]:
+        def write(path: Path, conversations: Sequence[Any]) -> str:
+            digest = real(path, conversations)
+            if path.name == "heldout.jsonl":
+                with (path.parent / "train.jsonl").open("a", encoding="utf-8") as file:
+                    file.write(path.read_text(encoding="utf-8").splitlines()[0] + "\n")
+            return digest
+
+        return write
+
+    patch("packager.stages.data:_write", leaking)
+
+
+def rewrite_adapter(folder: Path, change: Callable[[str, Any], tuple[str, Any]]) -> None:
+    from safetensors.torch import load_file, save_file
+
+    path = folder / "adapter_model.safetensors"
+    save_file(dict(change(n, t) for n, t in load_file(path).items()), path, metadata={"format": "pt"})
+
+
+def rename_keys(folder: Path) -> None:
+    rewrite_adapter(folder, lambda name, tensor: (name.replace("self_attn", "attention"), tensor))
+
+
+def of_another_base(folder: Path) -> None:
+    """Equal shapes and norms, made for other weights."""
+    rewrite_adapter(folder, lambda name, t: (name, t.roll(1, 0).contiguous() if "lora_B" in name else t))
+
+
+def overflow(folder: Path) -> None:
+    rewrite_adapter(folder, lambda name, t: (name, t * 1e6))
+
+
+def merge_nothing() -> None:
+    patch("packager.merging:_stream", lambda real: lambda tensors, pairs, *a, **k: real(tensors, {}, *a, **k))
+
+
+def lose_the_head() -> None:
+    def untied(real: Callable[..., None]) -> Callable[..., None]:
+        def carry(base: Path, data: Path, settings: Any, out: Path) -> None:
+            real(base, data, {**settings, "tie_word_embeddings": False}, out)
+
+        return carry
+
+    patch("packager.merging:_carry", untied)
+
+
+def drop_a_row(folder: Path) -> None:
+    """The last row of the embedding, in the weights and in config.json; the tokenizer keeps its token."""
+    from safetensors.torch import load_file, save_file
+
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    tensors["model.embed_tokens.weight"] = tensors["model.embed_tokens.weight"][:-1].contiguous()
+    save_file(tensors, path, metadata={"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"vocab_size": config["vocab_size"] - 1}))
+
+
+def ask_for_bos(folder: Path) -> None:
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"add_bos_token": True}))
+
+
+def another_template(folder: Path) -> None:
+    path = folder / "chat_template.jinja"
+    path.write_text(path.read_text().replace("<|im_end|>' + '\\n'", "<|im_end|>'"))
+
+
+def flip_tensor_bytes() -> None:
+    """Damage inside a tensor of the file, before it is committed: nothing in its header shows it."""
+
+    def damaged(real: Callable[..., None]) -> Callable[..., None]:
+        def quantize_file(source: Path, out: Path, *args: Any, **options: Any) -> None:
+            real(source, out, *args, **options)
+            with out.open("r+b") as file:
+                middle = out.stat().st_size // 2
+                file.seek(middle)
+                raw = file.read(20_000)
+                file.seek(middle)
+                file.write(bytes(b ^ 0x55 for b in raw))
+
+        return quantize_file
+
+    patch("packager.llamacpp:quantize_file", damaged)
+
+
+def write_another_type() -> None:
+    patch(
+        "packager.llamacpp:quantize_file",
+        lambda real: (
+            lambda source, out, name, *a, **k: real(source, out, "Q4_0" if name == "Q4_K_M" else name, *a, **k)
+        ),
+    )
+
+
+# ------------------------------------------------------------------ the faults
+
+
+def test_a_build_without_a_fault_passes(tiny_recipe: Path, copied: Path) -> None:
+    build_with(tiny_recipe, copied, first="f16")
+    assert (copied / "tiny" / "package").is_dir()
+
+
+def test_an_evaluation_row_in_training(tiny_recipe: Path, copied: Path) -> None:
+    assert caught(tiny_recipe, copied, Fault("data", copy_a_heldout_row)) == {"data.no_leak"}
+
+
+def test_a_masked_end_of_turn(tiny_recipe: Path, copied: Path) -> None:
+    assert caught(tiny_recipe, copied, Fault("data", mask_end_of_turn)) == {"data.end_of_turn"}
+
+
+def test_adapter_keys_that_fit_nothing(tiny_recipe: Path, copied: Path) -> None:
+    assert caught(tiny_recipe, copied, Fault("adapter", after=rename_keys)) == {"merge.pairs"}
+
+
+def test_an_adapter_of_another_base(tiny_recipe: Path, copied: Path) -> None:
+    assert caught(tiny_recipe, copied, Fault("adapter", after=of_another_base)) == {"merge.heldout_loss"}
+
+
+def test_a_merge_that_does_nothing(tiny_recipe: Path, copied: Path) -> None:
+    assert caught(tiny_recipe, copied, Fault("merged", merge_nothing)) == {"merge.pairs", "merge.delta", "merge.logits"}
+
+
+def test_overflow_in_fp16(tiny_recipe: Path, copied: Path) -> None:
+    assert caught(tiny_recipe, copied, Fault("adapter", after=overflow)) == {"merge.finite"}
+
+
+def test_a_lost_tied_head(tiny_recipe: Path, copied: Path) -> None:
+    assert caught(tiny_recipe, copied, Fault("merged", lose_the_head)) == {"merge.logits"}
+
+
+def test_a_dropped_row_of_the_vocabulary(tiny_recipe: Path, copied: Path) -> None:
+    assert caught(tiny_recipe, copied, Fault("merged", after=drop_a_row)) == {"convert.vocabulary"}
+
+
+def test_another_chat_template_in_the_gguf(tiny_recipe: Path, copied: Path) -> None:
+    """The merged checkpoint's template loses a newline: what is served would not be what was trained."""
+    assert caught(tiny_recipe, copied, Fault("merged", after=another_template)) == {"modelfile.prompt_parity"}
+
+
+def test_a_newline_lost_in_the_modelfile(tiny_recipe: Path, copied: Path) -> None:
+    assert caught(tiny_recipe, copied, Fault("modelfile", lose_newlines)) == {"modelfile.prompt_parity"}
+
+
+def test_a_missing_stop(tiny_recipe: Path, copied: Path) -> None:
+    assert caught(tiny_recipe, copied, Fault("modelfile", lose_stops)) == {"modelfile.stops"}
+
+
+def test_a_doubled_bos(tiny_recipe: Path, copied: Path, tmp_path: Path) -> None:
+    template = tmp_path / "bos.jinja"
+    template.write_text("{{ bos_token }}" + recipe_template())
+    faults = (Fault("merged", after=ask_for_bos), Fault("modelfile", leave_bos_in))
+    sets = (f"data.template={template}", "train.max_steps=2", "thresholds.min_loss_drop=0")
+    found = caught(tiny_recipe, copied, *faults, first="data", sets=sets)
+    assert found == {"modelfile.one_bos", "modelfile.prompt_parity"}
+
+
+def recipe_template() -> str:
+    from conftest import CHATML
+
+    return CHATML
+
+
+def test_flipped_bytes_in_a_tensor_before_the_commit(tiny_recipe: Path, copied: Path) -> None:
+    found = caught(tiny_recipe, copied, Fault("gguf", flip_tensor_bytes))
+    assert "quantize.kl" in found
+
+
+def test_the_wrong_quantization(tiny_recipe: Path, copied: Path) -> None:
+    assert caught(tiny_recipe, copied, Fault("gguf", write_another_type)) == {"quantize.type"}
+
+
+@pytest.mark.parametrize(
+    ("stage", "name", "next_stage"),
+    [
+        ("gguf", "model-Q8_0.gguf", "proof"),
+        ("merged", "model.safetensors", "f16"),
+        ("data", "train.jsonl", "adapter"),
+        ("modelfile", "Modelfile", "package"),
+    ],
+)
+def test_one_altered_byte_after_the_commit(
+    tiny_recipe: Path, copied: Path, stage: str, name: str, next_stage: str
+) -> None:
+    """Flipped bytes on the disk, or a Modelfile edited by hand: the same size, another content."""
+    path = copied / "tiny" / stage / name
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    path.write_bytes(raw)
+    assert caught(tiny_recipe, copied, first=next_stage) == {f"{stage}.bytes"}
+
+
+@pytest.fixture(scope="session")
+def other_f16(taught_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The F16 file of another model of the same shape: the base as it was before training."""
+    path = tmp_path_factory.mktemp("other") / "other-F16.gguf"
+    overrides = path.with_suffix(".json")
+    overrides.write_text("{}")
+    llamacpp.run_converter(taught_base, path, overrides)
+    return path
+
+
+def quantize_another(other: Path) -> None:
+    patch(
+        "packager.llamacpp:quantize_file",
+        lambda real: lambda source, out, name, *a, **k: real(other, out, name, *a, **k),
+    )
+
+
+def test_the_gguf_of_another_recipe(tiny_recipe: Path, copied: Path, other_f16: Path) -> None:
+    found = caught(tiny_recipe, copied, Fault("gguf", functools.partial(quantize_another, other_f16)))
+    assert found
+    assert found <= {"quantize.kl", "quantize.top", "quantize.perplexity"}
+
+
+def test_a_file_of_another_size_is_made_anew(tiny_recipe: Path, copied: Path) -> None:
+    """Another model's file under this one's name, put there after the build."""
+    gguf = copied / "tiny" / "gguf"
+    (gguf / "model-Q8_0.gguf").write_bytes((gguf / "model-Q4_K_M.gguf").read_bytes())
+    with artifacts.open_run(copied / "tiny") as run:
+        for artifact in building.line(recipe.load(str(tiny_recipe)), run):
+            building.stop_if_failed(artifact)
+    assert (gguf / "model-Q8_0.gguf").read_bytes() != (gguf / "model-Q4_K_M.gguf").read_bytes()
+
+
+SENTENCEPIECE = """\
+name: tiny
+base: {{model: '{base}', licence: apache-2.0}}
+data: {{source: '{data}', fields: {{topic: topic}}, evaluation: {{fraction: 0.15}}}}
+train: {{method: none}}
+quantize: {{types: [Q8_0]}}
+serve: {{context: 256, max_answer_tokens: 8}}
+"""
+
+
+def lose_tokenizer_model(folder: Path) -> None:
+    (folder / "tokenizer.model").unlink()
+
+
+def test_a_removed_tokenizer_model(taught_data: Path, tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    base.mkdir()
+    sentencepiece_base.make(base)
+    path = tmp_path / "tiny.yaml"
+    path.write_text(SENTENCEPIECE.format(base=base, data=taught_data), encoding="utf-8")
+    build = tmp_path / "build"
+    assert caught(path, build, Fault("merged", after=lose_tokenizer_model), first="base") == {"convert.tokenizer"}
