@@ -1,15 +1,22 @@
-"""The two texts of a package: the model card (README.md) and the clinic's LEIA-ME.txt.
+"""The texts of a package: its model card (README.md), those of the adapter and of the merged model, and the
+clinic's LEIA-ME.txt.
 
-Facts of the build -> Markdown for builders and the Hub, plain pt-BR text for the technician.
+Facts of the build -> Markdown whose head the Hub reads, plain pt-BR text for the technician.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
 
+import yaml
+
+from packager import licence
 from packager.artifacts import Adapter, Checkpoint, Dataset, Ggufs, Proof
 from packager.recipe import Recipe
 
+FILE = "README.md"
 MEBIBYTE = 1 << 20
 
 NOTICE = (
@@ -36,23 +43,10 @@ class Facts:
 
 def model_card(facts: Facts) -> str:
     """The package's README.md, with the metadata block that the Hub reads."""
-    recipe, base, data = facts.recipe, facts.base, facts.data
+    recipe, base = facts.recipe, facts.base
     lines = [
-        "---",
-        *([f"base_model: {base.source}", "base_model_relation: quantized"] if base.revision else []),
-        "library_name: gguf",
-        f"language: {recipe.language.partition('-')[0]}",
-        *([f"license: {base.licence}"] if base.licence else []),
-        "pipeline_tag: text-generation",
-        "tags: [gguf, llama.cpp, ollama, health, offline]",
-        "---",
-        "",
-        f"# {recipe.name}",
-        "",
-        recipe.description or f"{_public_name(base)}, packaged for offline use.",
-        "",
-        f"> {NOTICE}",
-        "",
+        *_head(facts, "quantized", "gguf", ["gguf", "llama.cpp", "ollama"]),
+        *_opening(facts, f"{_public_name(base)}, packaged for offline use."),
         "## Files",
         "",
         "| file | type | bits per weight | size |",
@@ -64,14 +58,13 @@ def model_card(facts: Facts) -> str:
         "",
         "Run it with Ollama: `ollama create "
         f"{recipe.name} -f Modelfile`, then `ollama run {recipe.name}` (Ollama 0.17.1 or newer).",
-        "Check the files first: `sha256sum --strict -c SHA256SUMS`.",
+        "On the Hub, *Use this model* offers the same: `template`, `system` and `params` say there what the",
+        "Modelfile says here.",
+        "Check the files first: `packager verify .`, or `sha256sum --strict -c SHA256SUMS`.",
         "",
         "## How it was made",
         "",
-        f"- Base: {_public_name(base)}{f' at {base.revision}' if base.revision else ''},"
-        f" {base.parameters:,} parameters, licence {base.licence or 'unknown'}.",
-        f"- Data: {data.train_rows} questions and answers trained, {data.heldout_rows} held out"
-        f" (sha256 of the rows {data.data_sha256[:16]}…).",
+        *_origin(facts),
         *_training(facts),
         "- The whole lineage, with every hyperparameter, is in `manifest.json`.",
         "",
@@ -88,6 +81,38 @@ def model_card(facts: Facts) -> str:
         "## Answers it gave",
         "",
         *_answers(facts),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def adapter_card(facts: Facts, repo: str, package: str) -> str:
+    """The README.md of the adapter's own repo; `package` is the repo of the GGUF files made with it."""
+    base = facts.base
+    lines = [
+        *_head(facts, "adapter", "peft", ["lora", "peft"]),
+        *_opening(facts, f"The LoRA adapter of [{package}](https://huggingface.co/{package})."),
+        "## Use",
+        "",
+        "```python",
+        "from peft import PeftModel",
+        "from transformers import AutoModelForCausalLM, AutoTokenizer",
+        "",
+        f'base = AutoModelForCausalLM.from_pretrained("{_public_name(base)}")',
+        f'model = PeftModel.from_pretrained(base, "{repo}")',
+        f'tokenizer = AutoTokenizer.from_pretrained("{repo}")  # with the prompt that was trained',
+        "```",
+        "",
+        *_lineage(facts, package),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def merged_card(facts: Facts, package: str) -> str:
+    """The README.md of the merged model's own repo; `package` is the repo of the GGUF files made from it."""
+    lines = [
+        *_head(facts, "finetune", "transformers", ["safetensors"]),
+        *_opening(facts, f"The FP16 weights behind [{package}](https://huggingface.co/{package})."),
+        *_lineage(facts, package),
     ]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -122,6 +147,81 @@ cerca de {recipe.device.ram_gb:g} GB de memória livre. Nada do que se escreve s
 
 Não digite dados que identifiquem pacientes (nome, CPF, cartão SUS, telefone, endereço).
 """
+
+
+def _head(facts: Facts, relation: str, library: str, tags: list[str]) -> list[str]:
+    """The metadata that the Hub reads (huggingface.co/docs/hub/model-cards).
+
+    `relation` is how the repo came from its base: quantized, adapter or finetune. A base that is not on
+    the Hub is not named, because the Hub would look for it there.
+    """
+    recipe, base = facts.recipe, facts.base
+    data: dict[str, Any] = {}
+    if base.revision:
+        data |= {"base_model": _public_name(base), "base_model_relation": relation}
+    data |= {"library_name": library, "language": recipe.language.partition("-")[0]}
+    if base.licence:
+        data["license"] = base.licence
+        if terms := licence.KNOWN.get(base.licence):
+            data["license_link"] = terms.url
+    if recipe.data.source.startswith("hf:"):
+        data["datasets"] = [recipe.data.source.removeprefix("hf:")]
+    data |= {"pipeline_tag": "text-generation", "tags": [*tags, "health", "offline"]}
+    if results := _results(facts, relation):
+        data["model-index"] = [{"name": recipe.name, "results": [results]}]
+    return ["---", yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120).rstrip(), "---", ""]
+
+
+def _results(facts: Facts, relation: str) -> dict[str, Any]:
+    """Losses on held-out questions, as the Hub's evaluation results."""
+    adapter, data = facts.adapter, facts.data
+    source = facts.recipe.data.source
+    name = source.removeprefix("hf:") if source.startswith("hf:") else PurePath(source).name
+    unit = "nats per token"
+    metrics = [("Held-out loss of the adapter", adapter.heldout_loss_after)] if adapter else []
+    if relation == "quantized":
+        losses = [(f"Held-out loss of {f.type}", f.divergence.loss) for f in facts.ggufs.files if f.divergence]
+        metrics = losses or metrics
+    if not metrics:
+        return {}
+    return {
+        "task": {"type": "text-generation"},
+        "dataset": {"type": name, "name": f"{name}, {data.heldout_rows} held-out questions", "split": "held-out"},
+        "metrics": [{"type": "loss", "name": f"{says}, {unit}", "value": round(loss, 4)} for says, loss in metrics],
+    }
+
+
+def _opening(facts: Facts, otherwise: str) -> list[str]:
+    """Title, what it is, the medical notice, and what the base's licence must have shown."""
+    recipe, base = facts.recipe, facts.base
+    terms = licence.KNOWN.get(base.licence)
+    shown = []
+    if terms and terms.shows:
+        shown = [f"**{terms.shows}.** {terms.attribution} [Licence]({terms.url}), [rules of use]({terms.policy}).", ""]
+    title = licence.titled(base.licence, recipe.name)
+    return [f"# {title}", "", recipe.description or otherwise, "", *shown, f"> {NOTICE}", ""]
+
+
+def _lineage(facts: Facts, package: str) -> list[str]:
+    return [
+        "## How it was made",
+        "",
+        *_origin(facts),
+        *_training(facts),
+        f"- Proven in its packaged form, [{package}](https://huggingface.co/{package}):"
+        f" {len(facts.proof.checks)} checks passed. The whole lineage is in `manifest.json`.",
+        "- Check the files: `packager verify .`, or `sha256sum --strict -c SHA256SUMS`.",
+    ]
+
+
+def _origin(facts: Facts) -> list[str]:
+    base, data = facts.base, facts.data
+    return [
+        f"- Base: {_public_name(base)}{f' at {base.revision}' if base.revision else ''},"
+        f" {base.parameters:,} parameters, licence {base.licence or 'unknown'}.",
+        f"- Data: {data.train_rows} questions and answers trained, {data.heldout_rows} held out"
+        f" (sha256 of the rows {data.data_sha256[:16]}…).",
+    ]
 
 
 def _training(facts: Facts) -> list[str]:

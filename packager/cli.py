@@ -76,7 +76,8 @@ def build(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...]
     loaded = _load(recipe, base, data, sets)
     with progress.route(progress.Display()):
         artifact = building.build(loaded, build_dir / loaded.name, until, verify=verify)
-    click.echo(summary.of_build(loaded, artifact))
+    overrides = {"base": base, "data": data, "set": " ".join(sets)}
+    click.echo(summary.of_build(artifact, summary.command("chat", recipe, overrides, build_dir)))
 
 
 @main.command()
@@ -88,7 +89,8 @@ def check(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...]
     loaded = _load(recipe, base, data, sets)
     with progress.route(progress.Display()):
         found = preflight.check(loaded, build_dir / loaded.name)
-    click.echo(summary.of_check(loaded, found))
+    overrides = {"base": base, "data": data, "set": " ".join(sets)}
+    click.echo(summary.of_check(loaded, found, summary.command("build", recipe, overrides, build_dir)))
 
 
 @main.command()
@@ -121,6 +123,50 @@ def chat(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...],
 
 
 @main.command()
+@_recipe_options
+@click.option("--repo", required=True, metavar="ORG/NAME", help="The model repo to push to.")
+@click.option("--public", is_flag=True, help="Let everyone see it; otherwise it is private.")
+@click.option("--adapter", is_flag=True, help="Push the adapter too, to ORG/NAME-adapter.")
+@click.option("--merged", is_flag=True, help="Push the merged FP16 weights too, to ORG/NAME-merged.")
+@click.option("--dry-run", is_flag=True, help="Say what would go where, and send nothing.")
+@click.option(
+    "--deadline",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="MINUTES",
+    help="Give up after this long (default: 10, and what a slow line takes).",
+)
+def push(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...], build_dir: Path, repo: str,
+         public: bool, adapter: bool, merged: bool, dry_run: bool, deadline: float | None) -> None:  # fmt: skip
+    """Publish a finished package on the Hub; run again to resume."""
+    from packager import hub, proc
+    from packager import push as pushing
+    from packager.push import rendering
+
+    loaded = _load(recipe, base, data, sets)
+    staged = pushing.staged(loaded, build_dir / loaded.name, repo, public=public, adapter=adapter, merged=merged)
+    with proc.interruptible(), staged as shipment:
+        click.echo(rendering.plan(shipment))
+        with hub.connection(deadline * 60 if deadline else pushing.deadline(shipment)) as watch:
+            account, replies = pushing.ask(shipment)
+            click.echo(rendering.reply(account, replies, shipment))
+            if not dry_run:
+                click.echo(rendering.pushed(pushing.push(shipment, replies, watch)))
+
+
+@main.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def verify(folder: Path, as_json: bool) -> None:
+    """Check a package, a copy or a download of one: its files, checksums, manifest and proof. No network."""
+    from dataclasses import asdict
+
+    from packager import verify as verifying
+
+    found = verifying.verify(folder)
+    click.echo(json.dumps(asdict(found)) if as_json else verifying.render(found))
+
+
+@main.command()
 @click.argument("source", metavar="FILE|RECIPE")
 @click.option(
     "--write",
@@ -129,8 +175,9 @@ def chat(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...],
     metavar="OUT.jsonl",
     help="Also write the cleaned rows, identifiers redacted.",
 )
+@click.option("--encoding", default="utf-8", show_default=True, help="Encoding of a bare text file.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def audit(source: str, written: Path | None, as_json: bool) -> None:
+def audit(source: str, written: Path | None, encoding: str, as_json: bool) -> None:
     """Say what is in the data: duplicates, leaks, lengths, language, patient identifiers."""
     from packager import audit as auditing
     from packager import recipe as recipes_module
@@ -138,15 +185,32 @@ def audit(source: str, written: Path | None, as_json: bool) -> None:
 
     is_recipe = source.endswith((".yaml", ".yml")) or (recipes_module.SHIPPED / f"{source}.yaml").is_file()
     if is_recipe:
-        prepared = files.audit_recipe(recipes_module.load(source))
+        prepared = files.audit_recipe(recipes_module.load(source), redact=written is not None)
     else:
-        prepared = files.audit_file(source, redact=written is not None)
+        prepared = files.audit_file(source, redact=written is not None, encoding=encoding)
     if written:
         click.echo(f"{files.write_rows(prepared, written)} rows written to {written}", err=True)
     found = prepared.audit
     click.echo(
         json.dumps(found.model_dump(mode="json"), indent=2, ensure_ascii=False) if as_json else auditing.render(found)
     )
+    if not is_recipe:
+        click.echo(f"Next: packager new NAME --data {written or source}", err=True)
+
+
+@main.command()
+@click.argument("name")
+@click.option("--data", "source", required=True, metavar="FILE", help="Questions and answers: file, folder or hf:name.")
+@click.option("--base", default="", metavar="MODEL", help="Base model (default: the small one of smollm2_aps).")
+@click.option("--language", type=click.Choice(["pt-BR", "en"]), default=None, help="What it is to answer in.")
+@click.option("--encoding", default="utf-8", show_default=True, help="Encoding of a text file.")
+def new(name: str, source: str, base: str, language: str | None, encoding: str) -> None:
+    """Write a recipe for a data file into recipes/, and say what was assumed."""
+    from packager import draft, summary
+
+    path, assumed = draft.write(name, source, base, language or "", encoding)
+    click.echo(f"Wrote {path}. Assumed from what the data look like:\n{assumed}")
+    click.echo(f"Next: {summary.command('check', name, {})}")
 
 
 @main.command()

@@ -19,19 +19,19 @@ ANSWER = Answer(
 )
 
 
-def facts(source: str, revision: str = "") -> card.Facts:
+def facts(source: str, revision: str = "", licence: str = "mit", recipe_name: str = "meu") -> card.Facts:
     file = GgufFile(
         name="m.gguf", type="Q4_K_M", size=5 << 20, sha256="0" * 64, bits_per_weight=4.9, tensor_types={"Q4_K": 1}
     )
     return card.Facts(
-        recipe=Recipe(name="meu", description="Um modelo.", base=Base(model="x"), data=Data(source="y")),
+        recipe=Recipe(name=recipe_name, description="Um modelo.", base=Base(model="x"), data=Data(source="y")),
         base=Checkpoint(
             folder=HERE,
             source=source,
             revision=revision,
             architecture="LlamaForCausalLM",
             parameters=1_000_000,
-            licence="mit",
+            licence=licence,
         ),
         data=Dataset(
             folder=HERE,

@@ -1,4 +1,4 @@
-"""The only file that imports huggingface_hub.
+"""Reading from the Hub.
 
 Repo and revision -> files in the Hub's own cache, at a resolved commit. What a revision stood for is
 remembered, so that a base that was fetched once needs no network. The Hub's errors become errors for
