@@ -39,16 +39,18 @@ def main(descriptor: int, parent: int) -> None:
 
 
 def peak_ram() -> int:
-    """The most memory this process held at once, in bytes.
+    """The most memory that this process, or a child that it waited for, held at once, in bytes.
 
-    On Linux that is VmHWM: ru_maxrss would include what the parent held when it started us.
+    On Linux the process's own is VmHWM: its ru_maxrss would include what the parent held when it
+    started us.
     """
+    unit = 1 if sys.platform == "darwin" else 1024
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+                own = int(line.split()[1]) * 1024
+    return max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit)
 
 
 if __name__ == "__main__":

@@ -101,7 +101,6 @@ class TestDescribed:
         edit(altered.folder / "config.json", _name_or_path="someone/else-7B-v3")
         tuned = altered.model_copy(update={"pairs_total": 14})
         finished = proc.call(convert, None, tuned, spm_data, fresh(tmp_path / "out"))
-        assert finished.peak_ram < 250e6  # the converter's torch is not in the stage's process
         made = finished.value
         metadata = llamacpp.inspect(made.folder / made.files[0].name).metadata
         assert metadata["general.name"] == "tiny-spm (fine-tuned)"
