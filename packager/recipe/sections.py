@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
 class Section(BaseModel):
@@ -156,7 +157,24 @@ class Train(Section):
 
 class Quantize(Section):
     types: tuple[str, ...] = Field(default=("Q4_K_M",), min_length=1)
-    """llama.cpp quantization names; the first is the package's default."""
+    """llama.cpp quantization names; the first is the package's default, if it fits the device."""
+    imatrix: bool = True
+    """Weigh each column of a matrix by how strongly training rows use it (importance matrix); some types
+    of 3 bits and less cannot be made without. Types of 8 bits and more do not use it."""
+    tensors: dict[str, str] = {}
+    """Types of single tensors: a regular expression over llama.cpp's tensor names, and llama.cpp's name
+    of a tensor type ({ffn_down: Q6_K}); the first that finds a tensor holds. Types of 16 bits and more
+    take no notice."""
+
+    @field_validator("tensors")
+    @classmethod
+    def _patterns(cls, tensors: dict[str, str]) -> dict[str, str]:
+        for pattern in tensors:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"'{pattern}' is not a regular expression: {error}") from error
+        return tensors
 
 
 class Serve(Section):

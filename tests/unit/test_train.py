@@ -184,7 +184,7 @@ def test_a_stop_after_the_last_step_only_repeats_the_evaluation(
     seen: list[progress.Event] = []
     with progress.route(seen.append):
         train(settings(), tiny_base, tiny_data, tmp_path)
-    assert {e["unit"] for e in seen if "unit" in e} == {"held-out rows"}
+    assert {e["unit"] for e in seen if "unit" in e} == {"held-out batches"}
     assert len(losses(tmp_path)) == 6
 
 
@@ -300,7 +300,7 @@ def test_the_fused_layer_computes_what_peft_does(
     results = []
     for fused in (True, False):
         if not fused:
-            monkeypatch.setattr(lora_linear, "fuse", lambda model: 0)
+            monkeypatch.setattr(lora_linear, "fuse", lambda model, seed: 0)
         trainee, rows = loaded(config)
         trainee.peft.train()
         torch.manual_seed(1)
@@ -315,11 +315,14 @@ def test_shortcuts_give_the_loss_and_the_gradients_of_the_model_itself(
     """Cross entropy over exactly the tokens that the mask names, computed here the slow way."""
     import torch
 
-    from packager.stages.training.loss import Shortcuts, choose, summed
+    from packager.stages.training.compute import SideBySide, choose
+    from packager.stages.training.loss import Shortcuts, summed
+    from packager.stages.training.memory import SIDE_BY_SIDE
 
     trainee, rows = loaded(settings())
     rows = sorted(rows, key=lambda row: len(row.ids))[::6]  # uneven lengths
-    assert choose(trainee, rows) == Shortcuts(select=True, share_prefix=True)
+    best = SideBySide(trainee, Shortcuts(select=True, share_prefix=True), 4)
+    assert choose(trainee, rows, SIDE_BY_SIDE, 4) == best
     expected = torch.zeros(())
     for row in rows:
         logits = trainee.peft(input_ids=torch.tensor([row.ids])).logits[0].float().log_softmax(-1)
@@ -341,7 +344,9 @@ def test_a_model_that_scales_its_logits_gets_no_shortcut(
     import torch
     from transformers import GraniteConfig, GraniteForCausalLM
 
-    from packager.stages.training.loss import Shortcuts, choose
+    from packager.stages.training.compute import SideBySide, choose
+    from packager.stages.training.loss import Shortcuts
+    from packager.stages.training.memory import SIDE_BY_SIDE
 
     shape = json.loads((tiny_base.folder / "config.json").read_text())
     same = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
@@ -350,12 +355,10 @@ def test_a_model_that_scales_its_logits_gets_no_shortcut(
         model.lm_head.weight.mul_(30)
     model.save_pretrained(tmp_path)
     trainee, rows = loaded(settings(), tiny_base.model_copy(update={"folder": tmp_path}))
-    assert choose(trainee, rows) == Shortcuts(select=False, share_prefix=False)
+    assert choose(trainee, rows, SIDE_BY_SIDE, 4) == SideBySide(trainee, Shortcuts(False, False), 4)
 
 
 def test_only_answers_are_trained(loaded: Callable[..., tuple[Any, Any]], tiny_data: Dataset) -> None:
-    import torch
-
     from packager import chat
     from packager.stages.training import batches
 
@@ -363,7 +366,7 @@ def test_only_answers_are_trained(loaded: Callable[..., tuple[Any, Any]], tiny_d
     tokenizer = chat.load_tokenizer(tiny_data.folder)
     lines = (tiny_data.folder / "train.jsonl").read_text(encoding="utf-8").splitlines()
     for share in (False, True):
-        batch = batches.collate(rows[:2], torch.device("cpu"), share_prefix=share)
+        batch = batches.collate(rows[:2], share_prefix=share)
         answers = [json.loads(line)["messages"][-1]["content"] + tiny_data.end_of_turn for line in lines[:2]]
         assert tokenizer.decode(batch.targets.tolist(), skip_special_tokens=False) == "".join(answers)
         assert (batch.prefix.shape[1] > 0) == share
@@ -394,7 +397,7 @@ def test_every_row_is_trained_once_an_epoch_with_rows_of_like_length() -> None:
     ],
 )
 def test_learning_rate(schedule: str, expected: list[float]) -> None:
-    from packager.stages.training.loop import learning_rate
+    from packager.stages.training.step import learning_rate
 
     config = settings(schedule=schedule, warmup_steps=2)
     assert [learning_rate(config, i, 6) / config.learning_rate for i in range(6)] == pytest.approx(expected)
@@ -420,3 +423,37 @@ def quiet() -> Iterator[None]:
 
     with torch.random.fork_rng():
         yield
+
+
+def test_the_adapter_with_the_least_heldout_loss_is_kept(
+    tiny_base: Checkpoint, tiny_data: Dataset, tmp_path: Path
+) -> None:
+    """At so high a rate the loss rises again; training ends early and the best adapter is what is left."""
+    from safetensors.torch import load_file
+
+    config = settings(learning_rate=0.5, max_steps=60, evaluate_every=2, patience=3, max_grad_norm=1e9)
+    adapter = train(config, tiny_base, tiny_data, tmp_path)
+
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    found = [(row["heldout_loss"], row["step"]) for row in rows if "heldout_loss" in row and row["step"]]
+    best, step = min(found)
+    assert adapter.steps < 60
+    assert found[-1][1] == adapter.steps == step + 3 * 2
+    assert adapter.heldout_loss_after == best
+    import torch
+
+    kept = torch.load(tmp_path / "checkpoints" / "best.pt", weights_only=True)
+    assert kept["step"] == step
+    saved = load_file(tmp_path / "adapter_model.safetensors")
+    for name, tensor in kept["adapter"].items():
+        assert torch.equal(saved[name.replace(".default.", ".")], tensor)
+
+
+def test_metrics_say_what_a_person_wants_to_see(tiny_base: Checkpoint, tiny_data: Dataset, tmp_path: Path) -> None:
+    train(settings(max_steps=2), tiny_base, tiny_data, tmp_path)
+    _, first, *_, last = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert 0 <= first["token_accuracy"] < 0.2
+    assert first["entropy"] == pytest.approx(math.log(486), abs=0.5)  # an untrained model knows nothing
+    assert 0.05 < first["peak_memory_gib"] < 8
+    assert {"loss", "grad_norm", "learning_rate", "tokens", "tokens_per_second", "seconds"} < set(first)
+    assert {"heldout_loss", "heldout_token_accuracy", "heldout_entropy"} < set(last)

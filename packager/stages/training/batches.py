@@ -39,6 +39,11 @@ class Batch:
     targets: Tensor
     """[n] int64: those next tokens."""
 
+    def to(self, device: torch.device) -> Batch:
+        """On `device`, not waiting for the copy."""
+        move = functools.partial(Tensor.to, device=device, non_blocking=True)
+        return Batch(move(self.prefix), move(self.ids), move(self.positions), move(self.targets))
+
 
 def read(path: Path, data: Dataset) -> list[Encoded]:
     """The conversations of a JSONL file of the data stage, as tokens with their mask."""
@@ -61,25 +66,26 @@ def trained_tokens(rows: Sequence[Encoded]) -> int:
     return sum(sum(row.trained[1:]) for row in rows)
 
 
-def steps(lengths: Sequence[int], examples_per_step: int, seed: int) -> Iterator[list[int]]:
+def steps(lengths: Sequence[int], examples_per_step: int, seed: int, window: int = WINDOW) -> Iterator[list[int]]:
     """The row numbers of each optimizer step, epoch after epoch, without end.
 
-    Depends on nothing but its arguments, so a resumed run continues in the same order.
+    Rows are sorted by length within `window` steps (1: not at all). Depends on nothing but its
+    arguments, so a resumed run continues in the same order.
     """
     epoch = 0
     while True:
-        yield from _epoch(lengths, examples_per_step, random.Random(f"{seed}/{epoch}"))
+        yield from _epoch(lengths, examples_per_step, random.Random(f"{seed}/{epoch}"), window)
         epoch += 1
 
 
-def _epoch(lengths: Sequence[int], examples_per_step: int, chance: random.Random) -> list[list[int]]:
+def _epoch(lengths: Sequence[int], examples_per_step: int, chance: random.Random, span: int) -> list[list[int]]:
     """Every row once, in ceil(rows / examples_per_step) steps of equal size (give or take a row)."""
     order = list(range(len(lengths)))
     chance.shuffle(order)
     count = -(-len(order) // examples_per_step)
     edges = [len(order) * i // count for i in range(count + 1)]
-    for first in range(0, count, WINDOW):
-        window = slice(edges[first], edges[min(first + WINDOW, count)])
+    for first in range(0, count, span) if span > 1 else ():
+        window = slice(edges[first], edges[min(first + span, count)])
         order[window] = sorted(order[window], key=lengths.__getitem__)
     planned = [order[start:stop] for start, stop in itertools.pairwise(edges)]
     chance.shuffle(planned)
@@ -92,8 +98,8 @@ def pieces(rows: Sequence[Encoded], size: int) -> list[Sequence[Encoded]]:
     return [ordered[i : i + size] for i in range(0, len(ordered), size)]
 
 
-def collate(rows: Sequence[Encoded], device: torch.device, *, share_prefix: bool) -> Batch:
-    """Rows -> tensors on `device`; `share_prefix` sets apart what all rows begin with."""
+def collate(rows: Sequence[Encoded], *, share_prefix: bool) -> Batch:
+    """Rows -> tensors on the CPU; `share_prefix` sets apart what all rows begin with."""
     shared = _shared(rows) if share_prefix else 0
     width = max(len(row.ids) for row in rows) - shared
     ids = torch.zeros((len(rows), width), dtype=torch.int64)
@@ -104,8 +110,7 @@ def collate(rows: Sequence[Encoded], device: torch.device, *, share_prefix: bool
         positions += [number * width + i - 1 - shared for i in at]
         targets += [row.ids[i] for i in at]
     prefix = torch.tensor([rows[0].ids[:shared]], dtype=torch.int64)
-    move = functools.partial(torch.Tensor.to, device=device, non_blocking=True)
-    return Batch(move(prefix), move(ids), move(torch.tensor(positions)), move(torch.tensor(targets)))
+    return Batch(prefix, ids, torch.tensor(positions), torch.tensor(targets))
 
 
 def _shared(rows: Sequence[Encoded]) -> int:

@@ -16,7 +16,7 @@ import torch
 from packager import progress
 from packager.artifacts import fresh, sha256_of, write_json
 
-MANIFEST, STATE = "manifest.json", "state.pt"
+MANIFEST, STATE, BEST = "manifest.json", "state.pt", "best.pt"
 KEPT = 2
 
 
@@ -34,6 +34,22 @@ def save(folder: Path, step: int, state: dict[str, Any]) -> None:
     aside.rename(final)
     for old in _newest_first(folder)[KEPT:]:
         shutil.rmtree(old)
+
+
+def save_best(folder: Path, state: dict[str, Any]) -> None:
+    """Write the adapter with the least held-out loss so far, whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    aside = folder / f"{BEST}.partial"
+    torch.save(state, aside)
+    aside.replace(folder / BEST)
+
+
+def best(folder: Path) -> dict[str, Any] | None:
+    """What `save_best` wrote last, on the CPU."""
+    if not (folder / BEST).is_file():
+        return None
+    state: dict[str, Any] = torch.load(folder / BEST, map_location="cpu", weights_only=True)
+    return state
 
 
 def newest(folder: Path) -> dict[str, Any] | None:

@@ -6,120 +6,80 @@ the loss or the gradient is no longer a number, or the loss has run away.
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from packager import progress
 from packager.artifacts import write_atomically
-from packager.chat import Encoded
-from packager.errors import Interrupted, TrainingDiverged
-from packager.recipe import Train
-from packager.stages.training import batches, checkpoints
-from packager.stages.training.loss import Shortcuts, summed
-from packager.stages.training.model import Trainee
+from packager.errors import Interrupted
+from packager.stages.training import checkpoints
+from packager.stages.training.run import METRICS, Run, evaluate, record
+from packager.stages.training.step import diverged, steps_ahead, take
 
-METRICS = "metrics.jsonl"
 SMOOTHING, PATIENCE = 0.9, 20
 """Divergence is judged on the running mean of the loss, and after this many steps in a row."""
-
-Metrics = list[dict[str, float]]
-"""One dict a step; `heldout_loss` at step 0 and after the last."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """What a training run consists of; only `trainee`, `optimizer` and `metrics` change."""
-
-    config: Train
-    steps: int
-    train: Sequence[Encoded]
-    heldout: Sequence[Encoded]
-    trainee: Trainee
-    shortcuts: Shortcuts
-    optimizer: torch.optim.Optimizer
-    out: Path
-    metrics: Metrics = field(default_factory=list)
-
-    @property
-    def micro_batch(self) -> int:
-        batch = self.config.batch
-        return batch.examples_per_micro_batch or batch.examples_per_step
-
-    @property
-    def losses(self) -> list[float]:
-        """The training loss of every step done."""
-        return [row["loss"] for row in self.metrics if "loss" in row]
-
-
-def learning_rate(config: Train, step: int, steps: int) -> float:
-    """The learning rate of step `step` (from 0) of `steps`: a ramp from 0, then the schedule."""
-    if step < config.warmup_steps:
-        return config.learning_rate * (step + 1) / (config.warmup_steps + 1)
-    done = (step - config.warmup_steps) / max(1, steps - config.warmup_steps)
-    share = {"constant": 1.0, "linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2}
-    return config.learning_rate * share[config.schedule]
 
 
 def resume(run: Run) -> int:
     """Restore the newest whole checkpoint into `run`, if there is one; returns the steps done."""
-    state = checkpoints.newest(run.out / "checkpoints")
+    state = run.world.from_first(checkpoints.newest(run.out / "checkpoints") if run.world.rank == 0 else None)
     run.metrics[:] = state["metrics"] if state else []
-    write_atomically(run.out / METRICS, "".join(json.dumps(row) + "\n" for row in run.metrics))
+    if run.world.writes:
+        write_atomically(run.out / METRICS, "".join(json.dumps(row) + "\n" for row in run.metrics))
     if state is None:
         return 0
-    with torch.no_grad():
-        for name, parameter in run.trainee.parameters.items():
-            parameter.copy_(state["adapter"][name])
+    restore(run, state["adapter"])
     run.optimizer.load_state_dict(state["optimizer"])
+    run.loss_scale = state["loss_scale"]
+    if run.world.size > 1:
+        torch.manual_seed(run.config.seed + state["step"] * run.world.size + run.world.rank)
+        return int(state["step"])
     torch.set_rng_state(state["cpu_rng"])
     if state["cuda_rng"] and run.trainee.device.type == "cuda":
         torch.cuda.set_rng_state_all(state["cuda_rng"])
     return int(state["step"])
 
 
-def evaluate(run: Run, step: int) -> float:
-    """The held-out loss per trained token, recorded as of `step`."""
-    began, loss, tokens, done = time.monotonic(), 0.0, 0, 0
-    run.trainee.peft.eval()
+def restore(run: Run, adapter: dict[str, Tensor]) -> None:
+    """Set the adapter's matrices to these."""
     with torch.no_grad():
-        for rows in batches.pieces(run.heldout, run.micro_batch):
-            loss += summed(run.trainee, rows, run.shortcuts).item()
-            tokens += batches.trained_tokens(rows)
-            done += len(rows)
-            progress.update(done, len(run.heldout), "held-out rows", loss=loss / tokens)
-    _record(run, {"step": step, "heldout_loss": loss / tokens, "seconds": round(time.monotonic() - began, 3)})
-    return loss / tokens
+        for name, parameter in run.trainee.parameters.items():
+            parameter.copy_(adapter[name])
 
 
 def optimize(run: Run, done: int, stop: Callable[[], bool]) -> None:
     """Take the steps from `done` to the last; `stop` tells whether to save and leave.
 
-    A checkpoint is written every `checkpoint_seconds`, on a stop, and after the last step.
+    A checkpoint is written every `checkpoint_seconds`, on a stop, and after the last step. With
+    `evaluate_every`, the adapter with the least held-out loss is kept aside, and the run ends early
+    when `patience` is lost.
     """
-    lengths = [len(row.ids) for row in run.train]
-    planned = batches.steps(lengths, run.config.batch.examples_per_step, run.config.seed)
+    if run.patience_lost:
+        return
     watch = Watch()
     for loss in run.losses:
         watch.diverges(loss)
     saved = time.monotonic()
     run.trainee.peft.train()
-    for number, chosen in enumerate(itertools.islice(planned, done, run.steps), done + 1):
-        row = _step(run, number, [run.train[i] for i in chosen])
-        _record(run, row)
-        progress.update(
-            number, run.steps, "steps", loss=round(row["loss"], 3), tokens_per_s=round(row["tokens_per_second"])
-        )
+    for step in steps_ahead(run, done):
+        number, row = step.number, take(run, step)
+        record(run, row)
+        figures = {"loss": round(row["loss"], 3), "tokens_per_s": round(row["tokens_per_second"])}
+        progress.update(number, run.steps, "steps", **figures)
         if watch.diverges(row["loss"]):
-            raise _diverged(run, number, f"the loss has run away (now {row['loss']:.2f}, at best {watch.best:.2f})")
-        stopped = stop()
-        if stopped or number == run.steps or time.monotonic() - saved >= run.config.checkpoint_seconds:
+            raise diverged(run, number, f"the loss has run away (now {row['loss']:.2f}, at best {watch.best:.2f})")
+        every = run.config.evaluate_every
+        if every and number % every == 0 and number < run.steps:
+            keep_if_best(run, evaluate(run, number), number)
+        late = time.monotonic() - saved >= run.config.checkpoint_seconds
+        stopped, late = run.world.agree(run.trainee.device, stop(), late)
+        if stopped or late or number == run.steps or run.patience_lost:
             _checkpoint(run, number)
             saved = time.monotonic()
         if stopped:
@@ -127,6 +87,15 @@ def optimize(run: Run, done: int, stop: Callable[[], bool]) -> None:
                 f"Stopped after step {number} of {run.steps}; a checkpoint is written.",
                 "run the same command again to resume",
             )
+        if run.patience_lost:
+            progress.note(f"step {number}: the held-out loss has not fallen for {run.config.patience} evaluations")
+            return
+
+
+def keep_if_best(run: Run, loss: float, step: int) -> None:
+    """Set the adapter aside if no evaluation has found a lower held-out loss."""
+    if (loss, step) == min(run.heldout_losses) and run.world.writes:
+        checkpoints.save_best(run.out / "checkpoints", {"step": step, "loss": loss, "adapter": _adapter(run)})
 
 
 @dataclass
@@ -145,57 +114,18 @@ class Watch:
         return self.over >= PATIENCE
 
 
-def _step(run: Run, number: int, rows: Sequence[Encoded]) -> dict[str, float]:
-    """One optimizer step on the mean loss per trained token of `rows`; returns its metrics."""
-    began, trained = time.monotonic(), batches.trained_tokens(rows)
-    loss = torch.zeros((), device=run.trainee.device)
-    for part in batches.pieces(rows, run.micro_batch):
-        share = summed(run.trainee, part, run.shortcuts) / trained
-        share.backward()  # type: ignore[no-untyped-call]
-        loss += share.detach()
-    norm = torch.nn.utils.clip_grad_norm_(run.trainee.parameters.values(), run.config.max_grad_norm)
-    if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
-        raise _diverged(run, number, f"the loss is {loss.item()} and the norm of the gradient {norm.item()}")
-    rate = learning_rate(run.config, number - 1, run.steps)
-    for group in run.optimizer.param_groups:
-        group["lr"] = rate
-    run.optimizer.step()
-    run.optimizer.zero_grad()
-    seconds = time.monotonic() - began
-    tokens = sum(len(row.ids) for row in rows)
-    return {
-        "step": number,
-        "loss": loss.item(),
-        "learning_rate": rate,
-        "grad_norm": norm.item(),
-        "tokens": tokens,
-        "tokens_per_second": round(tokens / seconds, 1),
-        "seconds": round(seconds, 3),
-    }
-
-
-def _diverged(run: Run, step: int, what: str) -> TrainingDiverged:
-    last = checkpoints.newest(run.out / "checkpoints")
-    kept = f"the last good checkpoint is of step {last['step']}" if last else "there is no checkpoint before it"
-    return TrainingDiverged(
-        f"Training diverged at step {step} of {run.steps}: {what}; {kept}.",
-        f"lower train.learning_rate (it is {run.config.learning_rate:g}), for example to"
-        f" {run.config.learning_rate / 3:.1g}, or raise train.warmup_steps (it is {run.config.warmup_steps});"
-        " resuming with the same settings would diverge again",
-    )
-
-
-def _record(run: Run, row: dict[str, float]) -> None:
-    run.metrics.append(row)
-    with (run.out / METRICS).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
+def _adapter(run: Run) -> dict[str, Tensor]:
+    return {name: parameter.detach() for name, parameter in run.trainee.parameters.items()}
 
 
 def _checkpoint(run: Run, step: int) -> None:
+    if not run.world.writes:
+        return
     state = {
         "step": step,
-        "adapter": {name: parameter.detach() for name, parameter in run.trainee.parameters.items()},
+        "adapter": _adapter(run),
         "optimizer": run.optimizer.state_dict(),
+        "loss_scale": run.loss_scale,
         "cpu_rng": torch.get_rng_state(),
         "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         "metrics": run.metrics,

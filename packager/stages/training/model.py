@@ -7,18 +7,24 @@ if the model has none of the layers that the recipe names.
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from packager.artifacts import Checkpoint
 from packager.errors import InputError
 from packager.recipe import Lora, Train
 from packager.stages.training import lora_linear
+from packager.stages.training.parallel import ALONE, World
 
+NF4_BYTES, ROOMY = 0.6, 0.6
+"""Bytes a weight in NF4, and the share of a card that the weights may take before they are divided."""
+ALIGNED = 64
+"""Matrices begin at multiples of so many numbers, as kernels like it."""
 EAGER_BELOW = 512
 """Mean tokens a row under which plain matrix products beat the fused attention of a CPU."""
 
@@ -32,31 +38,71 @@ class Trainee:
     dtype: torch.dtype
     """What the model computes in."""
     parameters: dict[str, nn.Parameter]
-    """The adapter's matrices, by name."""
+    """The adapter's matrices, by name: views of `weights`, as their gradients are of its gradient."""
+    weights: nn.Parameter
+    """All of the adapter in one vector, so that a step is a few operations and not a few for each matrix."""
+    seed: Tensor | None = None
+    """What dropout on a GPU depends on, int32 [1]; None on a CPU, where it draws torch's random numbers."""
+    sharded: bool = False
+    """Whether each process holds a slice of the frozen weights only."""
 
 
-def load(config: Train, base: Checkpoint, mean_tokens: float) -> Trainee:
-    """The base model with a fresh adapter, on the GPU if there is one; `mean_tokens` a row to come."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def load(
+    config: Train, base: Checkpoint, mean_tokens: float, world: World = ALONE, *, sharded: bool = False
+) -> Trainee:
+    """The base model with a fresh adapter, on the GPU if there is one; `mean_tokens` a row to come.
+
+    `sharded`: divided among the processes of `world`, as is a model that leaves a card no room.
+    """
+    device = torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
     dtype = compute_dtype(device)
+    if world.size > 1 and device.type == "cuda":
+        weights = base.parameters * (NF4_BYTES if config.method == "qlora" else 2)
+        sharded = sharded or weights > ROOMY * torch.cuda.get_device_properties(device).total_memory
     attention = "eager" if device.type == "cpu" and mean_tokens < EAGER_BELOW else "sdpa"
     if device.type == "cpu":
         keep_freed_memory()
-    model = _load_base(base.folder, device, dtype, attention, quantized=config.method == "qlora")
+    place = torch.device("cpu") if sharded else device
+    model = _load_base(base.folder, place, dtype, attention, quantized=config.method == "qlora")
+    return adapt(model, config, base, device, dtype, world if sharded else ALONE)
+
+
+def adapt(
+    model: Any, config: Train, base: Checkpoint, device: torch.device, dtype: torch.dtype, among: World = ALONE
+) -> Trainee:
+    """A model with a fresh adapter, on `device`; its frozen weights divided `among` processes."""
+    withstand_evaluation(model)
+    model.config.use_cache = False
     torch.manual_seed(config.seed)
     adapted = _adapt(model, config.lora, base)
+    seed = torch.zeros(1, dtype=torch.int32, device=device) if device.type == "cuda" else None
     if not config.lora.dora:  # DoRA rescales the whole product: peft's own forward does that
-        lora_linear.fuse(adapted)
-    return Trainee(adapted, device, dtype, {n: p for n, p in adapted.named_parameters() if p.requires_grad})
+        lora_linear.fuse(adapted, seed)
+    if among.size > 1:
+        lora_linear.shard_frozen(adapted, among, device)
+    parameters = {n: p for n, p in adapted.named_parameters() if p.requires_grad}
+    return Trainee(adapted, device, dtype, parameters, _in_one(parameters.values(), device), seed, among.size > 1)
+
+
+def _in_one(parameters: Collection[nn.Parameter], device: torch.device) -> nn.Parameter:
+    """Move fp32 parameters and their gradients into one vector each, of which they become views."""
+    rooms = [-(-p.numel() // ALIGNED) * ALIGNED for p in parameters]
+    whole = nn.Parameter(torch.zeros(sum(rooms), device=device))
+    whole.grad = torch.zeros_like(whole)
+    pieces = zip(parameters, torch.split(whole.data, rooms), torch.split(whole.grad, rooms), strict=True)
+    for parameter, values, grad in pieces:
+        values = values[: parameter.numel()].view_as(parameter)
+        parameter.data = values.copy_(parameter.data)
+        parameter.grad = grad[: parameter.numel()].view_as(parameter)
+    return whole
 
 
 def compute_dtype(device: torch.device) -> torch.dtype:
-    """bf16 where the processor multiplies it, else fp32; never fp16, which a CPU only emulates."""
+    """bf16 where the processor multiplies it; else fp16 on a GPU, and fp32 on a CPU, which only emulates fp16."""
     if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        abilities = torch.cpu.get_capabilities()
-        native = bool(abilities.get("avx512_bf16") or abilities.get("amx_bf16"))
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    abilities = torch.cpu.get_capabilities()
+    native = abilities.get("avx512_bf16") or abilities.get("amx_bf16")
     return torch.bfloat16 if native else torch.float32
 
 
@@ -88,8 +134,6 @@ def _load_base(folder: Path, device: torch.device, dtype: torch.dtype, attention
         trust_remote_code=False,
         **({"quantization_config": nf4, "device_map": {"": str(device)}} if quantized else {}),
     )
-    withstand_evaluation(model)
-    model.config.use_cache = False
     return model if quantized else model.to(device)
 
 
@@ -119,7 +163,10 @@ def _layers(lora: Lora, count: int) -> list[int] | None:
 def _adapt(model: Any, lora: Lora, base: Checkpoint) -> Any:
     from peft import LoraConfig, get_peft_model
 
+    linear = sorted({n.rpartition(".")[2] for n, m in model.named_modules() if isinstance(m, nn.Linear)})
     targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
+    if isinstance(targets, str) and lora.layers != "all":  # peft takes a choice of layers with a list only
+        targets = [name for name in linear if name != "lm_head"]
     shape = LoraConfig(
         task_type="CAUSAL_LM",
         r=lora.rank,
@@ -136,7 +183,6 @@ def _adapt(model: Any, lora: Lora, base: Checkpoint) -> Any:
     except ValueError as error:
         if "arget modules" not in str(error):
             raise
-        linear = sorted({n.rpartition(".")[2] for n, m in model.named_modules() if isinstance(m, nn.Linear)})
         raise InputError(
             f"train.lora.targets: the model has no layer {targets}.", f"it has: {', '.join(linear)}"
         ) from error

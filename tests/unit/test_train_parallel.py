@@ -1,0 +1,109 @@
+"""Two processes (gloo, on the CPU) train what one does, with the base whole or divided; they stop and resume."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from packager import progress
+from packager.artifacts import Checkpoint, Dataset
+from packager.errors import InputError
+from packager.recipe import Train
+from packager.stages.train import train
+
+if TYPE_CHECKING:
+    from packager.stages.training.parallel import World
+
+
+def settings(**changes: Any) -> Train:
+    given = {"batch": {"examples_per_step": 5}, "learning_rate": 5e-3, "max_steps": 6, "epochs": 9}
+    return Train.model_validate(given | changes)
+
+
+def rows_of(out: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def test_two_processes_train_what_one_does(tiny_base: Checkpoint, tiny_data: Dataset, tmp_path: Path) -> None:
+    found = {}
+    for devices in (1, 2):
+        out = tmp_path / str(devices)
+        out.mkdir()
+        seen: list[progress.Event] = []
+        with progress.route(seen.append):
+            adapter = train(settings(devices=devices), tiny_base, tiny_data, out)
+        assert [e["done"] for e in seen if e.get("unit") == "steps"] == [1, 2, 3, 4, 5, 6]
+        assert adapter.steps == 6
+        found[devices] = rows_of(out)
+    for one, two in zip(found[1], found[2], strict=True):
+        for figure in ("loss", "heldout_loss", "grad_norm", "token_accuracy", "entropy"):
+            assert (figure in one) == (figure in two)
+            if figure in one:
+                assert two[figure] == pytest.approx(one[figure], rel=2e-3)
+
+
+def test_two_processes_resume_from_a_checkpoint(tiny_base: Checkpoint, tiny_data: Dataset, tmp_path: Path) -> None:
+    config = settings(devices=2, checkpoint_seconds=1e-6)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    whole.mkdir()
+    train(config, tiny_base, tiny_data, whole)
+    shutil.copytree(whole, parts)
+    shutil.rmtree(parts / "checkpoints" / "step-0000006")
+    (parts / "adapter_model.safetensors").unlink()
+    seen: list[progress.Event] = []
+    with progress.route(seen.append):
+        train(config, tiny_base, tiny_data, parts)
+    assert [e["done"] for e in seen if e.get("unit") == "steps"] == [6]
+    for one, other in zip(rows_of(whole), rows_of(parts), strict=True):
+        assert other.get("loss", 0) == pytest.approx(one.get("loss", 0), rel=1e-5)
+
+
+def test_a_process_s_error_is_the_build_s(tiny_base: Checkpoint, tiny_data: Dataset, tmp_path: Path) -> None:
+    config = settings(devices=2, lora={"targets": ["qkv_proj"]})
+    with pytest.raises(InputError, match="no layer"):
+        train(config, tiny_base, tiny_data, tmp_path)
+
+
+def gradient_norm(divided: bool, base: Checkpoint, data: Dataset, world: World) -> tuple[float, float, int]:
+    """Loss and norm of the gradient of a few rows, and how many numbers of frozen weights this process holds."""
+    import torch
+
+    from packager.stages.training import batches, model
+    from packager.stages.training.compute import PLAIN, SideBySide
+
+    trainee = model.load(settings(), base, 50, world, sharded=divided)
+    assert trainee.weights.grad is not None
+    with torch.no_grad():
+        torch.manual_seed(1)
+        trainee.weights.add_(torch.randn_like(trainee.weights) * 0.1)
+    way, sums = SideBySide(trainee, PLAIN, 4), torch.zeros(3)
+    rows = batches.read(data.folder / "train.jsonl", data)[:5]
+    for batch in way.lay_out(world.share(rows)):
+        sums += way.accumulate(batch, 1.0)
+    world.add_up(sums, trainee.weights.grad)
+    held = sum(m.weight.numel() for n, m in trainee.peft.named_modules() if n.endswith("base_layer"))
+    return sums[0].item(), trainee.weights.grad.norm().item(), held
+
+
+def test_a_divided_base_gives_the_same_gradient(tiny_base: Checkpoint, tiny_data: Dataset) -> None:
+    from packager.stages.training.launch import together
+    from packager.stages.training.parallel import ALONE
+
+    expected = gradient_norm(False, tiny_base, tiny_data, ALONE)
+    loss, norm, held = together(gradient_norm, 2, True, tiny_base, tiny_data)
+    assert (loss, norm) == (pytest.approx(expected[0], rel=1e-4), pytest.approx(expected[1], rel=1e-3))
+    assert held == expected[2] // 2
+
+
+@pytest.fixture(autouse=True)
+def found_by_the_processes(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """One thread each, and this module importable in the processes."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]))
+    return lambda: None
