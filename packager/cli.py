@@ -157,7 +157,7 @@ def push(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...],
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def verify(folder: Path, as_json: bool) -> None:
-    """Check a package, a copy or a download of one: its files, checksums, manifest and proof. No network."""
+    """Check a copy of a package: files, checksums, manifest, proof. Needs no network."""
     from dataclasses import asdict
 
     from packager import verify as verifying

@@ -111,9 +111,15 @@ def _types(recipe: Recipe) -> None:
             f"use {', '.join(known)}",
         )
     blind = [name for name in recipe.quantize.types if name in NEEDS_IMATRIX]
-    if blind:
+    if blind and not recipe.quantize.imatrix:
         raise InputError(
-            f"quantize.types: {', '.join(blind)} needs an importance matrix.", "use another type, such as Q4_K_M"
+            f"quantize.types: {', '.join(blind)} needs an importance matrix.",
+            "set quantize.imatrix: true, or use another type, such as Q4_K_M",
+        )
+    if odd := [n for n in recipe.quantize.tensors.values() if n not in llamacpp.tensor_types()]:
+        raise InputError(
+            f"quantize.tensors: llama.cpp has no tensor type called {', '.join(odd)}.",
+            f"use {', '.join(llamacpp.tensor_types())}",
         )
     if len(set(recipe.quantize.types)) < len(recipe.quantize.types):
         raise InputError("quantize.types names a type twice.", "name each type once")

@@ -61,20 +61,51 @@ class Reference:
         found = [-log_p[np.arange(len(t)), t].astype(np.float64) for log_p, t in self.predictions(samples)]
         return np.concatenate(found)
 
+    def observe(self, samples: Sequence[Sample], see: Callable[[str, Tensor], None]) -> None:
+        """Run the samples through the layers. For every batch and every linear layer but the head,
+        `see(name of the layer, its inputs [tokens, in])`; padding is left out."""
+        import torch
+        from torch import nn
+
+        real: Any = None
+        head = self._model.get_output_embeddings()
+
+        def watch(name: str) -> Callable[..., None]:
+            def hook(_: Any, inputs: tuple[Tensor, ...]) -> None:
+                rows = inputs[0].reshape(-1, inputs[0].shape[-1])
+                if len(rows) == real.numel():  # an expert is given some of the tokens, in an order of its own
+                    see(name, rows[real.flatten()])
+
+            return hook
+
+        with contextlib.ExitStack() as hooks, torch.inference_mode():
+            for name, module in self._model.named_modules():
+                if type(module) is nn.Linear and module is not head:
+                    hooks.callback(module.register_forward_pre_hook(watch(name)).remove)
+            for batch, ids in self._padded(samples):
+                lengths = torch.tensor([len(samples[i].ids) for i in batch], device=self._device)
+                real = torch.arange(ids.shape[1], device=self._device) < lengths[:, None]
+                self._body(input_ids=ids, use_cache=False)
+
     def _hidden(self, samples: Sequence[Sample]) -> list[Tensor]:
         """The last hidden states [tokens, hidden] of every sample."""
+        found: list[Any] = [None] * len(samples)
+        for batch, ids in self._padded(samples):
+            states = self._body(input_ids=ids, use_cache=False).last_hidden_state
+            for row, i in zip(states, batch, strict=True):
+                found[i] = row[: len(samples[i].ids)].clone()
+        return found
+
+    def _padded(self, samples: Sequence[Sample]) -> Iterator[tuple[list[int], Tensor]]:
+        """Lots of samples of like length: their numbers, and their tokens [samples, longest]."""
         import torch
 
-        found: list[Any] = [None] * len(samples)
         order = sorted(range(len(samples)), key=lambda i: len(samples[i].ids))
         for batch in _batches(order, [len(s.ids) for s in samples]):
             width = max(len(samples[i].ids) for i in batch)
             # Padding is on the right, where causal attention never looks.
-            ids = torch.tensor([[*samples[i].ids, *[0] * (width - len(samples[i].ids))] for i in batch])
-            states = self._body(input_ids=ids.to(self._device), use_cache=False).last_hidden_state
-            for row, i in zip(states, batch, strict=True):
-                found[i] = row[: len(samples[i].ids)].clone()
-        return found
+            rows = [[*samples[i].ids, *[0] * (width - len(samples[i].ids))] for i in batch]
+            yield batch, torch.tensor(rows, device=self._device)
 
     def _head(self, hidden: Tensor) -> Tensor:
         """The model's own head, whatever it does around its matrix: the model runs with a body that

@@ -1,13 +1,22 @@
 """All that knows vendor/llama.cpp and the llama_cpp binding; the rest of the program asks here.
 
 `vendored` fetches llama.cpp's source, knows what its converter supports, and runs it. `gguf_file`
-reads and quantizes GGUF files. `running` runs one in this process. `binding` loads the library.
+reads and quantizes GGUF files; `imatrix` holds which of their columns matter. `running` runs one in
+this process. `binding` loads the library.
 The library and everything heavy is imported when first used.
 """
 
 from __future__ import annotations
 
-from packager.llamacpp.gguf_file import GgufInfo, inspect, quantization_types, quantize_file
+from packager.llamacpp.gguf_file import (
+    GgufInfo,
+    inspect,
+    quantization_types,
+    quantize_file,
+    tensor_shapes,
+    tensor_types,
+)
+from packager.llamacpp.imatrix import IMATRIX, read_imatrix, tensor_names, write_imatrix
 from packager.llamacpp.running import GgufModel
 from packager.llamacpp.vendored import (
     VENDOR,
@@ -22,6 +31,7 @@ from packager.llamacpp.vendored import (
 )
 
 __all__ = [
+    "IMATRIX",
     "VENDOR",
     "GgufInfo",
     "GgufModel",
@@ -34,6 +44,11 @@ __all__ = [
     "pretokenizer_known",
     "quantization_types",
     "quantize_file",
+    "read_imatrix",
     "run_converter",
+    "tensor_names",
+    "tensor_shapes",
+    "tensor_types",
     "tokenizer_problem",
+    "write_imatrix",
 ]

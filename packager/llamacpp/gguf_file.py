@@ -16,10 +16,16 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from packager.errors import InputError, MissingResource, StageCrash
 from packager.llamacpp import binding
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Float32 = npt.NDArray[np.float32]
 
 LONGEST_STRING = 256
 """Metadata strings up to this length are kept in `GgufInfo.metadata`."""
@@ -27,6 +33,8 @@ SUPER_BLOCK = 256
 """Elements in a block of the K- and I-quants (QK_K in ggml)."""
 ALMOST_FULL = 64 << 20
 """With less free space than this (bytes) a failed write is put down to the disk."""
+UNUSABLE = ("NVFP4", "Q2_0")
+"""Types that llama.cpp names, but its quantizer does not make, or gguf-py cannot read back."""
 GENERATED = ("rope_freqs.", "rope_factors_long.", "rope_factors_short.")
 """Tensors that the converter computes from config.json; they are no parameters of the checkpoint."""
 _PROGRESS = re.compile(r"^\[ *(\d+)/ *(\d+)\]")
@@ -92,12 +100,27 @@ def inspect(path: Path) -> GgufInfo:
     )
 
 
+def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Every tensor's shape by its name, in ggml's order: (columns, rows, ...)."""
+    return {t.name: tuple(int(n) for n in t.shape) for t in _reader()(path).tensors}
+
+
 @functools.cache
 def quantization_types() -> dict[str, int]:
     """llama.cpp's quantizations by name (Q4_K_M, Q8_0, F16, ...) -> its number (ftype)."""
     prefixes = ("LLAMA_FTYPE_MOSTLY_", "LLAMA_FTYPE_ALL_")
     constants = vars(binding.library())
-    return {name.removeprefix(p): constants[name] for p in prefixes for name in constants if name.startswith(p)}
+    found = {name.removeprefix(p): constants[name] for p in prefixes for name in constants if name.startswith(p)}
+    return {name: number for name, number in found.items() if name not in UNUSABLE}
+
+
+@functools.cache
+def tensor_types() -> dict[str, int]:
+    """The types that llama.cpp can give a single tensor, by name (Q6_K, F16, ...) -> its number (ggml_type)."""
+    from gguf import GGMLQuantizationType
+
+    computed = ("I8", "I16", "I32", "I64", "F64", "Q8_1", "Q8_K")  # quantizing to them aborts the process
+    return {t.name: t.value for t in GGMLQuantizationType if t.name not in computed}
 
 
 def _named(ftype: Any) -> str:
@@ -115,13 +138,20 @@ def quantize_file(
     threads: int,
     max_buffer_bytes: int = 64 << 20,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    importance: Mapping[str, Float32] | None = None,
+    overrides: Mapping[str, str] | None = None,
 ) -> None:
     """Quantize one GGUF file into another.
 
     `on_progress(tensors done, tensors in all)` is called along the way; `max_buffer_bytes` bounds
-    the rows held in memory at once. On failure nothing is left at `out`: `InputError` for a type
-    that does not exist or that needs an importance matrix, `MissingResource` for a full disk.
+    the rows held in memory at once. `importance` weighs the columns [columns] of tensors by name;
+    `overrides` gives the tensors that a regular expression finds a type of their own (the first that
+    finds one holds). On failure nothing is left at `out`: `InputError` for a type that does not exist
+    or that needs an importance matrix, `MissingResource` for a full disk.
     """
+    import numpy as np
+
     known = quantization_types()
     if type_name not in known:
         near = difflib.get_close_matches(type_name.upper(), known, n=1)
@@ -137,6 +167,9 @@ def quantize_file(
     lib = binding.library()
     params = lib.llama_model_quantize_default_params()
     params.ftype, params.nthread, params.max_buf_size = known[type_name], threads, max_buffer_bytes
+    columns = {name: np.ascontiguousarray(values, np.float32) for name, values in (importance or {}).items()}
+    params.imatrix = _importance(columns)  # points into `columns`, which live as long as this call
+    params.tt_overrides = _overrides(overrides or {})
     codes: list[int] = []
     # In a thread, because Ctrl-C is raised in the main one: there it would surface inside a callback
     # of the library, and be lost.
@@ -155,6 +188,21 @@ def quantize_file(
         raise
 
 
+def _importance(columns: Mapping[str, Float32]) -> Any:
+    """llama.cpp's list of importance data, which ends in an entry without a name; NULL for none."""
+    kind = binding.library().llama_model_imatrix_data
+    floats = ctypes.POINTER(ctypes.c_float)
+    entries = [kind(name.encode(), v.ctypes.data_as(floats), v.size) for name, v in columns.items()]
+    return (kind * (len(entries) + 1))(*entries) if entries else None
+
+
+def _overrides(types: Mapping[str, str]) -> Any:
+    """llama.cpp's list of per-tensor types, which ends in an entry without a pattern; NULL for none."""
+    kind, known = binding.library().llama_model_tensor_override, tensor_types()
+    entries = [kind(pattern.encode(), known[name]) for pattern, name in types.items()]
+    return (kind * (len(entries) + 1))(*entries) if entries else None
+
+
 def _failure(source: Path, out: Path, type_name: str) -> Exception:
     said = binding.complaint(2)
     if shutil.disk_usage(out.parent).free < ALMOST_FULL:
@@ -162,7 +210,10 @@ def _failure(source: Path, out: Path, type_name: str) -> Exception:
             f"The disk is full: {out.name} could not be written.", f"free about {source.stat().st_size / 1e9:.1f} GB"
         )
     if "imatrix" in said or "importance matrix" in said:
-        return InputError(f"{type_name} needs an importance matrix.", "use another type, such as Q4_K_M")
+        return InputError(
+            f"{type_name} needs an importance matrix for every tensor.",
+            "set quantize.imatrix: true, or use another type, such as Q4_K_M",
+        )
     return StageCrash(f"llama.cpp could not quantize {source.name} to {type_name}:\n{said}", "see the build's log")
 
 

@@ -15,7 +15,7 @@ import shutil
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -188,6 +188,12 @@ def _wanted(archive: tarfile.TarFile, root: str) -> Iterator[tarfile.TarInfo]:
         inner = member.name.removeprefix(root)
         if inner != member.name and inner.split("/")[0] not in LEFT_OUT:
             yield member.replace(name=inner, deep=False)
+
+
+def parsed_module(architecture: str) -> Sequence[ast.stmt]:
+    """The source, parsed, of the converter's module for a known architecture."""
+    module = _text_models().get(architecture)
+    return _parsed(f"{module}.py").body if module else ()
 
 
 @functools.cache

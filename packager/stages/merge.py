@@ -11,6 +11,7 @@ from pathlib import Path
 
 from packager import chat, lora, merging, progress
 from packager.artifacts import Adapter, Checkpoint, Dataset, Divergence, Merged
+from packager.recipe import Section
 
 HELDOUT_TOKENS = 1024
 """Held-out answer tokens on which the base to merge into is chosen."""
@@ -18,12 +19,19 @@ POSITIONS = 256
 """Predictions that are compared, and kept for the F16 file to be compared with."""
 
 
-def merge(config: None, base: Checkpoint, data: Dataset, adapter: Adapter | None, out: Path) -> Merged:
+class Merge(Section):
+    """What the merged checkpoint is run for, beside its proof."""
+
+    imatrix: bool
+    """Whether to note which columns matter, for quantization."""
+
+
+def merge(config: Merge | None, base: Checkpoint, data: Dataset, adapter: Adapter | None, out: Path) -> Merged:
     """Write the merged checkpoint and `reference.npz`, some of its predictions, into `out`; without an
-    adapter, the base in FP16."""
+    adapter, the base in FP16. With `imatrix`, also `imatrix.gguf`."""
     choice = _choose_base(base, data, adapter) if adapter else Choice()
     merged = merging.merge(base, data, adapter, out, nf4=choice.nf4)
-    found = _compare(base, data, adapter, out, nf4=choice.nf4)
+    found = _compare(base, data, adapter, out, nf4=choice.nf4, imatrix=bool(config and config.imatrix))
     return merged.model_copy(
         update={
             "rounded_to_nf4": choice.nf4,
@@ -65,9 +73,12 @@ def _choose_base(base: Checkpoint, data: Dataset, adapter: Adapter) -> Choice:
     return Choice(nf4, float(losses.mean()), float(losses_nf4.mean()))
 
 
-def _compare(base: Checkpoint, data: Dataset, adapter: Adapter | None, out: Path, *, nf4: bool) -> Divergence:
-    """What the merged checkpoint predicts against base + adapter, unmerged; its predictions are kept."""
-    from packager import divergence, reference
+def _compare(
+    base: Checkpoint, data: Dataset, adapter: Adapter | None, out: Path, *, nf4: bool, imatrix: bool
+) -> Divergence:
+    """What the merged checkpoint predicts against base + adapter, unmerged; its predictions are kept,
+    and with `imatrix` which of its columns matter."""
+    from packager import divergence, importance, reference
 
     samples = chat.corpus_samples(data.folder, POSITIONS)
     with (
@@ -78,5 +89,7 @@ def _compare(base: Checkpoint, data: Dataset, adapter: Adapter | None, out: Path
         for (log_p, targets), (log_q, _) in zip(source.predictions(samples), made.predictions(samples), strict=True):
             compared.add(log_p, log_q, targets)
             kept.append(log_q.astype("float16"))
+        if imatrix:
+            importance.collect(made, base, data, out)
     divergence.save_reference(out / divergence.REFERENCE, samples, kept)
     return compared.result()

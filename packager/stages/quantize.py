@@ -2,39 +2,49 @@
 
 Every file is read back: it must hold the tensors, the vocabulary and the chat template of its
 source. How far its predictions are from the source's is measured on held-out answers. Fails with
-`InputError` for an unknown type, `MissingResource` for a full disk, `ProofFailed` if the file that
-was written says something else than its source.
+`InputError` for an unknown type or a pattern that finds no tensor, `MissingResource` for a full disk,
+`ProofFailed` if the file that was written says something else than its source.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from packager import chat, divergence, llamacpp, proc, progress
-from packager.artifacts import Dataset, Divergence, GgufFile, Ggufs, sha256_of
-from packager.errors import Interrupted, PackagerError, ProofFailed
+from packager.artifacts import Dataset, Divergence, GgufFile, Ggufs, Merged, sha256_of
+from packager.errors import InputError, Interrupted, PackagerError, ProofFailed
 from packager.recipe import Quantize
+
+if TYPE_CHECKING:
+    from packager.llamacpp.imatrix import Float32
+
+    Columns = Mapping[str, Float32]
 
 ANSWER_TOKENS = 1024
 """Held-out answer tokens on which predictions are compared."""
 RUN_SECONDS = 3600.0
 
 
-def quantize(config: Quantize, data: Dataset, source: Ggufs, out: Path) -> Ggufs:
+def quantize(config: Quantize, data: Dataset, merged: Merged, source: Ggufs, out: Path) -> Ggufs:
     """Write `model-TYPE.gguf` into `out` for every type, in the recipe's order."""
     original = source.folder / source.files[0].name
     before = _read(original)
+    shapes = llamacpp.tensor_shapes(original)
+    _patterns_must_find(config.tensors, shapes)
+    columns = _importance(merged.folder / llamacpp.IMATRIX, shapes) if config.imatrix else {}
     files = []
     for name in config.types:
         path = out / f"model-{name}.gguf"
         if name == source.files[0].type:
             _link(original, path)
         else:
-            _quantize(original, path, name)
+            _quantize(original, path, name, columns, config.tensors)
         info = _read(path)
         if faults := differences(info, before):
             raise ProofFailed(f"quantize: {path.name} lost {', '.join(faults)} of its source.", "report this model")
@@ -102,11 +112,32 @@ def _read(path: Path) -> llamacpp.GgufInfo:
         raise ProofFailed(f"{path.name} is not whole: {error}", "run the build again") from error
 
 
-def _quantize(source: Path, path: Path, name: str) -> None:
+def _quantize(source: Path, path: Path, name: str, columns: Columns, tensors: Mapping[str, str]) -> None:
     def report(done: int, total: int) -> None:
         progress.update(done, total, "tensors", type=name)
 
-    llamacpp.quantize_file(source, path, name, proc.physical_cores(), on_progress=report)
+    llamacpp.quantize_file(
+        source, path, name, proc.physical_cores(), on_progress=report, importance=columns, overrides=tensors
+    )
+
+
+def _patterns_must_find(tensors: Mapping[str, str], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    for pattern in tensors:
+        if not any(re.search(pattern, name) for name in shapes):
+            some = next((n for n in shapes if n.startswith("blk.")), next(iter(shapes)))
+            raise InputError(f"quantize.tensors: '{pattern}' finds no tensor.", f"they have names such as {some}")
+
+
+def _importance(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> Columns:
+    """The importance of columns that the merge stage noted, for the tensors that the file has."""
+    if not path.is_file():
+        return {}
+    noted = llamacpp.read_imatrix(path)
+    found = {name: values for name, values in noted.items() if shapes.get(name, ())[:1] == values.shape}
+    matrices = [name for name, shape in shapes.items() if len(shape) > 1 and name.startswith("blk.")]
+    if without := [name for name in matrices if name not in found]:
+        progress.note(f"{len(without)} of {len(matrices)} matrices have no importance, {without[0]} first")
+    return found
 
 
 def _link(source: Path, path: Path) -> None:
