@@ -126,7 +126,7 @@ def line(recipe: Recipe, to: Stages) -> Iterator[Artifact]:
             "f16",
             Ggufs,
             convert_stage.convert,
-            None,
+            convert_stage.Lineage(recipe=recipe.name, language=recipe.language),
             merged,
             data,
             versions=("llama_cpp_python", "transformers"),

@@ -111,7 +111,7 @@ def plan(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...],
 
 @main.command()
 @_recipe_options
-@click.option("--file", "file_type", metavar="TYPE", help="Which quantization to talk to (default: the first).")
+@click.option("--file", "file_type", metavar="TYPE", help="Which quantization to talk to (default: the package's).")
 @click.argument("question", required=False)
 def chat(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...], build_dir: Path,
          file_type: str | None, question: str | None) -> None:  # fmt: skip
@@ -120,6 +120,62 @@ def chat(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...],
 
     loaded = _load(recipe, base, data, sets)
     talk.chat(loaded, build_dir / loaded.name / "package", file_type, question)
+
+
+@main.command()
+@_recipe_options
+@click.option(
+    "--ram",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="GB",
+    help="Memory that the model may use (default: the recipe's device.ram_gb).",
+)
+@click.option(
+    "--min-speed",
+    type=click.FloatRange(min=0),
+    metavar="T",
+    help="Least tokens per second (default: the recipe's device.min_tokens_per_second).",
+)
+@click.option(
+    "--bandwidth",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="GB/S",
+    help="Estimate the speed of another machine from its memory bandwidth.",
+)
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.svg",
+    help="Where to write quality against size (default: fit.svg in the run folder).",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def fit(
+    recipe: str,
+    base: str | None,
+    data: str | None,
+    sets: tuple[str, ...],
+    build_dir: Path,
+    ram: float | None,
+    min_speed: float | None,
+    bandwidth: float | None,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
+    """Choose the best packaged quantization for a machine, from what was measured; show and plot all."""
+    from dataclasses import asdict
+
+    from packager import fit as fitting
+
+    loaded = _load(recipe, base, data, sets)
+    run, device = build_dir / loaded.name, loaded.device
+    least = device.min_tokens_per_second if min_speed is None else min_speed
+    machine = fitting.Machine(ram or device.ram_gb, least, bandwidth)
+    choice = fitting.choose(*fitting.of_package(run / "package"), machine)
+    path = plot or run / "fit.svg"
+    path.write_text(fitting.plot(choice, loaded.name), encoding="utf-8")
+    text = f"{fitting.table(choice)}\nPlot: {path}\n{fitting.advice(choice)}"
+    click.echo(json.dumps(asdict(choice), indent=2, ensure_ascii=False) if as_json else text)
+    raise click.exceptions.Exit(0 if choice.best else 3)
 
 
 @main.command()

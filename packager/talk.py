@@ -16,10 +16,13 @@ from packager.recipe import Recipe, Serve
 
 def chat(recipe: Recipe, package: Path, file_type: str | None, question: str | None) -> None:
     """Answer one question, or a conversation until an empty line or Ctrl-D."""
-    path = package / f"{recipe.name}-{file_type or recipe.quantize.types[0]}.gguf"
+    if not (package / "manifest.json").is_file():
+        raise InputError(f"There is no package at {package}.", "build the recipe first")
+    manifest = json.loads((package / "manifest.json").read_text(encoding="utf-8"))
+    default = next(file["name"] for file in manifest["files"] if file["default"])
+    path = package / (f"{recipe.name}-{file_type}.gguf" if file_type else default)
     if not path.is_file():
         raise InputError(f"There is no packaged model at {path}.", "build the recipe first")
-    manifest = json.loads((package / "manifest.json").read_text(encoding="utf-8"))
     serve, system = Serve.model_validate(manifest["recipe"]["serve"]), manifest["data"]["system"]
     with llamacpp.GgufModel.open(path, context=serve.context, threads=proc.physical_cores()) as model:
         messages = [{"role": "system", "content": system}] if system else []

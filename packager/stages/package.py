@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from packager import __version__, card, licence, llamacpp, ollama
+from packager import __version__, card, fit, licence, llamacpp, ollama, progress
 from packager.artifacts import (
     Adapter,
     Checkpoint,
@@ -54,6 +54,10 @@ def package(
     """Write the package of a passed proof into `out`."""
     if not proof.passed:
         raise StageCrash("A package was asked for although its proof failed.", "this is our bug")
+    files, why = fit.default_first(ggufs.files, proof.checks, recipe.device)
+    ggufs = ggufs.model_copy(update={"files": files})
+    if why:
+        progress.note(why)
     for file in ggufs.files:
         _link_or_copy(ggufs.folder / file.name, out / packed_name(recipe, file))
     for number, file in enumerate(ggufs.files):
@@ -70,19 +74,20 @@ def package(
     write_atomically(out / "README.md", card.model_card(facts))
     write_atomically(out / "LEIA-ME.txt", card.leia_me(facts))
     _refuse_private(out, [data.folder.parent, Path.home()])
-    files = sorted(p for p in out.iterdir() if p.name != "key")
-    sums = "".join(f"{sha256_of(p)}  {p.name}\n" for p in files)
+    paths = sorted(p for p in out.iterdir() if p.name != "key")
+    sums = "".join(f"{sha256_of(p)}  {p.name}\n" for p in paths)
     for file in ggufs.files:  # hashed again: what was proven is what is packed
         if f"{file.sha256}  {packed_name(recipe, file)}\n" not in sums:
             raise ProofFailed(f"{file.name} changed after it was proven.", "run the build with --verify")
     write_atomically(out / CHECKSUMS, sums)
-    names = (*(p.name for p in files), CHECKSUMS)
+    names = (*(p.name for p in paths), CHECKSUMS)
     return Package(
         folder=out,
         files=names,
         size=sum((out / n).stat().st_size for n in names),
         checks=len(proof.checks),
         tokens_per_second={packed_name(recipe, f): _speed(proof, f) for f in ggufs.files},
+        default_because=why,
     )
 
 
