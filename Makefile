@@ -3,6 +3,7 @@ recipe ?= smollm2_aps
 base ?=
 data ?=
 set ?=
+nproc ?=
 push ?=
 
 PYTHON ?= python3
@@ -13,7 +14,7 @@ READY_TO_TEST := .venv/.ready-to-test
 export CMAKE_ARGS ?= -DLLAVA_BUILD=OFF -DCMAKE_PROJECT_INCLUDE=$(CURDIR)/vendor/only-libllama.cmake
 
 .DEFAULT_GOAL := build
-.PHONY: build check plan chat setup test test-all lint bench standin clean help
+.PHONY: build check plan chat setup test test-all standin clean help
 
 build: $(READY) ## build recipe=NAME into build/NAME/package (also: base=, data=, set="a.b=c …", push=org/name)
 	@$(BIN)/packager build $(recipe) $(options)
@@ -35,8 +36,8 @@ test: $(READY_TO_TEST) ## lint, types, unit tests and the chain on a tiny real m
 	$(BIN)/mypy
 	$(BIN)/pytest
 
-test-all: $(READY_TO_TEST) ## the same, and the slow tests
-	$(BIN)/pytest -m 'not gpu'
+test-all: test ## the same, and the slow tests
+	$(BIN)/pytest -m 'slow and not gpu'
 
 standin: $(READY) ## for developers: a 2-layer random model like arch=phi3|qwen2|llama3, into out=FOLDER
 	@$(BIN)/python -m tests.standins $(arch) $(out)
@@ -47,7 +48,7 @@ clean: ## delete what was built (not the environment)
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
-options = $(if $(base),--base '$(base)') $(if $(data),--data '$(data)') $(if $(set),--set '$(set)')
+options = $(if $(base),--base '$(base)') $(if $(data),--data '$(data)') $(if $(set)$(nproc),--set '$(strip $(set) $(if $(nproc),train.devices=$(nproc)))')
 
 $(READY): pyproject.toml constraints.txt vendor/llama.cpp.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -57,6 +57,8 @@ class Located:
     licence: str = ""
     has_template: bool = True
     """Whether it brings a chat template."""
+    context: int = 0
+    """Tokens that it was made for, prompt and answer together; 0: it does not say."""
     repo: Repo | None = None
     """Where the weights are still to be fetched from, for a base on the Hub."""
 
@@ -158,7 +160,8 @@ def _folder(path: Path, source: str) -> Located:
     has_template = (path / "chat_template.jinja").is_file() or bool(tokenizer.get("chat_template"))
     licence = card.get("license", "")
     licence = licence if isinstance(licence, str) else ""
-    return Located(path, source, architecture, 0, licence=licence, has_template=has_template)
+    context = config.get("max_position_embeddings") or 0
+    return Located(path, source, architecture, 0, licence=licence, has_template=has_template, context=context)
 
 
 def _json(path: Path, source: str, fix: str) -> dict[str, Any]:
@@ -205,7 +208,8 @@ def _gguf(path: Path, source: str) -> Located:
         )
     licence = str(info.metadata.get("general.license", ""))
     has_template = bool(info.chat_template)
-    return Located(path, source, known[info.architecture], info.parameters, "", licence, has_template)
+    context = int(info.metadata.get(f"{info.architecture}.context_length", 0))
+    return Located(path, source, known[info.architecture], info.parameters, "", licence, has_template, context)
 
 
 def _from_hub(base: Base) -> Located:

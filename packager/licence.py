@@ -55,13 +55,18 @@ HOLDERS = {"microsoft": "Microsoft Corporation"}
 """Whose copyright an MIT notice names, by the base's organization on the Hub."""
 
 
+def known(name: str) -> Licence | None:
+    """The terms of a licence by its name, as the Hub or SPDX spells it."""
+    return KNOWN.get(name.lower())
+
+
 def texts(name: str, base: str, changes: str) -> dict[str, str]:
     """The files that a package carries for its base's licence: LICENSE and NOTICE, if the licence is known."""
-    terms = KNOWN.get(name)
+    terms = known(name)
     if terms is None:
         return {}
     # Braces occur in none of the texts but where the holder stands.
-    text = (ROOT / "licences" / f"{name}.txt").read_text(encoding="utf-8")
+    text = (ROOT / "licences" / f"{name.lower()}.txt").read_text(encoding="utf-8")
     holder = HOLDERS.get(base.partition("/")[0], f"the authors of {base}")
     notice = [
         f"This model was made from {base}, which is under the {terms.title} (see {TEXT}).",
@@ -73,7 +78,8 @@ def texts(name: str, base: str, changes: str) -> dict[str, str]:
 
 def titled(name: str, title: str) -> str:
     """A model's title, begun as its licence asks."""
-    begins = KNOWN[name].name_begins if name in KNOWN else ""
+    terms = known(name)
+    begins = terms.name_begins if terms else ""
     if begins and title.lower().startswith(begins.lower()):
         return begins + title[len(begins) :]
     return f"{begins} {title}".strip()
@@ -83,7 +89,9 @@ def gaps(name: str, package: str, repos: Sequence[str], folder: Path) -> list[st
     """What the licence asks for and is missing: in the names, the files and the card of a package."""
     if not name or name == "unknown":
         return ["the base's licence is not known: find it out, and give it in base.licence"]
-    terms = KNOWN.get(name)
+    terms = known(name)
+    if terms is None and name.lower().startswith("llama"):
+        return [f"the Llama licence '{name}' asks for a name, a notice and its text, which are not known here"]
     if terms is None:
         return []
     found = []
@@ -103,6 +111,6 @@ def gaps(name: str, package: str, repos: Sequence[str], folder: Path) -> list[st
 
 def unread(name: str) -> str:
     """What to say of a licence whose terms are not known here; empty for the others."""
-    if not name or name in KNOWN:
+    if not name or known(name):
         return ""
     return f"the terms of the licence '{name}' are not known here: read what they ask of who passes the model on"

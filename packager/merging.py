@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from packager.weights import Reader, Tensor, Writer
+    from packager.weights import Float32, Reader, Tensor, Writer
 
 BLOCK = 1 << 18
 """Elements computed at once: what stays in a core's cache."""
@@ -125,6 +125,7 @@ def _stream(
     With `nf4`, the linear layers of the body are rounded to NF4 first.
     """
     from packager import weights
+    from packager.reference import round_trip
 
     layout = [(t.name, "F16" if t.dtype in weights.FLOATS else t.dtype, t.shape) for t in tensors.values()]
     tally = Tally(sum(math.prod(shape) * weights.WIDTHS[dtype] for _, dtype, shape in layout))
@@ -138,10 +139,14 @@ def _stream(
                 tally.add(len(raw), 0.0, 0)
                 return
             pair, before = pairs.get(tensor.name), compare.get(tensor.name)
-            found = _block(reader, writer, tensor, start, stop, pair, before, nf4=nf4 and _is_rounded(tensor))
-            tally.add(*found, tensor.name if pair else "")
+            rounded = round_trip(reader.rows(tensor)) if nf4 and _is_rounded(tensor) else None
+            for _, first, last in _blocks(tensor) if rounded is not None else [(tensor, start, stop)]:
+                old = rounded[first:last] if rounded is not None else None
+                found = _block(reader, writer, tensor, first, last, pair, before, old)
+                tally.add(*found, tensor.name if pair else "")
 
-        with concurrent.futures.ThreadPoolExecutor(proc.physical_cores()) as pool:
+        # A matrix that is rounded is held whole: one at a time.
+        with concurrent.futures.ThreadPoolExecutor(1 if nf4 else proc.physical_cores()) as pool:
             jobs = [pool.submit(work, job) for tensor in tensors.values() for job in _blocks(tensor, whole=nf4)]
             try:
                 for job in jobs:
@@ -173,23 +178,20 @@ def _block(
     stop: int,
     pair: lora.Pair | None,
     before: Tensor | None,
-    *,
-    nf4: bool,
+    old: Float32 | None,
 ) -> tuple[int, float, int]:
-    """Merge and write rows [start, stop): bytes written, ||change||^2, largest |weight| as FP16 bits."""
+    """Merge and write rows [start, stop): bytes written, ||change||^2, largest |weight| as FP16 bits.
+
+    `old` are the rows to merge into, where they are not those of the file.
+    """
     import numpy as np
 
     from packager.weights import from_half
 
-    if tensor.dtype == "F16" and pair is None and not nf4:  # nothing to compute; copied bit by bit
+    if tensor.dtype == "F16" and pair is None and old is None:  # nothing to compute; copied bit by bit
         bits: npt.NDArray[np.uint16] = np.frombuffer(reader.raw(tensor, start, stop), np.uint16)
-        old = None
     else:
-        old = reader.rows(tensor, start, stop)
-        if nf4:
-            from packager.reference import round_trip
-
-            old = round_trip(old)
+        old = reader.rows(tensor, start, stop) if old is None else old
         new = old if pair is None else old + pair.scale * (pair.b[start:stop] @ pair.a)
         with np.errstate(over="ignore"):  # found below, and named
             bits = new.astype(np.float16).view(np.uint16)

@@ -58,6 +58,7 @@ def check(recipe: Recipe, folder: Path, waiting: Collection[str] = STAGES) -> ba
             raise InputError(
                 f"{found.source} has no chat template.", "use an instruct model, or give one in data.template"
             )
+        _must_fit(recipe, found)
         _room(need(recipe, found.parameters, waiting), folder)
     except Interrupted:
         raise
@@ -100,6 +101,16 @@ def free_disk(folder: Path) -> int:
     while not existing.exists():
         existing = existing.parent
     return shutil.disk_usage(existing).free
+
+
+def _must_fit(recipe: Recipe, base: base_model.Located) -> None:
+    """Neither a row nor a conversation in the clinic may be longer than what the base was made for."""
+    for name, tokens in (("serve.context", recipe.serve.context), ("data.max_tokens", recipe.data.max_tokens)):
+        if base.context and tokens > base.context:
+            raise InputError(
+                f"{name} is {tokens}, but {base.source} was made for {base.context} tokens.",
+                f"set {name} to at most {base.context}, or use another base",
+            )
 
 
 def _types(recipe: Recipe) -> None:

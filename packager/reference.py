@@ -48,11 +48,10 @@ class Reference:
 
         rows = max(1, LOGIT_BYTES // 4 // self._model.config.get_text_config().vocab_size)
         targets = [sample.ids[i + 1] for sample in samples for i in sample.at]
-        with torch.inference_mode():
-            hidden = torch.cat([h[list(s.at)] for h, s in zip(self._hidden(samples), samples, strict=True)])
-            for start in range(0, len(targets), rows):
-                logits = self._head(hidden[start : start + rows])
-                yield torch.log_softmax(logits, dim=-1).cpu().numpy(), targets[start : start + rows]
+        hidden = torch.cat([h[list(s.at)] for h, s in zip(self._hidden(samples), samples, strict=True)])
+        for start in range(0, len(targets), rows):
+            logits = self._head(hidden[start : start + rows])
+            yield torch.log_softmax(logits, dim=-1).cpu().numpy(), targets[start : start + rows]
 
     def losses(self, samples: Sequence[Sample]) -> npt.NDArray[np.float64]:
         """-log p of every target, in nats, in the samples' order."""
@@ -89,9 +88,12 @@ class Reference:
 
     def _hidden(self, samples: Sequence[Sample]) -> list[Tensor]:
         """The last hidden states [tokens, hidden] of every sample."""
+        import torch
+
         found: list[Any] = [None] * len(samples)
         for batch, ids in self._padded(samples):
-            states = self._body(input_ids=ids, use_cache=False).last_hidden_state
+            with torch.no_grad():
+                states = self._body(input_ids=ids, use_cache=False).last_hidden_state
             for row, i in zip(states, batch, strict=True):
                 found[i] = row[: len(samples[i].ids)].clone()
         return found
@@ -117,7 +119,8 @@ class Reference:
         self._body.forward = lambda *_, **__: made
         try:
             ids = torch.zeros((1, len(hidden)), dtype=torch.long, device=hidden.device)
-            logits: Tensor = self._model(input_ids=ids, use_cache=False).logits[0].float()
+            with torch.no_grad():
+                logits: Tensor = self._model(input_ids=ids, use_cache=False).logits[0].float()
         finally:
             self._body.forward = self._forward
         return logits
@@ -133,12 +136,12 @@ def opened(folder: Path, adapter: Path | None = None, *, nf4: bool = False) -> I
     tensors = weights.checkpoint(folder)
     if adapter is not None and (reason := lora.unusual(adapter)):
         progress.note(f"the reference holds the model in memory ({reason})")
-        yield Reference(_in_memory(folder, adapter).to(device), device)
+        yield Reference(_in_memory(folder, adapter, nf4=nf4).to(device), device)
         return
     pairs = lora.read_pairs(adapter, tensors) if adapter else {}
     with weights.Reader() as reader:
         model = _streamed(folder, reader, tensors, pairs, device, nf4=nf4)
-        yield Reference(model or _in_memory(folder, adapter).to(device), device)
+        yield Reference(model or _in_memory(folder, adapter, nf4=nf4).to(device), device)
 
 
 def compare(source: Reference, made: Reference, samples: Sequence[Sample]) -> Divergence:
@@ -173,15 +176,25 @@ def _batches(order: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]
         yield batch
 
 
-def _in_memory(folder: Path, adapter: Path | None) -> Any:
+def _in_memory(folder: Path, adapter: Path | None, *, nf4: bool) -> Any:
     import torch
     from peft import PeftModel
+    from torch import nn
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, local_files_only=True, trust_remote_code=False
+    model, info = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, local_files_only=True, trust_remote_code=False, output_loading_info=True
     )
+    if info["missing_keys"]:
+        raise _lacking(min(info["missing_keys"]))
+    for module in model.modules() if nf4 else ():
+        if type(module) is nn.Linear and module is not model.get_output_embeddings():
+            module.weight.data = torch.from_numpy(round_trip(module.weight.data.numpy()))
     return (PeftModel.from_pretrained(model, adapter).get_base_model() if adapter else model).eval()
+
+
+def _lacking(name: str) -> ProofFailed:
+    return ProofFailed(f"merge.logits: the checkpoint has no {name}.", "use another base model")
 
 
 def _streamed(
@@ -206,23 +219,25 @@ def _streamed(
     model.eval()
     layers: list[tuple[str, Any]] = list(model.named_modules())
     head, table = model.get_output_embeddings(), model.get_input_embeddings()
-    tied = tensors.get("model.embed_tokens.weight") if config.get_text_config().tie_word_embeddings else None
+    named = next(name for name, module in layers if module is table)
+    tied = tensors.get(f"{named}.weight") if config.get_text_config().tie_word_embeddings else None
     for name, module in layers:
         for part, parameter in list(module.named_parameters(recurse=False)):
+            plain = type(module) is nn.Linear or (type(module) is nn.Embedding and module is table)
+            if parameter.dim() > 1 and not (plain and part == "weight"):
+                return None
             tensor = tied if module is head and tied and part == "weight" else tensors.get(f"{name}.{part}")
             if tensor is None:
-                raise ProofFailed(f"merge.logits: the checkpoint has no {name}.{part}.", "use another base model")
+                raise _lacking(f"{name}.{part}")
             if part == "weight" and type(module) is nn.Linear:
                 round_to_nf4 = nf4 and module is not head
                 product = _product(module, reader, tensor, pairs.get(f"{name}.weight"), nf4=round_to_nf4)
                 module.forward = product  # type: ignore[method-assign, assignment]
-            elif part == "weight" and module is table and type(module) is nn.Embedding:
-                module.forward = _lookup(reader, tensor, device)  # type: ignore[method-assign, assignment]
-            elif parameter.dim() < 2:
+            elif part == "weight" and module is table:
+                module.forward = _lookup(reader, tensor, device)
+            else:
                 value = torch.from_numpy(reader.rows(tensor).reshape(tensor.shape).copy())
                 module._parameters[part] = nn.Parameter(value.to(device), requires_grad=False)
-            else:
-                return None
     for module in model.modules():
         for part, buffer in module._buffers.items():
             module._buffers[part] = None if buffer is None else buffer.to(device)

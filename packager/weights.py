@@ -12,6 +12,7 @@ import functools
 import json
 import math
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,6 +124,7 @@ class Reader:
 
     def __init__(self) -> None:
         self._open: dict[Path, int] = {}
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Reader:
         return self
@@ -134,8 +136,9 @@ class Reader:
 
     def raw(self, tensor: Tensor, start: int = 0, stop: int | None = None) -> bytes:
         """The bytes of rows [start, stop) as they lie in the file."""
-        if tensor.file not in self._open:
-            self._open.setdefault(tensor.file, os.open(tensor.file, os.O_RDONLY))
+        with self._lock:
+            if tensor.file not in self._open:
+                self._open[tensor.file] = os.open(tensor.file, os.O_RDONLY)
         count = ((tensor.rows if stop is None else stop) - start) * tensor.row_bytes
         data = os.pread(self._open[tensor.file], count, tensor.offset + start * tensor.row_bytes)
         if len(data) != count:

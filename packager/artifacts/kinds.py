@@ -144,10 +144,13 @@ class Merged(Checkpoint):
     largest_weight: float
     rounded_to_nf4: bool = False
     """Whether the base's matrices went through NF4 first, as in training, because that predicts better."""
+    heldout_loss_base: float | None = None
+    """Held-out loss (nats/token) of the 16-bit base without the adapter, on some hundred answer tokens; the
+    next two are on the same."""
     heldout_loss_16bit: float | None = None
-    """Held-out loss (nats/token, on at most some thousand answer tokens) of the adapter on the 16-bit base."""
+    """The same with the adapter."""
     heldout_loss_nf4: float | None = None
-    """The same on the base rounded to NF4; None if it was not trained so."""
+    """The same on the base rounded to NF4; None if the adapter was not made for it."""
     divergence: Divergence | None = None
     """From base + adapter, unmerged."""
 
@@ -167,8 +170,8 @@ class GgufFile(BaseModel):
     file_type: str = ""
     """The quantization that the file itself names."""
     fallback_share: float = 0.0
-    """Share of the weights in matrices whose rows the type's blocks do not divide; llama.cpp gives
-    them another type."""
+    """Share of the weights that llama.cpp stored in another type, because the type's blocks of 256 do not
+    divide their rows; as read back."""
     divergence: Divergence | None = None
     """From the F16 file, on held-out answers; None if the file did not run."""
     fault: str = ""
@@ -179,6 +182,10 @@ class Ggufs(Checked):
     """GGUF files: the F16 conversion, or its quantizations."""
 
     files: tuple[GgufFile, ...]
+
+    @property
+    def reusable(self) -> bool:
+        return not self.failed and not any(file.fault for file in self.files)
 
 
 class Modelfile(Checked):
@@ -219,4 +226,6 @@ class Package(Artifact):
     checks: int
     """How many checks its proof passed."""
     tokens_per_second: dict[str, float]
-    """How fast each GGUF file answered here, by its name in the package."""
+    """How fast each GGUF file answered here, by its name in the package; the default file comes first."""
+    default_because: str = ""
+    """Why the default file is not the recipe's first type."""

@@ -41,6 +41,8 @@ class RunFolder:
     lock_fd: int
     verify: bool = False
     display: progress.Display = field(default_factory=progress.Display)
+    hashed: dict[tuple[Path, int, int], str] = field(default_factory=dict)
+    """Files hashed in this build: path, size and time of change -> sha256."""
 
     def stage(
         self,
@@ -72,8 +74,8 @@ class RunFolder:
         if done is not None:
             self.display.cached(name)
             return done
-        self._refuse_altered(inputs)
         self.display.begin(name, why)
+        self._refuse_altered(inputs)
         partial = self.path / f"{name}.partial"
         if not (resumable and _read(partial / "key") == key):
             fresh(partial)
@@ -130,12 +132,20 @@ class RunFolder:
         """Nothing is made from bytes that changed since they were committed."""
         for artifact in filter(None, inputs):
             for file in (self._record(artifact.folder.name) or {"files": ()})["files"]:
-                if sha256_of(artifact.folder / file["name"]) != file["sha256"]:
+                if self._sha256(artifact.folder / file["name"]) != file["sha256"]:
                     name = f"{artifact.folder.name}/{file['name']}"
                     raise ProofFailed(
                         f"{artifact.folder.name}.bytes: {name} was altered since it was built.",
                         "build again with --verify to make it anew; if it happens again, check the disk",
                     )
+
+    def _sha256(self, path: Path) -> str:
+        """The file's hash; computed once a build, as long as its time and size stay."""
+        status = path.stat()
+        known = (path, status.st_size, status.st_mtime_ns)
+        if known not in self.hashed:
+            self.hashed[known] = sha256_of(path)
+        return self.hashed[known]
 
     def _put_in_place(self, name: str) -> None:
         shutil.rmtree(self.path / name, ignore_errors=True)

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from packager.chat.corpus import (
     CORPUS,
+    RARE_NUMERALS,
     Conversation,
     Sample,
     answer_samples,
     conversations,
     corpus_samples,
+    has_rare_numerals,
     joins_accents,
     read_conversations,
     write_corpus,
@@ -36,6 +38,7 @@ from packager.chat.template import (
 __all__ = [
     "CORPUS",
     "PINNED_DATE",
+    "RARE_NUMERALS",
     "TEMPLATE_FILE",
     "BoundaryError",
     "ChatTemplate",
@@ -49,6 +52,7 @@ __all__ = [
     "corpus_samples",
     "derive_roles",
     "encode",
+    "has_rare_numerals",
     "joins_accents",
     "load_template",
     "load_tokenizer",

@@ -38,7 +38,12 @@ CONTENTS = (
 )
 """What is said: prose, lists, Unicode, template syntax, white space, numbers and units, code."""
 SPECIALS = 4
-"""How many of the tokenizer's special tokens are also typed by a user, beside the end of turn."""
+"""How many of the tokenizer's special tokens are also typed by a user, beside those that frame turns."""
+
+RARE_NUMERALS = "½ comprimido, kg / m ² , ٣, Ⅳ"
+"""Numerals that some of llama.cpp's pre-tokenizers split otherwise than the tokenizers they stand for."""
+LONG_PROMPTS = 8
+"""Tokens that may be run for each answer token asked for, where prompts are long and answers short."""
 
 Conversation = tuple[Message, ...]
 
@@ -60,7 +65,9 @@ def conversations(
     Where training sets a `system` message they begin with it, as every served one does, unless they
     bring their own. With accents `joined` to their letters, for a tokenizer that does that.
     """
-    typed = (f"O que quer dizer {token} aqui?" for token in dict.fromkeys((roles.end_of_turn, *specials[:SPECIALS])))
+    framing = [s for s in specials if s in roles.bos or any(s in prefix for prefix in roles.prefix.values())]
+    tokens = dict.fromkeys((roles.end_of_turn, *framing, *specials[:SPECIALS]))
+    typed = (f"O que quer dizer {token} aqui?" for token in tokens)
     contents = [*CONTENTS, *typed]
     if joined:
         contents = [unicodedata.normalize("NFC", content) for content in contents]
@@ -85,6 +92,11 @@ def joins_accents(tokenizer: Tokenizer) -> bool:
     return normalizer is not None and "\u00e9" in normalizer.normalize_str("e\u0301")
 
 
+def has_rare_numerals(text: str) -> bool:
+    """Does it hold numerals other than 0 to 9 (fractions, superscripts, Roman and other scripts' digits)?"""
+    return any(unicodedata.category(c) in ("Nd", "Nl", "No") for c in text if not "0" <= c <= "9")
+
+
 def write_corpus(folder: Path, system: str | None) -> None:
     """Write the corpus for the template and tokenizer in `folder` beside them."""
     tokenizer = load_tokenizer(folder)
@@ -103,28 +115,30 @@ def read_conversations(path: Path) -> Iterator[Conversation]:
 
 
 def corpus_samples(folder: Path, positions: int) -> list[Sample]:
-    """A fifth of the corpus, of every shape, with about so many positions spread evenly over it.
+    """A sixth of the corpus, of every shape, with at most so many positions spread evenly over it.
 
-    `folder` is that of the data stage, as below.
+    `folder` is that of the data stage.
     """
     template, tokenizer = load_template(folder), load_tokenizer(folder)
     chosen = list(read_conversations(folder / CORPUS))[::-6]  # from the last, the longest
     rows = [token_ids(tokenizer, template.render(c, add_generation_prompt=True)) for c in chosen]
-    step = max(1, sum(map(len, rows)) // positions)
+    step = max(1, -(-sum(map(len, rows)) // (positions - len(rows))))  # every row may add one
     return [Sample(tuple(ids), tuple(range(0, len(ids) - 1, step))) for ids in rows if len(ids) > 1]
 
 
 def answer_samples(path: Path, end_of_turn: str, tokens: int) -> list[Sample]:
     """Rows of a JSONL file of the data stage, spread evenly over it, with every answer token as a
-    target, until there are `tokens` of them."""
+    target, until there are `tokens` of them, or so many tokens in all that little more can be run."""
     template, tokenizer = load_template(path.parent), load_tokenizer(path.parent)
     rows = list(read_conversations(path))
     found: list[Sample] = []
+    room = LONG_PROMPTS * tokens
     for row in _spread(rows):
         encoded = encode(template, tokenizer, end_of_turn, row)
         found.append(Sample(encoded.ids, tuple(i - 1 for i in range(1, len(encoded.ids)) if encoded.trained[i])))
         tokens -= len(found[-1].at)
-        if tokens <= 0:
+        room -= len(encoded.ids)
+        if tokens <= 0 or room <= 0:
             break
     return found
 

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 LONGEST_STRING = 256
 """Metadata strings up to this length are kept in `GgufInfo.metadata`."""
-SUPER_BLOCK = 256
-"""Elements in a block of the K- and I-quants (QK_K in ggml)."""
+SMALL_BLOCKS = ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "IQ4_NL")
+"""Types in blocks of 32 elements; the K- and I-quants have blocks of 256 (QK_K in ggml)."""
 ALMOST_FULL = 64 << 20
 """With less free space than this (bytes) a failed write is put down to the disk."""
 UNUSABLE = ("NVFP4", "Q2_0")
@@ -55,8 +55,8 @@ class GgufInfo:
     file_type: str
     """The quantization that the file names ('' if it names none)."""
     fallback_share: float
-    """Share of the elements in matrices whose rows are no multiple of the type's block, if it is one of
-    256-element blocks: llama.cpp stores them in another type."""
+    """Share of the elements that a file of 256-element blocks stores in types of 32: rows that 256 does not
+    divide."""
     n_vocab: int
     bos_token_id: int | None
     eos_token_id: int | None
@@ -81,7 +81,7 @@ def inspect(path: Path) -> GgufInfo:
     tokens = reader.fields.get("tokenizer.ggml.tokens")
     elements = sum(t.n_elements for t in reader.tensors)
     file_type = _named(metadata.get("general.file_type"))
-    odd = sum(t.n_elements for t in reader.tensors if len(t.shape) > 1 and t.shape[0] % SUPER_BLOCK)
+    small_blocks = sum(t.n_elements for t in reader.tensors if t.tensor_type.name in SMALL_BLOCKS)
     small = {k: v for k, v in metadata.items() if not (isinstance(v, str) and len(v) > LONGEST_STRING)}
     return GgufInfo(
         architecture=str(metadata.get("general.architecture", "")),
@@ -90,7 +90,7 @@ def inspect(path: Path) -> GgufInfo:
         tensor_types=dict(collections.Counter(t.tensor_type.name for t in reader.tensors)),
         bits_per_weight=8 * sum(t.n_bytes for t in reader.tensors) / elements if elements else 0.0,
         file_type=file_type,
-        fallback_share=float(odd) / float(elements) if elements and _in_super_blocks(file_type) else 0.0,
+        fallback_share=float(small_blocks) / float(elements) if elements and _in_super_blocks(file_type) else 0.0,
         n_vocab=int(tokens.parts[4][0]) if tokens else 0,
         bos_token_id=metadata.get("tokenizer.ggml.bos_token_id"),
         eos_token_id=metadata.get("tokenizer.ggml.eos_token_id"),

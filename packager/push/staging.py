@@ -121,7 +121,7 @@ def _made(recipe: Recipe, run: Path) -> list[Artifact]:
         raise ProofFailed(
             f"The last proof of {recipe.name} failed.", f"see {proof}; mend what failed, then build again"
         )
-    planned = build.Plan(artifacts.peek(run))
+    planned = build.Plan(artifacts.peek(run, verify=True))
     made = list(build.line(recipe, planned))
     for step in planned.steps:
         if not step.done:

@@ -16,37 +16,46 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from packager import chat, divergence, llamacpp, proc, progress
+from packager import chat, divergence, licence, llamacpp, proc, progress
 from packager.artifacts import Check, Dataset, Divergence, GgufFile, Ggufs, Merged, sha256_of, verdict, write_json
 from packager.chat import TEMPLATE_FILE
 from packager.divergence import REFERENCE, load_reference
 from packager.errors import InputError, Interrupted, PackagerError, ProofFailed
+from packager.recipe import Section
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 NAME = "model-F16.gguf"
-RUN_SECONDS = 1800.0
+RUN_SECONDS, SECONDS_PER_BYTE = 600.0, 1e-6
+"""Time for the file to run: beside a constant, with its size."""
+ROOM = 8 << 30
+"""Address space beside the file, in bytes: context, logits, the interpreter."""
 MAX_KL = 1e-3
 """Most that the F16 file may diverge from the merged checkpoint, nats per token: see docs/proof.md."""
 BUFFERS = (".attention.masked_bias", ".attention.bias", ".rotary_emb.inv_freq")
 """Endings of tensors that the converter leaves out: they are computed, not trained."""
 SAMPLING = ("sequence", "top_k", "top_p", "min_p", "xtc_probability", "xtc_threshold", "temp",
             "penalty_last_n", "penalty_repeat", "mirostat", "mirostat_tau", "mirostat_eta")  # fmt: skip
-RARE = ("½ comprimido, kg / m ² , ٣, Ⅳ",)
-"""Characters on which some of llama.cpp's pre-tokenizers are known to differ; noted, not refused."""
 _PHI3 = re.compile(r"phi-?3", re.IGNORECASE)
 _QUANTIZED = re.compile(r"[.-](I?Q\d\w*|BF16|F16|F32)$", re.IGNORECASE)
 
 
-def convert(config: None, merged: Merged, data: Dataset, out: Path) -> Ggufs:
+class Lineage(Section):
+    """What the file is to say about its origin, beside what the artifacts know."""
+
+    recipe: str
+    language: str
+
+
+def convert(config: Lineage | None, merged: Merged, data: Dataset, out: Path) -> Ggufs:
     """Write `model-F16.gguf` into `out`."""
     from packager import weights
 
     _refuse(merged)
     parameters = sum(t.elements for t in weights.checkpoint(merged.folder).values() if not t.name.endswith(BUFFERS))
     overrides = out / "metadata.json"
-    write_json(overrides, described(merged))
+    write_json(overrides, described(merged) | (lineage(config, merged, data) if config else {}))
     with _watched(out / NAME, 2 * parameters):
         llamacpp.run_converter(merged.folder, out / NAME, overrides)
     overrides.unlink()
@@ -87,6 +96,19 @@ def described(merged: Merged) -> dict[str, Any]:
     }
 
 
+def lineage(config: Lineage, merged: Merged, data: Dataset) -> dict[str, Any]:
+    """The `general.*` metadata that says what the model was made from and with."""
+    terms = licence.known(merged.licence)
+    rows = {"name": f"{data.train_rows} training rows", "version": f"sha256:{data.data_sha256}"}
+    return {
+        "general.finetune": config.recipe,
+        "general.languages": [config.language.partition("-")[0]],
+        "general.license.name": (terms.title if terms else merged.licence) or None,
+        "general.license.link": terms.url if terms else None,
+        "general.datasets": [rows] if merged.pairs_total else None,
+    }
+
+
 def _contents(info: llamacpp.GgufInfo, folder: Path, parameters: int) -> list[Check]:
     """The file against the checkpoint in `folder`, which has so many `parameters`."""
     config = _config(folder)
@@ -122,9 +144,12 @@ def _tokenizer(path: Path, folder: Path, data: Dataset) -> list[Check]:
         ends = end in model.eog_tokens
         pairs = [(template.bos_token, model.bos_token), (template.eos_token, model.eos_token)]
         faults = [f"{ours!r} is {theirs!r}" for ours, theirs in pairs if ours and ours != theirs]
-        unlike = splits_differently(model, tokenizer, texts)
-        if splits_differently(model, tokenizer, RARE):
-            progress.note("rare numerals such as ½ and ² are split into other tokens when served than when trained")
+        rare = [text for text in texts if chat.has_rare_numerals(text)]
+        odd = splits_differently(model, tokenizer, [*rare, chat.RARE_NUMERALS])
+        unlike = splits_differently(model, tokenizer, [text for text in texts if text not in rare])
+    if odd:
+        progress.note("rare numerals such as ½ and ² are split into other tokens when served than when trained")
+    known = f" {len(rare)} with rare numerals (½, ²) may be split otherwise." if odd and rare else ""
     first = f" First: {unlike[0]}." if unlike else ""
     return [
         verdict("convert.special_tokens", len(faults), 0, "tokens", not faults,
@@ -132,7 +157,7 @@ def _tokenizer(path: Path, folder: Path, data: Dataset) -> list[Check]:
         verdict("convert.end_of_turn", int(ends), 1, "tokens", ends,
               f"{data.end_of_turn} {'ends' if ends else 'does NOT end'} a generation with this file."),
         verdict("convert.tokens", len(unlike), 0, "texts", not unlike,
-              f"The file splits {len(texts) - len(unlike)} of {len(texts)} texts into the tokens of training.{first}"),
+              f"{len(texts) - len(unlike)} of {len(texts)} texts are split into training's tokens.{known}{first}"),
     ]  # fmt: skip
 
 
@@ -153,7 +178,11 @@ def splits_differently(model: llamacpp.GgufModel, tokenizer: Tokenizer, texts: S
 def _predictions(path: Path, folder: Path) -> Check:
     """What the file predicts, in a child of its own, against what the merge stage noted of the checkpoint."""
     try:
-        found = proc.call(divergence_from, path, folder / REFERENCE, timeout=RUN_SECONDS).value
+        size = path.stat().st_size
+        timeout = RUN_SECONDS + size * SECONDS_PER_BYTE
+        found = proc.call(
+            divergence_from, path, folder / REFERENCE, timeout=timeout, memory_limit=2 * size + ROOM
+        ).value
     except Interrupted:
         raise
     except PackagerError as error:

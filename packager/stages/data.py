@@ -78,11 +78,15 @@ def data(config: Prepare, base: Checkpoint, out: Path) -> Dataset:
 
 
 def _leaked(folder: Path, *, answers: bool) -> int:
-    """Held-out rows, as they were written, whose question or answer was written into training too."""
+    """Held-out rows, as they were written, whose question or answer was written into training too.
+
+    A question is all that the user says in a row, an answer all that the assistant says: a greeting
+    that opens many conversations is no leak.
+    """
     judged = ("user", "assistant") if answers else ("user",)
     said = {
         name: [
-            {(m["role"], normalise(m["content"])) for m in row if m["role"] in judged}
+            {(role, normalise("\n".join(m["content"] for m in row if m["role"] == role))) for role in judged}
             for row in chat.read_conversations(folder / name)
         ]
         for name in (TRAIN, HELDOUT)

@@ -13,7 +13,7 @@ from packager import chat, lora, merging, progress
 from packager.artifacts import Adapter, Checkpoint, Dataset, Divergence, Merged
 from packager.recipe import Section
 
-HELDOUT_TOKENS = 1024
+HELDOUT_TOKENS = 768
 """Held-out answer tokens on which the base to merge into is chosen."""
 POSITIONS = 256
 """Predictions that are compared, and kept for the F16 file to be compared with."""
@@ -35,6 +35,7 @@ def merge(config: Merge | None, base: Checkpoint, data: Dataset, adapter: Adapte
     return merged.model_copy(
         update={
             "rounded_to_nf4": choice.nf4,
+            "heldout_loss_base": choice.loss_base,
             "heldout_loss_16bit": choice.loss_16bit,
             "heldout_loss_nf4": choice.loss_nf4,
             "divergence": found,
@@ -47,6 +48,8 @@ class Choice:
     """Which base the adapter is merged into, and the held-out losses that decided it."""
 
     nf4: bool = False
+    loss_base: float | None = None
+    """Without the adapter."""
     loss_16bit: float | None = None
     loss_nf4: float | None = None
 
@@ -59,10 +62,12 @@ def _choose_base(base: Checkpoint, data: Dataset, adapter: Adapter) -> Choice:
     from packager import reference
 
     samples = chat.answer_samples(data.folder / "heldout.jsonl", data.end_of_turn, HELDOUT_TOKENS)
+    with reference.opened(base.folder) as untrained:
+        before = float(untrained.losses(samples).mean())
     with reference.opened(base.folder, adapter.folder) as clean:
         losses = clean.losses(samples)
     if not adapter.on_nf4 or lora.unusual(adapter.folder):
-        return Choice(loss_16bit=float(losses.mean()))
+        return Choice(loss_base=before, loss_16bit=float(losses.mean()))
     with reference.opened(base.folder, adapter.folder, nf4=True) as rounded:
         losses_nf4 = rounded.losses(samples)
     nf4 = reference.better(losses_nf4, losses)
@@ -70,7 +75,7 @@ def _choose_base(base: Checkpoint, data: Dataset, adapter: Adapter) -> Choice:
         f"held-out loss on the 16-bit base {losses.mean():.4f}, rounded to NF4 {losses_nf4.mean():.4f}: "
         f"merging into the {'rounded' if nf4 else '16-bit'} one"
     )
-    return Choice(nf4, float(losses.mean()), float(losses_nf4.mean()))
+    return Choice(nf4, before, float(losses.mean()), float(losses_nf4.mean()))
 
 
 def _compare(

@@ -90,7 +90,7 @@ def _parity(
     stored = ChatTemplate(gguf.chat_template, gguf.bos_token, gguf.eos_token)
     added = roles.bos if gguf.adds_bos else ""
     bos_id = tokenizer.token_to_id(gguf.bos_token) if gguf.bos_token else None
-    different, most_bos, stored_differs, first = 0, 0, 0, ""
+    different, most_bos, stored_differs, rare, first = 0, 0, 0, 0, ""
     for number, one in enumerate(conversations):
         text = template.render(one.trained, add_generation_prompt=True)
         served = ollama.render_go(made.template, one.sent, system)
@@ -106,6 +106,8 @@ def _parity(
             fault = (
                 f"the GGUF puts {gguf.bos_token} first, training did not: begin the template with {{{{ bos_token }}}}"
             )
+        elif ids != wanted and chat.has_rare_numerals(text):
+            rare += 1
         elif ids != wanted:
             fault = f"the GGUF reads {text!r} as {ids}, training as {wanted}"
         if fault:
@@ -116,6 +118,7 @@ def _parity(
     same = (
         f"Ollama's prompt has the text and token ids of training's in all of {len(conversations)} conversations; "
         f"it differs where {', or where '.join(_limits(roles, tokenizer))}."
+        + (f" In {rare} rare numerals such as ½ and ² are split otherwise." if rare else "")
     )
     unlike = f"Ollama's prompt differs from training's in {different} of {len(conversations)} conversations.{first}"
     return [

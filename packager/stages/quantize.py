@@ -28,7 +28,12 @@ if TYPE_CHECKING:
 
 ANSWER_TOKENS = 1024
 """Held-out answer tokens on which predictions are compared."""
-RUN_SECONDS = 3600.0
+LEAST_TOKENS = 256
+"""With fewer than these, the corpus that every stage is proven on is added."""
+RUN_SECONDS, SECONDS_PER_BYTE = 600.0, 1e-6
+"""Time to compare files: beside a constant, with their size, as every layer is read for every row."""
+ROOM = 8 << 30
+"""Address space beside the files, in bytes: contexts, logits, the interpreter."""
 
 
 def quantize(config: Quantize, data: Dataset, merged: Merged, source: Ggufs, out: Path) -> Ggufs:
@@ -67,14 +72,19 @@ def quantize(config: Quantize, data: Dataset, merged: Merged, source: Ggufs, out
 def compared(files: Sequence[GgufFile], original: Path, data: Dataset, out: Path) -> tuple[GgufFile, ...]:
     """The files with their divergence from the F16 file, or with why they do not run."""
     samples = chat.answer_samples(data.folder / "heldout.jsonl", data.end_of_turn, ANSWER_TOKENS)
-    paths = [out / file.name for file in files]
+    if sum(len(s.at) for s in samples) < LEAST_TOKENS:  # a handful would judge by chance
+        samples += chat.corpus_samples(data.folder, LEAST_TOKENS)
+    size = original.stat().st_size + sum(file.size for file in files)
+    paths, timeout = [out / file.name for file in files], RUN_SECONDS + size * SECONDS_PER_BYTE
     try:
-        found = proc.call(divergences, original, paths, samples, timeout=RUN_SECONDS).value
+        found = proc.call(divergences, original, paths, samples, timeout=timeout, memory_limit=2 * size + ROOM).value
     except Interrupted:
         raise
     except PackagerError as error:
-        return tuple(file.model_copy(update={"divergence": None, "fault": error.message}) for file in files)
-    return tuple(f.model_copy(update={"divergence": d}) for f, d in zip(files, found, strict=True))
+        if len(files) == 1:
+            return (files[0].model_copy(update={"divergence": None, "fault": error.message}),)
+        return tuple(one for file in files for one in compared([file], original, data, out))
+    return tuple(f.model_copy(update={"divergence": d, "fault": ""}) for f, d in zip(files, found, strict=True))
 
 
 def divergences(original: Path, paths: Sequence[Path], samples: Sequence[chat.Sample]) -> list[Divergence]:

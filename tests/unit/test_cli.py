@@ -106,7 +106,7 @@ def test_one_text_holds_several_overrides_with_spaces_in_them(tmp_path: Path, ro
 
 
 def test_a_type_that_needs_an_imatrix_and_a_wrong_checksum(tmp_path: Path, rows: Path, tiny_base: Checkpoint) -> None:
-    result = build(tmp_path, str(tiny_base.folder), str(rows), "quantize: {types: [IQ2_XS]}\n")
+    result = build(tmp_path, str(tiny_base.folder), str(rows), "quantize: {types: [IQ2_XS], imatrix: false}\n")
     refused(tmp_path, result, "IQ2_XS needs an importance matrix")
     (tmp_path / "x.gguf").write_bytes(b"GGUF")
     recipe = tmp_path / "r.yaml"
@@ -181,3 +181,8 @@ def test_an_unknown_stage(tmp_path: Path, rows: Path, tiny_base: Checkpoint) -> 
     result = CliRunner().invoke(main, ["build", str(recipe), "--until", "trainn", "--build-dir", str(tmp_path)])
     assert result.exit_code == 2
     assert "no stage 'trainn'" in result.output
+
+
+def test_a_context_longer_than_the_base_s(tmp_path: Path, spm_base: Checkpoint, rows: Path) -> None:
+    result = build(tmp_path, str(spm_base.folder), str(rows), "serve: {context: 8192}\n")
+    refused(tmp_path, result, "serve.context is 8192", "made for 512 tokens")

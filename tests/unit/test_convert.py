@@ -163,7 +163,8 @@ class TestChecks:
     def test_predictions_are_compared_with_the_checkpoint_s(self, spm_f16: Ggufs, spm_merged: Merged) -> None:
         found = divergence_from(spm_f16.folder / "model-F16.gguf", spm_merged.folder / "reference.npz")
         assert found.positions > 200
-        assert 0 < found.kl_mean < 1e-5
+        assert abs(found.kl_mean) < 1e-5  # what is kept is rounded to float16
+        assert found.kl_99 > 0
         assert found.same_top > 0.99
         assert found.perplexity_ratio == pytest.approx(1, abs=1e-3)
 

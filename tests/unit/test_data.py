@@ -228,3 +228,22 @@ def test_the_real_medquad_file(out: Path, tiny_base: Checkpoint) -> None:
     ]
     assert not spoken[0] & spoken[1]
     assert (made.leaked, made.unterminated) == (0, 0)
+
+
+def test_a_greeting_that_many_conversations_share_is_no_leak(tmp_path: Path, out: Path, tiny_base: Checkpoint) -> None:
+    path = source(tmp_path)
+    talks = [
+        {
+            "messages": [
+                {"role": "user", "content": "Olá"},
+                {"role": "assistant", "content": "Olá! Em que posso ajudar?"},
+                {"role": "user", "content": row["question"]},
+                {"role": "assistant", "content": row["answer"]},
+            ]
+        }
+        for row in lines_of(path)
+    ]
+    path.write_text("".join(json.dumps(talk, ensure_ascii=False) + "\n" for talk in talks), encoding="utf-8")
+    made = data(Prepare(source=str(path), format="messages", max_tokens=512, max_left_out=1), tiny_base, out)
+    assert made.failed == ()
+    assert made.leaked == 0

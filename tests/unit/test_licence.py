@@ -70,3 +70,10 @@ def test_an_unknown_licence_stops_and_one_not_read_is_said(tmp_path: Path) -> No
     assert licence.gaps("gemma", "meu", ["org/meu"], tmp_path) == []
     assert "gemma" in licence.unread("gemma")
     assert licence.texts("gemma", "google/gemma", "x") == {}
+
+
+def test_spdx_spelling_is_known_and_other_llamas_are_not(tmp_path: Path) -> None:
+    assert licence.known("Apache-2.0") is licence.known("apache-2.0") is not None
+    assert set(licence.texts("MIT", "microsoft/x", "everything")) == {licence.TEXT, licence.NOTICE}
+    assert licence.gaps("llama3.3", "llama_x", ["me/Llama-x"], tmp_path)
+    assert licence.gaps("some-licence", "x", ["me/x"], tmp_path) == []

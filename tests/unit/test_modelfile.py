@@ -170,7 +170,7 @@ def test_ollama_s_generations_must_agree(make: Make) -> None:
     """A stored template that knows tools wins since Ollama 0.30: here it gives another prompt."""
     made = make(CHATML, None, stored=CHATML.replace("}}", "}}{# tools #}", 1).replace("assistant\n", "assistant"))
     assert verdicts(made) == ALL | {"prompt_parity": False, "generations": False}
-    assert "since 0.30 the chat template in the GGUF, another prompt" in says(made, "generations")
+    assert "since 0.30 the chat template in the GGUF: another prompt" in says(made, "generations")
 
 
 def test_held_out_rows_with_another_prompt_are_a_failed_check(make: Make) -> None:
