@@ -1,0 +1,28 @@
+"""What ours is measured against; here, where a child process can import it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from packager import llamacpp, proc
+
+
+def by_peft(base: Path, adapter: Path, out: Path) -> None:
+    """What peft's documentation says, in the checkpoint's own FP16."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float16)
+    PeftModel.from_pretrained(model, adapter).merge_and_unload().save_pretrained(out)
+
+
+def bare_quantizer(source: Path, out: Path, kind: str) -> None:
+    """The library with its own defaults, but for the threads, of which both sides have one a core."""
+    import ctypes
+
+    import llama_cpp
+
+    params = llama_cpp.llama_model_quantize_default_params()
+    params.ftype, params.nthread = llamacpp.quantization_types()[kind], proc.physical_cores()
+    assert llama_cpp.llama_model_quantize(bytes(source), bytes(out), ctypes.byref(params)) == 0

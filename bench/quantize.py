@@ -1,0 +1,79 @@
+"""From adapter to quantized file: ours against the bare converter and the bare quantizer, in one run.
+
+    python bench/quantize.py [--shape qwen25_1.5b] [--type Q4_K_M] [--out bench/results/quantize.json]
+
+Ours merges, converts and quantizes; the bare tools start from the merged checkpoint. What proves the
+result (reference predictions, hashes, divergence) is not in either side. Prints ratios. Takes some
+minutes and 11 GB of disk for the 1.5B shape; needs a machine that does nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+
+import file_sides  # noqa: E402
+import measuring  # noqa: E402
+import shapes  # noqa: E402
+
+from packager import llamacpp, merging, proc  # noqa: E402
+
+
+def run(shape: str, kind: str, work: Path) -> dict[str, Any]:
+    """Ours, then the bare tools on the checkpoint that ours merged."""
+    base = shapes.base(shape, work / "base")
+    adapter, data = shapes.adapter(base, work / "adapter"), shapes.data(base, work / "data")
+    measuring.on_disk(work)
+    machine, said = measuring.machine(), work / "said.json"
+    said.write_text("{}", encoding="utf-8")
+    merged, f16, small = work / "merged", work / "ours-F16.gguf", work / f"ours-{kind}.gguf"
+    merged.mkdir()
+    ours = {
+        "merge": measuring.child(merging.merge, base, data, adapter, merged),
+        "convert": measuring.child(llamacpp.run_converter, merged, f16, said),
+        "quantize": measuring.child(llamacpp.quantize_file, f16, small, kind, proc.physical_cores()),
+    }
+    shutil.rmtree(base.folder)
+    measuring.on_disk(work)
+    plain = [sys.executable, llamacpp.converter(), merged, "--outtype", "f16", "--outfile", work / "bare-F16.gguf"]
+    bare = {
+        "convert": measuring.command(plain),
+        "quantize": measuring.child(file_sides.bare_quantizer, f16, work / f"bare-{kind}.gguf", kind),
+    }
+    together = sum(cost.seconds for cost in ours.values())
+    return {
+        "machine": machine,
+        "shape": shape,
+        "type": kind,
+        "ours": {name: asdict(cost) for name, cost in ours.items()},
+        "bare": {name: asdict(cost) for name, cost in bare.items()},
+        "ratios": {"time": round(together / sum(cost.seconds for cost in bare.values()), 3)},
+        "most_anonymous_gb": max(cost.anonymous_gb for cost in ours.values()),
+        "same_bytes": small.read_bytes()[-(1 << 20) :] == (work / f"bare-{kind}.gguf").read_bytes()[-(1 << 20) :],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shape", choices=list(shapes.SHAPES), default="qwen25_1.5b")
+    parser.add_argument("--type", default="Q4_K_M")
+    parser.add_argument("--work", type=Path, help="Folder on the disk to measure on (default: the system's).")
+    parser.add_argument("--out", type=Path)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=given.work) as work:
+        text = json.dumps(run(given.shape, given.type, Path(work)), indent=2)
+    print(text)
+    if given.out:
+        given.out.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
