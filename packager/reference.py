@@ -10,7 +10,6 @@ that the configuration asks for is not in the files.
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -279,11 +278,3 @@ def _lookup(reader: weights.Reader, tensor: weights.Tensor, device: Any) -> Call
         return torch.from_numpy(rows).to(device)[where]
 
     return forward
-
-
-def better(candidate: npt.NDArray[np.float64], standard: npt.NDArray[np.float64]) -> bool:
-    """Is the candidate's mean loss lower than the standard's by more than two standard errors of the
-    paired differences?"""
-    change = candidate - standard
-    error = float(change.std(ddof=1)) / math.sqrt(len(change)) if len(change) > 1 else 0.0
-    return float(change.mean()) < -2 * error

@@ -115,12 +115,12 @@ def read_conversations(path: Path) -> Iterator[Conversation]:
 
 
 def corpus_samples(folder: Path, positions: int) -> list[Sample]:
-    """A sixth of the corpus, of every shape, with at most so many positions spread evenly over it.
+    """Every twelfth conversation of the corpus, of several shapes, with at most so many positions spread evenly over it.
 
     `folder` is that of the data stage.
     """
     template, tokenizer = load_template(folder), load_tokenizer(folder)
-    chosen = list(read_conversations(folder / CORPUS))[::-6]  # from the last, the longest
+    chosen = list(read_conversations(folder / CORPUS))[::-12]  # from the last, the longest
     rows = [token_ids(tokenizer, template.render(c, add_generation_prompt=True)) for c in chosen]
     step = max(1, -(-sum(map(len, rows)) // (positions - len(rows))))  # every row may add one
     return [Sample(tuple(ids), tuple(range(0, len(ids) - 1, step))) for ids in rows if len(ids) > 1]

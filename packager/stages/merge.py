@@ -13,7 +13,7 @@ from packager import chat, lora, merging, progress
 from packager.artifacts import Adapter, Checkpoint, Dataset, Divergence, Merged
 from packager.recipe import Section
 
-HELDOUT_TOKENS = 768
+HELDOUT_TOKENS = 512
 """Held-out answer tokens on which the base to merge into is chosen."""
 POSITIONS = 256
 """Predictions that are compared, and kept for the F16 file to be compared with."""
@@ -55,7 +55,7 @@ class Choice:
 
 
 def _choose_base(base: Checkpoint, data: Dataset, adapter: Adapter) -> Choice:
-    """The 16-bit base, unless the one rounded to NF4 predicts held-out answers better, beyond chance.
+    """The 16-bit base, or the one rounded to NF4: whichever predicts held-out answers better.
 
     QLoRA trains the adapter on rounded weights: it may have learned to make up for the rounding.
     """
@@ -70,7 +70,7 @@ def _choose_base(base: Checkpoint, data: Dataset, adapter: Adapter) -> Choice:
         return Choice(loss_base=before, loss_16bit=float(losses.mean()))
     with reference.opened(base.folder, adapter.folder, nf4=True) as rounded:
         losses_nf4 = rounded.losses(samples)
-    nf4 = reference.better(losses_nf4, losses)
+    nf4 = bool(losses_nf4.mean() < losses.mean())
     progress.note(
         f"held-out loss on the 16-bit base {losses.mean():.4f}, rounded to NF4 {losses_nf4.mean():.4f}: "
         f"merging into the {'rounded' if nf4 else '16-bit'} one"

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     Columns = Mapping[str, Float32]
 
-ANSWER_TOKENS = 1024
+ANSWER_TOKENS = 768
 """Held-out answer tokens on which predictions are compared."""
 LEAST_TOKENS = 256
 """With fewer than these, the corpus that every stage is proven on is added."""
