@@ -223,6 +223,25 @@ def verify(folder: Path, as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="MODEL.gguf")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--gb",
+    type=click.FloatRange(min=0, min_open=True),
+    default=4.0,
+    show_default=True,
+    help="Largest part, in GB of 10^9 bytes.",
+)
+def split(model: Path, folder: Path, gb: float) -> None:
+    """Write a GGUF file into FOLDER in parts, for a FAT32 stick; llama.cpp loads it from the first."""
+    from packager import llamacpp, progress
+
+    with progress.route(progress.Display()):
+        parts = llamacpp.split_file(model, folder, int(gb * 10**9))
+    click.echo("\n".join(f"{part}: {part.stat().st_size / 1e6:,.0f} MB" for part in parts))
+
+
+@main.command()
 @click.argument("source", metavar="FILE|RECIPE")
 @click.option(
     "--write",

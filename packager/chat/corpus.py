@@ -115,7 +115,7 @@ def read_conversations(path: Path) -> Iterator[Conversation]:
 
 
 def corpus_samples(folder: Path, positions: int) -> list[Sample]:
-    """Every twelfth conversation of the corpus, of several shapes, with at most so many positions spread evenly over it.
+    """Every twelfth conversation of the corpus, with at most so many positions spread evenly over them.
 
     `folder` is that of the data stage.
     """

@@ -1,8 +1,8 @@
 """All that knows vendor/llama.cpp and the llama_cpp binding; the rest of the program asks here.
 
 `vendored` fetches llama.cpp's source, knows what its converter supports, and runs it. `gguf_file`
-reads and quantizes GGUF files; `imatrix` holds which of their columns matter. `running` runs one in
-this process. `binding` loads the library.
+reads and quantizes GGUF files; `imatrix` holds which of their columns matter. `splitting`
+takes one apart. `running` runs one in this process. `binding` loads the library.
 The library and everything heavy is imported when first used.
 """
 
@@ -18,6 +18,7 @@ from packager.llamacpp.gguf_file import (
 )
 from packager.llamacpp.imatrix import IMATRIX, read_imatrix, tensor_names, write_imatrix
 from packager.llamacpp.running import GgufModel
+from packager.llamacpp.splitting import split_file
 from packager.llamacpp.vendored import (
     VENDOR,
     commit,
@@ -46,6 +47,7 @@ __all__ = [
     "quantize_file",
     "read_imatrix",
     "run_converter",
+    "split_file",
     "tensor_names",
     "tensor_shapes",
     "tensor_types",

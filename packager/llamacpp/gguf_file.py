@@ -70,7 +70,7 @@ class GgufInfo:
 def inspect(path: Path) -> GgufInfo:
     """Read the header of a GGUF file; raises `ValueError` if it is not one or is cut short."""
     try:
-        reader = _reader()(path)
+        reader = header_reader()(path)
     except (KeyError, IndexError, struct.error, OverflowError, MemoryError, TypeError) as error:
         raise ValueError(f"{path.name} is not a readable GGUF file: {error}") from error
     metadata: dict[str, Any] = {
@@ -102,7 +102,7 @@ def inspect(path: Path) -> GgufInfo:
 
 def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """Every tensor's shape by its name, in ggml's order: (columns, rows, ...)."""
-    return {t.name: tuple(int(n) for n in t.shape) for t in _reader()(path).tensors}
+    return {t.name: tuple(int(n) for n in t.shape) for t in header_reader()(path).tensors}
 
 
 @functools.cache
@@ -218,7 +218,7 @@ def _failure(source: Path, out: Path, type_name: str) -> Exception:
 
 
 @functools.cache
-def _reader() -> Any:
+def header_reader() -> Any:
     """gguf's reader, made to pass over arrays: it would build millions of views for a vocabulary."""
     from gguf import GGUFReader
     from gguf.constants import GGUFValueType

@@ -31,6 +31,8 @@ def split_file(source: Path, folder: Path, limit: int) -> list[Path]:
     if source.stat().st_size <= limit:
         raise InputError(f"{source.name} is no larger than {limit / 1e9:g} GB.", "copy it as it is")
     reader = header_reader()(source)
+    if "split.count" in reader.fields:
+        raise InputError(f"{source.name} is itself a part.", "give the whole file")
     metadata = reader.data[_FIXED : reader.tensors[0].field.offset].tobytes()
     lots = _lots(reader.tensors, len(metadata), limit)
     paths = [folder / f"{source.stem}-{number:05d}-of-{len(lots):05d}.gguf" for number in range(1, len(lots) + 1)]
@@ -44,9 +46,10 @@ def split_file(source: Path, folder: Path, limit: int) -> list[Path]:
                 with path.open("xb") as out:
                     entries = len(reader.fields) - 3 if first else 0  # gguf-py counts the three fixed numbers too
                     out.write(_head(reader, lot, entries, metadata if first else b"", number, len(lots)))
+                    _pad(out, _alignment(reader, number))
                     for tensor in lot:
-                        _pad(out, _alignment(reader, number))
                         _copy(original, out, int(tensor.data_offset), int(tensor.n_bytes))
+                        _pad(out, _alignment(reader, number))
                         done += int(tensor.n_bytes)
                         progress.update(done / 1e6, total / 1e6, "MB", part=f"{number + 1} of {len(lots)}")
     except BaseException:
@@ -66,9 +69,8 @@ def _lots(tensors: Sequence[Any], metadata: int, limit: int) -> list[list[Any]]:
             lots.append([])
             size = _FIXED + len(_split_entries(0, 0, 0))
         if size + needed > limit:
-            raise InputError(
-                f"{tensor.name} alone has {int(tensor.n_bytes) / 1e6:,.0f} MB.", "allow larger parts, or use another type"
-            )
+            alone = f"{tensor.name} alone has {int(tensor.n_bytes) / 1e6:,.0f} MB."
+            raise InputError(alone, "allow larger parts, or use another type")
         lots[-1].append(tensor)
         size += needed
     return lots
