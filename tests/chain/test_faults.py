@@ -285,17 +285,11 @@ def test_a_missing_stop(tiny_recipe: Path, copied: Path) -> None:
 
 def test_a_doubled_bos(tiny_recipe: Path, copied: Path, tmp_path: Path) -> None:
     template = tmp_path / "bos.jinja"
-    template.write_text("{{ bos_token }}" + recipe_template())
+    template.write_text("{{ bos_token }}" + (copied / "tiny" / "data" / "chat_template.jinja").read_text())
     faults = (Fault("merged", after=ask_for_bos), Fault("modelfile", leave_bos_in))
     sets = (f"data.template={template}", "train.max_steps=2", "thresholds.min_loss_drop=0")
     found = caught(tiny_recipe, copied, *faults, first="data", sets=sets)
     assert found == {"modelfile.one_bos", "modelfile.prompt_parity"}
-
-
-def recipe_template() -> str:
-    from conftest import CHATML
-
-    return CHATML
 
 
 def test_flipped_bytes_in_a_tensor_before_the_commit(tiny_recipe: Path, copied: Path) -> None:

@@ -11,7 +11,6 @@ import sentencepiece_base
 from packager import chat, llamacpp
 from packager.artifacts import Checkpoint, Dataset, Ggufs, Merged
 from packager.errors import MissingResource
-from tests.conftest import tiny_rows
 
 
 @pytest.fixture(scope="session")
@@ -42,8 +41,9 @@ def spm_data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """A data stage's folder that goes with `spm_base`. Do not write into it."""
     folder = tmp_path_factory.mktemp("spm_data")
     sentencepiece_base.write_sentencepiece(folder)
-    rows = (json.dumps(row, ensure_ascii=False) + "\n" for row in tiny_rows()[:4])
-    (folder / "heldout.jsonl").write_text("".join(rows), encoding="utf-8")
+    asked = [("user", "O que a equipe cuida?"), ("assistant", "A equipe de saúde cuida da família no território.")]
+    row = {"messages": [{"role": role, "content": content} for role, content in asked]}
+    (folder / "heldout.jsonl").write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
     chat.write_corpus(folder, None)
     return Dataset.model_construct(folder=folder, end_of_turn="<|im_end|>", system=None)
 
