@@ -27,7 +27,7 @@ import shapes  # noqa: E402
 from packager import llamacpp, merging, proc  # noqa: E402
 
 
-def run(shape: str, kind: str, work: Path) -> dict[str, Any]:
+def run(shape: str, kind: str, work: Path, *, ours_only: bool) -> dict[str, Any]:
     """Ours, then the bare tools on the checkpoint that ours merged."""
     base = shapes.base(shape, work / "base")
     adapter, data = shapes.adapter(base, work / "adapter"), shapes.data(base, work / "data")
@@ -41,6 +41,16 @@ def run(shape: str, kind: str, work: Path) -> dict[str, Any]:
         "convert": measuring.child(llamacpp.run_converter, merged, f16, said),
         "quantize": measuring.child(llamacpp.quantize_file, f16, small, kind, proc.physical_cores()),
     }
+    found = {
+        "machine": machine,
+        "shape": shape,
+        "parameters": base.parameters,
+        "type": kind,
+        "ours": {name: asdict(cost) for name, cost in ours.items()},
+        "most_anonymous_gb": max(cost.anonymous_gb for cost in ours.values()),
+    }
+    if ours_only:
+        return found
     shutil.rmtree(base.folder)
     measuring.on_disk(work)
     plain = [sys.executable, llamacpp.converter(), merged, "--outtype", "f16", "--outfile", work / "bare-F16.gguf"]
@@ -49,14 +59,9 @@ def run(shape: str, kind: str, work: Path) -> dict[str, Any]:
         "quantize": measuring.child(file_sides.bare_quantizer, f16, work / f"bare-{kind}.gguf", kind),
     }
     together = sum(cost.seconds for cost in ours.values())
-    return {
-        "machine": machine,
-        "shape": shape,
-        "type": kind,
-        "ours": {name: asdict(cost) for name, cost in ours.items()},
+    return found | {
         "bare": {name: asdict(cost) for name, cost in bare.items()},
         "ratios": {"time": round(together / sum(cost.seconds for cost in bare.values()), 3)},
-        "most_anonymous_gb": max(cost.anonymous_gb for cost in ours.values()),
         "same_bytes": small.read_bytes()[-(1 << 20) :] == (work / f"bare-{kind}.gguf").read_bytes()[-(1 << 20) :],
     }
 
@@ -65,11 +70,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", choices=list(shapes.SHAPES), default="qwen25_1.5b")
     parser.add_argument("--type", default="Q4_K_M")
+    parser.add_argument("--ours-only", action="store_true", help="Only ours: what a large model takes of memory.")
     parser.add_argument("--work", type=Path, help="Folder on the disk to measure on (default: the system's).")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=given.work) as work:
-        text = json.dumps(run(given.shape, given.type, Path(work)), indent=2)
+        text = json.dumps(run(given.shape, given.type, Path(work), ours_only=given.ours_only), indent=2)
     print(text)
     if given.out:
         given.out.write_text(text + "\n", encoding="utf-8")
