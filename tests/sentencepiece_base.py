@@ -90,7 +90,7 @@ def make(folder: Path) -> int:
 
     config = LlamaConfig(
         vocab_size=write_sentencepiece(folder), hidden_size=256, intermediate_size=512, num_hidden_layers=2,
-        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=512, tie_word_embeddings=True,
+        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=4096, tie_word_embeddings=True,
         bos_token_id=1, eos_token_id=4,
     )  # fmt: skip
     with torch.random.fork_rng():

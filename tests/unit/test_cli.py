@@ -185,4 +185,4 @@ def test_an_unknown_stage(tmp_path: Path, rows: Path, tiny_base: Checkpoint) -> 
 
 def test_a_context_longer_than_the_base_s(tmp_path: Path, spm_base: Checkpoint, rows: Path) -> None:
     result = build(tmp_path, str(spm_base.folder), str(rows), "serve: {context: 8192}\n")
-    refused(tmp_path, result, "serve.context is 8192", "made for 512 tokens")
+    refused(tmp_path, result, "serve.context is 8192", "made for 4096 tokens")
