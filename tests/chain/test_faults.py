@@ -2,7 +2,8 @@
 
 A fault is planted where it would arise: in the code of a stage's process before the stage runs, in
 the files it wrote before they are committed, or on the disk afterwards. The stages before it are
-taken from a finished build; the build must then stop, for the named reason and for no other.
+taken from a finished build; the build must then stop for the named reason, and no check of an earlier
+stage may complain.
 """
 
 from __future__ import annotations
@@ -80,6 +81,12 @@ def build_with(recipe_: Path, folder: Path, *faults: Fault, first: str | None = 
 def named(error: PackagerError) -> set[str]:
     """The checks that an error names."""
     return set(re.findall(r"(?:^|✗ )([a-z]+\.[a-z_0-9]+):", error.message, re.MULTILINE))
+
+
+def certain(found: set[str]) -> set[str]:
+    """Without the checks of how a damaged file predicts and what it answers: which of those fail beside the
+    check that names the fault is chance, and another CPU's last bits may decide it."""
+    return {check for check in found if check not in PREDICTIONS and not check.startswith("smoke.")}
 
 
 def caught(*args: Any, **options: Any) -> set[str]:
@@ -247,23 +254,24 @@ def test_a_masked_end_of_turn(tiny_recipe: Path, copied: Path) -> None:
 
 
 def test_adapter_keys_that_fit_nothing(tiny_recipe: Path, copied: Path) -> None:
-    assert caught(tiny_recipe, copied, Fault("adapter", after=rename_keys)) == {"merge.pairs"}
+    assert certain(caught(tiny_recipe, copied, Fault("adapter", after=rename_keys))) == {"merge.pairs"}
 
 
 def test_an_adapter_of_another_base(tiny_recipe: Path, copied: Path) -> None:
-    assert caught(tiny_recipe, copied, Fault("adapter", after=of_another_base)) == {"merge.heldout_loss"}
+    assert certain(caught(tiny_recipe, copied, Fault("adapter", after=of_another_base))) == {"merge.heldout_loss"}
 
 
 def test_a_merge_that_does_nothing(tiny_recipe: Path, copied: Path) -> None:
-    assert caught(tiny_recipe, copied, Fault("merged", merge_nothing)) == {"merge.pairs", "merge.delta", "merge.logits"}
+    found = caught(tiny_recipe, copied, Fault("merged", merge_nothing))
+    assert certain(found) == {"merge.pairs", "merge.delta", "merge.logits"}
 
 
 def test_overflow_in_fp16(tiny_recipe: Path, copied: Path) -> None:
-    assert caught(tiny_recipe, copied, Fault("adapter", after=overflow)) == {"merge.finite"}
+    assert certain(caught(tiny_recipe, copied, Fault("adapter", after=overflow))) == {"merge.finite"}
 
 
 def test_a_lost_tied_head(tiny_recipe: Path, copied: Path) -> None:
-    assert caught(tiny_recipe, copied, Fault("merged", lose_the_head)) == {"merge.logits"}
+    assert certain(caught(tiny_recipe, copied, Fault("merged", lose_the_head))) == {"merge.logits"}
 
 
 def test_a_dropped_row_of_the_vocabulary(tiny_recipe: Path, copied: Path) -> None:
@@ -294,11 +302,12 @@ def test_a_doubled_bos(tiny_recipe: Path, copied: Path, tmp_path: Path) -> None:
 
 def test_flipped_bytes_in_a_tensor_before_the_commit(tiny_recipe: Path, copied: Path) -> None:
     found = caught(tiny_recipe, copied, Fault("gguf", flip_tensor_bytes))
-    assert {"quantize.kl"} <= found <= PREDICTIONS
+    assert "quantize.kl" in found
+    assert not certain(found)
 
 
 def test_the_wrong_quantization(tiny_recipe: Path, copied: Path) -> None:
-    assert caught(tiny_recipe, copied, Fault("gguf", write_another_type)) == {"quantize.type"}
+    assert certain(caught(tiny_recipe, copied, Fault("gguf", write_another_type))) == {"quantize.type"}
 
 
 @pytest.mark.parametrize(
@@ -341,7 +350,7 @@ def quantize_another(other: Path) -> None:
 def test_the_gguf_of_another_recipe(tiny_recipe: Path, copied: Path, other_f16: Path) -> None:
     found = caught(tiny_recipe, copied, Fault("gguf", functools.partial(quantize_another, other_f16)))
     assert "quantize.perplexity" in found
-    assert found <= PREDICTIONS
+    assert not certain(found)
 
 
 def test_a_file_of_another_size_is_made_anew(tiny_recipe: Path, copied: Path) -> None:
