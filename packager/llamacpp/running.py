@@ -7,6 +7,7 @@ if the file does not load, `MissingResource` if its context does not fit into me
 from __future__ import annotations
 
 import codecs
+import contextlib
 import ctypes
 import functools
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from packager.chat import ChatTemplate
 from packager.errors import InputError, MissingResource, ProofFailed
 from packager.llamacpp import binding
+from packager.llamacpp.bounds import bounded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +30,8 @@ PROMPT_TOKENS = 512
 """Prompt tokens computed at once."""
 LOGIT_ROWS = 64
 """Positions whose logits are held at once: 39 MB for a vocabulary of 152k."""
+VOCABULARY_ROOM, VOCABULARY_SECONDS = 2 << 30, 120
+"""What a vocabulary may take beside twice its file; one of 152k tokens takes 0.1 GiB and a second."""
 
 
 class GgufModel:
@@ -42,12 +46,16 @@ class GgufModel:
 
     @classmethod
     def open(cls, path: Path, context: int = 4096, threads: int = 1, *, vocab_only: bool = False) -> GgufModel:
-        """Load a file (memory-mapped). `context` is in tokens; with `vocab_only` it can only tokenize."""
+        """Load a file (memory-mapped). `context` is in tokens; with `vocab_only` it can only tokenize, and
+        loading is bounded: stages read vocabularies in their own process."""
         lib = binding.library()
         params = lib.llama_model_default_params()
         params.n_gpu_layers, params.vocab_only = 0, vocab_only
+        room = VOCABULARY_ROOM + (2 * path.stat().st_size if path.is_file() else 0)
+        limits = bounded(room, VOCABULARY_SECONDS) if vocab_only else contextlib.nullcontext()
         with binding.listening():
-            model = lib.llama_model_load_from_file(bytes(path), params)
+            with limits:
+                model = lib.llama_model_load_from_file(bytes(path), params)
             if not model:
                 raise ProofFailed(f"llama.cpp cannot load {path.name}:\n{binding.complaint()}", "build it again")
             if vocab_only:

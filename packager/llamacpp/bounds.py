@@ -1,0 +1,51 @@
+"""Bounds on what reading a GGUF's header and vocabulary may take from the process that reads it.
+
+A damaged count in a header asks for any amount of memory, a damaged table for any amount of time.
+Inside `bounded` the first fails as an allocation does, and the second ends the process with SIGXCPU,
+which `proc` names. Both are relative to what the process has taken before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def bounded(memory: int, seconds: int) -> Iterator[None]:
+    """At most `memory` more bytes of address space and `seconds` more of CPU time, inside the block.
+
+    Only on Linux: elsewhere the block runs unbounded.
+    """
+    held = _address_space()
+    if held is None:
+        yield
+        return
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    wanted = {
+        resource.RLIMIT_AS: held + memory,
+        resource.RLIMIT_CPU: int(usage.ru_utime + usage.ru_stime) + seconds,
+    }
+    before = {kind: resource.getrlimit(kind) for kind in wanted}
+    for kind, limit in wanted.items():
+        resource.setrlimit(kind, (_least(limit, *before[kind]), before[kind][1]))
+    try:
+        yield
+    finally:
+        for kind, limits in before.items():
+            resource.setrlimit(kind, limits)
+
+
+def _least(*limits: int) -> int:
+    return min(limit for limit in limits if limit != resource.RLIM_INFINITY)
+
+
+def _address_space() -> int | None:
+    """Bytes of address space that this process has now."""
+    try:
+        pages = Path("/proc/self/statm").read_text().split()[0]
+    except OSError:
+        return None
+    return int(pages) * resource.getpagesize()
