@@ -34,10 +34,10 @@ setup: $(READY) ## create the environment and fetch the vendored llama.cpp
 test: $(READY_TO_TEST) ## lint, types, unit tests and the chain on a tiny real model
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest $(workers)
 
 test-all: test ## the same, and the slow tests
-	$(BIN)/pytest -m 'slow and not gpu'
+	$(BIN)/pytest $(workers) -m 'slow and not gpu'
 
 standin: $(READY) ## for developers: a 2-layer random model like arch=phi3|qwen2|llama3, into out=FOLDER
 	@$(BIN)/python -m tests.standins $(arch) $(out)
@@ -48,6 +48,8 @@ clean: ## delete what was built (not the environment)
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
+# Whole files go to a worker, the chain's first; each worker keeps to its share of the cores.
+workers = -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 options = $(if $(base),--base '$(base)') $(if $(data),--data '$(data)') $(if $(set)$(nproc),--set '$(strip $(set) $(if $(nproc),train.devices=$(nproc)))')
 
 $(READY): pyproject.toml constraints.txt vendor/llama.cpp.lock

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,16 @@ ANSWERS = (
     "A equipe toda: quem atende, quem visita e quem registra {}.",
     "Conhecendo o território; depois {} entra na agenda da semana.",
 )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One of several workers, and what it starts, keeps to its share of the cores: more threads than cores
+    wait for each other."""
+    worker = getattr(config, "workerinput", None)
+    if worker and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        share = cores[int(worker["workerid"].removeprefix("gw")) :: worker["workercount"]]
+        os.sched_setaffinity(0, share or cores)
 
 
 def tiny_rows() -> list[dict[str, list[dict[str, str]]]]:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 import standins
+from once import once, shared
 
 from packager.recipe import ROOT
 
@@ -48,9 +49,11 @@ def rows() -> list[dict[str, str]]:
 
 @pytest.fixture(scope="session")
 def taught_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("taught") / "perguntas.jsonl"
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows()), encoding="utf-8")
-    return path
+    def make(folder: Path) -> None:
+        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows()]
+        (folder / "perguntas.jsonl").write_text("".join(lines), encoding="utf-8")
+
+    return once(shared(tmp_path_factory.getbasetemp()) / "data", make) / "perguntas.jsonl"
 
 
 @pytest.fixture(scope="session")
@@ -58,10 +61,13 @@ def taught_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the taught model, in FP16 safetensors. Do not write into it."""
     if not VOCABULARY.is_dir():
         pytest.skip("vendor/llama.cpp is not fetched: make setup")
+    return once(shared(tmp_path_factory.getbasetemp()) / "tiny-llama", _make_taught)
+
+
+def _make_taught(folder: Path) -> None:
     import torch
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-    folder = tmp_path_factory.mktemp("taught") / "tiny-llama"
     tokenizer = AutoTokenizer.from_pretrained(VOCABULARY, gguf_file="ggml-vocab-gpt-2.gguf")
     tokenizer.add_special_tokens({"eos_token": "<|im_end|>", "bos_token": "<|im_start|>", "pad_token": "<|endoftext|>"})
     tokenizer.chat_template = CHATML
@@ -85,7 +91,6 @@ def taught_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _teach(model, tokenizer)
     model.to(torch.float16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    return folder
 
 
 def _teach(model: object, tokenizer: object) -> None:
@@ -140,19 +145,23 @@ smoke:
 @pytest.fixture(scope="session")
 def tiny_recipe(tmp_path_factory: pytest.TempPathFactory, taught_base: Path, taught_data: Path) -> Path:
     """The path of a recipe that takes the taught model through the whole line in seconds."""
-    path = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
-    path.write_text(RECIPE.format(base=taught_base, data=taught_data), encoding="utf-8")
-    return path
+
+    def make(folder: Path) -> None:
+        (folder / "tiny.yaml").write_text(RECIPE.format(base=taught_base, data=taught_data), encoding="utf-8")
+
+    return once(shared(tmp_path_factory.getbasetemp()) / "recipe", make) / "tiny.yaml"
 
 
 @pytest.fixture(scope="session")
 def built(tiny_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The build folder of a finished build. Copy it before changing it."""
-    folder = tmp_path_factory.mktemp("built")
-    command = [sys.executable, "-m", "packager", "build", str(tiny_recipe), "--build-dir", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode == 0, done.stderr + done.stdout
-    return folder
+
+    def make(folder: Path) -> None:
+        command = [sys.executable, "-m", "packager", "build", str(tiny_recipe), "--build-dir", str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+        assert done.returncode == 0, done.stderr + done.stdout
+
+    return once(shared(tmp_path_factory.getbasetemp()) / "built", make)
 
 
 @pytest.fixture
@@ -162,20 +171,12 @@ def copied(built: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def standin(request: pytest.FixtureRequest) -> Callable[[str], Path]:
+def standin(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """The folder of an architecture's stand-in, made once and kept in pytest's cache. Do not write into it."""
     if not VOCABULARY.is_dir():
         pytest.skip("vendor/llama.cpp is not fetched: make setup")
     made_by = Path(standins.__file__).read_bytes() + (VOCABULARY.parents[1] / "llama.cpp.lock").read_bytes()
-    assert request.config.cache is not None
-    cache = request.config.cache.mkdir(f"standins-{hashlib.sha256(made_by).hexdigest()[:12]}")
-
-    def folder(architecture: str) -> Path:
-        kept = cache / architecture
-        if not kept.is_dir():
-            partial = cache / f"{architecture}.partial"
-            shutil.rmtree(partial, ignore_errors=True)
-            standins.make(architecture, partial).rename(kept)
-        return kept
-
-    return folder
+    kept = getattr(request.config, "cache", None)  # absent under -p no:cacheprovider
+    name = f"standins-{hashlib.sha256(made_by).hexdigest()[:12]}"
+    cache = kept.mkdir(name) if kept else shared(tmp_path_factory.getbasetemp()) / name
+    return lambda architecture: once(cache / architecture, lambda folder: standins.make(architecture, folder))

@@ -47,6 +47,20 @@ class Spoiled:
         return made
 
 
+class Again:
+    """A stage that writes what it wrote in the finished build: without a fault in its process, it would."""
+
+    def __init__(self, name: str, returns: Any, folder: Path) -> None:
+        self.__name__, self.returns, self.folder = name, returns, folder
+
+    def __call__(self, *args: Any) -> Any:
+        out: Path = args[-1]
+        shutil.copytree(self.folder, out, symlinks=True, dirs_exist_ok=True)
+        (out / "stage.json").unlink()
+        record = json.loads((self.folder / "stage.json").read_text("utf-8"))
+        return self.returns.model_validate(record["artifact"] | {"folder": out, "key": record["key"]})
+
+
 @dataclass(frozen=True)
 class Fault:
     stage: str
@@ -62,13 +76,21 @@ class FaultyRun(RunFolder):
     def stage(self, name: str, returns: Any, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
         for fault in self.faults:
             if fault.stage == name:
-                function = Spoiled(function, fault.before, fault.after)
+                kept = kept_aside(self.path, name)
+                again = Again(name, returns, kept) if kept.is_dir() and not fault.before else function
+                function = Spoiled(again, fault.before, fault.after)
         return super().stage(name, returns, function, *args, **options)
+
+
+def kept_aside(run_folder: Path, stage: str) -> Path:
+    return run_folder.with_name(f"{stage}-as-built")
 
 
 def build_with(recipe_: Path, folder: Path, *faults: Fault, first: str | None = None, sets: Sequence[str] = ()) -> None:
     """Build again from the first faulty stage on, with the faults planted."""
     run_folder = folder / "tiny"
+    if faults and first is None and not sets and run_folder.is_dir():
+        (run_folder / faults[0].stage).rename(kept_aside(run_folder, faults[0].stage))
     for stage in STAGES[STAGES.index(first or faults[0].stage) :]:
         shutil.rmtree(run_folder / stage, ignore_errors=True)
         (run_folder / f"{stage}.stage.json").unlink(missing_ok=True)
