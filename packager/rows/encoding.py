@@ -77,4 +77,4 @@ def _not_in(path: Path, encoding: str, content: bytes, error: UnicodeDecodeError
 
 
 def _convert(likely: str) -> str:
-    return f"save it as UTF-8, or name its encoding: data.encoding: {likely} in a recipe, --encoding {likely} without"
+    return f"save it as UTF-8, or name its encoding: data.encoding: {likely} in a recipe, otherwise --encoding {likely}"
