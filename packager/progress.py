@@ -23,6 +23,11 @@ def update(done: float, total: float, unit: str, **figures: float | str) -> None
     _sink({"done": done, "total": total, "unit": unit, "figures": figures})
 
 
+def begin(stage: str, why: str) -> None:
+    """Report that something new begins, whose time left is to be reckoned anew."""
+    _sink({"begin": stage, "note": why})
+
+
 def note(text: str) -> None:
     """Report one line worth keeping in the log."""
     _sink({"note": text})
@@ -90,6 +95,10 @@ class Display:
         self._line(f"{stage:<9} unchanged")
 
     def __call__(self, event: Event) -> None:
+        if "begin" in event:
+            self._clear()
+            self.begin(event["begin"], event["note"])
+            return
         if "note" in event:
             self._clear()
             self._line(f"{self._stage:<9} {event['note']}")

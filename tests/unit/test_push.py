@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 from hub_uploads import Fault, Hub, account, busy, card_faults, lost, serve_uploads, sha
 from test_card import facts
 
 from packager import card, hub, progress
-from packager.errors import InputError, MissingResource, PackagerError, ProofFailed
+from packager.errors import InputError, MissingResource, PackagerError, ProofFailed, StageCrash
 from packager.hub.explaining import ask, explain
 from packager.push import rendering, sending, staging
 from packager.push.refusing import refusals
@@ -249,15 +251,56 @@ def test_a_lost_commit_is_found_and_not_made_twice(server: Hub, shipment: Shipme
 @pytest.mark.parametrize(
     ("error", "kind", "word"),
     [
-        (ValueError(f"broken {TOKEN}"), InputError, "broken [token]"),
         (FileNotFoundError(2, "gone"), MissingResource, "could not be read"),
+        (OSError(errno.ENOSPC, "No space left on device"), MissingResource, "The disk is full"),
+        (json.JSONDecodeError("Expecting value", "<html>", 0), MissingResource, "does not speak as the Hub does"),
+        (httpx2.InvalidURL("no host"), InputError, "HF_ENDPOINT"),
         (InputError("mine", "fix"), InputError, "mine"),
     ],
 )
 def test_other_errors_are_explained_too(error: Exception, kind: type[PackagerError], word: str) -> None:
     found = explain(error, REPO)
     assert type(found) is kind
-    assert word in found.message
+    assert word in f"{found.message}{found.fix}"
+
+
+@pytest.mark.parametrize("handling", [False, True], ids=["alone", "while handling an answer"])
+def test_a_bug_keeps_its_traceback_and_no_token(
+    server: Hub, shipment: Shipment, monkeypatch: pytest.MonkeyPatch, handling: bool
+) -> None:
+    from huggingface_hub import HfApi
+
+    def broken(*args: object, **settings: object) -> None:
+        try:
+            if handling:
+                HfApi().whoami()
+        finally:
+            raise TypeError(f"broken {TOKEN}")
+
+    monkeypatch.setattr(HfApi, "create_commit", broken)
+    if handling:
+        server.plant("whoami", Fault(), Fault(403, error=TOKEN))  # the second is asked by what is broken
+    with pytest.raises(StageCrash) as caught:
+        send(shipment)
+    assert caught.value.exit_code == 1
+    assert "Traceback" in caught.value.message
+    assert "in broken" in caught.value.message
+    assert "TypeError: broken [token]" in caught.value.message
+    assert TOKEN not in reachable(caught.value)
+    assert len(server.repos[REPO].commits) == 1
+
+
+def test_a_bug_in_reading_is_no_lack_of_network(server: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from huggingface_hub import HfApi
+
+    def broken(*args: object, **settings: object) -> None:
+        raise KeyError(TOKEN)
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(HfApi, "model_info", broken)
+    with pytest.raises(StageCrash, match=r"KeyError: '\[token\]'") as caught:
+        hub.fetch_small(REPO, None, [])
+    assert TOKEN not in reachable(caught.value)
 
 
 def test_a_question_that_fails_for_good_is_asked_once() -> None:
@@ -267,7 +310,7 @@ def test_a_question_that_fails_for_good_is_asked_once() -> None:
         asked.append(1)
         raise ValueError("no")
 
-    with pytest.raises(InputError):
+    with pytest.raises(StageCrash):
         ask(question, REPO)
     assert len(asked) == 1
 
