@@ -128,6 +128,43 @@ def send(shipment: Shipment, seconds: float = 60) -> list[sending.Pushed]:
         return sending.push(shipment, replies, watch)
 
 
+WRITTEN_TO = ("whoami", "info", "create", "validate", "preupload", "batch", "put", "part", "complete", "verify",
+              "commit", "tag")  # fmt: skip
+PASSING = {
+    "half": Fault(drop="half"),
+    "lost": lost(),
+    "503": busy(503),
+    "429": busy(429, 7),
+    "stall": Fault(stall=0.01),
+}
+
+
+@pytest.mark.parametrize("kind", PASSING)
+@pytest.mark.parametrize("route", WRITTEN_TO)
+def test_every_route_may_fail_once(
+    server: Hub, shipment: Shipment, monkeypatch: pytest.MonkeyPatch, route: str, kind: str
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(time, "sleep", waited.append)
+    server.part_size = 80_000 if route in ("part", "complete") else 0
+    server.plant(route, PASSING[kind])
+    [pushed] = send(shipment)
+    repo = server.repos[REPO]
+    assert not server.faults[route]
+    assert len(repo.commits) == 2
+    assert repo.tags == {pushed.tag: repo.head}
+    assert kind != "429" or max(waited) >= 7
+
+
+@pytest.mark.parametrize("route", WRITTEN_TO)
+def test_no_route_can_hang_a_push(server: Hub, shipment: Shipment, route: str) -> None:
+    server.part_size = 80_000 if route in ("part", "complete") else 0
+    server.plant(route, *[Fault(stall=20)] * 9)
+    with pytest.raises(MissingResource) as caught:
+        send(shipment, 0.5)
+    assert "run the same command again" in caught.value.fix
+
+
 def test_progress_is_of_the_bytes_sent(server: Hub, shipment: Shipment) -> None:
     events: list[progress.Event] = []
     with progress.route(events.append):
