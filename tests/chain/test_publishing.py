@@ -102,7 +102,9 @@ class Publisher:
                 patch.delenv(name)
             for name, value in self.environment().items():
                 patch.setenv(name, value)
+            files = self.hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
             patch.setattr(constants, "ENDPOINT", self.hub.endpoint)
+            patch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", files)
             patch.setattr(constants, "HF_TOKEN_PATH", str(self.folder / "cache/hf/token"))
             patch.setattr(time, "sleep", short)
             with pytest.raises(SystemExit) as ended:
@@ -110,8 +112,7 @@ class Publisher:
         return subprocess.CompletedProcess(words, int(ended.value.code or 0), out.getvalue(), err.getvalue())
 
     def verify(self, folder: Path) -> subprocess.CompletedProcess[str]:
-        words = [*PACKAGER, "verify", str(folder)]
-        return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60)
+        return self._here(["verify", str(folder)])
 
     def download(self, repo: str = REPO, revision: str = "main") -> Path:
         """The repo as the real client brings it."""
