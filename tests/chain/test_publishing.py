@@ -6,8 +6,6 @@ The command line runs in this process, where waits are cut short, unless a test 
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import os
 import re
@@ -22,10 +20,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from command_line import here
 from hub_server import environment
 from hub_uploads import Fault, Hub, account, busy, lost, serve_uploads, sha
 
-from packager.cli import main
 from packager.recipe import ROOT
 
 TOKEN = "hf_" + "Qx7" * 11
@@ -42,7 +40,6 @@ class Publisher:
     hub: Hub
     folder: Path
     recipe: Path
-    patch: pytest.MonkeyPatch
     printed: list[str] = field(default_factory=list)
     waited: list[float] = field(default_factory=list)
     """Seconds that the client asked to sleep, in this process."""
@@ -81,38 +78,14 @@ class Publisher:
                 timeout=180,
             )
         else:
-            done = self._here(self.command(*words, repo=repo)[3:])
+            done = here(self.command(*words, repo=repo)[3:], self.environment(), self.waited)
         self.printed += [done.stdout, done.stderr]
         assert done.returncode == code, f"{done.returncode}\n{done.stdout}{done.stderr}"
         assert "Traceback" not in done.stderr
         return done
 
-    def _here(self, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        """The command line in this process, in the environment and with the folders that it would have."""
-        from huggingface_hub import constants
-
-        out, err, sleep = io.StringIO(), io.StringIO(), time.sleep
-
-        def short(seconds: float) -> None:
-            self.waited.append(seconds)
-            sleep(min(seconds, 0.02))
-
-        with self.patch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            for name in [name for name in os.environ if name.startswith("HF_")]:
-                patch.delenv(name)
-            for name, value in self.environment().items():
-                patch.setenv(name, value)
-            files = self.hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-            patch.setattr(constants, "ENDPOINT", self.hub.endpoint)
-            patch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", files)
-            patch.setattr(constants, "HF_TOKEN_PATH", str(self.folder / "cache/hf/token"))
-            patch.setattr(time, "sleep", short)
-            with pytest.raises(SystemExit) as ended:
-                main(list(words))
-        return subprocess.CompletedProcess(words, int(ended.value.code or 0), out.getvalue(), err.getvalue())
-
     def verify(self, folder: Path) -> subprocess.CompletedProcess[str]:
-        return self._here(["verify", str(folder)])
+        return here(["verify", str(folder)], self.environment())
 
     def download(self, repo: str = REPO, revision: str = "main") -> Path:
         """The repo as the real client brings it."""
@@ -172,12 +145,10 @@ def hub() -> Iterator[Hub]:
 
 
 @pytest.fixture
-def publisher(
-    hub: Hub, large: Path, tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Publisher]:
+def publisher(hub: Hub, large: Path, tiny_recipe: Path, tmp_path: Path) -> Iterator[Publisher]:
     """Copies the build with hard links; afterwards looks for the token in all that was printed and written."""
     shutil.copytree(large, tmp_path / "build", symlinks=True, copy_function=os.link)
-    made = Publisher(hub, tmp_path, tiny_recipe, monkeypatch)
+    made = Publisher(hub, tmp_path, tiny_recipe)
     yield made
     assert leaks(made) == []
     assert not (made.run / "push.partial").exists()
