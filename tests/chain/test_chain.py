@@ -46,6 +46,8 @@ def test_package_is_whole_and_checks_out(built: Path) -> None:
         "Modelfile",
         "Modelfile.Q4_K_M",
         "manifest.json",
+        "metrics.json",
+        "report.html",
         "README.md",
         "LEIA-ME.txt",
         "LICENSE",
