@@ -172,6 +172,7 @@ def line(recipe: Recipe, to: Stages) -> Iterator[Artifact]:
             says=lambda p: f"{sum(c.passed for c in p.checks)} of {len(p.checks)} checks passed",
         )
     )
+    evaluation = None
     yield (
         report := to.stage(
             "report",
@@ -184,7 +185,7 @@ def line(recipe: Recipe, to: Stages) -> Iterator[Artifact]:
             merged,
             gguf,
             proof,
-            None,
+            evaluation,
             says=lambda r: f"report.html, {r.size / 1e3:,.0f} kB",
         )
     )
@@ -200,6 +201,7 @@ def line(recipe: Recipe, to: Stages) -> Iterator[Artifact]:
         gguf,
         modelfile,
         proof,
+        evaluation,
         report,
         record_beside=True,
         says=lambda p: f"{len(p.files)} files, {p.size / 1e6:,.0f} MB",

@@ -23,6 +23,7 @@ from packager.artifacts import (
     Adapter,
     Checkpoint,
     Dataset,
+    Evaluation,
     GgufFile,
     Ggufs,
     Merged,
@@ -52,6 +53,7 @@ def package(
     ggufs: Ggufs,
     modelfile: Modelfile,
     proof: Proof,
+    evaluation: Evaluation | None,
     report: Report,
     out: Path,
 ) -> Package:
@@ -74,7 +76,9 @@ def package(
         write_atomically(out / name, text)
     manifest = _manifest(recipe, base, data, adapter, merged, ggufs, proof)
     write_json(out / "manifest.json", manifest)
-    facts = card.Facts(recipe=recipe, base=base, data=data, adapter=adapter, ggufs=ggufs, proof=proof)
+    facts = card.Facts(
+        recipe=recipe, base=base, data=data, adapter=adapter, ggufs=ggufs, proof=proof, evaluation=evaluation
+    )
     write_atomically(out / "README.md", card.model_card(facts))
     write_atomically(out / "LEIA-ME.txt", card.leia_me(facts))
     for name in REPORTED:

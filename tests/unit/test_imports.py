@@ -14,7 +14,7 @@ FLOORS = (
     ("progress",),
     ("proc", "worker"),
     ("artifacts", "recipe", "language", "plots"),
-    ("chat", "weights", "licence"),
+    ("chat", "weights", "licence", "scores"),
     ("lora", "llamacpp", "hub", "rows", "ollama", "divergence"),
     ("base_model", "audit", "smoke", "card", "verify", "reference", "merging", "importance", "fit"),
     ("report",),

@@ -11,9 +11,10 @@ from typing import Any
 
 import browser
 import pytest
+import yaml
 from test_card import facts as card_facts
 
-from packager import audit, report
+from packager import audit, card, report
 from packager.artifacts import (
     AnsweredRow,
     BenchmarkResult,
@@ -250,6 +251,15 @@ def test_the_figures_are_those_of_the_page(tmp_path: Path) -> None:
     assert [f["name"] for f in found["files"]] == ["meu-Q4_K_M.gguf", "meu-Q8_0.gguf"]
     assert found["files"][0]["tokens_per_second"] == 60
     assert found["evaluation"]["resamples"] == 1000
+
+
+def test_the_card_has_the_evaluation_for_people_and_for_the_hub(tmp_path: Path) -> None:
+    known = replace(card_facts("hf:example/tiny-llama", "abc123"), evaluation=evaluation(tmp_path))
+    _, front, body = card.model_card(known).split("---\n", 2)
+    found = yaml.safe_load(front)["model-index"][0]["results"]
+    assert [r["dataset"]["name"] for r in found] == ["y, 10 held-out questions", "outras, 44 questions"]
+    assert {"type": "rougel", "name": "rougeL.f1 of Q4_K_M, share", "value": 0.2} in found[0]["metrics"]
+    assert "| rougeL.f1 | 0.1 | 0.15 | 0.2 | 0.25 | share |" in body
 
 
 class TestAnswers:
