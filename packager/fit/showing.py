@@ -99,17 +99,21 @@ def quality(
     values: Sequence[float],
     note: str = "",
     write: plots.Write = plots.plain,
+    dominated: str = "dominated",
 ) -> str:
-    """Each file's divergence from F16 over its size, or over another of its `values`."""
+    """Each file's divergence from F16 over its size, or over another of its `values`; the words are the caller's."""
     kls = [f.kl for f in choice.candidates]
     points = [
-        plots.Dot(_label(f), value, f.kl, hollow=bool(f.lacks), strong=f == choice.best, says=_verdict(f, choice))
+        plots.Dot(
+            f"{f.type} ({dominated})" if f.dominated_by else f.type,
+            value,
+            f.kl,
+            hollow=bool(f.lacks),
+            strong=f == choice.best,
+            says=_verdict(f, choice),
+        )
         for f, value in zip(choice.candidates, values, strict=True)
     ]
     across = plots.axis(values, x, zero=True, write=write)
     upward = plots.axis([max([*kls, 0.01]) * HEADROOM], y, zero=True, write=write)
     return plots.dots(picture, across, upward, points, note)
-
-
-def _label(file: Candidate) -> str:
-    return f"{file.type} (dominated)" if file.dominated_by else file.type

@@ -59,13 +59,17 @@ def quality(facts: Facts, say: Tongue) -> Iterator[tuple[str, str]]:
         return
     y = say("divergência KL de F16, nats/token", "KL divergence from F16, nats/token")
     says = "; ".join(f"{f.type}: {f.size / 1e6:,.0f} MB, KL {say.number(f.kl, 4)}" for f in files)
+    dominated = say("há melhor", "dominated")
     title = say("Qualidade e tamanho", "Quality and size")
     note = say(
         "esquerda e abaixo é melhor; verde: o melhor que cabe", "left and lower is better; green: best that fits"
     )
     sizes = [f.size / 1e6 for f in files]
     where = say("tamanho, MB", "size, MB")
-    yield title, fit.quality(facts.choice, _picture(say, "size", title, says), where, y, sizes, note, say.short)
+    yield (
+        title,
+        fit.quality(facts.choice, _picture(say, "size", title, says), where, y, sizes, note, say.short, dominated),
+    )
     speeds = [f.tokens_per_second or 0.0 for f in files]
     if all(speeds):
         says = "; ".join(f"{f.type}: {say.number(s, 0)} tokens/s" for f, s in zip(files, speeds, strict=True))
@@ -74,7 +78,12 @@ def quality(facts: Facts, say: Tongue) -> Iterator[tuple[str, str]]:
             "direita e abaixo é melhor; verde: o melhor que cabe", "right and lower is better; green: best that fits"
         )
         where = say("tokens por segundo nesta CPU", "tokens per second on this CPU")
-        yield title, fit.quality(facts.choice, _picture(say, "speed", title, says), where, y, speeds, note, say.short)
+        yield (
+            title,
+            fit.quality(
+                facts.choice, _picture(say, "speed", title, says), where, y, speeds, note, say.short, dominated
+            ),
+        )
 
 
 def scores(evaluation: Evaluation, say: Tongue) -> Iterator[tuple[str, str]]:
