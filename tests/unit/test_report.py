@@ -138,6 +138,7 @@ def gathered(folder: Path, *, evaluated: bool = False, passed: bool = True, desc
     checks = [
         *known.proof.checks,
         verdict("quantize.kl", 0.05, 0.3, "nats/token", passed, "Q4_K_M: diverges from F16."),
+        verdict("convert.types", "Q4_K" * 40, "none", "other types", True, "All tensors are F16 or F32."),
         *(verdict("smoke.ram", 0.2, 2.0, "GB", True, f"{t}: needs 0.2 GB.") for t in ("Q4_K_M", "Q8_0")),
         *(verdict("smoke.speed", 60.0, 5.0, "tokens/s", True, f"{t}: 60 tokens/s.") for t in ("Q4_K_M", "Q8_0")),
     ]
