@@ -312,24 +312,25 @@ LOOK = """(() => {
   } })()"""
 
 
-@pytest.mark.skipif(browser.found() is None, reason="chromium is not installed")
 def test_a_browser_shows_it_on_a_desk_and_on_a_phone_in_both_languages(tmp_path: Path) -> None:
     page = tmp_path / "report.html"
     page.write_text(report.page(gathered(tmp_path, evaluated=True)), encoding="utf-8")
-    with browser.browser(str(browser.found()), tmp_path / "profile") as tab:
+    with browser.chromium() as tab:
         for width in (360, 1280):
-            for dark in (False, True):
-                tab.open(page, width, dark=dark, touch=width == 360)
+            for scheme, background in (("light", "rgb(255, 255, 255)"), ("dark", "rgb(21, 24, 28)")):
+                tab.size(width, 800)
+                media = [{"name": "prefers-color-scheme", "value": scheme}]
+                tab.devtools("Emulation.setEmulatedMedia", {"features": media})
+                tab.requested()
+                tab.open(page.as_uri())
                 for language in ("pt-BR", "en"):
-                    tab.evaluate(f"document.querySelector('label[lang=\"{language}\"]').click()")
-                    seen = tab.evaluate(LOOK)
+                    tab.click(f"label[lang='{language}']")
+                    seen = tab.run(LOOK)
                     assert seen["wide"] <= 0
                     assert seen["languages"] == [language]
                     assert seen["nameless"] == 0
                     assert seen["plots"] == 9
                     assert seen["outside"] == []
-                    assert seen["background"] == ("rgb(21, 24, 28)" if dark else "rgb(255, 255, 255)")
-                asked = [sent["request"]["url"] for sent in tab.said("Network.requestWillBeSent")]
-                assert [url for url in asked if not url.startswith("data:")] == [page.as_uri()]
-                for trouble in ("Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown"):
-                    assert tab.said(trouble) == []
+                    assert seen["background"] == background
+                assert [url for url in tab.requested() if not url.startswith("data:")] == [page.as_uri()]
+                assert tab.call("/se/log", {"type": "browser"}) == []
