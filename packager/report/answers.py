@@ -86,10 +86,10 @@ def _better(facts: Facts, say: Tongue) -> Verdict:
     ]
     if not shown:
         how = say(
-            f"Não medido. Para comparar base, treinado e quantizados nas mesmas perguntas: packager evaluate "
-            f"{facts.recipe.name}.",
-            f"Not measured. To compare base, tuned and quantized on the same questions: packager evaluate "
-            f"{facts.recipe.name}.",
+            "Para comparar base, treinado e quantizados nas mesmas perguntas, acrescente evaluate: {} à receita e "
+            "construa de novo.",
+            "To compare base, tuned and quantized on the same questions, add evaluate: {} to the recipe and build "
+            "again.",
         )
         return Verdict(question, None, say("não medido", "not measured"), how)
     better = [d for d in shown if sign(d) > 0]
