@@ -43,7 +43,7 @@ def of_build(artifact: Artifact, talk: str) -> str:
         rows.append(f"  {name}: {size:,.0f} MB" + (f", {speed:.0f} tokens/s on this CPU" if speed else ""))
     if artifact.default_because:
         rows.append(f"{artifact.default_because}.")
-    rows.append(f"Next: {talk}      What it is: {artifact.folder / 'README.md'}")
+    rows.append(f"Next: {talk}      What it is: {artifact.folder / 'report.html'}")
     return "\n".join(rows)
 
 

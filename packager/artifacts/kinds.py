@@ -218,6 +218,13 @@ class Proof(Checked):
     answers: tuple[Answer, ...]
 
 
+class Report(Checked):
+    """`report.html` and `metrics.json`; `checks` are those of the proof that failed."""
+
+    size: int
+    """Bytes of the page."""
+
+
 class Package(Artifact):
     """The deliverable."""
 

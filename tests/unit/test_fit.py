@@ -149,13 +149,13 @@ class TestShown:
         root = ElementTree.fromstring(fit.plot(chosen(Machine(2, 5)), 'a "name" & <more>'))
         space = "{http://www.w3.org/2000/svg}"
         dots = root.findall(f"{space}circle")
-        assert [d.get("class") for d in dots] == ["fits", "best", "fits", "not"]
+        assert [d.get("class") for d in dots] == ["a", "c", "a", "f hollow"]
         assert [float(d.get("cx", 0)) for d in dots] == sorted(float(d.get("cx", 0)) for d in dots)
         heights = [float(d.get("cy", 0)) for d in dots]
         assert heights[0] < heights[2] < heights[1] < heights[3]  # SVG counts from the top; Q8_0 is nearest to zero
         labels = [t.text for t in root.findall(f"{space}text")]
         assert {"Q2_K", "Q4_K_M", "Q4_0 (dominated)", "Q8_0"} <= set(labels)
-        assert root.get("aria-label") == 'a "name" & <more>'
+        assert root.findtext(f"{space}title") == 'a "name" & <more>'
 
     def test_one_file_that_is_f16_itself(self) -> None:
         one = Candidate("m", "F16", 10**6, 16.0, 0.0, 1.0, 1.0, 2.0, 0.1, None)
