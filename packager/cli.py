@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +165,7 @@ def fit(
     from dataclasses import asdict
 
     from packager import fit as fitting
+    from packager import summary
 
     loaded = _load(recipe, base, data, sets)
     run, device = build_dir / loaded.name, loaded.device
@@ -173,7 +174,12 @@ def fit(
     choice = fitting.choose(*fitting.of_package(run / "package"), machine)
     path = plot or run / "fit.svg"
     path.write_text(fitting.plot(choice, loaded.name), encoding="utf-8")
-    text = f"{fitting.table(choice)}\nPlot: {path}\n{fitting.advice(choice)}"
+
+    def command(settings: Sequence[str]) -> str:
+        overrides = {"base": base, "data": data, "set": " ".join((*sets, *settings))}
+        return summary.command("build", recipe, overrides, build_dir)
+
+    text = f"{fitting.table(choice)}\nPlot: {path}\n{fitting.advice(choice, command)}"
     click.echo(json.dumps(asdict(choice), indent=2, ensure_ascii=False) if as_json else text)
     raise click.exceptions.Exit(0 if choice.best else 3)
 

@@ -131,7 +131,7 @@ class Adapter(Artifact):
     """Whether it stands on a base rounded to NF4, as QLoRA's does (LoftQ's is made to stand on the 16-bit one)."""
 
 
-class Merged(Checkpoint):
+class Merged(Checkpoint, Checked):
     """The base plus the adapter in FP16 safetensors."""
 
     pairs_used: int
@@ -172,6 +172,8 @@ class GgufFile(BaseModel):
     fallback_share: float = 0.0
     """Share of the weights that llama.cpp stored in another type, because the type's blocks of 256 do not
     divide their rows; as read back."""
+    unplanned: tuple[str, ...] = ()
+    """Tensors that were read back in another type than llama.cpp chooses for them, each with both types."""
     divergence: Divergence | None = None
     """From the F16 file, on held-out answers; None if the file did not run."""
     fault: str = ""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from packager import plots
 from packager.fit.choosing import BANDWIDTH_SHARE, Candidate, Choice
 
 HEADROOM = 1.1
 """Of the plot above its highest point, for the point's name."""
-COLUMNS = ("file", "MB", "bits", "KL", "same", "PPL ratio", "loss", "GB", "tokens/s", "")
+COLUMNS = ("file", "MB", "bits", "KL", "same", "PPL ratio", "loss", "GB", "tokens/s", "fits")
 
 
 def table(choice: Choice, width: int | None = None) -> str:
@@ -26,11 +26,12 @@ def table(choice: Choice, width: int | None = None) -> str:
     text = io.StringIO()
     Console(file=text, width=width, highlight=False).print(made)
     lines = [line.rstrip() for line in text.getvalue().rstrip().splitlines()]
-    return "\n".join([*lines, "", *_legend(choice)])
+    verdicts = [f"  {file.type}: {_verdict(file, choice)}" for file in choice.candidates]
+    return "\n".join([*lines, "", *verdicts, "", *_legend(choice)])
 
 
-def advice(choice: Choice) -> str:
-    """What was chosen, and what to change to have it as the package's default."""
+def advice(choice: Choice, command: Callable[[Sequence[str]], str]) -> str:
+    """What was chosen, and what to type to have it as the package's default: `command` builds with settings."""
     best = choice.best
     if best is None:
         nearest = min(choice.candidates, key=lambda f: f.size, default=None)
@@ -39,8 +40,17 @@ def advice(choice: Choice) -> str:
     chosen = f"Best that fits: {best.name}."
     if best.name == choice.default:
         return f"{chosen} It is the package's default."
-    types = ", ".join([best.type, *(f.type for f in choice.candidates if f is not best)])
-    return f"{chosen} To make it the package's default, build with quantize.types=[{types}]."
+    return f"{chosen} To make it the package's default:\n  {command(_settings(choice, best))}"
+
+
+def _settings(choice: Choice, best: Candidate) -> tuple[str, ...]:
+    """What to set in the recipe so that `best` becomes the default."""
+    machine = choice.machine
+    if machine.bandwidth:  # the build knows the speed on its own machine only
+        others = (f.type for f in choice.candidates if f is not best)
+        return (f"quantize.types=[{','.join((best.type, *others))}]",)
+    speed = f"device.min_tokens_per_second={machine.min_tokens_per_second:g}"
+    return "device.prefer=quality", f"device.ram_gb={machine.ram_gb:g}", speed
 
 
 def _row(file: Candidate, choice: Choice) -> Iterator[str]:
@@ -54,7 +64,7 @@ def _row(file: Candidate, choice: Choice) -> Iterator[str]:
     yield f"{file.ram_gb:.2f}"
     speed = file.tokens_per_second
     yield "-" if speed is None else f"{'~' if choice.machine.bandwidth else ''}{speed:.0f}"
-    yield _verdict(file, choice)
+    yield "best" if file == choice.best else "no" if file.lacks else "yes"
 
 
 def _verdict(file: Candidate, choice: Choice) -> str:
