@@ -2,8 +2,8 @@
 
 `vendored` fetches llama.cpp's source, knows what its converter supports, and runs it. `gguf_file`
 reads and quantizes GGUF files; `imatrix` holds which of their columns matter. `splitting`
-takes one apart. `running` runs one in this process. `binding` loads the library.
-The library and everything heavy is imported when first used.
+takes one apart. `running` runs one in this process; `server` builds the program that does in clinics.
+`binding` loads the library. The library and everything heavy is imported when first used.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from packager.llamacpp.gguf_file import (
 )
 from packager.llamacpp.imatrix import IMATRIX, read_imatrix, tensor_names, write_imatrix
 from packager.llamacpp.running import GgufModel
+from packager.llamacpp.server import TARGETS, Server, Target, build_server, built, missing_tools
 from packager.llamacpp.splitting import split_file
 from packager.llamacpp.vendored import (
     VENDOR,
@@ -33,15 +34,21 @@ from packager.llamacpp.vendored import (
 
 __all__ = [
     "IMATRIX",
+    "TARGETS",
     "VENDOR",
     "GgufInfo",
     "GgufModel",
+    "Server",
+    "Target",
+    "build_server",
+    "built",
     "commit",
     "convert_command",
     "converter",
     "fetch",
     "inspect",
     "known_architectures",
+    "missing_tools",
     "pretokenizer_known",
     "quantization_types",
     "quantize_file",

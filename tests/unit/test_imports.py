@@ -16,7 +16,7 @@ FLOORS = (
     ("artifacts", "recipe", "language"),
     ("chat", "weights", "licence"),
     ("lora", "llamacpp", "hub", "rows", "ollama", "divergence"),
-    ("base_model", "audit", "smoke", "card", "verify", "reference", "merging", "importance", "fit"),
+    ("base_model", "audit", "smoke", "card", "verify", "reference", "merging", "importance", "fit", "clinic"),
     ("stages",),
     ("preflight",),
     ("build",),

@@ -1,0 +1,4 @@
+"""What a package needs to run in a clinic without network or Python: docs/bundle.md.
+
+`config` writes what scripts and page have to know. `assets/` holds the scripts and the page themselves.
+"""
