@@ -5,6 +5,7 @@ from packager.artifacts.kinds import (
     Adapter,
     Answer,
     Artifact,
+    Bundle,
     Check,
     Checked,
     Checkpoint,
@@ -16,6 +17,7 @@ from packager.artifacts.kinds import (
     Modelfile,
     Package,
     Proof,
+    Servers,
     verdict,
 )
 from packager.artifacts.run_folder import RECORD, RunFolder, open_run, peek, stage_key, versions_of
@@ -25,6 +27,7 @@ __all__ = [
     "Adapter",
     "Answer",
     "Artifact",
+    "Bundle",
     "Check",
     "Checked",
     "Checkpoint",
@@ -37,6 +40,7 @@ __all__ = [
     "Package",
     "Proof",
     "RunFolder",
+    "Servers",
     "fresh",
     "key_of",
     "open_run",

@@ -47,10 +47,10 @@ class Facts:
 def write(facts: Facts, runtime: Path) -> None:
     """Write all of it into the folder `runtime`; what the page reads goes into `pagina/` as well."""
     config, proven = of(facts), proof_of(facts)
-    lines = _lines(config)
+    text = lines(config)
     write_json(runtime / "config.json", config)
-    write_atomically(runtime / "config.env", env(lines))
-    write_atomically(runtime / "config.bat", bat(lines))
+    write_atomically(runtime / "config.env", env(text))
+    write_atomically(runtime / "config.bat", bat(text))
     write_json(runtime / "prova.json", proven)
     (runtime / "pagina").mkdir(parents=True, exist_ok=True)
     for name in ("config.json", "prova.json"):
@@ -123,32 +123,32 @@ def request(facts: Facts, ask: str) -> dict[str, Any]:
     }
 
 
-def env(lines: Mapping[str, str]) -> str:
+def env(facts: Mapping[str, str]) -> str:
     """`KEY='value'` lines, to be read with `.` by any sh."""
-    return "".join(f"{key}='{value}'\n" for key, value in _checked(lines, "'\n\r\0"))
+    return "".join(f"{key}='{value}'\n" for key, value in _checked(facts, "'\n\r\0"))
 
 
-def bat(lines: Mapping[str, str]) -> str:
+def bat(facts: Mapping[str, str]) -> str:
     """`set "KEY=value"` lines, to be read with `call` by cmd."""
-    checked = _checked(lines, '"!^\n\r\0')
+    checked = _checked(facts, '"!^\n\r\0')
     return "@echo off\r\n" + "".join('set "{}={}"\r\n'.format(key, value.replace("%", "%%")) for key, value in checked)
 
 
-def _lines(config: Mapping[str, Any]) -> dict[str, str]:
+def lines(config: Mapping[str, Any]) -> dict[str, str]:
     """The facts that scripts need, as text."""
     scripts = {k: v for k, v in config.items() if k not in ("description", "system", "stops", "targets", "signed")}
-    lines = {key.upper(): str(value) for key, value in scripts.items()}
+    known = {key.upper(): str(value) for key, value in scripts.items()}
     needed: dict[str, str] = {}
     for name, target in config["targets"].items():
         needed[f"CPU_{name.partition('-')[2].upper()}"] = " ".join(target["cpu_features"])
-    return lines | {"TARGETS": " ".join(config["targets"]), "SIGNED": str(int(config["signed"]))} | needed
+    return known | {"TARGETS": " ".join(config["targets"]), "SIGNED": str(int(config["signed"]))} | needed
 
 
-def _checked(lines: Mapping[str, str], forbidden: str) -> Sequence[tuple[str, str]]:
-    for key, value in lines.items():
+def _checked(facts: Mapping[str, str], forbidden: str) -> Sequence[tuple[str, str]]:
+    for key, value in facts.items():
         if bad := next((c for c in value if c in forbidden), None):
             raise InputError(f"{key} of the bundle holds {bad!r}, which a start script cannot.", "take it out")
-    return list(lines.items())
+    return list(facts.items())
 
 
 def _sampling(facts: Facts) -> dict[str, float]:

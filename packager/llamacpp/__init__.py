@@ -18,7 +18,7 @@ from packager.llamacpp.gguf_file import (
 )
 from packager.llamacpp.imatrix import IMATRIX, read_imatrix, tensor_names, write_imatrix
 from packager.llamacpp.running import GgufModel
-from packager.llamacpp.server import TARGETS, Server, Target, build_server, built, missing_tools
+from packager.llamacpp.server import LICENCES, TARGETS, Target, built, missing_tools, servers
 from packager.llamacpp.splitting import split_file
 from packager.llamacpp.vendored import (
     VENDOR,
@@ -34,13 +34,12 @@ from packager.llamacpp.vendored import (
 
 __all__ = [
     "IMATRIX",
+    "LICENCES",
     "TARGETS",
     "VENDOR",
     "GgufInfo",
     "GgufModel",
-    "Server",
     "Target",
-    "build_server",
     "built",
     "commit",
     "convert_command",
@@ -54,6 +53,7 @@ __all__ = [
     "quantize_file",
     "read_imatrix",
     "run_converter",
+    "servers",
     "split_file",
     "tensor_names",
     "tensor_shapes",

@@ -15,19 +15,22 @@ import re
 import shlex
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 from packager import proc, progress
-from packager.artifacts import fresh, key_of, sha256_of, write_json
+from packager.artifacts import Servers, fresh, key_of, sha256_of, write_json
 from packager.errors import MissingResource, StageCrash
 from packager.llamacpp.vendored import VENDOR, converter, lock
 
 TOOLS = ("cmake", "ninja", "ziglang")
 TOOLCHAIN = VENDOR / "zig-toolchain.cmake"
 RECORD = "server.json"
+LICENCES = "LICENCES.txt"
+"""Beside the binary: what the authors of its parts ask to be passed on."""
+INSTALL = "make runtime, or .venv/bin/pip install -c constraints.txt -e '.[runtime]'"
 BUILD_SECONDS = 3 * 3600.0
 OPTIONS = {
     "CMAKE_BUILD_TYPE": "Release",
@@ -96,32 +99,39 @@ TARGETS = {
 """The clinic's usual machine comes first."""
 
 
-@dataclass(frozen=True)
-class Server:
-    """A built server."""
+def servers(names: Sequence[str], folder: Path, *, jobs: int, required: bool) -> Servers:
+    """The servers for these targets, built into `folder` where they are not there yet; `jobs` compilers run
+    at once. Unless they are `required`, one that cannot be built here is left out, with a note."""
+    binaries, hashes = {}, []
+    for name in names:
+        target = TARGETS[name]
+        try:
+            path = built(target, folder) or build_server(target, folder, jobs)
+        except MissingResource as error:
+            if required:
+                raise
+            progress.note(f"{name}: left out; there Ollama remains the way. {error.message}")
+            continue
+        binaries[name] = path.relative_to(folder).as_posix()
+        hashes.append((name, sha256_of(path)))
+    if not binaries:
+        raise MissingResource("There is no server for any machine.", INSTALL)
+    return Servers(folder=folder, key=key_of(hashes), binaries=binaries)
 
-    target: Target
-    path: Path
-    key: str
-    sha256: str
 
-
-def built(target: Target, folder: Path) -> Server | None:
+def built(target: Target, folder: Path) -> Path | None:
     """The server of this source and these flags in `folder`, if it was built and is as it was written."""
-    key = server_key(target)
-    home = folder / key
+    home = folder / server_key(target)
     try:
         sha256 = str(json.loads((home / RECORD).read_text(encoding="utf-8"))["sha256"])
-        intact = sha256_of(home / target.binary) == sha256
+        intact = sha256_of(home / target.binary) == sha256 and (home / LICENCES).is_file()
     except (OSError, ValueError, KeyError):
         return None
-    return Server(target, home / target.binary, key, sha256) if intact else None
+    return home / target.binary if intact else None
 
 
-def build_server(target: Target, folder: Path, jobs: int) -> Server:
-    """The server for `target`, built into `folder` unless it is there; `jobs` compilers run at once."""
-    if there := built(target, folder):
-        return there
+def build_server(target: Target, folder: Path, jobs: int) -> Path:
+    """Compile the server for `target` into `folder`; returns where it is."""
     tools = _tools()
     source = converter().parent
     key = server_key(target)
@@ -141,6 +151,7 @@ def build_server(target: Target, folder: Path, jobs: int) -> Server:
     if not binary.is_file():
         raise StageCrash(f"The compiler made no {target.binary} for {target.name}.", f"see {log}")
     _check_kind(binary, target, source)
+    (partial / LICENCES).write_text(_licences(source, tools["ziglang"].parent / "lib", target), encoding="utf-8")
     return _commit(target, binary, partial, folder / key, time.monotonic() - began)
 
 
@@ -178,7 +189,7 @@ def _tools() -> dict[str, Path]:
     if missing := missing_tools():
         raise MissingResource(
             f"No server for clinics can be built here: {', '.join(missing)} not installed.",
-            "make runtime, or .venv/bin/pip install -c constraints.txt -e '.[runtime]'",
+            INSTALL,
         )
     cmake, ninja, zig = (importlib.import_module(name) for name in TOOLS)
     return {
@@ -232,7 +243,21 @@ _PT_INTERP = 3
 """The ELF program header that asks for a dynamic loader."""
 
 
-def _commit(target: Target, binary: Path, partial: Path, home: Path, seconds: float) -> Server:
+def _licences(source: Path, zig: Path, target: Target) -> str:
+    """The licences of llama.cpp, of what it carries, and of the C and C++ libraries linked in."""
+    libc = "libc/mingw/COPYING" if target.system == "Windows" else "libc/musl/COPYRIGHT"
+    carried = [source / "LICENSE", *sorted((source / "licenses").iterdir()), *sorted(source.glob("vendor/*/LICENSE*"))]
+    linked = [zig / name for name in (libc, "libcxx/LICENSE.TXT", "libunwind/LICENSE.TXT", "../LICENSE")]
+    texts = [
+        f"{'=' * 72}\n{path.resolve().relative_to(root.resolve())}\n{'=' * 72}\n\n{path.read_text(encoding='utf-8')}"
+        for root, paths in ((source, carried), (zig.parent, linked))
+        for path in paths
+        if path.is_file()
+    ]
+    return "\n\n".join(texts)
+
+
+def _commit(target: Target, binary: Path, partial: Path, home: Path, seconds: float) -> Path:
     """Keep the binary, forget what it was made of."""
     kept = partial / target.binary
     binary.rename(kept)
@@ -246,7 +271,7 @@ def _commit(target: Target, binary: Path, partial: Path, home: Path, seconds: fl
     shutil.rmtree(home, ignore_errors=True)
     partial.rename(home)
     progress.note(f"{target.name}: {size / 1e6:.1f} MB in {progress.duration(seconds)}")
-    return Server(target, home / target.binary, home.name, sha256)
+    return home / target.binary
 
 
 def _version(distribution: str) -> str:
