@@ -31,7 +31,7 @@ from packager.artifacts import (
     write_json,
 )
 from packager.clinic import config as configuring
-from packager.clinic import stick
+from packager.clinic import starter, stick
 from packager.errors import StageCrash, all_at_once
 from packager.recipe import Recipe, Section
 from packager.verify import CHECKSUMS, MANIFEST
@@ -68,6 +68,8 @@ def bundle(
     runtime = out / "runtime"
     for name, path in servers.binaries.items():
         _carry_server(llamacpp.TARGETS[name], servers.folder / path, runtime)
+        program = starter.built(llamacpp.TARGETS[name], servers.folder)
+        shutil.copy(program, runtime / name / program.name)
     shutil.copytree(ASSETS, out, dirs_exist_ok=True, copy_function=shutil.copyfile)
     facts = configuring.Facts(
         recipe=config.recipe,
@@ -97,8 +99,8 @@ def bundle(
 
 
 def fingerprint() -> list[str]:
-    """The scripts and the page, and how they are told what they have to know."""
-    texts = sorted(p for p in (*ASSETS.rglob("*"), Path(configuring.__file__)) if p.is_file())
+    """The scripts, the page, the program behind them, and how they are told what they have to know."""
+    texts = sorted(p for p in (*ASSETS.rglob("*"), *starter.SOURCES, Path(configuring.__file__)) if p.is_file())
     return [f"{path.name} {sha256_of(path)}" for path in texts]
 
 
