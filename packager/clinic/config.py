@@ -46,13 +46,13 @@ class Facts:
 
 def write(facts: Facts, runtime: Path) -> None:
     """Write all of it into the folder `runtime`; what the page reads goes into `pagina/` as well."""
+    (runtime / "pagina").mkdir(parents=True, exist_ok=True)
     config, proven = of(facts), proof_of(facts)
     text = lines(config)
     write_json(runtime / "config.json", config)
     write_atomically(runtime / "config.env", env(text))
     write_atomically(runtime / "config.bat", bat(text))
     write_json(runtime / "prova.json", proven)
-    (runtime / "pagina").mkdir(parents=True, exist_ok=True)
     for name in ("config.json", "prova.json"):
         write_atomically(runtime / "pagina" / name, (runtime / name).read_text(encoding="utf-8"))
     (runtime / "prova").mkdir(exist_ok=True)

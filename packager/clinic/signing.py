@@ -43,8 +43,9 @@ def sign(folder: Path, key: Path) -> str:
 
 def check(folder: Path, public: Path) -> str:
     """The fingerprint of the key that signed `folder`, if it is the one in the file `public`."""
-    if not (folder / SIGNATURE).is_file():
-        raise ProofFailed(f"{folder} is not signed: there is no {SIGNATURE}.", "get a signed copy from its publisher")
+    for name in (SIGNED, SIGNATURE):
+        if not (folder / name).is_file():
+            raise ProofFailed(f"{folder} is not signed: there is no {name}.", "get a signed copy from its publisher")
     try:
         kind, key = public.read_text(encoding="utf-8").split()[:2]
     except (UnicodeDecodeError, ValueError) as error:
@@ -57,7 +58,7 @@ def check(folder: Path, public: Path) -> str:
             proc.run([*command, "-s", str(folder / SIGNATURE)], stdin=folder / SIGNED, timeout=SECONDS)
         except StageCrash as error:
             raise ProofFailed(
-                f"The signature of {folder} is not by {public} over these files.\n{error.message}",
+                f"{folder / SIGNED} is not what the owner of {public} signed in {SIGNATURE}.\n{error.message}",
                 "do not use this copy; ask its publisher for another, and for the key by another way",
             ) from error
     return fingerprint(folder)
@@ -75,8 +76,10 @@ def _public_part(folder: Path, *, whole: bool = False) -> bytes:
     try:
         lines = (folder / SIGNATURE).read_text(encoding="ascii").split("-----")
         data = base64.b64decode("".join(lines[2].split()))
-    except (UnicodeDecodeError, IndexError, binascii.Error) as error:
-        raise ProofFailed(f"{SIGNATURE} is damaged.", "get the folder again") from error
+    except (UnicodeDecodeError, IndexError, binascii.Error):
+        data = b""
+    if data[:6] != b"SSHSIG":
+        raise ProofFailed(f"{SIGNATURE} is damaged: it holds no signature.", "get the folder again")
     length = int.from_bytes(data[10:14], "big")
     blob = data[14 : 14 + length]
     return blob if whole else blob[4:]
