@@ -38,7 +38,9 @@ class Browser:
         return self.call("/execute/sync", {"script": f"return ({script})", "args": list(arguments)})
 
     def text(self, selector: str) -> str:
-        return str(self.run("[...document.querySelectorAll(arguments[0])].map((e) => e.innerText).join('\\n')", selector))
+        return str(
+            self.run("[...document.querySelectorAll(arguments[0])].map((e) => e.innerText).join('\\n')", selector)
+        )
 
     def type(self, selector: str, keys: str) -> None:
         found = self.call("/element", {"using": "css selector", "value": selector})[ELEMENT]
