@@ -100,12 +100,19 @@ static int act(const request *asked) {
     free(config);
     if (!fits) return MACHINE_LACKS;
     if (!newest_whole(asked->folder, asked->key, chosen)) {
-        if (was_interrupted()) return STOPPED;
+        if (was_interrupted()) {
+            say("Interrompido.\n");
+            return STOPPED;
+        }
         complain("\nO pacote não está como foi feito, e não será usado. Copie a pasta de novo a partir do original.\n");
         return NOT_PROVEN;
     }
     if (!strcmp(asked->command, "conferir")) return DONE;
     if (!(config = text_in(chosen, "config.json"))) return OUR_FAULT;
+    if (strcmp(chosen, asked->folder) && !machine_suffices(chosen, config)) { /* a newer one may need more */
+        free(config);
+        return MACHINE_LACKS;
+    }
     char *title = json_text(json_member(config, "title")), *version = json_text(json_member(config, "version"));
     say("%s, versão %s\n", title ? title : "?", version ? version : "?");
     int code = !strcmp(asked->command, "autoteste") ? test(chosen, config) : serve(asked, chosen, config);

@@ -2,26 +2,31 @@
 #include "say.h"
 
 #include <stdarg.h>
-#include <string.h>
 
 #include "platform.h"
 
-static char line[8192];
+static bool unfinished; /* the last line on the terminal is one of say_progress */
+
+static void put(FILE *stream, const char *format, va_list values) {
+    static char text[8192];
+    vsnprintf(text, sizeof text, format, values);
+    if (unfinished && *text != '\r') print_text(stdout, "\n");
+    unfinished = false;
+    print_text(stream, text);
+}
 
 void say(const char *format, ...) {
     va_list values;
     va_start(values, format);
-    vsnprintf(line, sizeof line, format, values);
+    put(stdout, format, values);
     va_end(values);
-    print_text(stdout, line);
 }
 
 void complain(const char *format, ...) {
     va_list values;
     va_start(values, format);
-    vsnprintf(line, sizeof line, format, values);
+    put(stderr, format, values);
     va_end(values);
-    print_text(stderr, line);
 }
 
 void say_progress(const char *what, double done, double total) {
@@ -30,4 +35,5 @@ void say_progress(const char *what, double done, double total) {
     if (!is_terminal() || percent == last) return;
     last = percent;
     say("\r%s %3d %%%s", what, percent, percent >= 100 ? "\n" : "");
+    unfinished = percent < 100;
 }
