@@ -1,7 +1,8 @@
-"""The folder for the clinic with the real servers: it runs offline, on old processors, on ARM and on Windows.
+"""The folder for the clinic: made of a real package; with real servers it runs offline, on old processors, on ARM
+and on Windows.
 
-The servers are those that `make runtime` left in build/runtime; what they need to be run here (qemu-user, wine,
-`unshare`) may be absent. Each skips visibly.
+The slow ones take the servers that `make runtime` left in build/runtime; what they need to be run here
+(qemu-user, wine, `unshare`) may be absent. Each skips visibly.
 """
 
 from __future__ import annotations
@@ -23,12 +24,15 @@ from typing import Any
 
 import pytest
 
-from packager import llamacpp
-from packager.clinic import signing
-from packager.recipe import ROOT
+from packager import artifacts, llamacpp
+from packager import build as building
+from packager import recipe as recipes
+from packager.artifacts import Bundle, Servers
+from packager.clinic import signing, starter
+from packager.recipe import ROOT, Serve
+from packager.stages import bundle as stage
 from packager.verify import verify
 
-pytestmark = pytest.mark.slow
 SERVERS = ROOT / "build" / "runtime"
 LOADS_SECONDS = 300
 
@@ -68,6 +72,71 @@ def bundle(builds: Path, tmp_path: Path) -> Path:
     """A copy of the bundle, with one version of its own."""
     shutil.copytree(builds / "tiny" / "bundle", tmp_path / "tiny")
     return tmp_path / "tiny"
+
+
+@pytest.fixture
+def made(built: Path, tiny_recipe: Path) -> dict[str, Any]:
+    """What every stage of the finished build made, by its folder."""
+    planned = building.Plan(artifacts.peek(built / "tiny"))
+    return {artifact.folder.name: artifact for artifact in building.line(recipes.load(str(tiny_recipe), []), planned)}
+
+
+@pytest.fixture
+def dummies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Servers:
+    """Servers and start programs that are none."""
+    for target in llamacpp.TARGETS.values():
+        (tmp_path / "runtime" / target.name).mkdir(parents=True)
+        for name in (target.binary, starter.name(target), llamacpp.LICENCES):
+            (tmp_path / "runtime" / target.name / name).write_text(f"{name} for {target.name}")
+    monkeypatch.setattr(starter, "built", lambda target, folder: folder / target.name / starter.name(target))
+    binaries = {name: f"{name}/{target.binary}" for name, target in llamacpp.TARGETS.items()}
+    return Servers(folder=tmp_path / "runtime", key="k", binaries=binaries)
+
+
+def bundled(made: dict[str, Any], servers: Servers, tiny_recipe: Path, out: Path, **settings: Any) -> Bundle:
+    """The stage itself, in this process."""
+    out.mkdir()
+    config = stage.Bundling(recipe=recipes.load(str(tiny_recipe), []), **settings)
+    names = ("base", "gguf", "modelfile", "proof", "package")
+    return stage.bundle(config, *(made[name] for name in names), servers, out)
+
+
+def test_a_bundle_holds_the_package_and_what_runs_it(
+    made: dict[str, Any], dummies: Servers, tiny_recipe: Path, tmp_path: Path
+) -> None:
+    bundle = bundled(made, dummies, tiny_recipe, tmp_path / "out")
+    assert verify(bundle.folder).checks == made["package"].checks
+    told = json.loads((bundle.folder / "runtime" / "config.json").read_text(encoding="utf-8"))
+    assert (bundle.folder / told["model"]).samefile(made["package"].folder / told["model"])
+    changed = ("LEIA-ME.txt", "SHA256SUMS")
+    for name in made["package"].files:
+        same = (bundle.folder / name).read_bytes() == (made["package"].folder / name).read_bytes()
+        assert same != (name in changed), name
+    for target in llamacpp.TARGETS.values():
+        assert os.access(bundle.folder / target.server, os.X_OK)
+        assert told["targets"][target.name]["server"] == target.server
+    assert f"Versão {told['version']}" in (bundle.folder / "LEIA-ME.txt").read_text(encoding="utf-8")
+    proven = json.loads((bundle.folder / "runtime" / "prova.json").read_text(encoding="utf-8"))
+    assert [q["answer"] for q in proven["questions"]] == [
+        a.answer for a in made["proof"].answers if a.file == "model-Q8_0.gguf"
+    ]
+    assert proven["ram_mb"] > 0
+
+
+def test_weights_too_large_for_a_stick_are_split_and_still_run(
+    made: dict[str, Any], dummies: Servers, tiny_recipe: Path, tmp_path: Path
+) -> None:
+    largest = 4_000_000
+    bundle = bundled(made, dummies, tiny_recipe, tmp_path / "out", largest_file=largest)
+    assert max(p.stat().st_size for p in bundle.folder.rglob("*")) <= largest
+    assert verify(bundle.folder).files == bundle.files
+    told = json.loads((bundle.folder / "runtime" / "config.json").read_text(encoding="utf-8"))
+    assert told["model"].startswith("tiny-Q8_0-00001-of-")
+    assert f"FROM ./{told['model']}\n" in (bundle.folder / "Modelfile").read_text(encoding="utf-8")
+    with llamacpp.GgufModel.open(bundle.folder / told["model"], context=256) as model:
+        ids = model.prompt_ids([{"role": "user", "content": "O que é vacina?"}])
+        said = model.text([t for t in model.generate(ids, Serve(temperature=0), 42) if t not in model.eog_tokens])
+    assert said.strip() == next(a.answer for a in made["proof"].answers if a.ask == "O que é vacina?")
 
 
 @contextmanager
@@ -119,6 +188,7 @@ def answers(url: str, bundle: Path) -> list[tuple[str, dict[str, Any]]]:
     return said
 
 
+@pytest.mark.slow
 def test_a_bundle_is_made_signed_copied_and_kept(builds: Path, tiny_recipe: Path, targets: list[str]) -> None:
     needs("ssh-keygen")
     work = builds.parent
@@ -137,6 +207,7 @@ def test_a_bundle_is_made_signed_copied_and_kept(builds: Path, tiny_recipe: Path
         assert (copied / llamacpp.TARGETS[name].server).is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("prefix", "target"),
     [
@@ -155,6 +226,7 @@ def test_the_server_answers_as_it_was_proven(bundle: Path, prefix: list[str], ta
             assert said == question["answer"]
 
 
+@pytest.mark.slow
 def test_a_processor_without_avx2_is_named_before_anything_crashes(bundle: Path) -> None:
     needs("qemu-x86_64")
     program = bundle / "runtime" / "linux-x86_64" / "clinica"
@@ -184,6 +256,7 @@ sh autoteste.sh
 """
 
 
+@pytest.mark.slow
 def test_all_of_it_without_a_network(bundle: Path) -> None:
     needs("unshare", "ip")
     if subprocess.run(["unshare", "-n", "true"], capture_output=True).returncode:
