@@ -17,7 +17,6 @@ from packager import artifacts, base_model, preflight, proc
 from packager.artifacts import (
     Adapter,
     Artifact,
-    Bundle,
     Checked,
     Checkpoint,
     Dataset,
@@ -27,13 +26,11 @@ from packager.artifacts import (
     Package,
     Proof,
     RunFolder,
-    Servers,
     stage_key,
 )
 from packager.errors import InputError, ProofFailed
 from packager.recipe import Recipe
 from packager.stages import base as base_stage
-from packager.stages import bundle as bundle_stage
 from packager.stages import convert as convert_stage
 from packager.stages import data as data_stage
 from packager.stages import merge as merge_stage
@@ -209,33 +206,6 @@ def build(recipe: Recipe, folder: Path, until: str = STAGES[-1], *, verify: bool
             if artifact.folder.name == until:
                 return artifact
     raise AssertionError(f"the line ended without stage {until}")
-
-
-def bundle(recipe: Recipe, folder: Path, servers: Servers, *, signed: bool = False) -> Bundle:
-    """Bring the bundle of a finished package up to date; the package is not built here.
-
-    Raises `InputError` if there is no package, or not that of the recipe as it is now.
-    """
-    with proc.interruptible(), artifacts.open_run(folder) as run:
-        planned = Plan(artifacts.peek(folder))
-        made = {artifact.folder.name: artifact for artifact in line(recipe, planned)}
-        for step in planned.steps:
-            if not step.done:
-                raise InputError(
-                    f"The package of {recipe.name} is not finished as its recipe says ({step.stage}: {step.why}).",
-                    f"packager build {recipe.name}",
-                )
-        return run.stage(
-            "bundle",
-            Bundle,
-            bundle_stage.bundle,
-            bundle_stage.Bundling(recipe=recipe, signed=signed),
-            *(made[name] for name in ("base", "gguf", "modelfile", "proof", "package")),
-            servers,
-            extra=bundle_stage.fingerprint(),
-            record_beside=True,
-            says=lambda b: f"version {b.version}, {b.files} files, {b.size / 1e6:,.0f} MB, for {', '.join(b.targets)}",
-        )
 
 
 @dataclass(frozen=True)

@@ -218,32 +218,16 @@ def _targets(context: click.Context, option: click.Parameter, value: Sequence[st
     return names
 
 
-def _programs(targets: tuple[str, ...], folder: Path, *, required: bool) -> Any:
-    """The servers, and what starts them, for these kinds of machines (default: all)."""
-    from packager import llamacpp, proc, progress
-    from packager.clinic import starter
-
-    display = progress.Display()
-    with progress.route(display):
-        display.begin("runtime", f"for {', '.join(targets or llamacpp.TARGETS)}")
-        names = targets or tuple(llamacpp.TARGETS)
-        made = llamacpp.servers(names, folder, jobs=proc.physical_cores(), required=required)
-        for name in made.binaries:
-            starter.built(llamacpp.TARGETS[name], folder)
-        display.end(", ".join(made.binaries))
-    return made
-
-
 @main.command()
 @click.argument("targets", nargs=-1, callback=_targets)
 @click.option("--build-dir", type=click.Path(path_type=Path), default=Path("build"), show_default=True,
               help="Where run folders lie.")  # fmt: skip
 def runtime(targets: tuple[str, ...], build_dir: Path) -> None:
     """Build llama-server for clinics: windows-x86_64, linux-x86_64, linux-arm64, or those named."""
-    from packager import proc
+    from packager import bundling, llamacpp, proc
 
     with proc.interruptible():
-        made = _programs(targets, build_dir / "runtime", required=True)
+        made = bundling.programs(targets or tuple(llamacpp.TARGETS), build_dir / "runtime")
     click.echo("\n".join(f"{name}: {made.folder / path}" for name, path in made.binaries.items()))
 
 
@@ -266,15 +250,14 @@ def runtime(targets: tuple[str, ...], build_dir: Path) -> None:
 def bundle(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...], build_dir: Path,
            sign: Path | None, stick: Path | None, targets: tuple[str, ...]) -> None:  # fmt: skip
     """Make the folder for the clinic from a finished package: it runs without network or Python."""
-    from packager import build as building
-    from packager import proc, progress, summary
+    from packager import bundling, proc, progress, summary
     from packager.clinic import signing
     from packager.clinic import stick as sticks
 
     loaded = _load(recipe, base, data, sets)
     with proc.interruptible(), progress.route(progress.Display()):
-        made = _programs(targets, build_dir / "runtime", required=bool(targets))
-        bundled = building.bundle(loaded, build_dir / loaded.name, made, signed=sign is not None)
+        made = bundling.programs(targets, build_dir / "runtime")
+        bundled = bundling.bundle(loaded, build_dir / loaded.name, made, signed=sign is not None)
         key = signing.sign(bundled.folder, sign) if sign else ""
         copied = sticks.copy(bundled.folder, stick) if stick else None
     click.echo(summary.of_bundle(bundled, key, copied))

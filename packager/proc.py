@@ -243,14 +243,8 @@ def _wait(
     child: subprocess.Popen[bytes], timeout: float | None, output: IO[bytes], watch: Callable[[str], None] | None
 ) -> None:
     """Until the child ends, or `subprocess.TimeoutExpired`; `watch` sees the last line each time it changed."""
-    if watch is None:
-        child.wait(timeout)
-        return
-    deadline = None if timeout is None else time.monotonic() + timeout
-    before = ""
-    while child.poll() is None:
-        if deadline is not None and time.monotonic() > deadline:
-            raise subprocess.TimeoutExpired(child.args, timeout or 0)
+    began, before = time.monotonic(), ""
+    while watch and child.poll() is None and (timeout is None or time.monotonic() - began < timeout):
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(WATCH_SECONDS)
         # The child writes at the same file offset: it must not be moved.
@@ -258,8 +252,8 @@ def _wait(
         lines = os.pread(output.fileno(), 4096, max(0, end - 4096)).decode(errors="replace").split("\n")
         last = next((line for line in reversed(lines[:-1]) if line.strip()), "")
         if last != before:
-            before = last
-            watch(last)
+            watch(before := last)
+    child.wait(None if timeout is None else max(0, timeout - (time.monotonic() - began)))
 
 
 def _stop(child: subprocess.Popen[bytes], grace: float = GRACE_SECONDS) -> None:

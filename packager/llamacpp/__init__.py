@@ -18,7 +18,7 @@ from packager.llamacpp.gguf_file import (
 )
 from packager.llamacpp.imatrix import IMATRIX, read_imatrix, tensor_names, write_imatrix
 from packager.llamacpp.running import GgufModel
-from packager.llamacpp.server import LICENCES, TARGETS, Target, built, missing_tools, servers
+from packager.llamacpp.server import LICENCES, TARGETS, Target, built, compiling, missing_tools, servers
 from packager.llamacpp.splitting import split_file
 from packager.llamacpp.vendored import (
     VENDOR,
@@ -42,6 +42,7 @@ __all__ = [
     "Target",
     "built",
     "commit",
+    "compiling",
     "convert_command",
     "converter",
     "fetch",

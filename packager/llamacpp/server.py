@@ -8,6 +8,8 @@ last lines.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import importlib
 import importlib.util
 import json
@@ -15,13 +17,13 @@ import re
 import shlex
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 from packager import proc, progress
-from packager.artifacts import Servers, fresh, key_of, sha256_of, write_json
+from packager.artifacts import Servers, key_of, sha256_of, write_json
 from packager.errors import MissingResource, StageCrash
 from packager.llamacpp.vendored import VENDOR, converter, lock
 
@@ -99,6 +101,15 @@ TARGETS = {
 """The clinic's usual machine comes first."""
 
 
+@contextlib.contextmanager
+def compiling(folder: Path) -> Iterator[None]:
+    """Hold `folder` for the block; another build that needs the same programs waits for them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+
+
 def servers(names: Sequence[str], folder: Path, *, jobs: int, required: bool) -> Servers:
     """The servers for these targets, built into `folder` where they are not there yet; `jobs` compilers run
     at once. Unless they are `required`, one that cannot be built here is left out, with a note."""
@@ -131,11 +142,13 @@ def built(target: Target, folder: Path) -> Path | None:
 
 
 def build_server(target: Target, folder: Path, jobs: int) -> Path:
-    """Compile the server for `target` into `folder`; returns where it is."""
+    """Compile the server for `target` into `folder`; returns where it is. What an interrupted try has compiled
+    is kept: the folder's name says that source, flags and tools are the same."""
     tools = _tools()
     source = converter().parent
     key = server_key(target)
-    partial = fresh(folder / f"{key}.partial")
+    partial = folder / f"{key}.partial"
+    partial.mkdir(parents=True, exist_ok=True)
     log = folder / f"{key}.log"
     log.unlink(missing_ok=True)
     began = time.monotonic()
@@ -201,7 +214,7 @@ def _tools() -> dict[str, Path]:
 
 def _wrap_compilers(target: Target, zig: Path, folder: Path) -> None:
     """Programs with the names CMake expects, each of which is a subcommand of zig."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     for name in ("cc", "c++", "ar", "ranlib", "rc"):
         words = [str(zig), name]
         if name in ("cc", "c++"):

@@ -20,7 +20,7 @@ FLOORS = (
     ("stages",),
     ("preflight",),
     ("build",),
-    ("push", "summary", "talk", "doctor", "draft"),
+    ("push", "bundling", "summary", "talk", "doctor", "draft"),
     ("cli",),
     ("__main__",),
 )
