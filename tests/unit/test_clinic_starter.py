@@ -283,7 +283,7 @@ def test_a_server_that_dies_while_it_serves(bundle: Path) -> None:
 def test_the_self_test_passes(bundle: Path, shell: str) -> None:
     done = subprocess.run(sh(shell, bundle / "autoteste.sh"), capture_output=True, text=True, timeout=60)
     assert done.returncode == 0
-    assert "✓ 1. O que é a APS?" in done.stdout
+    assert "[certo] 1. O que é a APS?" in done.stdout
     assert "1 de 1 (1 iguais" in done.stdout
     assert "APROVADO" in done.stdout
 

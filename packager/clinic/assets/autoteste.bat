@@ -7,7 +7,9 @@ set "PEDIDO=autoteste"
 rem On top of a stick: the newest of the folders below, which themselves look at each other.
 if exist "%~dp0runtime\" goto here
 set "NEWEST="
-for /d %%d in ("%~dp0*") do if exist "%%d\%PEDIDO%.bat" set "NEWEST=%%d"
+pushd "%~dp0"
+for /f "delims=" %%d in ('dir /b /ad /on') do if exist "%%d\%PEDIDO%.bat" set "NEWEST=%~dp0%%d"
+popd
 if not defined NEWEST goto nothing
 call "%NEWEST%\%PEDIDO%.bat" %*
 exit /b %ERRORLEVEL%

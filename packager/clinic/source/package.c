@@ -41,7 +41,7 @@ static bool path_of(char *out, const char *folder, const char *name) {
 
 static void fault(state *package, const char *name, const char *says) {
     package->faults++;
-    complain("  ✗ %s: %s\n", name, says);
+    complain("  - %s: %s\n", name, says);
 }
 
 static listed *find(state *package, const char *name) {

@@ -65,9 +65,9 @@ static bool ask_one(const server *running, const char *question, int number, dou
     const char *fault = !answer ? "sem resposta do programa" : wrong_with(answer, ended, question);
     *speed = json_number(json_member(json_member(reply, "timings"), "predicted_per_second"), 0);
     *same = answer && proven && !strncmp(answer + strspn(answer, " \n"), proven, strlen(proven));
-    say("%s %d. %s\n", fault ? "✗" : "✓", number, ask ? ask : "?");
+    say("%s %d. %s\n", fault ? "[ERRO]" : "[certo]", number, ask ? ask : "?");
     if (answer) say("     %s\n", answer);
-    if (fault) say("     FALHA: %s.\n", fault);
+    if (fault) say("     Erro: %s.\n", fault);
     free(ask), free(proven), free(body), free(reply), free(answer), free(ended);
     return !fault;
 }

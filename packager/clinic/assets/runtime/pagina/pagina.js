@@ -23,6 +23,7 @@ class Told extends Error {} // an error whose message is for the person
 function tell(text) {
   at("error").textContent = text;
   at("error").hidden = !text;
+  if (text) follow(true); // it takes room from the conversation
 }
 
 function show(role, text) {
