@@ -6,6 +6,7 @@ import itertools
 import json
 import shutil
 import signal
+import string
 import subprocess
 import urllib.request
 from pathlib import Path
@@ -13,6 +14,8 @@ from pathlib import Path
 import clinic_bundle
 import pytest
 from clinic_bundle import ASSETS, CONFIG, PROOF, TARGET, check, run, started
+
+from packager.clinic import starter
 
 SHELLS = [shell for shell in ("dash", "bash", "busybox") if shutil.which(shell)]
 
@@ -329,3 +332,17 @@ def test_the_batch_files_are_what_cmd_can_read() -> None:
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="no shellcheck here")
 def test_shellcheck() -> None:
     subprocess.run(["shellcheck", "-s", "sh", *map(str, ASSETS.glob("*.sh"))], check=True)
+
+
+def test_what_the_technician_reads_names_only_keys_that_are_documented() -> None:
+    keys = set(string.Template((ASSETS / "LEIA-ME.txt").read_text()).get_identifiers())
+    documented = (starter.SOURCES[0].parents[3] / "docs" / "bundle.md").read_text()
+    assert {"TITLE", "VERSION", "RAM_MB", "OLLAMA_MINIMUM"} <= keys
+    assert not {key for key in keys if f"`{key}`" not in documented}
+
+
+def test_the_command_line_of_the_compiler() -> None:
+    command = starter.compile_arguments(Path("clinica.exe"), "Windows")
+    assert command[-4:] == ["-o", "clinica.exe", "-lws2_32", "-lshell32"]
+    assert "-Werror" in command
+    assert all(Path(word).suffix == ".c" for word in command if "source" in word)
