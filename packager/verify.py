@@ -113,6 +113,9 @@ def _look(folder: Path) -> tuple[list[str], dict[str, Any], dict[str, str]]:
     there = set(_files(folder))
     faults += [f"{name}: is missing" for name in sorted(sums.keys() - there)]
     faults += [f"{name}: does not belong to the package" for name in sorted(there - sums.keys() - _OUTSIDE)]
+    told = _json(folder / "runtime" / "config.json") or {}
+    if told.get("signed") and signing.SIGNATURE not in there:
+        faults.append(f"{signing.SIGNATURE}: is missing")
     known = sorted(sums.keys() & there)
     total = sum((folder / name).stat().st_size for name in known)
     done = 0

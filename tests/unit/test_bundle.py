@@ -287,6 +287,14 @@ def test_a_signature_is_by_one_key_over_these_bytes(bundle: Path, tmp_path: Path
         verify(bundle, Path(f"{key}.pub"))
 
 
+def test_a_signature_that_was_taken_away_is_missed(bundle: Path) -> None:
+    config.write(facts(signed=True), bundle / "runtime")
+    (bundle / "SHA256SUMS").unlink()
+    stage._closed(bundle)
+    with pytest.raises(ProofFailed, match=r"SHA256SUMS\.sig: is missing"):
+        verify(bundle)
+
+
 @needs_ssh_keygen
 def test_a_clinic_can_check_the_signature_with_its_own_tool(bundle: Path, tmp_path: Path) -> None:
     key = make_key(tmp_path, "key")
