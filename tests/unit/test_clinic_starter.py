@@ -137,6 +137,12 @@ def test_the_signature(bundle: Path, tmp_path: Path) -> None:
     assert check(bundle, *public)[0] == 3
 
 
+def test_a_signature_that_was_taken_away(tmp_path: Path, program: Path) -> None:
+    code, said = check(clinic_bundle.make(tmp_path / "b", program, {"signed": True}))
+    assert code == 3
+    assert "a assinatura foi retirada" in said
+
+
 @pytest.mark.parametrize(
     ("config", "words"),
     [

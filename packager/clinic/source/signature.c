@@ -43,12 +43,25 @@ static long check(const char *folder, const char *signature, const char *key) {
     return status;
 }
 
+/* The package's own word, which its checksums cover: nobody takes a signature away unseen. */
+static bool was_signed(const char *folder) {
+    char path[PATH_MAX_LENGTH];
+    if (snprintf(path, sizeof path, "%s/runtime/config.json", folder) >= (int)sizeof path) return false;
+    char *config = read_whole(path), *word = json_raw(json_member(config, "signed"));
+    bool is_true = word && !strcmp(word, "true");
+    free(word);
+    free(config);
+    return is_true;
+}
+
 bool signature_is_good(const char *folder, const char *key) {
     char signature[PATH_MAX_LENGTH];
     snprintf(signature, sizeof signature, "%s/SHA256SUMS.sig", folder);
     if (!is_file(signature)) {
-        if (key) complain("O pacote não está assinado, mas foi dada uma chave para conferir a assinatura.\n");
-        return !key;
+        bool wanted = was_signed(folder);
+        if (wanted) complain("O pacote foi assinado e a assinatura foi retirada.\n");
+        else if (key) complain("O pacote não está assinado, mas foi dada uma chave para conferir a assinatura.\n");
+        return !key && !wanted;
     }
     if (!key) {
         say("O pacote está assinado. Para conferir a assinatura: iniciar --chave ARQUIVO (a chave pública,\n"
