@@ -76,7 +76,7 @@ def test_on_top_of_a_stick(small: Path, env: dict[str, str]) -> None:
     shutil.copy(small / "iniciar.bat", small.parent)
     code, said = batch(small.parent, "iniciar.bat", env, "--sem-navegador")
     assert code == 4  # whole, but its server was left out
-    assert "não pôde ser iniciado" in said
+    assert "não pode ser executado" in said
 
 
 def test_the_self_test(bundle: Path, env: dict[str, str]) -> None:

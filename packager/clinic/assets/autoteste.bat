@@ -11,8 +11,8 @@ pushd "%~dp0"
 for /f "delims=" %%d in ('dir /b /ad /on') do if exist "%%d\%PEDIDO%.bat" set "NEWEST=%~dp0%%d"
 popd
 if not defined NEWEST goto nothing
-call "%NEWEST%\%PEDIDO%.bat" %*
-exit /b %ERRORLEVEL%
+rem Without "call" it takes over, and its exit code with it.
+"%NEWEST%\%PEDIDO%.bat" %*
 
 :nothing
 echo Nenhum pacote encontrado em %~dp0
