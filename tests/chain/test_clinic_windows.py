@@ -100,8 +100,8 @@ def test_start_and_the_end_of_the_program(bundle: Path, env: dict[str, str], tmp
             with pytest.raises(urllib.error.URLError):  # the server ended with it
                 urllib.request.urlopen(url + "/health")
         finally:
-            process.kill()
-            process.wait()
+            subprocess.run(["wineserver", "-k"], env=env, capture_output=True)  # whatever is left of it
+            process.wait(timeout=30)
 
 
 def _until_ready(said: Path) -> str:
