@@ -126,7 +126,8 @@ def test_a_bundle_holds_the_package_and_what_runs_it(
 def test_weights_too_large_for_a_stick_are_split_and_still_run(
     made: dict[str, Any], dummies: Servers, tiny_recipe: Path, tmp_path: Path
 ) -> None:
-    largest = 4_000_000
+    # Nearly all of so small a model is its vocabulary, which cannot be split.
+    largest = max(file.size for file in made["gguf"].files) - 20_000
     bundle = bundled(made, dummies, tiny_recipe, tmp_path / "out", largest_file=largest)
     assert max(p.stat().st_size for p in bundle.folder.rglob("*")) <= largest
     assert verify(bundle.folder).files == bundle.files
