@@ -29,6 +29,7 @@ from packager.artifacts.kinds import (
     Adapter,
     Answer,
     Artifact,
+    Bundle,
     Check,
     Checked,
     Checkpoint,
@@ -41,6 +42,7 @@ from packager.artifacts.kinds import (
     Package,
     Proof,
     Report,
+    Servers,
     verdict,
 )
 from packager.artifacts.run_folder import RECORD, RunFolder, open_run, peek, stage_key, versions_of
@@ -57,6 +59,7 @@ __all__ = [
     "AnsweredRow",
     "Artifact",
     "BenchmarkResult",
+    "Bundle",
     "Check",
     "Checked",
     "Checkpoint",
@@ -82,6 +85,7 @@ __all__ = [
     "Proof",
     "Report",
     "RunFolder",
+    "Servers",
     "SetResult",
     "Spread",
     "answered_rows",

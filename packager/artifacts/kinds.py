@@ -238,3 +238,21 @@ class Package(Artifact):
     """How fast each GGUF file answered here, by its name in the package; the default file comes first."""
     default_because: str = ""
     """Why the default file is not the recipe's first type."""
+
+
+class Servers(Artifact):
+    """llama-server for kinds of machines."""
+
+    binaries: dict[str, str]
+    """Where each is, within the folder, by the name of its target."""
+
+
+class Bundle(Artifact):
+    """The folder for the clinic: the package, and all that runs it."""
+
+    version: str
+    """yyyymmdd.hhmm; later ones are greater as text."""
+    files: int
+    size: int
+    targets: tuple[str, ...]
+    signed: bool
