@@ -13,13 +13,14 @@ from typing import Protocol, TypeVar
 
 from pydantic import BaseModel
 
-from packager import artifacts, base_model, preflight, proc
+from packager import artifacts, base_model, preflight, proc, progress
 from packager.artifacts import (
     Adapter,
     Artifact,
     Checked,
     Checkpoint,
     Dataset,
+    Evaluation,
     Ggufs,
     Merged,
     Modelfile,
@@ -30,10 +31,11 @@ from packager.artifacts import (
     stage_key,
 )
 from packager.errors import InputError, ProofFailed
-from packager.recipe import Recipe
+from packager.recipe import Evaluate, Recipe
 from packager.stages import base as base_stage
 from packager.stages import convert as convert_stage
 from packager.stages import data as data_stage
+from packager.stages import evaluate as evaluate_stage
 from packager.stages import merge as merge_stage
 from packager.stages import modelfile as modelfile_stage
 from packager.stages import package as package_stage
@@ -44,7 +46,19 @@ from packager.stages import train as train_stage
 
 A = TypeVar("A", bound=Artifact)
 
-STAGES = ("base", "data", "adapter", "merged", "f16", "gguf", "modelfile", "proof", "report", "package")
+STAGES = (
+    "base",
+    "data",
+    "adapter",
+    "merged",
+    "f16",
+    "gguf",
+    "modelfile",
+    "proof",
+    "evaluation",
+    "report",
+    "package",
+)
 TRAINING = ("torch", "transformers", "peft", "bitsandbytes")
 
 
@@ -173,6 +187,27 @@ def line(recipe: Recipe, to: Stages) -> Iterator[Artifact]:
         )
     )
     evaluation = None
+    if recipe.evaluate is not None and not proof.failed:
+        evaluating = evaluating_of(recipe, recipe.evaluate)
+        yield (
+            evaluation := to.stage(
+                "evaluation",
+                Evaluation,
+                evaluate_stage.evaluate,
+                evaluating,
+                base,
+                data,
+                adapter,
+                merged,
+                f16,
+                gguf,
+                versions=("llama_cpp_python", "rouge_score"),
+                extra=evaluate_stage.fingerprint(evaluating),
+                resumable=True,
+                online=True,
+                says=evaluate_stage.summary,
+            )
+        )
     yield (
         report := to.stage(
             "report",
@@ -208,6 +243,11 @@ def line(recipe: Recipe, to: Stages) -> Iterator[Artifact]:
     )
 
 
+def evaluating_of(recipe: Recipe, wanted: Evaluate) -> evaluate_stage.Evaluating:
+    """The parts of the recipe that its evaluation depends on."""
+    return evaluate_stage.Evaluating(evaluate=wanted, data=recipe.data, serve=recipe.serve, language=recipe.language)
+
+
 def build(recipe: Recipe, folder: Path, until: str = STAGES[-1], *, verify: bool = False) -> Artifact:
     """Bring the run folder up to stage `until` and return what that stage made.
 
@@ -218,10 +258,14 @@ def build(recipe: Recipe, folder: Path, until: str = STAGES[-1], *, verify: bool
         raise InputError(f"There is no stage '{until}'.", f"use one of {', '.join(STAGES)}")
     if until == "adapter" and recipe.train.method == "none":
         raise InputError("train.method is none, so there is no stage 'adapter'.", "choose another stage")
+    if until == "evaluation" and recipe.evaluate is None:
+        raise InputError("The recipe has no evaluate section.", "use packager evaluate, or add evaluate: {}")
     with proc.interruptible(), artifacts.open_run(folder, verify=verify) as run:
         waiting = _waiting(recipe, folder, until, verify)
         if waiting:
             preflight.check(recipe, folder, waiting)
+        if recipe.evaluate is not None and "evaluation" in waiting:
+            _say_what_is_left_out(evaluating_of(recipe, recipe.evaluate), run)
         for artifact in line(recipe, run):
             if not isinstance(artifact, Proof) or until == artifact.folder.name:  # first the report of what failed
                 stop_if_failed(artifact)
@@ -283,6 +327,13 @@ def _waiting(recipe: Recipe, folder: Path, until: str, verify: bool) -> tuple[st
         return tuple(step.stage for step in plan(recipe, folder, until, verify=verify) if not step.done)
     except InputError:  # a source is missing: preflight says so, with everything else
         return STAGES
+
+
+def _say_what_is_left_out(evaluating: evaluate_stage.Evaluating, run: RunFolder) -> None:
+    """Before anything runs: what the evaluation will have to do without, and how to have it."""
+    with progress.route(run.display):
+        for one in evaluate_stage.unreachable(evaluating):
+            progress.note(f"evaluation: {one.what} is left out: {one.why}; to have it, {one.fix}")
 
 
 def _sizes(ggufs: Ggufs) -> str:

@@ -124,6 +124,44 @@ def chat(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...],
 
 @main.command()
 @_recipe_options
+@click.option("--json", "as_json", is_flag=True, help="Print metrics.json.")
+def evaluate(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...], build_dir: Path,
+             as_json: bool) -> None:  # fmt: skip
+    """Measure base, tuned and every packaged file on the same rows; builds what is missing first."""
+    from packager import build as building
+    from packager import evaluated, progress
+
+    loaded = evaluated.wanted(_load(recipe, base, data, sets))
+    with progress.route(progress.Display()):
+        page = building.build(loaded, build_dir / loaded.name, "report").folder / "report.html"
+    found = evaluated.finished(build_dir / loaded.name)
+    text = f"{evaluated.render(found)}\nReport: {page}"
+    click.echo((found.folder / "metrics.json").read_text("utf-8") if as_json else text)
+
+
+@main.command()
+@click.argument("names", nargs=-1, required=True, metavar="RECIPE...")
+@click.option(
+    "--build-dir",
+    type=click.Path(path_type=Path),
+    default=Path("build"),
+    show_default=True,
+    help="Where run folders lie.",
+)
+@click.option("--set", "name", default="heldout", show_default=True, help="On which validation set.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def compare(names: tuple[str, ...], build_dir: Path, name: str, as_json: bool) -> None:
+    """One table over evaluated recipes: quality, trainable parameters, memory, time."""
+    from packager import evaluated
+    from packager import recipe as recipes_module
+
+    folders = [build_dir / recipes_module.load(given).name for given in names]
+    rows = evaluated.compared(folders, name)
+    click.echo(json.dumps(rows, indent=2, ensure_ascii=False) if as_json else evaluated.table(rows))
+
+
+@main.command()
+@_recipe_options
 @click.option(
     "--ram",
     type=click.FloatRange(min=0, min_open=True),

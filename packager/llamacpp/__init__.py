@@ -2,8 +2,9 @@
 
 `vendored` fetches llama.cpp's source, knows what its converter supports, and runs it. `gguf_file`
 reads GGUF files, `quantizing` makes smaller ones of them; `imatrix` holds which of their columns
-matter. `splitting` takes one apart. `running` runs one in this process; `server` builds the program
-that does in clinics. `binding` loads the library; `halves` borrows its number conversions.
+matter. `splitting` takes one apart. `running` runs one in this process, `parallel` for several prompts
+at once; `server` builds the program that does in clinics. `binding` loads the library; `halves` borrows
+its number conversions.
 The library and everything heavy is imported when first used.
 """
 
@@ -18,6 +19,7 @@ from packager.llamacpp.gguf_file import (
     types_of_tensors,
 )
 from packager.llamacpp.imatrix import IMATRIX, read_imatrix, tensor_names, write_imatrix
+from packager.llamacpp.parallel import Generated, ParallelModel
 from packager.llamacpp.quantizing import planned_types, quantize_file
 from packager.llamacpp.running import GgufModel
 from packager.llamacpp.server import LICENCES, TARGETS, Target, built, compiling, missing_tools, servers
@@ -39,8 +41,10 @@ __all__ = [
     "LICENCES",
     "TARGETS",
     "VENDOR",
+    "Generated",
     "GgufInfo",
     "GgufModel",
+    "ParallelModel",
     "Target",
     "built",
     "commit",

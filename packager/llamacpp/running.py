@@ -13,7 +13,7 @@ import functools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from packager.chat import ChatTemplate
 from packager.errors import InputError, MissingResource, ProofFailed
@@ -45,9 +45,12 @@ class GgufModel:
         self._past = 0
 
     @classmethod
-    def open(cls, path: Path, context: int = 4096, threads: int = 1, *, vocab_only: bool = False) -> GgufModel:
-        """Load a file (memory-mapped). `context` is in tokens; with `vocab_only` it can only tokenize, and
-        loading is bounded: stages read vocabularies in their own process."""
+    def open(
+        cls, path: Path, context: int = 4096, threads: int = 1, *, vocab_only: bool = False, sequences: int = 1
+    ) -> Self:
+        """Load a file (memory-mapped). `context` is in tokens, for each of `sequences` that are computed
+        at once; with `vocab_only` it can only tokenize, and loading is bounded: stages read vocabularies
+        in their own process."""
         lib = binding.library()
         params = lib.llama_model_default_params()
         params.n_gpu_layers, params.vocab_only = 0, vocab_only
@@ -60,7 +63,7 @@ class GgufModel:
                 raise ProofFailed(f"llama.cpp cannot load {path.name}:\n{binding.complaint()}", "build it again")
             if vocab_only:
                 return cls(model, None, path)
-            made = lib.llama_init_from_model(model, _context_params(lib, context, threads))
+            made = lib.llama_init_from_model(model, _context_params(lib, context, threads, sequences))
             if not made:
                 lib.llama_model_free(model)
                 raise MissingResource(
@@ -78,7 +81,7 @@ class GgufModel:
             self._lib.llama_model_free(self._model)
         self._batch = self._context = self._model = None
 
-    def __enter__(self) -> GgufModel:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -244,9 +247,10 @@ class GgufModel:
         return "" if token < 0 else self._piece(token).decode(errors="replace")
 
 
-def _context_params(lib: Any, context: int, threads: int) -> Any:
+def _context_params(lib: Any, context: int, threads: int, sequences: int) -> Any:
     params = lib.llama_context_default_params()
-    params.n_ctx, params.n_batch, params.n_ubatch = context, PROMPT_TOKENS, PROMPT_TOKENS
+    params.n_seq_max = sequences
+    params.n_ctx, params.n_batch, params.n_ubatch = context * sequences, PROMPT_TOKENS, PROMPT_TOKENS
     # By default the library reserves logits for a whole batch: 311 MB for a vocabulary of 152k.
     params.n_outputs_max = LOGIT_ROWS
     params.n_threads = params.n_threads_batch = threads

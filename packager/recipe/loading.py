@@ -9,10 +9,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, get_args
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from packager.errors import InputError, all_at_once
 from packager.recipe.sections import Recipe, Section
@@ -86,16 +86,21 @@ def fields() -> list[tuple[str, str, str]]:
 def _describe(section: type[Section], prefix: str) -> list[tuple[str, str, str]]:
     rows = []
     for name, info in section.model_fields.items():
-        inner = info.annotation
-        if get_origin(inner) is tuple:
-            inner = get_args(inner)[0]
+        inner = _section_in(info.annotation)
         path = f"{prefix}{name}"
-        if isinstance(inner, type) and issubclass(inner, Section):
+        if inner is not None:
             rows += _describe(inner, f"{path}.")
         elif name != "overrides":
             default = "required" if info.is_required() else str(info.get_default(call_default_factory=True))
             rows.append((path, default, (info.description or "").replace("\n", " ")))
     return rows
+
+
+def _section_in(annotation: Any) -> type[Section] | None:
+    """The section that a field holds: one, one or none, several, or several by name."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _section_in(part))), None)
 
 
 class _Loader(yaml.SafeLoader):
@@ -153,13 +158,9 @@ def _plain(message: str) -> str:
 
 
 def _siblings(location: Sequence[int | str]) -> list[str]:
-    section: type[BaseModel] = Recipe
+    section: type[Section] = Recipe
     for part in location[:-1]:
         if isinstance(part, int) or part not in section.model_fields:
             continue
-        inner = section.model_fields[part].annotation
-        if get_origin(inner) is tuple:
-            inner = get_args(inner)[0]
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            section = inner
+        section = _section_in(section.model_fields[part].annotation) or section
     return [name for name in section.model_fields if name != "overrides"]

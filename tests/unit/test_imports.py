@@ -18,11 +18,11 @@ FLOORS = (
     ("weights", "lora", "llamacpp", "hub", "rows", "ollama", "divergence"),
     ("peft_merge",),
     ("base_model", "audit", "smoke", "card", "verify", "reference", "merging", "importance", "fit", "clinic"),
-    ("report",),
+    ("report", "evaluation"),
     ("stages",),
     ("preflight",),
     ("build",),
-    ("push", "bundling", "summary", "talk", "doctor", "draft"),
+    ("push", "bundling", "summary", "talk", "doctor", "draft", "evaluated"),
     ("cli",),
     ("__main__",),
 )

@@ -1,0 +1,143 @@
+"""A GGUF file and items -> each row's likelihood and answer, kept in a cache as soon as it is known.
+
+Runs in a child process, as a damaged file can abort it. The cache is a JSON line per row, known by
+the model, the tokens and the settings; a line that a kill cut off is passed over. So an evaluation
+resumes where it stopped, and one with other settings measures again only what they change.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from packager import divergence, llamacpp, proc, progress
+from packager.artifacts import key_of
+from packager.evaluation.items import Item
+from packager.recipe import Serve
+
+SEQUENCES = 8
+"""Answers generated at once."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """Something to run: a prompt to answer, or with `trained` a conversation to measure."""
+
+    ids: tuple[int, ...]
+    trained: tuple[bool, ...] = ()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How answers are generated."""
+
+    serve: Serve
+    seed: int
+    max_tokens: int
+    end_of_turn: int
+    """The token that ends an answer, beside those at which llama.cpp ends one anyway."""
+
+
+Known = dict[str, dict[str, Any]]
+
+
+def key(question: Question, settings: Settings) -> str:
+    how = ["likelihood"] if question.trained else [settings.serve.model_dump(), settings.seed, settings.max_tokens]
+    return key_of(question.ids, question.trained, settings.end_of_turn, how)[:32]
+
+
+def questions(items: Iterable[Item], *, likelihood: bool, answers: bool) -> list[Question]:
+    found: list[Question] = []
+    for item in items:
+        if likelihood and item.ids:
+            found.append(Question(item.ids, item.trained))
+        if answers:
+            found.append(Question(item.prompt))
+    return found
+
+
+def read(cache: Path) -> Known:
+    """What is known already: key -> result."""
+    known: Known = {}
+    if cache.is_file():
+        with cache.open(encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                try:
+                    row = json.loads(line)
+                    known[row["key"]] = row
+                except (ValueError, KeyError, TypeError):
+                    continue
+    return known
+
+
+def run(path: Path, wanted: Sequence[Question], settings: Settings, cache: Path) -> None:
+    """Measure and answer what the cache lacks; every result is appended to it at once."""
+    known = read(cache)
+    missing = [q for q in dict.fromkeys(wanted) if key(q, settings) not in known]
+    if not missing:
+        return
+    measured = [q for q in missing if q.trained]
+    asked = [q for q in missing if not q.trained]
+    context = max([len(q.ids) for q in measured] + [len(q.ids) + settings.max_tokens for q in asked])
+    with (
+        cache.open("a", encoding="utf-8") as out,
+        llamacpp.ParallelModel.open(
+            path,
+            context=min(context, settings.serve.context) + 1,
+            threads=proc.physical_cores(),
+            sequences=min(SEQUENCES, max(1, len(asked))),
+        ) as model,
+    ):
+        out.write("\n")  # ends what a kill may have cut off
+        _measure(model, measured, settings, out)
+        _answer(model, asked, settings, out)
+
+
+def _measure(model: llamacpp.ParallelModel, wanted: Sequence[Question], settings: Settings, out: IO[str]) -> None:
+    for number, question in enumerate(wanted):
+        began = time.perf_counter()
+        found = likelihood(model, question.ids, question.trained)
+        _keep(out, key(question, settings), found | {"seconds": time.perf_counter() - began})
+        progress.update(number + 1, len(wanted), "rows measured")
+
+
+def likelihood(model: llamacpp.GgufModel, ids: Sequence[int], trained: Sequence[bool]) -> dict[str, float]:
+    """Over the tokens with `trained[i]`: the sums of -log p and of the entropy of the prediction (nats),
+    how many were the likeliest, and how many they are."""
+    import numpy as np
+
+    found = {"nll": 0.0, "entropy": 0.0, "correct": 0, "tokens": 0}
+    for positions, rows in model.logits(ids, [*trained[1:], False]):
+        log_p = divergence.log_softmax(rows)
+        targets = [ids[p + 1] for p in positions]
+        found["nll"] -= float(log_p[np.arange(len(targets)), targets].sum(dtype=np.float64))
+        found["entropy"] -= float((np.exp(log_p) * log_p).sum(dtype=np.float64))
+        found["correct"] += int((log_p.argmax(axis=1) == targets).sum())
+        found["tokens"] += len(targets)
+    return found
+
+
+def _answer(model: llamacpp.ParallelModel, wanted: Sequence[Question], settings: Settings, out: IO[str]) -> None:
+    began, tokens = time.perf_counter(), 0
+    stop = model.eog_tokens | {settings.end_of_turn}
+    order = sorted(wanted, key=lambda q: -len(q.ids))  # like lengths together
+    prompts = [q.ids for q in order]
+    answers = model.generate_many(prompts, settings.serve, settings.seed, max_tokens=settings.max_tokens, stop=stop)
+    last = began
+    for number, answer in enumerate(answers, 1):
+        now = time.perf_counter()
+        tokens += answer.tokens
+        found = {"text": answer.text.strip(), "tokens": answer.tokens, "stopped": answer.stopped}
+        # What passed since the answer before it: so the seconds of all add up to the time they took.
+        _keep(out, key(order[answer.number], settings), found | {"seconds": now - last})
+        last = now
+        progress.update(number, len(order), "answers", tokens_per_s=tokens / max(now - began, 1e-9))
+
+
+def _keep(out: IO[str], name: str, found: dict[str, Any]) -> None:
+    out.write(json.dumps({"key": name} | found, ensure_ascii=False) + "\n")
+    out.flush()

@@ -1,0 +1,96 @@
+"""An OpenAI-compatible endpoint: where it is and its key, from the environment or `.env`; one request.
+
+The key is sent to the endpoint and is nowhere else: not in a message, a log, or what is stored.
+Raises `MissingResource` if the endpoint is not named or does not answer, `InputError` if it refuses.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from packager.errors import InputError, MissingResource
+
+ADDRESS, KEY = ("PACKAGER_JUDGE_URL", "OPENAI_BASE_URL"), ("PACKAGER_JUDGE_KEY", "OPENAI_API_KEY")
+TIMEOUT = 300.0
+"""Seconds for one answer: a judge on a CPU is slow."""
+TRIES = 4
+"""How often a busy endpoint is asked, with growing pauses."""
+BUSY = (408, 429, 500, 502, 503, 504)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    url: str
+    """As given, such as http://127.0.0.1:8000/v1."""
+    key: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class Reply:
+    text: str
+    prompt_tokens: int
+    answer_tokens: int
+
+
+def find(dotenv: Path = Path(".env")) -> Endpoint | None:
+    """The endpoint that the environment, or else `.env`, names; None if none."""
+    known = _dotenv(dotenv) | dict(os.environ)
+    url = next((known[name] for name in ADDRESS if known.get(name)), "")
+    key = next((known[name] for name in KEY if known.get(name)), "")
+    if not url:
+        return None
+    if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
+        raise InputError(f"{ADDRESS[0]} is not a web address.", "give one such as https://host/v1")
+    return Endpoint(url.rstrip("/"), key)
+
+
+def _dotenv(path: Path) -> dict[str, str]:
+    """NAME=value lines; quotes around a value and `export` before a name are dropped."""
+    found = {}
+    if path.is_file():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            name, equals, value = line.strip().removeprefix("export ").partition("=")
+            if equals and not name.startswith("#"):
+                found[name.strip()] = value.strip().strip("'\"")
+    return found
+
+
+def complete(endpoint: Endpoint, body: dict[str, Any]) -> Reply:
+    """POST `body` to `/chat/completions`; a busy endpoint is asked again."""
+    headers = {"Content-Type": "application/json"} | (
+        {"Authorization": f"Bearer {endpoint.key}"} if endpoint.key else {}
+    )
+    request = urllib.request.Request(f"{endpoint.url}/chat/completions", json.dumps(body).encode(), headers)
+    host = urllib.parse.urlsplit(endpoint.url).hostname
+    why = ""
+    for attempt in range(TRIES):
+        time.sleep(0 if attempt == 0 else 2.0**attempt)
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
+                return _reply(json.load(answer))
+        except urllib.error.HTTPError as error:
+            if error.code not in BUSY:
+                raise InputError(
+                    f"The judge's endpoint at {host} refused the request ({error.code}).",
+                    f"check {KEY[0]}, evaluate.judge.model and {ADDRESS[0]}",
+                ) from None
+            why = f"answers {error.code}"
+        except (OSError, ValueError) as error:
+            why = f"does not answer ({type(error).__name__})"
+    raise MissingResource(f"The judge's endpoint at {host} {why}.", f"check that it runs, and {ADDRESS[0]}")
+
+
+def _reply(found: Any) -> Reply:
+    try:
+        text, usage = found["choices"][0]["message"]["content"] or "", found.get("usage") or {}
+        return Reply(text, int(usage.get("prompt_tokens", 0)), int(usage.get("completion_tokens", 0)))
+    except (KeyError, IndexError, TypeError, AttributeError):
+        raise ValueError("no chat completion") from None

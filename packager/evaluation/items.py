@@ -1,0 +1,108 @@
+"""Validation sets -> items: the tokens of each row, its prompt, question and reference answer.
+
+The held-out rows come from the data stage's folder, further sets from the sources that the recipe
+names, read as the training data are. Rows that do not fit the context are left out and counted.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from packager import chat, rows
+from packager.artifacts import HELDOUT, Dataset
+from packager.errors import InputError
+from packager.recipe import Data, ValidationSet
+
+
+@dataclass(frozen=True)
+class Item:
+    """One row of a set, ready to be run."""
+
+    set: str
+    row: int
+    question: str
+    reference: str
+    ids: tuple[int, ...]
+    """The whole conversation; empty where a token straddles prompt and answer, so that none can be measured."""
+    trained: tuple[bool, ...]
+    """Which of `ids` belong to an answer."""
+    said: str
+    """All that the assistant says in it, for counting characters and bytes."""
+    prompt: tuple[int, ...]
+    """The conversation before its last answer, as it is served."""
+
+
+def config_of(validation: ValidationSet, data: Data) -> Data:
+    """How a validation set is read: as the training data, but for what it gives itself."""
+    given = {"format": validation.format, "fields": validation.fields}
+    return data.model_copy(
+        update={
+            "source": validation.source,
+            "revision": validation.revision,
+            "subset": validation.subset,
+            "split": validation.split,
+            "encoding": validation.encoding,
+            **{name: value for name, value in given.items() if value is not None},
+        }
+    )
+
+
+def heldout(data: Dataset, limit: int | None, seed: int) -> list[Item]:
+    found = [list(c) for c in chat.read_conversations(data.folder / "heldout.jsonl")]
+    return _items(HELDOUT, found, data, limit, seed)
+
+
+def of_set(name: str, config: Data, data: Dataset, limit: int | None, seed: int) -> list[Item]:
+    """The rows of a further set; raises `InputError` if none can be used."""
+    table = rows.read(config)
+    rows.refuse_bad(table.bad, table.read, config)
+    return _items(name, [row.as_messages() for row in table.rows], data, limit, seed)
+
+
+def prompt_of(data: Dataset, question: str) -> tuple[int, ...]:
+    """The tokens of one question as it is served."""
+    messages = [{"role": "system", "content": data.system}] if data.system else []
+    messages.append({"role": "user", "content": question})
+    template, tokenizer = chat.load_template(data.folder), chat.load_tokenizer(data.folder)
+    return tuple(chat.token_ids(tokenizer, template.render(messages, add_generation_prompt=True)))
+
+
+def _items(
+    name: str, conversations: Sequence[Sequence[chat.Message]], data: Dataset, limit: int | None, seed: int
+) -> list[Item]:
+    template, tokenizer = chat.load_template(data.folder), chat.load_tokenizer(data.folder)
+    numbers = list(range(len(conversations)))
+    if limit is not None and limit < len(numbers):
+        numbers = sorted(random.Random(seed).sample(numbers, limit))
+    found = []
+    for number in numbers:
+        messages = conversations[number]
+        try:
+            encoded = chat.encode(template, tokenizer, data.end_of_turn, messages)
+        except chat.BoundaryError:
+            encoded = chat.Encoded((), ())
+        prompt = chat.token_ids(tokenizer, template.render(messages[:-1], add_generation_prompt=True))
+        found.append(
+            Item(
+                set=name,
+                row=number,
+                question=messages[-2]["content"],
+                reference=messages[-1]["content"],
+                ids=encoded.ids,
+                trained=encoded.trained,
+                said="".join(m["content"] for m in messages if m["role"] == "assistant"),
+                prompt=tuple(prompt),
+            )
+        )
+    if not found:
+        raise InputError(f"The validation set {name} holds no rows.", "check evaluate.sets")
+    return found
+
+
+def fingerprint(config: Data) -> str:
+    """What a set's rows depend on, without touching the network."""
+    source = Path(config.source).expanduser()
+    return rows.fingerprint(config) if config.source.startswith("hf:") or source.exists() else ""

@@ -1,0 +1,42 @@
+"""An evaluation on a tiny real model: measured, reported, cached, compared."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+
+def packager(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "packager", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+
+
+def test_base_tuned_and_files_on_the_same_rows(tiny_recipe: Path, copied: Path) -> None:
+    limits = "evaluate.rows=2 evaluate.max_answer_tokens=8"
+    done = packager("evaluate", tiny_recipe, "--build-dir", copied, "--set", f"{limits} evaluate.resamples=50")
+    assert done.returncode == 0, done.stderr + done.stdout
+    found = json.loads((copied / "tiny" / "evaluation" / "metrics.json").read_text("utf-8"))
+    assert [m["name"] for m in found["models"]] == ["base", "tuned", "Q8_0", "Q4_K_M"]
+    values = {r["model"]: {m["name"]: m["value"] for m in r["measures"]} for r in found["results"]}
+    assert values["tuned"]["loss"] < values["base"]["loss"], "training was on like rows"
+    assert abs(values["Q8_0"]["loss"] - values["tuned"]["loss"]) < 0.1, "Q8_0 is near F16"
+    for measured in values.values():
+        assert math.isclose(measured["perplexity"], math.exp(measured["loss"]), rel_tol=1e-9)
+        assert 0 <= measured["rougeL.f1"] <= 1
+    answered = (copied / "tiny" / "evaluation" / "answers.jsonl").read_text("utf-8").splitlines()
+    assert [[a["model"] for a in json.loads(line)["answers"]] for line in answered] == [list(values)] * 2
+    page = (copied / "tiny" / "report" / "report.html").read_text("utf-8")
+    assert json.loads(answered[0])["answers"][1]["text"].split()[0] in page
+
+    again = packager("evaluate", tiny_recipe, "--build-dir", copied, "--set", f"{limits} evaluate.resamples=60")
+    assert again.returncode == 0, again.stderr
+    assert "converting the base" in done.stderr
+    assert "converting the base" not in again.stderr, "greedy answers and likelihoods of the same rows were kept"
+
+    compared = packager("compare", tiny_recipe, "--build-dir", copied, "--json")
+    (row,) = json.loads(compared.stdout)
+    assert row["model"] == "tuned"
+    assert row["trainable_parameters"] > 0
