@@ -5,16 +5,19 @@ data ?=
 set ?=
 nproc ?=
 push ?=
+to ?=
+sign ?=
 
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 READY_TO_TEST := .venv/.ready-to-test
+READY_TO_COMPILE := .venv/.ready-to-compile
 # Of llama.cpp only libllama is used: the rest would double the time to compile.
 export CMAKE_ARGS ?= -DLLAVA_BUILD=OFF -DCMAKE_PROJECT_INCLUDE=$(CURDIR)/vendor/only-libllama.cmake
 
 .DEFAULT_GOAL := build
-.PHONY: build check plan chat setup test test-all standin clean help
+.PHONY: build check plan chat bundle runtime setup test test-all standin clean help
 
 build: $(READY) ## build recipe=NAME into build/NAME/package (also: base=, data=, set="a.b=c …", push=org/name)
 	@$(BIN)/packager build $(recipe) $(options)
@@ -28,6 +31,12 @@ plan: $(READY) ## show which stages of recipe=NAME are done, and why the others 
 
 chat: $(READY) ## talk to the package of recipe=NAME
 	@$(BIN)/packager chat $(recipe) $(options)
+
+bundle: $(READY_TO_COMPILE) ## the folder for a clinic, from the package of recipe=NAME (also: to=FOLDER sign=KEY)
+	@$(BIN)/packager bundle $(recipe) $(options) $(if $(to),--to '$(to)') $(if $(sign),--sign '$(sign)')
+
+runtime: $(READY_TO_COMPILE) ## cross-compile llama-server for clinics' machines (20 minutes, once)
+	@$(BIN)/packager runtime
 
 setup: $(READY) ## create the environment and fetch the vendored llama.cpp
 
@@ -67,4 +76,9 @@ $(READY): pyproject.toml constraints.txt vendor/llama.cpp.lock
 $(READY_TO_TEST): $(READY)
 	@echo 'setup     installing what the tests need'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+$(READY_TO_COMPILE): $(READY)
+	@echo 'setup     installing the compiler for clinics'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[runtime]'
 	@touch $@

@@ -26,3 +26,11 @@ def bare_quantizer(source: Path, out: Path, kind: str) -> None:
     params = llama_cpp.llama_model_quantize_default_params()
     params.ftype, params.nthread = llamacpp.quantization_types()[kind], proc.physical_cores()
     assert llama_cpp.llama_model_quantize(bytes(source), bytes(out), ctypes.byref(params)) == 0
+
+
+def plain_writes(out: Path, size: int) -> None:
+    """A file of `size` bytes, one megabyte after the other."""
+    block = b"\1" * (1 << 20)
+    with out.open("wb", buffering=0) as file:
+        for start in range(0, size, len(block)):
+            file.write(block[: size - start])

@@ -26,6 +26,8 @@ SHAPES: dict[str, dict[str, Any]] = {
              "num_attention_heads": 4, "num_key_value_heads": 2, "tie_word_embeddings": True},
 }  # fmt: skip
 RANK, ALPHA = 16, 32
+POOL = 1 << 23
+"""Random numbers that are drawn; every block of weights is some stretch of them."""
 TEMPLATE = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] + '<|im_end|>\\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
@@ -33,7 +35,7 @@ TEMPLATE = (
 
 
 def base(shape: str, folder: Path) -> Checkpoint:
-    """Qwen2's real vocabulary under random bfloat16-like FP16 weights, in `folder`."""
+    """Qwen2's real vocabulary under random FP16 weights, in `folder`."""
     from transformers import AutoTokenizer
 
     folder.mkdir(parents=True)
@@ -48,14 +50,15 @@ def base(shape: str, folder: Path) -> Checkpoint:
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     layout = [(name, "F16", size) for name, size in _tensors(config)]
     noise = np.random.default_rng(0)
+    pool = (noise.standard_normal(POOL, np.float32) * 0.02).astype(np.float16)
     with weights.Writer(folder, layout) as writer:
         for name, _, size in layout:
             columns = math.prod(size[1:])
-            for start in range(0, size[0], step := max(1, (1 << 22) // columns)):
-                rows = min(step, size[0] - start)
-                block = noise.standard_normal((rows, columns), np.float32) * 0.02
-                values = np.ones_like(block) if "norm" in name else block
-                writer.write(name, start, values.astype(np.float16).data)
+            for start in range(0, size[0], step := max(1, POOL // 2 // columns)):
+                count = min(step, size[0] - start) * columns
+                at = int(noise.integers(POOL - count))
+                values = np.ones(count, np.float16) if "norm" in name else pool[at : at + count]
+                writer.write(name, start, values.data)
     parameters = sum(math.prod(size) for _, size in _tensors(config))
     return Checkpoint(
         folder=folder, key="base", source=f"bench/{shape}", architecture="Qwen2ForCausalLM", parameters=parameters

@@ -25,6 +25,7 @@ from packager.artifacts import (
     Modelfile,
     Package,
     Proof,
+    Report,
     RunFolder,
     stage_key,
 )
@@ -38,11 +39,12 @@ from packager.stages import modelfile as modelfile_stage
 from packager.stages import package as package_stage
 from packager.stages import prove as prove_stage
 from packager.stages import quantize as quantize_stage
+from packager.stages import report as report_stage
 from packager.stages import train as train_stage
 
 A = TypeVar("A", bound=Artifact)
 
-STAGES = ("base", "data", "adapter", "merged", "f16", "gguf", "modelfile", "proof", "package")
+STAGES = ("base", "data", "adapter", "merged", "f16", "gguf", "modelfile", "proof", "report", "package")
 TRAINING = ("torch", "transformers", "peft", "bitsandbytes")
 
 
@@ -170,6 +172,23 @@ def line(recipe: Recipe, to: Stages) -> Iterator[Artifact]:
             says=lambda p: f"{sum(c.passed for c in p.checks)} of {len(p.checks)} checks passed",
         )
     )
+    evaluation = None
+    yield (
+        report := to.stage(
+            "report",
+            Report,
+            report_stage.report,
+            recipe,
+            base,
+            data,
+            adapter,
+            merged,
+            gguf,
+            proof,
+            evaluation,
+            says=lambda r: f"report.html, {r.size / 1e3:,.0f} kB",
+        )
+    )
     yield to.stage(
         "package",
         Package,
@@ -182,6 +201,8 @@ def line(recipe: Recipe, to: Stages) -> Iterator[Artifact]:
         gguf,
         modelfile,
         proof,
+        evaluation,
+        report,
         record_beside=True,
         says=lambda p: f"{len(p.files)} files, {p.size / 1e6:,.0f} MB",
     )
@@ -202,7 +223,8 @@ def build(recipe: Recipe, folder: Path, until: str = STAGES[-1], *, verify: bool
         if waiting:
             preflight.check(recipe, folder, waiting)
         for artifact in line(recipe, run):
-            stop_if_failed(artifact)
+            if not isinstance(artifact, Proof) or until == artifact.folder.name:  # first the report of what failed
+                stop_if_failed(artifact)
             if artifact.folder.name == until:
                 return artifact
     raise AssertionError(f"the line ended without stage {until}")
@@ -273,7 +295,8 @@ def stop_if_failed(artifact: Artifact) -> None:
         lines = "\n".join(
             f"  ✗ {c.id}: {c.says} (measured {c.measured}, limit {c.threshold} {c.unit})" for c in artifact.failed
         )
+        shown = artifact.folder / report_stage.PAGE if isinstance(artifact, Report) else artifact.folder
         raise ProofFailed(
             f"The proof failed; nothing was packaged.\n{lines}",
-            f"see {artifact.folder}; mend the recipe or its data and build again",
+            f"see {shown}; mend the recipe or its data and build again",
         )

@@ -7,13 +7,12 @@ Facts of the build -> Markdown whose head the Hub reads, plain pt-BR text for th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Any
 
 import yaml
 
-from packager import licence
-from packager.artifacts import Adapter, Checkpoint, Dataset, Ggufs, Proof
+from packager import licence, scores
+from packager.artifacts import Adapter, Checkpoint, Dataset, Evaluation, Ggufs, Proof
 from packager.recipe import Recipe
 
 FILE = "README.md"
@@ -39,6 +38,7 @@ class Facts:
     adapter: Adapter | None
     ggufs: Ggufs
     proof: Proof
+    evaluation: Evaluation | None = None
 
 
 def model_card(facts: Facts) -> str:
@@ -66,8 +66,10 @@ def model_card(facts: Facts) -> str:
         "",
         *_origin(facts),
         *_training(facts),
-        "- The whole lineage, with every hyperparameter, is in `manifest.json`.",
+        "- The whole lineage, with every hyperparameter, is in `manifest.json`; `report.html` shows what was",
+        "  measured, and `metrics.json` has its figures.",
         "",
+        *(scores.table(facts.evaluation) if facts.evaluation else ()),
         "## Proof",
         "",
         "| | check | measured | limit | unit | |",
@@ -166,29 +168,11 @@ def _head(facts: Facts, relation: str, library: str, tags: list[str]) -> list[st
             data["license_link"] = terms.url
     if recipe.data.source.startswith("hf:"):
         data["datasets"] = [recipe.data.source.removeprefix("hf:")]
+    packaged = facts.ggufs.files if relation == "quantized" else ()
     data |= {"pipeline_tag": "text-generation", "tags": [*tags, "health", "offline"]}
-    if results := _results(facts, relation):
-        data["model-index"] = [{"name": recipe.name, "results": [results]}]
+    if results := scores.results(recipe.data.source, facts.data, facts.adapter, packaged, facts.evaluation):
+        data["model-index"] = [{"name": recipe.name, "results": results}]
     return ["---", yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120).rstrip(), "---", ""]
-
-
-def _results(facts: Facts, relation: str) -> dict[str, Any]:
-    """Losses on held-out questions, as the Hub's evaluation results."""
-    adapter, data = facts.adapter, facts.data
-    source = facts.recipe.data.source
-    name = source.removeprefix("hf:") if source.startswith("hf:") else PurePath(source).name
-    unit = "nats per token"
-    metrics = [("Held-out loss of the adapter", adapter.heldout_loss_after)] if adapter else []
-    if relation == "quantized":
-        losses = [(f"Held-out loss of {f.type}", f.divergence.loss) for f in facts.ggufs.files if f.divergence]
-        metrics = losses or metrics
-    if not metrics:
-        return {}
-    return {
-        "task": {"type": "text-generation"},
-        "dataset": {"type": name, "name": f"{name}, {data.heldout_rows} held-out questions", "split": "held-out"},
-        "metrics": [{"type": "loss", "name": f"{says}, {unit}", "value": round(loss, 4)} for says, loss in metrics],
-    }
 
 
 def _opening(facts: Facts, otherwise: str) -> list[str]:

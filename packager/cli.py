@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +165,7 @@ def fit(
     from dataclasses import asdict
 
     from packager import fit as fitting
+    from packager import summary
 
     loaded = _load(recipe, base, data, sets)
     run, device = build_dir / loaded.name, loaded.device
@@ -173,7 +174,12 @@ def fit(
     choice = fitting.choose(*fitting.of_package(run / "package"), machine)
     path = plot or run / "fit.svg"
     path.write_text(fitting.plot(choice, loaded.name), encoding="utf-8")
-    text = f"{fitting.table(choice)}\nPlot: {path}\n{fitting.advice(choice)}"
+
+    def command(settings: Sequence[str]) -> str:
+        overrides = {"base": base, "data": data, "set": " ".join((*sets, *settings))}
+        return summary.command("build", recipe, overrides, build_dir)
+
+    text = f"{fitting.table(choice)}\nPlot: {path}\n{fitting.advice(choice, command)}"
     click.echo(json.dumps(asdict(choice), indent=2, ensure_ascii=False) if as_json else text)
     raise click.exceptions.Exit(0 if choice.best else 3)
 
@@ -209,16 +215,76 @@ def push(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...],
                 click.echo(rendering.pushed(pushing.push(shipment, replies, watch)))
 
 
+def _targets(context: click.Context, option: click.Parameter, value: Sequence[str] | str | None) -> tuple[str, ...]:
+    from packager import llamacpp
+
+    names = tuple(value.split(",")) if isinstance(value, str) else tuple(value or ())
+    if unknown := [name for name in names if name not in llamacpp.TARGETS]:
+        raise click.BadParameter(f"{unknown[0]} is none of {', '.join(llamacpp.TARGETS)}")
+    return names
+
+
+@main.command()
+@click.argument("targets", nargs=-1, callback=_targets)
+@click.option("--build-dir", type=click.Path(path_type=Path), default=Path("build"), show_default=True,
+              help="Where run folders lie.")  # fmt: skip
+def runtime(targets: tuple[str, ...], build_dir: Path) -> None:
+    """Build llama-server for clinics: windows-x86_64, linux-x86_64, linux-arm64, or those named."""
+    from packager import bundling, llamacpp, proc
+
+    with proc.interruptible():
+        made = bundling.programs(targets or tuple(llamacpp.TARGETS), build_dir / "runtime")
+    click.echo("\n".join(f"{name}: {made.folder / path}" for name, path in made.binaries.items()))
+
+
+@main.command()
+@_recipe_options
+@click.option(
+    "--sign",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="KEY",
+    help="Sign with this private ed25519 key (made by ssh-keygen).",
+)
+@click.option(
+    "--to",
+    "stick",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Copy it there, for example to a USB stick, and read it back; run again to resume.",
+)
+@click.option("--targets", callback=_targets, metavar="A,B", help="For these kinds of machines only.")
+def bundle(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...], build_dir: Path,
+           sign: Path | None, stick: Path | None, targets: tuple[str, ...]) -> None:  # fmt: skip
+    """Make the folder for the clinic from a finished package: it runs without network or Python."""
+    from packager import bundling, proc, progress, summary
+    from packager.clinic import signing
+    from packager.clinic import stick as sticks
+
+    loaded = _load(recipe, base, data, sets)
+    with proc.interruptible(), progress.route(progress.Display()):
+        made = bundling.programs(targets, build_dir / "runtime")
+        bundled = bundling.bundle(loaded, build_dir / loaded.name, made, signed=sign is not None)
+        key = signing.sign(bundled.folder, sign) if sign else ""
+        copied = sticks.copy(bundled.folder, stick) if stick else None
+    click.echo(summary.of_bundle(bundled, key, copied))
+
+
 @main.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def verify(folder: Path, as_json: bool) -> None:
-    """Check a copy of a package: files, checksums, manifest, proof. Needs no network."""
+@click.option(
+    "--key",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="PUBLIC.pub",
+    help="Also check that it is signed by the owner of this key.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")  # fmt: skip
+def verify(folder: Path, key: Path | None, as_json: bool) -> None:
+    """Check a copy of a package or bundle: files, checksums, manifest, proof, signature. Needs no network."""
     from dataclasses import asdict
 
     from packager import verify as verifying
 
-    found = verifying.verify(folder)
+    found = verifying.verify(folder, key)
     click.echo(json.dumps(asdict(found)) if as_json else verifying.render(found))
 
 

@@ -1,9 +1,9 @@
 """Base + adapter -> the merged checkpoint: FP16 safetensors, config, tokenizer, chat template.
 
-W + s B A is computed in float32, block by block, so memory stays bounded whatever the model's
-size. What changed is measured on the bytes that are written. Fails with `ProofFailed` if an adapter
-matrix finds no base weight or a merged weight does not fit FP16, with `InputError` for a base that
-is quantized or brings its own code.
+W + s B A, and what DoRA makes of it, is computed in float32, block by block, so memory stays bounded
+whatever the model's size; other adapters go through peft. What changed is measured on the bytes that
+are written. Fails with `ProofFailed` if an adapter matrix finds no base weight or a merged weight does
+not fit FP16, with `InputError` for a base that is quantized or brings its own code.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from packager import lora, proc, progress
+from packager import lora, peft_merge, proc, progress
 from packager.artifacts import Adapter, Checkpoint, Dataset, Merged, write_json
 from packager.chat import TEMPLATE_FILE
 from packager.errors import InputError, ProofFailed
@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 
     from packager.weights import Float32, Reader, Tensor, Writer
 
-BLOCK = 1 << 18
-"""Elements computed at once: what stays in a core's cache."""
+BLOCK = 1 << 16
+"""Elements computed at once: what stays in a core's cache. Larger arrays also cost a page fault every 4 KB,
+because the allocator takes them from the system and gives them back each time."""
 REPORT_SECONDS = 0.2
 LARGEST_BITS = 0x7BFF
 """65504, the largest finite FP16, as bits; without the sign, the order of bits is that of values."""
@@ -44,6 +45,20 @@ CARRIED = re.compile(
 """Files of the base that the converter and transformers read; never code."""
 
 
+@dataclass(frozen=True)
+class Block:
+    """What was found in some rows of a tensor."""
+
+    written: int
+    """Bytes."""
+    largest_bits: int = 0
+    """Largest |weight| as FP16 bits."""
+    delta_square: float = 0.0
+    """||change||^2 as written."""
+    expected_square: float = 0.0
+    """The same before rounding, for DoRA and for tensors that were trained whole."""
+
+
 @dataclass
 class Tally:
     """What the blocks found; threads add to it."""
@@ -51,18 +66,21 @@ class Tally:
     total: int
     written: int = 0
     delta_square: float = 0.0
+    expected_square: float = 0.0
+    """The same before rounding, where the adapter alone does not say it."""
     largest_bits: int = 0
     pairs: set[str] = field(default_factory=set)
     """Names of the weights that an adapter pair was added to."""
     _reported: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def add(self, written: int, delta_square: float, largest_bits: int, pair: str = "") -> None:
+    def add(self, found: Block, pair: str = "") -> None:
         with self._lock:
             self.pairs |= {pair} - {""}
-            self.written += written
-            self.delta_square += delta_square
-            self.largest_bits = max(self.largest_bits, largest_bits)
+            self.written += found.written
+            self.delta_square += found.delta_square
+            self.expected_square += found.expected_square
+            self.largest_bits = max(self.largest_bits, found.largest_bits)
             now = time.monotonic()
             if now - self._reported > REPORT_SECONDS or self.written == self.total:
                 self._reported = now
@@ -87,18 +105,23 @@ def merge(base: Checkpoint, data: Dataset, adapter: Adapter | None, out: Path, *
     if settings.get("tie_word_embeddings") and "model.embed_tokens.weight" in tensors:
         tensors.pop("lm_head.weight", None)  # transformers ignores it too: the embedding is the head
     pairs: dict[str, lora.Pair] = {}
+    compare: dict[str, Tensor] = {}
     expected, named = 0.0, set[str]()
     source = tensors
     if adapter is not None:
-        reason = lora.unusual(adapter.folder)
+        reason = lora.unusual(adapter.folder, base.folder)
         if reason:
-            source, expected, named = _by_peft(base, adapter, tensors, out, reason)
+            source, expected, named = peft_merge.by_peft(base, adapter, tensors, out, reason)
+            compare = tensors
         else:
-            pairs = lora.read_pairs(adapter.folder, tensors)
-            expected, named = math.sqrt(sum(p.expected_square for p in pairs.values())), set(pairs)
-    compare = tensors if source is not tensors else {}
+            pairs, whole = lora.read_pairs(adapter.folder, tensors), lora.read_whole(adapter.folder, tensors)
+            source, compare = tensors | whole, {name: tensors[name] for name in whole}
+            named = {*pairs, *whole}
     tally = _stream(source, pairs, compare, out, nf4=nf4)
-    shutil.rmtree(out / PEFT_FOLDER, ignore_errors=True)
+    if pairs:
+        from_adapter = sum(p.expected_square for p in pairs.values() if p.magnitude is None)
+        expected = math.sqrt(from_adapter + tally.expected_square)
+    shutil.rmtree(out / peft_merge.FOLDER, ignore_errors=True)
     _carry(base.folder, data.folder, settings, out)
     return Merged(
         **base.model_dump(exclude={"folder", "key", "weights_sha256"}),
@@ -136,14 +159,14 @@ def _stream(
             if tensor.dtype not in weights.FLOATS:
                 raw = reader.raw(tensor, start, stop)
                 writer.write(tensor.name, start, raw)
-                tally.add(len(raw), 0.0, 0)
+                tally.add(Block(len(raw)))
                 return
             pair, before = pairs.get(tensor.name), compare.get(tensor.name)
             rounded = round_trip(reader.rows(tensor)) if nf4 and _is_rounded(tensor) else None
             for _, first, last in _blocks(tensor) if rounded is not None else [(tensor, start, stop)]:
                 old = rounded[first:last] if rounded is not None else None
                 found = _block(reader, writer, tensor, first, last, pair, before, old)
-                tally.add(*found, tensor.name if pair else "")
+                tally.add(found, tensor.name if pair or before else "")
 
         # A matrix that is rounded is held whole: one at a time.
         with concurrent.futures.ThreadPoolExecutor(1 if nf4 else proc.physical_cores()) as pool:
@@ -179,22 +202,23 @@ def _block(
     pair: lora.Pair | None,
     before: Tensor | None,
     old: Float32 | None,
-) -> tuple[int, float, int]:
-    """Merge and write rows [start, stop): bytes written, ||change||^2, largest |weight| as FP16 bits.
+) -> Block:
+    """Merge and write rows [start, stop).
 
-    `old` are the rows to merge into, where they are not those of the file.
+    `old` are the rows to merge into, where they are not those of the file; `before` is the tensor whose
+    place this one takes.
     """
     import numpy as np
 
-    from packager.weights import from_half
+    from packager.llamacpp.halves import from_half, to_half
 
+    new: Float32 | None = None
     if tensor.dtype == "F16" and pair is None and old is None:  # nothing to compute; copied bit by bit
         bits: npt.NDArray[np.uint16] = np.frombuffer(reader.raw(tensor, start, stop), np.uint16)
     else:
         old = reader.rows(tensor, start, stop) if old is None else old
-        new = old if pair is None else old + pair.scale * (pair.b[start:stop] @ pair.a)
-        with np.errstate(over="ignore"):  # found below, and named
-            bits = new.astype(np.float16).view(np.uint16)
+        new = old if pair is None else pair.merged(old, start, stop)
+        bits = to_half(new)  # what overflows is found below, and named
     largest = int((bits & 0x7FFF).max(initial=0))
     if largest >= LARGEST_BITS:
         raise ProofFailed(
@@ -205,43 +229,19 @@ def _block(
     if before is not None:
         old = reader.rows(before, start, stop)
     if old is None or (pair is None and before is None):
-        return bits.nbytes, 0.0, largest
-    change = from_half(bits.ravel()) - old.ravel()
-    return bits.nbytes, float(np.dot(change, change)), largest
+        return Block(bits.nbytes, largest)
+    written = from_half(bits.ravel())
+    exact = written if new is None else new.ravel()
+    computed = before is not None or (pair is not None and pair.magnitude is not None)
+    return Block(
+        bits.nbytes, largest, _square(written - old.ravel()), _square(exact - old.ravel()) if computed else 0.0
+    )
 
 
-PEFT_FOLDER = "peft.partial"
-
-
-def _by_peft(
-    base: Checkpoint, adapter: Adapter, tensors: Mapping[str, Tensor], out: Path, reason: str
-) -> tuple[dict[str, Tensor], float, set[str]]:
-    """Merge an unusual adapter with peft, in memory and float32: its tensors, ||change||, adapted weights."""
+def _square(change: Float32) -> float:
     import numpy as np
-    import torch
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM
 
-    from packager import weights
-
-    progress.note(f"merging with peft ({reason}); this takes {base.parameters * 8 / 1e9:.1f} GB of memory")
-    plain = AutoModelForCausalLM.from_pretrained(base.folder, dtype=torch.float32)
-    merged = PeftModel.from_pretrained(plain, adapter.folder).merge_and_unload()
-    merged.save_pretrained(out / PEFT_FOLDER)
-    del plain, merged
-    made = weights.checkpoint(out / PEFT_FOLDER)
-    named = lora.adapted(adapter.folder)
-    missing = sorted(named - (made.keys() & tensors.keys()))
-    if missing or made.keys() != tensors.keys():
-        odd = missing or sorted(made.keys() ^ tensors.keys())
-        raise ProofFailed(f"merge.pairs: {odd[0]} is not in base and merged model alike.", "use plain LoRA")
-    square = 0.0
-    with weights.Reader() as reader:
-        for tensor in (t for t in made.values() if t.dtype in weights.FLOATS):
-            for _, start, stop in _blocks(tensor):
-                change = reader.rows(tensor, start, stop) - reader.rows(tensors[tensor.name], start, stop)
-                square += float(np.dot(change.ravel(), change.ravel()))
-    return {name: made[name] for name in tensors}, math.sqrt(square), named
+    return float(np.dot(change, change))
 
 
 def _base_config(folder: Path) -> dict[str, Any]:

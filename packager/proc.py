@@ -30,6 +30,7 @@ T = TypeVar("T")
 SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_TOKEN", "OPENAI_API_KEY")
 GRACE_SECONDS = 30.0
 TAIL_LINES = 15
+WATCH_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -112,9 +113,12 @@ def run(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     timeout: float | None = None,
+    stdin: Path | None = None,
+    watch: Callable[[str], None] | None = None,
 ) -> str:
     """Run an external tool to its end and return what it printed (stdout and stderr together).
 
+    It reads the file `stdin`, or nothing; `watch` is told its newest line now and then.
     Raises `MissingResource` if the tool is not there, `StageCrash` with its last lines if it fails.
     """
     words = [str(word) for word in command]
@@ -122,20 +126,21 @@ def run(
         output.write(f"$ {' '.join(words)}\n".encode())
         output.flush()
         start = output.tell()
+        with (stdin or Path(os.devnull)).open("rb") as given:
+            try:
+                child = subprocess.Popen(
+                    words,
+                    cwd=cwd,
+                    env=environment(env),
+                    stdin=given,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    preexec_fn=_die_with_parent,
+                )
+            except FileNotFoundError as error:
+                raise MissingResource(f"{words[0]} is not installed", f"install {words[0]}") from error
         try:
-            child = subprocess.Popen(
-                words,
-                cwd=cwd,
-                env=environment(env),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                preexec_fn=_die_with_parent,
-            )
-        except FileNotFoundError as error:
-            raise MissingResource(f"{words[0]} is not installed", f"install {words[0]}") from error
-        try:
-            child.wait(timeout)
+            _wait(child, timeout, output, watch)
         except subprocess.TimeoutExpired as error:
             _stop(child, grace=0)
             raise MissingResource(f"{words[0]} did not finish within {timeout:.0f} s", "run again") from error
@@ -232,6 +237,23 @@ def _died(name: str, code: int, tail: str, killed_for_memory: bool) -> PackagerE
     if "No space left on device" in tail:
         return MissingResource(f"{name}: the disk is full.\n{tail}", "free some space and run again")
     return StageCrash(f"{name} failed with exit code {code}.\n{tail}", "see build.log")
+
+
+def _wait(
+    child: subprocess.Popen[bytes], timeout: float | None, output: IO[bytes], watch: Callable[[str], None] | None
+) -> None:
+    """Until the child ends, or `subprocess.TimeoutExpired`; `watch` sees the last line each time it changed."""
+    began, before = time.monotonic(), ""
+    while watch and child.poll() is None and (timeout is None or time.monotonic() - began < timeout):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(WATCH_SECONDS)
+        # The child writes at the same file offset: it must not be moved.
+        end = os.fstat(output.fileno()).st_size
+        lines = os.pread(output.fileno(), 4096, max(0, end - 4096)).decode(errors="replace").split("\n")
+        last = next((line for line in reversed(lines[:-1]) if line.strip()), "")
+        if last != before:
+            watch(before := last)
+    child.wait(None if timeout is None else max(0, timeout - (time.monotonic() - began)))
 
 
 def _stop(child: subprocess.Popen[bytes], grace: float = GRACE_SECONDS) -> None:

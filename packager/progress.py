@@ -23,6 +23,11 @@ def update(done: float, total: float, unit: str, **figures: float | str) -> None
     _sink({"done": done, "total": total, "unit": unit, "figures": figures})
 
 
+def begin(stage: str, why: str) -> None:
+    """Report that something new begins, whose time left is to be reckoned anew."""
+    _sink({"begin": stage, "note": why})
+
+
 def note(text: str) -> None:
     """Report one line worth keeping in the log."""
     _sink({"note": text})
@@ -37,6 +42,8 @@ def route(sink: Callable[[Event], None]) -> Iterator[None]:
         yield
     finally:
         _sink = before
+        if isinstance(sink, Display):
+            sink.settle()
 
 
 def forward(event: Event) -> None:
@@ -83,15 +90,19 @@ class Display:
 
     def end(self, text: str) -> None:
         took = duration(time.monotonic() - self._began)
-        self._clear()
+        self.settle()
         self._line(f"{self._stage:<9} done in {took}{': ' + text if text else ''}")
 
     def cached(self, stage: str) -> None:
         self._line(f"{stage:<9} unchanged")
 
     def __call__(self, event: Event) -> None:
+        if "begin" in event:
+            self.settle()
+            self.begin(event["begin"], event["note"])
+            return
         if "note" in event:
-            self._clear()
+            self.settle()
             self._line(f"{self._stage:<9} {event['note']}")
             return
         now = time.monotonic()
@@ -99,7 +110,9 @@ class Display:
         if self._first is None or done < self._first[1]:
             self._first = (now, done)
         moved, spent = done - self._first[1], now - self._first[0]
-        left = f", {duration(spent / moved * (total - done))} left" if moved > 0 and spent > 1 and done < total else ""
+        # Before a hundredth is done, what it took says nothing about the rest.
+        known = moved > 0.01 * (total - self._first[1]) and spent > 1 and done < total
+        left = f", {duration(spent / moved * (total - done))} left" if known else ""
         figures = "".join(f", {k.replace('_', ' ')} {_figure(v)}" for k, v in event["figures"].items())
         text = f"{self._stage:<9} {done:.0f}/{total:.0f} {event['unit']}{figures}{left}"
         if self.live:
@@ -109,7 +122,8 @@ class Display:
             self._last_line, self._last_text = now, text
             self._line(text)
 
-    def _clear(self) -> None:
+    def settle(self) -> None:
+        """Take the live line away: something else is printed next."""
         if self.live:
             self.stream.write("\r\x1b[2K")
 

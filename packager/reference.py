@@ -133,11 +133,12 @@ def opened(folder: Path, adapter: Path | None = None, *, nf4: bool = False) -> I
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tensors = weights.checkpoint(folder)
-    if adapter is not None and (reason := lora.unusual(adapter)):
+    if adapter is not None and (reason := lora.unusual(adapter, folder)):
         progress.note(f"the reference holds the model in memory ({reason})")
         yield Reference(_in_memory(folder, adapter, nf4=nf4).to(device), device)
         return
     pairs = lora.read_pairs(adapter, tensors) if adapter else {}
+    tensors |= lora.read_whole(adapter, tensors) if adapter else {}
     with weights.Reader() as reader:
         model = _streamed(folder, reader, tensors, pairs, device, nf4=nf4)
         yield Reference(model or _in_memory(folder, adapter, nf4=nf4).to(device), device)
@@ -251,17 +252,26 @@ def _product(
 
     step = tensor.rows if nf4 else max(1, BLOCK_ELEMENTS // tensor.shape[1])
     low_rank = (torch.from_numpy(pair.a.copy()), torch.from_numpy(pair.b.copy())) if pair else None
+    factors: list[Tensor] = []
+    """What DoRA multiplies the outputs of each block with; found when it is first run."""
 
     def forward(x: Tensor) -> Tensor:
         out = x.new_empty((*x.shape[:-1], tensor.rows))
+        first = not factors
         for start in range(0, tensor.rows, step):
             stop = min(start + step, tensor.rows)
             block = reader.rows(tensor, start, stop)
-            matrix = torch.from_numpy(round_trip(block) if nf4 else block).to(x.device)
+            block = round_trip(block) if nf4 else block if block.flags.writeable else block.copy()
+            matrix = torch.from_numpy(block).to(x.device)
             out[..., start:stop] = x @ matrix.T
+            if pair and low_rank and pair.magnitude is not None and first:
+                length = (matrix + pair.scale * (low_rank[1][start:stop] @ low_rank[0]).to(x.device)).norm(dim=1)
+                factors.append(torch.from_numpy(pair.magnitude[start:stop].copy()).to(x.device) / length)
         if pair and low_rank:
             a, b = (side.to(x.device) for side in low_rank)
             out += pair.scale * ((x @ a.T) @ b.T)
+        if factors:
+            out *= torch.cat(factors)
         return out if module.bias is None else out + module.bias
 
     return forward

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from packager.artifacts import Artifact, Package
+from packager.artifacts import Artifact, Bundle, Package
 from packager.base_model import Located
 from packager.build import Step
 from packager.progress import duration
@@ -43,8 +43,21 @@ def of_build(artifact: Artifact, talk: str) -> str:
         rows.append(f"  {name}: {size:,.0f} MB" + (f", {speed:.0f} tokens/s on this CPU" if speed else ""))
     if artifact.default_because:
         rows.append(f"{artifact.default_because}.")
-    rows.append(f"Next: {talk}      What it is: {artifact.folder / 'README.md'}")
+    rows.append(f"Next: {talk}      What it is: {artifact.folder / 'report.html'}")
     return "\n".join(rows)
+
+
+def of_bundle(bundle: Bundle, signer: str, copied: Path | None) -> str:
+    """Where the folder for the clinic is, and the next command to type."""
+    rows = [
+        f"Bundle: {bundle.folder}, version {bundle.version}, {bundle.files} files, {bundle.size / MEGABYTE:,.0f} MB.",
+        f"  starts on {', '.join(bundle.targets)}; elsewhere with Ollama (LEIA-ME.txt says how)",
+    ]
+    if signer:
+        rows.append(f"  signed by {signer}; give the clinic the public key by another way than the stick")
+    if copied:
+        rows.append(f"  copied to {copied}, and read back right")
+    return "\n".join([*rows, f"Next: packager verify {copied or bundle.folder}"])
 
 
 def of_check(recipe: Recipe, found: Located, build: str) -> str:

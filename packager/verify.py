@@ -1,7 +1,7 @@
-"""A package, or its download from the Hub -> that it is whole, or what is wrong with it, file by file.
+"""A package, its download from the Hub, or a bundle for a clinic -> that it is whole, or what is wrong with it.
 
-Looks at the set of files, SHA256SUMS, the manifest, the proof it records and the files for Ollama; needs
-no network. Raises `ProofFailed` (exit 3) with every fault.
+Looks at the set of files, SHA256SUMS, the manifest, the proof it records and the files for Ollama, and on
+request at the signature; needs no network. Raises `ProofFailed` (exit 3) with every fault.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ from typing import Any
 
 from packager import ollama, progress
 from packager.artifacts import sha256_of
+from packager.clinic import signing
 from packager.errors import ProofFailed
 
 CHECKSUMS, MANIFEST = "SHA256SUMS", "manifest.json"
 _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 _OF_THE_HUB = (".gitattributes", ".cache/huggingface/")
 """What the Hub adds to a repo, and its client to a download."""
+_OUTSIDE = {CHECKSUMS, signing.SIGNATURE}
+"""What cannot be in the checksums."""
 _WEIGHTS = (".gguf", ".safetensors")
 
 
@@ -37,10 +40,17 @@ class Verified:
     """Bytes."""
     checks: int
     """How many checks its proof passed."""
+    signed: str
+    """By which key it is signed; '' if it is not. Only a public key got by another way makes this worth something."""
+    checked: bool
+    """Whether the signature was checked with such a key."""
 
 
-def verify(folder: Path) -> Verified:
-    """Check a folder; raises `ProofFailed` that names every wrong file."""
+def verify(folder: Path, key: Path | None = None) -> Verified:
+    """Check a folder, and with the public `key` its signature; raises `ProofFailed` that names every wrong file."""
+    signed = signing.check(folder, key) if key else ""
+    if not key and (folder / signing.SIGNATURE).is_file():
+        signed = signing.fingerprint(folder)
     faults, manifest, sums = _look(folder)
     if faults:
         lines = "\n".join(f"  ✗ {fault}" for fault in faults)
@@ -54,14 +64,23 @@ def verify(folder: Path) -> Verified:
         files=len(sums) + 1,
         size=sum((folder / name).stat().st_size for name in (*sums, CHECKSUMS)),
         checks=len(manifest["proof"]["checks"]),
+        signed=signed,
+        checked=key is not None,
     )
 
 
 def render(found: Verified) -> str:
-    """One line for people."""
-    return (
+    """A line or two for people."""
+    whole = (
         f"{found.name} is whole: {found.files} files, {found.size / 1e6:,.1f} MB, version v{found.version};"
         f" its proof passed ({found.checks} checks)."
+    )
+    if not found.signed:
+        return whole
+    if found.checked:
+        return f"{whole}\nIts signature is by {found.signed}."
+    return (
+        f"{whole}\nIt is signed by {found.signed}; give --key PUBLIC.pub to check that, with a key got by another way."
     )
 
 
@@ -93,7 +112,10 @@ def _look(folder: Path) -> tuple[list[str], dict[str, Any], dict[str, str]]:
         return [f"{CHECKSUMS}: is missing or cannot be read"], {}, {}
     there = set(_files(folder))
     faults += [f"{name}: is missing" for name in sorted(sums.keys() - there)]
-    faults += [f"{name}: does not belong to the package" for name in sorted(there - sums.keys() - {CHECKSUMS})]
+    faults += [f"{name}: does not belong to the package" for name in sorted(there - sums.keys() - _OUTSIDE)]
+    told = _json(folder / "runtime" / "config.json") or {}
+    if told.get("signed") and signing.SIGNATURE not in there:
+        faults.append(f"{signing.SIGNATURE}: is missing")
     known = sorted(sums.keys() & there)
     total = sum((folder / name).stat().st_size for name in known)
     done = 0

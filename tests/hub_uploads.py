@@ -171,6 +171,7 @@ class Handler(BaseHTTPRequestHandler):
 
     hub: Hub
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or each answer waits 40 ms for the client to acknowledge its head
 
     def do_GET(self) -> None:
         path = unquote(urlsplit(self.path).path)

@@ -131,7 +131,7 @@ class Adapter(Artifact):
     """Whether it stands on a base rounded to NF4, as QLoRA's does (LoftQ's is made to stand on the 16-bit one)."""
 
 
-class Merged(Checkpoint):
+class Merged(Checkpoint, Checked):
     """The base plus the adapter in FP16 safetensors."""
 
     pairs_used: int
@@ -172,6 +172,8 @@ class GgufFile(BaseModel):
     fallback_share: float = 0.0
     """Share of the weights that llama.cpp stored in another type, because the type's blocks of 256 do not
     divide their rows; as read back."""
+    unplanned: tuple[str, ...] = ()
+    """Tensors that were read back in another type than llama.cpp chooses for them, each with both types."""
     divergence: Divergence | None = None
     """From the F16 file, on held-out answers; None if the file did not run."""
     fault: str = ""
@@ -218,6 +220,13 @@ class Proof(Checked):
     answers: tuple[Answer, ...]
 
 
+class Report(Checked):
+    """`report.html` and `metrics.json`; `checks` are those of the proof that failed."""
+
+    size: int
+    """Bytes of the page."""
+
+
 class Package(Artifact):
     """The deliverable."""
 
@@ -229,3 +238,21 @@ class Package(Artifact):
     """How fast each GGUF file answered here, by its name in the package; the default file comes first."""
     default_because: str = ""
     """Why the default file is not the recipe's first type."""
+
+
+class Servers(Artifact):
+    """llama-server for kinds of machines."""
+
+    binaries: dict[str, str]
+    """Where each is, within the folder, by the name of its target."""
+
+
+class Bundle(Artifact):
+    """The folder for the clinic: the package, and all that runs it."""
+
+    version: str
+    """yyyymmdd.hhmm; later ones are greater as text."""
+    files: int
+    size: int
+    targets: tuple[str, ...]
+    signed: bool

@@ -4,7 +4,7 @@
 """
 
 from packager.fit.choosing import Candidate, Choice, Machine, candidates, choose, default_first, forgiven, of_package
-from packager.fit.showing import advice, plot, table
+from packager.fit.showing import advice, plot, quality, table
 
 __all__ = [
     "Candidate",
@@ -17,5 +17,6 @@ __all__ = [
     "forgiven",
     "of_package",
     "plot",
+    "quality",
     "table",
 ]

@@ -123,15 +123,18 @@ def default_first(
 ) -> tuple[tuple[GgufFile, ...], str]:
     """The files with the package's default in front, and why it is not the recipe's first ('' if it is).
 
-    The first stays if it fits the device, or if none does.
+    The first stays if no file fits the device, or if it does and the recipe prefers its own order.
     """
     machine = Machine(device.ram_gb, device.min_tokens_per_second)
     choice = choose(candidates(files, checks), files[0].name, machine)
     first = next((f for f in choice.candidates if f.name == files[0].name), None)
-    if first is None or not first.lacks or choice.best is None:
+    if first is None or choice.best in (None, first) or not (first.lacks or device.prefer == "quality"):
         return tuple(files), ""
-    best = next(f for f in files if f.name == choice.best.name)
-    why = f"{best.type} is the default: {first.type} {' and '.join(first.lacks)}"
+    best = next(f for f in files if choice.best and f.name == choice.best.name)
+    lack = (
+        " and ".join(first.lacks) or f"diverges more from F16 ({first.kl:.4f}, not {choice.best.kl:.4f} nats a token)"
+    )
+    why = f"{best.type} is the default: {first.type} {lack}"
     return (best, *(f for f in files if f is not best)), why
 
 

@@ -35,8 +35,12 @@ class Watch:
     """On the monotonic clock."""
     total: int = 0
     """Bytes to send, for the progress."""
+    finished: int = 0
+    """Bytes that the Hub has of them, sent now or before."""
     sent: dict[str, int] = field(default_factory=dict)
-    """Bytes sent of each upload, by its address."""
+    """Bytes sent of what is under way, by the address of each upload."""
+    doing: str = ""
+    """The file that is under way."""
 
     def left(self) -> float:
         """Seconds until the deadline; raises `MissingResource` once it has passed."""
@@ -84,7 +88,15 @@ class Watch:
     def count(self, upload: str, sent: int) -> None:
         self.sent[upload] = sent
         if self.total:
-            progress.update(min(sum(self.sent.values()), self.total) / 1e6, self.total / 1e6, "MB")
+            done = min(self.finished + sum(self.sent.values()), self.total)
+            progress.update(done / 1e6, self.total / 1e6, "MB", **{"of": self.doing} if self.doing else {})
+
+    def finish(self, size: int) -> bool:
+        """What was under way, of so many bytes, is on the Hub; returns whether any of it was sent now."""
+        was_sent = bool(self.sent)
+        self.finished += size
+        self.sent.clear()
+        return was_sent
 
 
 _watch = Watch(until=float("inf"))

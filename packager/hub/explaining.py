@@ -1,18 +1,22 @@
 """Errors of huggingface_hub -> errors for people; no token and no request travels with one.
 
 An exception of the client holds its request, whose headers hold the token. So nothing of it is kept: it
-is read, explained, and the explanation raised outside of the handler, without cause or context.
+is read, explained, and the explanation raised outside of the handler, without cause or context. What none
+of this expects is a bug: it becomes a `StageCrash` that shows its traceback, without tokens.
 """
 
 from __future__ import annotations
 
+import json
 import re
+import traceback
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
-from packager.errors import InputError, MissingResource, PackagerError
+from packager.errors import InputError, MissingResource, PackagerError, StageCrash
+from packager.errors import explain as explain_system
 from packager.hub.connection import PASSING, watch
-from packager.hub.login import token, token_place
+from packager.hub.login import endpoint, token, token_place
 
 if TYPE_CHECKING:
     import httpx2
@@ -30,7 +34,7 @@ def ask(question: Callable[[], T], repo: str) -> T:
     """The client's answer; asked again after what passes by itself (no connection, 429, 5xx).
 
     The client itself does so for uploads, but not for what makes a repo, a commit or a tag. Raises
-    `InputError`, `MissingResource` or whatever `PackagerError` the question raised.
+    `InputError`, `MissingResource`, `StageCrash` or whatever `PackagerError` the question raised.
     """
     for number in range(TRIES):
         try:
@@ -56,22 +60,40 @@ def explain(error: BaseException, repo: str) -> PackagerError:
             return _answer(link, repo)
         if isinstance(link, httpx2.TransportError):
             return MissingResource(f"The connection to the Hub broke ({type(link).__name__}).", AGAIN)
+        if isinstance(link, httpx2.InvalidURL):
+            return InputError(f"The Hub's address, {scrubbed(endpoint())}, is none.", "set HF_ENDPOINT, or unset it")
+        if isinstance(link, (json.JSONDecodeError, httpx2.HTTPError)):
+            return MissingResource(
+                f"What answers at {scrubbed(endpoint())} does not speak as the Hub does ({type(link).__name__}).",
+                "look whether a proxy or a login page stands between, then run the same command again",
+            )
         if isinstance(link, errors.HFValidationError):
             return InputError(f"'{repo}' is not the name of a repo.", "give --repo org/name")
         if isinstance(link, errors.OfflineModeIsEnabled):
             return MissingResource("HF_HUB_OFFLINE is set, so the Hub is not asked.", "unset HF_HUB_OFFLINE")
+    if known := explain_system(error):
+        return known
     if isinstance(error, OSError):
         return MissingResource(f"A file could not be read: {scrubbed(str(error))}", AGAIN)
-    return InputError(f"The Hub refused {repo}: {scrubbed(str(error))}", "mend what it names and push again")
+    return bug(error)
+
+
+def bug(error: BaseException) -> PackagerError:
+    """What nobody expected, with the traceback that whoever mends it needs."""
+    trace = _without_tokens("".join(traceback.format_exception(error)))
+    return StageCrash(f"Talking to the Hub failed:\n{trace}", "this is our bug: please report it")
 
 
 def scrubbed(text: str) -> str:
     """A text from outside, short and without tokens."""
+    lines = [line.strip() for line in _without_tokens(text).splitlines() if line.strip()]
+    return " ".join(lines)[:400]
+
+
+def _without_tokens(text: str) -> str:
     mine = token()
     text = text.replace(mine, "[token]") if mine else text
-    text = _LOOKS_LIKE_A_TOKEN.sub("[token]", text)
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return " ".join(lines)[:400]
+    return _LOOKS_LIKE_A_TOKEN.sub("[token]", text)
 
 
 def _answer(error: HfHubHTTPError, repo: str) -> PackagerError:
@@ -142,6 +164,7 @@ def _wait(error: BaseException, number: int) -> float | None:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what it was raised from; not what was merely being handled when a bug came up."""
     while error is not None:
         yield error
-        error = error.__cause__ or error.__context__
+        error = error.__cause__

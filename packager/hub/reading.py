@@ -10,14 +10,18 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from packager import progress
 from packager.artifacts import key_of, write_json
 from packager.errors import InputError, MissingResource, PackagerError
+from packager.errors import explain as explain_system
+from packager.hub.explaining import bug
+
+T = TypeVar("T")
 
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 
@@ -41,18 +45,20 @@ def fetch_small(name: str, revision: str | None, files: Sequence[str]) -> tuple[
     """
     from huggingface_hub import HfApi, snapshot_download
 
-    record = _record(name, revision)
-    try:
+    def question() -> tuple[Repo, Path]:
         info = HfApi().model_info(name, revision=revision)
         weights = sorted(s.rfilename for s in info.siblings or () if s.rfilename.endswith(".safetensors"))
         parameters = info.safetensors.total if info.safetensors else 0
         repo = Repo(name, info.sha or "", parameters, tuple(w for w in weights if "/" not in w))
-        folder = Path(snapshot_download(name, revision=repo.commit, allow_patterns=list(files), tqdm_class=_bar()))
+        return repo, Path(snapshot_download(name, revision=repo.commit, allow_patterns=list(files), tqdm_class=_bar()))
+
+    record = _record(name, revision)
+    try:
+        repo, folder = _ask(question, name, revision)
         write_json(record, asdict(repo))
-    except Exception as error:
-        explained = _explained(error, name, revision)
-        if not (isinstance(explained, MissingResource) and record.is_file()):
-            raise explained from error
+    except MissingResource:
+        if not record.is_file():
+            raise
         known = json.loads(record.read_text(encoding="utf-8"))
         repo = Repo(name, known["commit"], known["parameters"], tuple(known["weights"]))
         folder = _cached(repo)
@@ -73,12 +79,13 @@ def fetch_weights(repo: Repo) -> Path:
         folder = None
     if folder and all((folder / weight).is_file() for weight in repo.weights):
         return folder
-    try:
-        folder = Path(
+    folder = _ask(
+        lambda: Path(
             snapshot_download(repo.name, revision=repo.commit, allow_patterns=list(WEIGHTS), tqdm_class=_bar())
-        )
-    except Exception as error:
-        raise _explained(error, repo.name, repo.commit) from error
+        ),
+        repo.name,
+        repo.commit,
+    )
     if missing := [weight for weight in repo.weights if not (folder / weight).is_file()]:
         raise MissingResource(
             f"{missing[0]} of {repo.name} is not in the local cache and the Hub cannot be reached.",
@@ -113,23 +120,33 @@ def _cached(repo: Repo) -> Path:
     """The folder of that commit in the Hub's cache, whatever is in it; raises `MissingResource`."""
     from huggingface_hub import snapshot_download
 
-    try:
-        return Path(snapshot_download(repo.name, revision=repo.commit, local_files_only=True))
-    except Exception as error:
-        raise _explained(error, repo.name, repo.commit) from error
+    return _ask(
+        lambda: Path(snapshot_download(repo.name, revision=repo.commit, local_files_only=True)),
+        repo.name,
+        repo.commit,
+    )
 
 
 def dataset_commit(repo: str, revision: str | None) -> str:
     """The commit that a revision of a data set stands for."""
     from huggingface_hub import HfApi
 
+    return _ask(
+        lambda: HfApi().dataset_info(repo, revision=revision).sha or "", f"datasets/{repo}", revision, "data.revision"
+    )
+
+
+def _ask(question: Callable[[], T], repo: str, revision: str | None, field: str = "base.revision") -> T:
+    """The client's answer; raises the explanation of its error, in which nothing of the request is left."""
     try:
-        return HfApi().dataset_info(repo, revision=revision).sha or ""
+        return question()
     except Exception as error:
-        raise _explained(error, f"datasets/{repo}", revision, "data.revision") from error
+        explained = _explained(error, repo, revision, field)
+    raise explained
 
 
-def _explained(error: Exception, repo: str, revision: str | None, field: str = "base.revision") -> PackagerError:
+def _explained(error: Exception, repo: str, revision: str | None, field: str) -> PackagerError:
+    import httpx2
     from huggingface_hub import errors
 
     if isinstance(error, errors.HFValidationError):
@@ -154,6 +171,11 @@ def _explained(error: Exception, repo: str, revision: str | None, field: str = "
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status in (401, 403):
         return InputError(f"The Hub refused access to {repo} ({status}).", "check your token with `hf auth whoami`")
+    if status is None and (known := explain_system(error)):
+        return known
+    # A RuntimeError is what Xet, which fetches large files, makes of every fault of the network.
+    if not isinstance(error, (OSError, httpx2.HTTPError, json.JSONDecodeError, RuntimeError)):
+        return bug(error)
     return MissingResource(
         f"Could not reach the Hub for {repo} ({type(error).__name__}).",
         "check the network and run again (files that are whole are kept), or give a local copy with base= or data=",

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from packager import progress
 from packager.errors import InputError
+from packager.hub.connection import watch
 from packager.hub.explaining import TOKENS, ask, scrubbed
 from packager.hub.login import endpoint, token, token_place
 
@@ -160,8 +162,14 @@ def upload(repo: str, files: Mapping[str, tuple[Path, str]]) -> list[CommitOpera
         operations.append(operation)
     small = [o for o in operations if o.upload_info.size <= TOGETHER]
     for group in (small, *([o] for o in operations if o.upload_info.size > TOGETHER)):
-        if group:
-            ask(lambda group=group: HfApi().preupload_lfs_files(repo, group, free_memory=False), repo)  # type: ignore[misc]
+        if not group:
+            continue
+        name = group[0].path_in_repo if len(group) == 1 else f"{len(group)} small files"
+        watch().doing = name
+        ask(lambda group=group: HfApi().preupload_lfs_files(repo, group, free_memory=False), repo)  # type: ignore[misc]
+        was_sent = watch().finish(sum(o.upload_info.size for o in group))
+        if group is not small and not was_sent and group[0]._upload_mode == "lfs":
+            progress.note(f"{name} is on the Hub already and is not sent again")
     return operations
 
 

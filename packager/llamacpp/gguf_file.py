@@ -1,43 +1,25 @@
-"""GGUF files: read what is in one, and quantize one into another.
-
-`inspect` reads headers only. `quantize_file` leaves a whole file or none.
-"""
+"""What is in a GGUF file, by its header alone: metadata, and every tensor's shape and type."""
 
 from __future__ import annotations
 
 import collections
-import ctypes
-import difflib
 import functools
-import re
-import shutil
 import struct
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from packager.errors import InputError, MissingResource, StageCrash
 from packager.llamacpp import binding
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    Float32 = npt.NDArray[np.float32]
 
 LONGEST_STRING = 256
 """Metadata strings up to this length are kept in `GgufInfo.metadata`."""
 SMALL_BLOCKS = ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "IQ4_NL")
 """Types in blocks of 32 elements; the K- and I-quants have blocks of 256 (QK_K in ggml)."""
-ALMOST_FULL = 64 << 20
-"""With less free space than this (bytes) a failed write is put down to the disk."""
 UNUSABLE = ("NVFP4", "Q2_0")
 """Types that llama.cpp names, but its quantizer does not make, or gguf-py cannot read back."""
 GENERATED = ("rope_freqs.", "rope_factors_long.", "rope_factors_short.")
 """Tensors that the converter computes from config.json; they are no parameters of the checkpoint."""
-_PROGRESS = re.compile(r"^\[ *(\d+)/ *(\d+)\]")
 
 
 @dataclass(frozen=True)
@@ -105,6 +87,11 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     return {t.name: tuple(int(n) for n in t.shape) for t in header_reader()(path).tensors}
 
 
+def types_of_tensors(path: Path) -> dict[str, str]:
+    """Every tensor's type by its name (Q4_K, F32, ...)."""
+    return {t.name: t.tensor_type.name for t in header_reader()(path).tensors}
+
+
 @functools.cache
 def quantization_types() -> dict[str, int]:
     """llama.cpp's quantizations by name (Q4_K_M, Q8_0, F16, ...) -> its number (ftype)."""
@@ -129,92 +116,6 @@ def _named(ftype: Any) -> str:
 
 def _in_super_blocks(name: str) -> bool:
     return "_K" in name or (name.startswith(("IQ", "TQ")) and name != "IQ4_NL")
-
-
-def quantize_file(
-    source: Path,
-    out: Path,
-    type_name: str,
-    threads: int,
-    max_buffer_bytes: int = 64 << 20,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
-    *,
-    importance: Mapping[str, Float32] | None = None,
-    overrides: Mapping[str, str] | None = None,
-) -> None:
-    """Quantize one GGUF file into another.
-
-    `on_progress(tensors done, tensors in all)` is called along the way; `max_buffer_bytes` bounds
-    the rows held in memory at once. `importance` weighs the columns [columns] of tensors by name;
-    `overrides` gives the tensors that a regular expression finds a type of their own (the first that
-    finds one holds). On failure nothing is left at `out`: `InputError` for a type that does not exist
-    or that needs an importance matrix, `MissingResource` for a full disk.
-    """
-    import numpy as np
-
-    known = quantization_types()
-    if type_name not in known:
-        near = difflib.get_close_matches(type_name.upper(), known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}"
-        raise InputError(f"llama.cpp has no quantization called {type_name}.", hint)
-    if out.exists():  # above all the source itself, which the library would truncate before reading it
-        raise InputError(f"{out} is there already.", "write to a new file")
-
-    def listen(line: str) -> None:
-        if match := _PROGRESS.match(line):
-            on_progress(int(match[1]), int(match[2]))
-
-    lib = binding.library()
-    params = lib.llama_model_quantize_default_params()
-    params.ftype, params.nthread, params.max_buf_size = known[type_name], threads, max_buffer_bytes
-    columns = {name: np.ascontiguousarray(values, np.float32) for name, values in (importance or {}).items()}
-    params.imatrix = _importance(columns)  # points into `columns`, which live as long as this call
-    params.tt_overrides = _overrides(overrides or {})
-    codes: list[int] = []
-    # In a thread, because Ctrl-C is raised in the main one: there it would surface inside a callback
-    # of the library, and be lost.
-    work = threading.Thread(
-        target=lambda: codes.append(lib.llama_model_quantize(bytes(source), bytes(out), ctypes.byref(params))),
-        daemon=True,
-    )
-    try:
-        with binding.listening(listen):
-            work.start()
-            work.join()
-        if codes != [0]:
-            raise _failure(source, out, type_name)
-    except BaseException:
-        out.unlink(missing_ok=True)
-        raise
-
-
-def _importance(columns: Mapping[str, Float32]) -> Any:
-    """llama.cpp's list of importance data, which ends in an entry without a name; NULL for none."""
-    kind = binding.library().llama_model_imatrix_data
-    floats = ctypes.POINTER(ctypes.c_float)
-    entries = [kind(name.encode(), v.ctypes.data_as(floats), v.size) for name, v in columns.items()]
-    return (kind * (len(entries) + 1))(*entries) if entries else None
-
-
-def _overrides(types: Mapping[str, str]) -> Any:
-    """llama.cpp's list of per-tensor types, which ends in an entry without a pattern; NULL for none."""
-    kind, known = binding.library().llama_model_tensor_override, tensor_types()
-    entries = [kind(pattern.encode(), known[name]) for pattern, name in types.items()]
-    return (kind * (len(entries) + 1))(*entries) if entries else None
-
-
-def _failure(source: Path, out: Path, type_name: str) -> Exception:
-    said = binding.complaint(2)
-    if shutil.disk_usage(out.parent).free < ALMOST_FULL:
-        return MissingResource(
-            f"The disk is full: {out.name} could not be written.", f"free about {source.stat().st_size / 1e9:.1f} GB"
-        )
-    if "imatrix" in said or "importance matrix" in said:
-        return InputError(
-            f"{type_name} needs an importance matrix for every tensor.",
-            "set quantize.imatrix: true, or use another type, such as Q4_K_M",
-        )
-    return StageCrash(f"llama.cpp could not quantize {source.name} to {type_name}:\n{said}", "see the build's log")
 
 
 @functools.cache

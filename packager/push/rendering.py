@@ -43,7 +43,8 @@ def pushed(done: Sequence[Pushed]) -> str:
             f"{one.part}: {hub.endpoint()}/{one.repo} at {one.commit[:9]}, tag {one.tag} ({what}, all compared)"
         )
     if done and done[0].part == "package":
-        rows.append(f"Next: ollama run hf.co/{done[0].repo}")
+        key = " (private: give the Hub the machine's ~/.ollama/id_ed25519.pub first)" if done[0].private else ""
+        rows.append(f"Next: ollama run hf.co/{done[0].repo}{key}")
     return "\n".join(rows)
 
 

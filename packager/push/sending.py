@@ -92,10 +92,13 @@ def _push(shipment: Shipment, reply: Reply) -> Pushed:
     send, delete = _differences(parcel, there)
     commit = there.commit
     if send or delete:
-        progress.note(f"sending {len(send)} files to {parcel.repo}")
+        size = sum(parcel.items[name].size for name in send)
+        progress.begin("push", f"sending {len(send)} files, {size / 1e6:,.1f} MB, to {parcel.repo}")
         files = {name: (parcel.folder / name, parcel.items[name].sha256) for name in send}
         operations = hub.upload(parcel.repo, files)
+        progress.note("making the commit")
         commit = _commit(shipment, parcel, there, operations, delete)
+    progress.note(f"comparing what {parcel.repo} holds")
     _compare(parcel, commit)
     tag = f"v{shipment.version}"
     hub.tag(parcel.repo, commit, tag)

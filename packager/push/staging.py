@@ -79,7 +79,7 @@ def staged(
     if not (run / "package").is_dir():
         raise InputError(f"{recipe.name} has no package yet.", f"packager build {recipe.name}")
     with artifacts.open_run(run) as held, progress.route(held.display):
-        held.display.begin("push", "checking the package")
+        held.display.begin("check", "the package, what it was made of, and what may not leave")
         made = _made(recipe, run)
         base = next(a for a in made if type(a) is Checkpoint)
         names = {"package": repo}
@@ -97,10 +97,10 @@ def staged(
         folder = fresh(run / "push.partial")
         try:
             parcels = _parcels(recipe, run, made, names, folder)
-            mine = (hub.token() or "", str(run.resolve()))
-            refused = [f for p in parcels for f in refusals(p.folder, list(p.items), mine, str(Path.home()))]
+            refused = _refused(parcels, (hub.token() or "", str(run.resolve())))
             if refused:
                 raise _all(refused, "Not everything in the package may be published")
+            held.display.end("whole, proven, and nothing in it that may not leave")
             yield Shipment(
                 name=recipe.name,
                 version=version_of(run / "package"),
@@ -121,6 +121,7 @@ def _made(recipe: Recipe, run: Path) -> list[Artifact]:
         raise ProofFailed(
             f"The last proof of {recipe.name} failed.", f"see {proof}; mend what failed, then build again"
         )
+    progress.note("hashing what each stage made")
     planned = build.Plan(artifacts.peek(run, verify=True))
     made = list(build.line(recipe, planned))
     for step in planned.steps:
@@ -196,6 +197,18 @@ def _part(
     artifacts.write_atomically(out / CHECKSUMS, "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)))
     verify(out)
     return sums
+
+
+def _refused(parcels: Sequence[Parcel], private: Sequence[str]) -> list[str]:
+    """What may not leave, in all that is to be sent."""
+    total, done = sum(parcel.size for parcel in parcels), 0
+    found = []
+    for parcel in parcels:
+        for name, item in parcel.items.items():
+            progress.update(done / 1e6, total / 1e6, "MB searched for tokens and identifiers", of=name)
+            found += refusals(parcel.folder, [name], private, str(Path.home()))
+            done += item.size
+    return found
 
 
 def _notes(base: Checkpoint) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """The recipe: everything that decides what is built, as frozen values (`sections`), and reading it (`loading`)."""
 
-from packager.recipe.loading import ROOT, SHIPPED, fields, find, load, shipped
+from packager.recipe.loading import ROOT, SHIPPED, fields, find, load, located, shipped
 from packager.recipe.sections import (
     Base,
     Batch,
@@ -38,5 +38,6 @@ __all__ = [
     "fields",
     "find",
     "load",
+    "located",
     "shipped",
 ]

@@ -27,6 +27,12 @@ def shipped() -> list[Path]:
     return sorted(SHIPPED.glob("*.yaml"))
 
 
+def located(path: str) -> Path:
+    """A file that a recipe names: as seen from here, or else from the checkout, where `make` runs."""
+    here = Path(path).expanduser()
+    return here if here.exists() or not (ROOT / here).exists() else ROOT / here
+
+
 def find(name_or_path: str) -> Path:
     """The file of a recipe given by its name or path; raises `InputError` with the nearest name."""
     path = Path(name_or_path)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from packager.artifacts import key_of, sha256_of
 from packager.errors import InputError
-from packager.recipe import Data
+from packager.recipe import Data, located
 from packager.rows.formats import Row, columns_of, row_of
 from packager.rows.sources import Bad, Record, files_of, read_file
 
@@ -116,7 +116,7 @@ def template_of(config: Data) -> str | None:
     given = config.template
     if given is None or "{%" in given or "{{" in given:
         return given
-    path = Path(given)
+    path = located(given)
     if not path.is_file():
         raise InputError(f"data.template: there is no file {given}.", "give a path, or the template itself")
     return path.read_text(encoding="utf-8")
@@ -140,14 +140,14 @@ def _files(config: Data) -> tuple[list[Path], str]:
 
         path, commit = hub_dataset.local(config)
         return [path], commit
-    source = Path(config.source).expanduser()
+    source = located(config.source)
     if config.format == "medquad" and source.is_dir() and any(source.rglob("*.xml")):
         return files_of(source, (".xml",)), ""
     return files_of(source), ""
 
 
 def _root(config: Data, files: Sequence[Path]) -> Path:
-    source = Path(config.source).expanduser()
+    source = located(config.source)
     return source if source.is_dir() else files[0].parent
 
 

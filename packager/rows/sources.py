@@ -244,7 +244,7 @@ def _nearest(path: Path) -> str:
     while not folder.is_dir() and folder != folder.parent:
         folder = folder.parent
     if folder != path.parent:
-        return f"the folder {path.parent} does not exist either; {folder} does"
+        return f"correct data.source: the folder {path.parent} does not exist either, {folder} does"
     names = [p.name for p in folder.iterdir() if p.is_dir() or p.suffix.lower() in READERS]
     near = difflib.get_close_matches(path.name, names, n=1)
     return f"did you mean {folder / near[0]}?" if near else "check data.source"

@@ -1,10 +1,10 @@
 """Proven artifacts -> `package/`, the folder that is handed over.
 
 GGUF files, one Modelfile per file and the same for Ollama on the Hub, the manifest with the whole
-lineage, the model card, a note for the clinic, the base's licence, and SHA256SUMS over all of it,
-written last. So a Hub repo holds the package byte for byte, and one `packager verify` serves both.
-No training data, no token and no path of
-this machine goes in; a text file that holds one stops the stage.
+lineage, the model card, the report and its figures, a note for the clinic, the base's licence, and
+SHA256SUMS over all of it, written last. So a Hub repo holds the package byte for byte, and one
+`packager verify` serves both. No training data, no token and no path of this machine goes in; a text
+file that holds one stops the stage.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ from packager.artifacts import (
     Adapter,
     Checkpoint,
     Dataset,
+    Evaluation,
     GgufFile,
     Ggufs,
     Merged,
     Modelfile,
     Package,
     Proof,
+    Report,
     sha256_of,
     write_atomically,
     write_json,
@@ -37,6 +39,8 @@ from packager.errors import ProofFailed, StageCrash
 from packager.recipe import Recipe
 
 CHECKSUMS = "SHA256SUMS"
+REPORTED = ("report.html", "metrics.json")
+"""What the package takes over from the report."""
 TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{30,}\b")
 
 
@@ -49,6 +53,8 @@ def package(
     ggufs: Ggufs,
     modelfile: Modelfile,
     proof: Proof,
+    evaluation: Evaluation | None,
+    report: Report,
     out: Path,
 ) -> Package:
     """Write the package of a passed proof into `out`."""
@@ -70,9 +76,13 @@ def package(
         write_atomically(out / name, text)
     manifest = _manifest(recipe, base, data, adapter, merged, ggufs, proof)
     write_json(out / "manifest.json", manifest)
-    facts = card.Facts(recipe=recipe, base=base, data=data, adapter=adapter, ggufs=ggufs, proof=proof)
+    facts = card.Facts(
+        recipe=recipe, base=base, data=data, adapter=adapter, ggufs=ggufs, proof=proof, evaluation=evaluation
+    )
     write_atomically(out / "README.md", card.model_card(facts))
     write_atomically(out / "LEIA-ME.txt", card.leia_me(facts))
+    for name in REPORTED:
+        shutil.copyfile(report.folder / name, out / name)
     _refuse_private(out, [data.folder.parent, Path.home()])
     paths = sorted(p for p in out.iterdir() if p.name != "key")
     sums = "".join(f"{sha256_of(p)}  {p.name}\n" for p in paths)

@@ -54,7 +54,7 @@ def prove(
     out: Path,
 ) -> Proof:
     """Judge every artifact and write `proof.json` into `out`."""
-    checks = [*data.checks, *(_train(adapter, config.thresholds) if adapter else ()), *_merge(merged, adapter)]
+    checks = [*data.checks, *(_train(adapter, config.thresholds) if adapter else ()), *merged.checks]
     checks += f16.checks
     checks += [c for file in ggufs.files for c in _quantized(file, config.thresholds)]
     checks += modelfile.checks
@@ -82,65 +82,14 @@ def _train(adapter: Adapter, thresholds: Thresholds) -> list[Check]:
     ]  # fmt: skip
 
 
-def _merge(merged: Merged, adapter: Adapter | None) -> list[Check]:
-    expected = merged.delta_norm_expected
-    error = abs(merged.delta_norm - expected) / expected if expected else 0.0
-    checks = [
-        verdict("merge.finite", merged.largest_weight, 65504.0, "weight", merged.largest_weight < 65504.0,
-              "All merged weights are finite in FP16."),
-    ]  # fmt: skip
-    if merged.divergence:
-        kl, positions = merged.divergence.kl_mean, merged.divergence.positions
-        checks.append(
-            verdict("merge.logits", round(kl, 7), MERGE_KL, "nats/token", kl <= MERGE_KL,
-                  f"The merged checkpoint predicts as base + adapter do at {positions} positions.")
-        )  # fmt: skip
-    if adapter and merged.pairs_total:
-        checks += [
-            verdict("merge.pairs", merged.pairs_used, merged.pairs_total, "pairs",
-                  merged.pairs_used == merged.pairs_total,
-                  f"{merged.pairs_used} of {merged.pairs_total} adapter pairs are in the merged weights."),
-            verdict("merge.delta", round(error, 5), DELTA_TOLERANCE, "relative",
-                  expected > 0 and error <= DELTA_TOLERANCE,
-                  f"The weights moved by {merged.delta_norm:.4g}; the adapter says {expected:.4g}."),
-        ]  # fmt: skip
-        checks += _merge_base(merged, adapter)
-    return checks
-
-
-def _merge_base(merged: Merged, adapter: Adapter) -> list[Check]:
-    """The base that was merged into, and whether what was learned is in it: on the same held-out
-    answers the loss must fall by at least half of what training measured."""
-    base, clean, nf4 = merged.heldout_loss_base, merged.heldout_loss_16bit, merged.heldout_loss_nf4
-    if base is None or clean is None:
-        return []
-    loss = nf4 if merged.rounded_to_nf4 and nf4 is not None else clean
-    into = "the base rounded to NF4, as it was trained" if merged.rounded_to_nf4 else "the 16-bit base"
-    rounded = f", and {nf4:.4f} if that is rounded to NF4" if nf4 is not None else ""
-    learned = (adapter.heldout_loss_before - adapter.heldout_loss_after) / adapter.heldout_loss_before
-    limit = base * (1 - KEPT * max(0.0, learned))
-    return [
-        verdict("merge.heldout_loss", round(loss, 4), round(limit, 4), "nats/token", loss < limit,
-              f"Merged into {into}. Loss on held-out answers: {base:.4f} without the adapter, {clean:.4f} with it on "
-              f"the 16-bit base{rounded}."),
-    ]  # fmt: skip
-
-
-DELTA_TOLERANCE = 0.05
-"""Rounding W + dW to FP16 adds noise of about 2^-11 |W| per weight to the measured norm."""
-MERGE_KL = 1e-3
-"""Nats per token: see docs/proof.md for what was measured."""
-KEPT = 0.5
-"""Share of what training gained that must be left after the merge; other rows and other weights gain otherwise."""
-
-
 def _quantized(file: GgufFile, limits: Thresholds) -> list[Check]:
     """What kind of file it is, read back, and how far it predicts from the F16 file."""
     got = ", ".join(f"{count} {name}" for name, count in sorted(file.tensor_types.items()))
     fallback = f"; {file.fallback_share:.0%} of the weights fell back to another type" if file.fallback_share else ""
+    odd = f" {len(file.unplanned)} are not as llama.cpp chooses: {file.unplanned[0]}." if file.unplanned else ""
     checks = [
-        verdict("quantize.type", file.file_type, file.type, "type", file.file_type == file.type,
-              f"{file.type}: read back as {file.file_type or 'nothing'} with {got} tensors."),
+        verdict("quantize.type", file.file_type, file.type, "type", file.file_type == file.type and not odd,
+              f"{file.type}: read back as {file.file_type or 'nothing'} with {got} tensors.{odd}"),
         verdict("quantize.bits", file.bits_per_weight, "recorded", "bits/weight", file.bits_per_weight > 0,
               f"{file.type}: {file.bits_per_weight:.2f} bits per weight{fallback}."),
     ]  # fmt: skip

@@ -1,9 +1,10 @@
 """F16 GGUF -> one GGUF per quantization type of the recipe, with llama.cpp's library.
 
-Every file is read back: it must hold the tensors, the vocabulary and the chat template of its
-source. How far its predictions are from the source's is measured on held-out answers. Fails with
-`InputError` for an unknown type or a pattern that finds no tensor, `MissingResource` for a full disk,
-`ProofFailed` if the file that was written says something else than its source.
+Every file is read back: it must hold the tensors, the vocabulary and the chat template of its source,
+and each tensor is compared with the type that llama.cpp chooses for it. How far its predictions are
+from the source's is measured on held-out answers. Fails with `InputError` for an unknown type or a
+pattern that finds no tensor, `MissingResource` for a full disk, `ProofFailed` if the file that was
+written says something else than its source.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ def quantize(config: Quantize, data: Dataset, merged: Merged, source: Ggufs, out
         else:
             _quantize(original, path, name, columns, config.tensors)
         info = _read(path)
+        planned = llamacpp.planned_types(original, name, importance=columns, overrides=config.tensors)
         if faults := differences(info, before):
             raise ProofFailed(f"quantize: {path.name} lost {', '.join(faults)} of its source.", "report this model")
         file = GgufFile(
@@ -62,6 +64,7 @@ def quantize(config: Quantize, data: Dataset, merged: Merged, source: Ggufs, out
             tensor_types=dict(info.tensor_types),
             file_type=info.file_type,
             fallback_share=round(info.fallback_share, 4),
+            unplanned=unplanned(planned, llamacpp.types_of_tensors(path)),
         )
         held = ", ".join(f"{count} {kind}" for kind, count in sorted(file.tensor_types.items()))
         progress.note(f"{name}: {file.size / 1e6:,.0f} MB, {file.bits_per_weight:.2f} bits/weight ({held})")
@@ -113,6 +116,13 @@ def differences(after: llamacpp.GgufInfo, before: llamacpp.GgufInfo) -> list[str
     kept = ("architecture", "n_tensors", "parameters", "n_vocab", "bos_token_id", "eos_token_id", "add_bos",
             "chat_template")  # fmt: skip
     return [name for name in kept if getattr(after, name) != getattr(before, name)]
+
+
+def unplanned(planned: Mapping[str, str], found: Mapping[str, str]) -> tuple[str, ...]:
+    """Tensors whose type is not the planned one, in words."""
+    names = sorted(planned.keys() | found.keys())
+    pairs = [(name, found.get(name, "missing"), planned.get(name, "nothing")) for name in names]
+    return tuple(f"{name} is {kind}, not {wanted}" for name, kind, wanted in pairs if kind != wanted)
 
 
 def _read(path: Path) -> llamacpp.GgufInfo:

@@ -46,6 +46,8 @@ def test_package_is_whole_and_checks_out(built: Path) -> None:
         "Modelfile",
         "Modelfile.Q4_K_M",
         "manifest.json",
+        "metrics.json",
+        "report.html",
         "README.md",
         "LEIA-ME.txt",
         "LICENSE",
@@ -65,6 +67,15 @@ def test_package_is_whole_and_checks_out(built: Path) -> None:
     manifest = json.loads((package / "manifest.json").read_text())
     assert manifest["recipe"]["base"]["model"] == "tiny-llama"
     assert manifest["recipe"]["data"]["source"] == "perguntas.jsonl"
+
+
+def test_a_failed_proof_is_reported_before_the_build_stops(tiny_recipe: Path, copied: Path) -> None:
+    done = packager("build", tiny_recipe, "--build-dir", copied, "--set", "thresholds.max_kl=0", check=False)
+    assert done.returncode == 3
+    page = copied / "tiny" / "report" / "report.html"
+    assert f"see {page}" in done.stderr
+    assert "Não passou" in page.read_text()
+    assert json.loads(page.with_name("metrics.json").read_text())["failed"] == ["quantize.kl", "quantize.kl"]
 
 
 def test_held_out_loss_fell(built: Path) -> None:

@@ -140,7 +140,7 @@ def test_the_package_is_whole_and_its_proof_passed(built: Built) -> None:
     package, name = built.run / "package", built.recipe.name
     types = built.recipe.quantize.types
     files = {f"{name}-{one}.gguf" for one in types} | {f"Modelfile.{one}" for one in types[1:]}
-    texts = {"Modelfile", "manifest.json", "README.md", "LEIA-ME.txt", "SHA256SUMS"}
+    texts = {"Modelfile", "manifest.json", "metrics.json", "report.html", "README.md", "LEIA-ME.txt", "SHA256SUMS"}
     names = {p.name for p in package.iterdir()}
     assert names >= files | texts
     assert {name for name in names if name.endswith(".gguf")} <= files

@@ -101,6 +101,13 @@ class TestDefault:
         assert kinds == ["Q4_K_M", "Q8_0", "Q2_K"]
         assert why == "Q4_K_M is the default: Q8_0 needs 2.10 GB of memory, not 2"
 
+    def test_the_best_where_the_recipe_prefers_it(self) -> None:
+        files = (self.FILES[1], self.FILES[0])
+        kinds, why = self.default(Device(ram_gb=4, prefer="quality"), *files)
+        assert kinds == ["Q8_0", "Q4_K_M"]
+        assert why.startswith("Q8_0 is the default: Q4_K_M diverges more from F16 (")
+        assert self.default(Device(ram_gb=4, prefer="quality")) == (["Q8_0", "Q4_K_M", "Q2_K"], "")
+
     def test_where_nothing_fits_the_order_is_the_recipe_s(self) -> None:
         assert self.default(Device(ram_gb=0.1)) == (["Q8_0", "Q4_K_M", "Q2_K"], "")
 
@@ -133,29 +140,34 @@ class TestShown:
         text = fit.table(chosen(Machine(2, 5)), width=160)
         rows = {line.split()[0]: line for line in text.splitlines() if line.split()[:1] and line.split()[0] in MEASURED}
         assert list(rows) == ["Q2_K", "Q4_K_M", "Q4_0", "Q8_0"]
-        assert "best that fits" in rows["Q4_K_M"]
-        assert "needs 2.10 GB of memory, not 2" in rows["Q8_0"]
-        assert "dominated by Q4_K_M" in rows["Q4_0"]
+        assert [rows[kind].split()[-1] for kind in rows] == ["yes", "best", "yes", "no"]
+        assert "Q8_0: needs 2.10 GB of memory, not 2" in text
+        assert "Q4_0: fits, dominated by Q4_K_M" in text
+        assert max(len(line) for line in fit.table(chosen(Machine(2, 5)), width=80).splitlines()[:5]) <= 80
         assert "measured on the machine" in text
         assert "estimate, not measured" in fit.table(chosen(Machine(2, 5, bandwidth=20)), width=160)
 
-    def test_the_advice_is_an_edit(self) -> None:
-        advice = fit.advice(chosen(Machine(4, 5)))
-        assert "quantize.types=[Q8_0, Q2_K, Q4_K_M, Q4_0]" in advice
-        assert "It is the package's default" in fit.advice(chosen(Machine(2, 5)))
-        assert "add a smaller type" in fit.advice(chosen(Machine(0.1, 5)))
+    def test_the_advice_is_a_command(self) -> None:
+        def advice(machine: Machine) -> str:
+            return fit.advice(chosen(machine), lambda settings: f"build {' '.join(settings)}")
+
+        settings = "build device.prefer=quality device.ram_gb=4 device.min_tokens_per_second=5"
+        assert advice(Machine(4, 5)).endswith(settings)
+        assert advice(Machine(4, 5, bandwidth=90)).endswith("build quantize.types=[Q8_0,Q2_K,Q4_K_M,Q4_0]")
+        assert "It is the package's default" in advice(Machine(2, 5))
+        assert "add a smaller type" in advice(Machine(0.1, 5))
 
     def test_the_plot_is_an_image_with_every_file(self) -> None:
         root = ElementTree.fromstring(fit.plot(chosen(Machine(2, 5)), 'a "name" & <more>'))
         space = "{http://www.w3.org/2000/svg}"
         dots = root.findall(f"{space}circle")
-        assert [d.get("class") for d in dots] == ["fits", "best", "fits", "not"]
+        assert [d.get("class") for d in dots] == ["a", "c", "a", "f hollow"]
         assert [float(d.get("cx", 0)) for d in dots] == sorted(float(d.get("cx", 0)) for d in dots)
         heights = [float(d.get("cy", 0)) for d in dots]
         assert heights[0] < heights[2] < heights[1] < heights[3]  # SVG counts from the top; Q8_0 is nearest to zero
         labels = [t.text for t in root.findall(f"{space}text")]
         assert {"Q2_K", "Q4_K_M", "Q4_0 (dominated)", "Q8_0"} <= set(labels)
-        assert root.get("aria-label") == 'a "name" & <more>'
+        assert root.findtext(f"{space}title") == 'a "name" & <more>'
 
     def test_one_file_that_is_f16_itself(self) -> None:
         one = Candidate("m", "F16", 10**6, 16.0, 0.0, 1.0, 1.0, 2.0, 0.1, None)

@@ -38,7 +38,9 @@ def spm_adapter(tmp_path_factory: pytest.TempPathFactory, spm_base: Checkpoint) 
             if "lora_B" in name:
                 torch.nn.init.normal_(parameter, std=0.01)
     tuned.save_pretrained(folder)
-    return Adapter.model_construct(folder=folder, method="lora", on_nf4=False)
+    return Adapter.model_construct(
+        folder=folder, method="lora", on_nf4=False, heldout_loss_before=4.0, heldout_loss_after=3.0
+    )
 
 
 class TestLineage:

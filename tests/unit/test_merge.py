@@ -13,9 +13,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from packager import lora, proc, progress, weights
+from packager import chat, lora, proc, progress, reference, weights
 from packager.artifacts import Adapter, Checkpoint, Dataset, fresh
 from packager.errors import InputError, ProofFailed
+from packager.llamacpp import halves
 from packager.merging import merge
 
 Tensors = dict[str, torch.Tensor]
@@ -170,15 +171,67 @@ class TestWithoutAdapter:
         assert load_file(tmp_path / "out" / "model.safetensors").keys() == tensors.keys()
 
 
-class TestUnusualAdapters:
+class TestMoreThanPairs:
+    """DoRA, and an embedding and a head of its own: streamed as plain LoRA is."""
+
+    @pytest.fixture
+    def untied(self, tiny_base: Checkpoint, tmp_path: Path) -> Checkpoint:
+        base = copied(tiny_base, tmp_path / "untied")
+        tensors = load_file(base.folder / "model.safetensors")
+        tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"].flip(0).contiguous()
+        save_file(tensors, base.folder / "model.safetensors", metadata={"format": "pt"})
+        edit(base.folder / "config.json", tie_word_embeddings=False)
+        return base
+
     @pytest.mark.parametrize(
         "settings",
         [
             {"use_dora": True},
+            {"use_dora": True, "use_rslora": True},
+            {"modules_to_save": ["lm_head", "embed_tokens"]},
+        ],
+        ids=["dora", "rank-stabilized dora", "modules_to_save"],
+    )
+    def test_equals_peft(
+        self, untied: Checkpoint, tiny_data: Dataset, tmp_path: Path, settings: dict[str, Any]
+    ) -> None:
+        adapter = train_like(untied, tmp_path / "adapter", **settings)
+        assert lora.unusual(adapter.folder, untied.folder) == ""
+        merged = merge(untied, tiny_data, adapter, fresh(tmp_path / "out"))
+        wanted = merged_by_peft(untied, adapter)
+        assert_same_in_fp16(load_file(tmp_path / "out" / "model.safetensors"), wanted.state_dict())
+        assert merged.pairs_used == merged.pairs_total == (16 if "modules_to_save" in settings else 14)
+        assert merged.delta_norm == pytest.approx(merged.delta_norm_expected, rel=1e-2)
+        assert merged.delta_norm > 0
+        ids = torch.arange(3, 40)[None]
+        with reference.opened(untied.folder, adapter.folder) as unmerged, torch.no_grad():
+            sample = chat.Sample(tuple(ids[0].tolist()), tuple(range(36)))
+            found = np.concatenate([log_p for log_p, _ in unmerged.predictions([sample])])
+            logits = wanted(input_ids=ids).logits[0, :36]
+        np.testing.assert_allclose(found, torch.log_softmax(logits, -1).numpy(), atol=1e-4)
+
+    def test_a_tied_model_s_embedding_is_left_to_peft(self, tiny_base: Checkpoint, tmp_path: Path) -> None:
+        adapter = train_like(tiny_base, tmp_path / "adapter", modules_to_save=["embed_tokens"])
+        assert "modules_to_save" in lora.unusual(adapter.folder, tiny_base.folder)
+
+    def test_a_magnitude_of_too_few_rows(self, untied: Checkpoint, tiny_data: Dataset, tmp_path: Path) -> None:
+        adapter = train_like(untied, tmp_path / "adapter", use_dora=True)
+        tensors = load_file(adapter.folder / "adapter_model.safetensors")
+        name = next(n for n in tensors if "magnitude" in n)
+        save_file(tensors | {name: tensors[name][:-1].clone()}, adapter.folder / "adapter_model.safetensors")
+        with pytest.raises(ProofFailed, match=r"merge\.pairs"):
+            merge(untied, tiny_data, adapter, fresh(tmp_path / "out"))
+
+
+class TestUnusualAdapters:
+    @pytest.mark.parametrize(
+        "settings",
+        [
             {"rank_pattern": {"q_proj": 2}, "alpha_pattern": {"v_proj": 64}},
             {"target_modules": ["q_proj"], "modules_to_save": ["down_proj"]},
+            {"use_dora": True, "bias": "lora_only"},
         ],
-        ids=["dora", "patterns", "modules_to_save"],
+        ids=["patterns", "modules_to_save", "bias"],
     )
     def test_peft_merges_them(
         self, tiny_base: Checkpoint, tiny_data: Dataset, tmp_path: Path, settings: dict[str, Any]
@@ -195,8 +248,8 @@ class TestUnusualAdapters:
         assert merged.delta_norm > 0
         assert not (tmp_path / "out" / "peft.partial").exists()
 
-    def test_plain_lora_needs_no_peft(self, adapter: Adapter) -> None:
-        assert lora.unusual(adapter.folder) == ""
+    def test_plain_lora_needs_no_peft(self, tiny_base: Checkpoint, adapter: Adapter) -> None:
+        assert lora.unusual(adapter.folder, tiny_base.folder) == ""
 
 
 class TestPairsMustFit:
@@ -338,7 +391,20 @@ class TestWeights:
 
     def test_halves(self) -> None:
         bits = np.arange(1 << 16, dtype=np.uint16)
-        np.testing.assert_array_equal(weights.from_half(bits), bits.view(np.float16).astype(np.float32))
+        np.testing.assert_array_equal(halves.from_half(bits), bits.view(np.float16).astype(np.float32))
+
+    @pytest.mark.parametrize("by_numpy", [False, True])
+    def test_rounding_to_halves(self, by_numpy: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Ties to even, subnormals, overflow; of llama.cpp's library and of numpy where that is not there."""
+        if by_numpy:
+            monkeypatch.setattr(halves, "_converters", lambda: None)
+        values = np.random.default_rng(0).standard_normal((33, 31)).astype(np.float32)
+        values[0, :8] = [65504, 65519.9, 65520, -1e9, 1e-7, 2**-25, 1 + 2**-11, 1 + 3 * 2**-11]
+        with np.errstate(over="ignore"):
+            wanted = values.astype(np.float16).view(np.uint16)
+        np.testing.assert_array_equal(halves.to_half(values), wanted)
+        np.testing.assert_array_equal(halves.from_half(wanted), wanted.view(np.float16).astype(np.float32))
+        assert np.isnan(halves.to_half(np.full(3, np.nan, np.float32)).view(np.float16)).all()
 
     def test_quantized_types_are_refused(self, tmp_path: Path) -> None:
         save_file({"w": torch.zeros(4, dtype=torch.float8_e4m3fn)}, tmp_path / "model.safetensors")

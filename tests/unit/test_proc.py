@@ -103,6 +103,18 @@ def test_a_child_gets_no_secret_unless_it_is_online(monkeypatch: pytest.MonkeyPa
     assert proc.call(see_environment, online=True).value["HF_TOKEN"] == "hf_secret"
 
 
+def test_run_reads_a_file_and_shows_its_newest_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proc, "WATCH_SECONDS", 0.01)
+    (tmp_path / "given").write_text("text\n")
+    program = "import sys, time; print('[1/2]', flush=True); time.sleep(0.2); print(sys.stdin.read())"
+    seen: list[str] = []
+    said = proc.run([sys.executable, "-c", program], stdin=tmp_path / "given", watch=seen.append)
+    assert said == "[1/2]\ntext\n\n"
+    assert "[1/2]" in seen
+    with pytest.raises(MissingResource, match="did not finish"):
+        proc.run([sys.executable, "-c", "import time; time.sleep(60)"], watch=seen.append, timeout=0.1)
+
+
 def test_run_gives_the_output_and_explains_failure(tmp_path: Path) -> None:
     log = tmp_path / "log"
     assert proc.run([sys.executable, "-c", "print(6 * 7)"], log=log) == "42\n"

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 from hub_uploads import Fault, Hub, account, busy, card_faults, lost, serve_uploads, sha
 from test_card import facts
 
 from packager import card, hub, progress
-from packager.errors import InputError, MissingResource, PackagerError, ProofFailed
+from packager.errors import InputError, MissingResource, PackagerError, ProofFailed, StageCrash
 from packager.hub.explaining import ask, explain
 from packager.push import rendering, sending, staging
 from packager.push.refusing import refusals
@@ -124,6 +126,43 @@ def send(shipment: Shipment, seconds: float = 60) -> list[sending.Pushed]:
     with hub.connection(seconds) as watch:
         _, replies = sending.ask(shipment)
         return sending.push(shipment, replies, watch)
+
+
+WRITTEN_TO = ("whoami", "info", "create", "validate", "preupload", "batch", "put", "part", "complete", "verify",
+              "commit", "tag")  # fmt: skip
+PASSING = {
+    "half": Fault(drop="half"),
+    "lost": lost(),
+    "503": busy(503),
+    "429": busy(429, 7),
+    "stall": Fault(stall=0.01),
+}
+
+
+@pytest.mark.parametrize("kind", PASSING)
+@pytest.mark.parametrize("route", WRITTEN_TO)
+def test_every_route_may_fail_once(
+    server: Hub, shipment: Shipment, monkeypatch: pytest.MonkeyPatch, route: str, kind: str
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(time, "sleep", waited.append)
+    server.part_size = 80_000 if route in ("part", "complete") else 0
+    server.plant(route, PASSING[kind])
+    [pushed] = send(shipment)
+    repo = server.repos[REPO]
+    assert not server.faults[route]
+    assert len(repo.commits) == 2
+    assert repo.tags == {pushed.tag: repo.head}
+    assert kind != "429" or max(waited) >= 7
+
+
+@pytest.mark.parametrize("route", WRITTEN_TO)
+def test_no_route_can_hang_a_push(server: Hub, shipment: Shipment, route: str) -> None:
+    server.part_size = 80_000 if route in ("part", "complete") else 0
+    server.plant(route, *[Fault(stall=20)] * 9)
+    with pytest.raises(MissingResource) as caught:
+        send(shipment, 0.5)
+    assert "run the same command again" in caught.value.fix
 
 
 def test_progress_is_of_the_bytes_sent(server: Hub, shipment: Shipment) -> None:
@@ -249,15 +288,56 @@ def test_a_lost_commit_is_found_and_not_made_twice(server: Hub, shipment: Shipme
 @pytest.mark.parametrize(
     ("error", "kind", "word"),
     [
-        (ValueError(f"broken {TOKEN}"), InputError, "broken [token]"),
         (FileNotFoundError(2, "gone"), MissingResource, "could not be read"),
+        (OSError(errno.ENOSPC, "No space left on device"), MissingResource, "The disk is full"),
+        (json.JSONDecodeError("Expecting value", "<html>", 0), MissingResource, "does not speak as the Hub does"),
+        (httpx2.InvalidURL("no host"), InputError, "HF_ENDPOINT"),
         (InputError("mine", "fix"), InputError, "mine"),
     ],
 )
 def test_other_errors_are_explained_too(error: Exception, kind: type[PackagerError], word: str) -> None:
     found = explain(error, REPO)
     assert type(found) is kind
-    assert word in found.message
+    assert word in f"{found.message}{found.fix}"
+
+
+@pytest.mark.parametrize("handling", [False, True], ids=["alone", "while handling an answer"])
+def test_a_bug_keeps_its_traceback_and_no_token(
+    server: Hub, shipment: Shipment, monkeypatch: pytest.MonkeyPatch, handling: bool
+) -> None:
+    from huggingface_hub import HfApi
+
+    def broken(*args: object, **settings: object) -> None:
+        try:
+            if handling:
+                HfApi().whoami()
+        finally:
+            raise TypeError(f"broken {TOKEN}")
+
+    monkeypatch.setattr(HfApi, "create_commit", broken)
+    if handling:
+        server.plant("whoami", Fault(), Fault(403, error=TOKEN))  # the second is asked by what is broken
+    with pytest.raises(StageCrash) as caught:
+        send(shipment)
+    assert caught.value.exit_code == 1
+    assert "Traceback" in caught.value.message
+    assert "in broken" in caught.value.message
+    assert "TypeError: broken [token]" in caught.value.message
+    assert TOKEN not in reachable(caught.value)
+    assert len(server.repos[REPO].commits) == 1
+
+
+def test_a_bug_in_reading_is_no_lack_of_network(server: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from huggingface_hub import HfApi
+
+    def broken(*args: object, **settings: object) -> None:
+        raise KeyError(TOKEN)
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(HfApi, "model_info", broken)
+    with pytest.raises(StageCrash, match=r"KeyError: '\[token\]'") as caught:
+        hub.fetch_small(REPO, None, [])
+    assert TOKEN not in reachable(caught.value)
 
 
 def test_a_question_that_fails_for_good_is_asked_once() -> None:
@@ -267,7 +347,7 @@ def test_a_question_that_fails_for_good_is_asked_once() -> None:
         asked.append(1)
         raise ValueError("no")
 
-    with pytest.raises(InputError):
+    with pytest.raises(StageCrash):
         ask(question, REPO)
     assert len(asked) == 1
 

@@ -11,7 +11,7 @@ from packager import llamacpp, progress
 from packager.artifacts import Dataset, Ggufs, Merged, sha256_of
 from packager.errors import InputError, ProofFailed
 from packager.recipe import Quantize
-from packager.stages.quantize import compared, differences, quantize
+from packager.stages.quantize import compared, differences, quantize, unplanned
 
 
 def test_every_type_in_order(spm_f16: Ggufs, spm_data: Dataset, spm_merged: Merged, tmp_path: Path) -> None:
@@ -114,6 +114,23 @@ class TestTensors:
         made = quantize(config, spm_data, spm_merged, spm_f16, tmp_path)
         assert made.files[0].tensor_types == {"F32": 5, "Q4_K": 10, "Q6_K": 1, "Q8_0": 1, "F16": 3}
         assert made.files[0].file_type == "Q4_K_M"
+        assert made.files[0].unplanned == ()
+
+    def test_one_of_another_type_than_llama_cpp_chooses_is_named(self, spm_f16: Ggufs, tmp_path: Path) -> None:
+        """The header says Q4_K_M all the same."""
+        source, path = spm_f16.folder / "model-F16.gguf", tmp_path / "odd.gguf"
+        planned = llamacpp.planned_types(source, "Q4_K_M")
+        llamacpp.quantize_file(source, path, "Q4_K_M", 1, overrides={r"blk\.1\.ffn_up": "Q2_K"})
+        assert llamacpp.inspect(path).file_type == "Q4_K_M"
+        assert unplanned(planned, llamacpp.types_of_tensors(path)) == ("blk.1.ffn_up.weight is Q2_K, not Q4_K",)
+
+    def test_a_plan_writes_nothing(self, spm_f16: Ggufs) -> None:
+        source = spm_f16.folder / "model-F16.gguf"
+        before = sha256_of(source)
+        found = llamacpp.planned_types(source, "Q8_0")
+        assert found.keys() == llamacpp.tensor_shapes(source).keys()
+        assert sha256_of(source) == before
+        assert [p.name for p in spm_f16.folder.iterdir()] == [source.name]
 
     def test_a_pattern_that_finds_nothing(
         self, spm_f16: Ggufs, spm_data: Dataset, spm_merged: Merged, tmp_path: Path

@@ -36,7 +36,9 @@ def adapter_at(base: Checkpoint, folder: Path, **settings: Any) -> Adapter:
             if "lora_B" in name:
                 torch.nn.init.normal_(parameter, std=0.05)
     tuned.save_pretrained(folder)
-    return Adapter.model_construct(folder=folder, method="qlora", on_nf4=True)
+    return Adapter.model_construct(
+        folder=folder, method="qlora", on_nf4=True, heldout_loss_before=4.0, heldout_loss_after=3.0
+    )
 
 
 def expected(model: Any) -> np.ndarray[Any, Any]:

@@ -17,7 +17,7 @@ from hub_server import COMMIT, Hub, environment, serve
 
 from packager import rows
 from packager.errors import InputError
-from packager.recipe import ROOT, Data, Fields
+from packager.recipe import ROOT, Data, Fields, load
 from packager.rows.encoding import guess
 
 REAL = Path(os.environ.get("PACKAGER_REAL_DATA", ROOT.parent / "shared" / "data"))
@@ -454,3 +454,13 @@ def test_a_data_set_of_the_hub_is_fetched_once_at_its_commit(tmp_path: Path) -> 
     assert again == first
     (offline,) = in_child(hub, tmp_path / "other", source)
     assert offline["error"] == "MissingResource"
+
+
+def test_a_shipped_recipe_finds_its_data_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = load("smollm2_aps").data
+    here = rows.fingerprint(config)
+    monkeypatch.chdir(tmp_path)
+    assert rows.fingerprint(config) == here
+    (tmp_path / "recipes/data").mkdir(parents=True)
+    (tmp_path / config.source).write_text('{"question": "a", "answer": "b"}\n')
+    assert rows.fingerprint(config) != here

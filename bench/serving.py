@@ -1,0 +1,129 @@
+"""The packaged server against llama-bench of the same build: tokens per second; its memory against the proof's.
+
+    python bench/serving.py build/smollm2_aps/bundle /folder/of/llama-bench [--rounds 5] [--out FILE.json]
+
+Both sides make the same number of tokens with the same threads, in turns, so that a busy machine slows both.
+llama-bench comes out of the same cmake folder as the server (`ninja llama-bench` there). Linux; needs a machine
+that does nothing else. Memory is the most that was resident at once, mapped weights included, as in the proof.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+
+import measuring  # noqa: E402
+
+from packager import proc  # noqa: E402
+
+TOKENS = 128
+LOADS_SECONDS = 120
+
+
+def bare(tool: Path, model: Path, threads: int) -> float:
+    """llama-bench's tokens per second."""
+    command = [tool, "-m", model, "-p", "0", "-n", str(TOKENS), "-t", str(threads), "-r", "1", "-o", "json"]
+    done = subprocess.run([str(w) for w in command], capture_output=True, text=True, check=True)
+    return float(json.loads(done.stdout)[0]["avg_ts"])
+
+
+class Server:
+    """The bundle's server, started as `iniciar` starts it."""
+
+    def __init__(self, bundle: Path, facts: dict[str, Any], threads: int) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        command = [bundle / "runtime" / "linux-x86_64" / "llama-server", "--model", bundle / facts["model"],
+                   "--host", "127.0.0.1", "--port", self.port, "--ctx-size", facts["context"], "--parallel", 1,
+                   "--threads", threads, "--offline"]  # fmt: skip
+        self.process = subprocess.Popen([str(w) for w in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until = time.monotonic() + LOADS_SECONDS
+        while time.monotonic() < until:
+            try:
+                self.post("/health", None)
+            except OSError:
+                time.sleep(0.05)
+            else:
+                return
+        raise SystemExit("the server does not answer")
+
+    def post(self, path: str, body: dict[str, Any] | None) -> Any:
+        data = json.dumps(body).encode() if body else None
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", data, timeout=LOADS_SECONDS) as reply:
+            return json.load(reply)
+
+    def speed(self, **sampling: float) -> float:
+        """Tokens per second, as the client sees them: from the first token to the last."""
+        body = {"prompt": "A", "n_predict": TOKENS, "ignore_eos": True, "cache_prompt": False, **sampling}
+        timings = self.post("/completion", body)["timings"]
+        return float(timings["predicted_per_second"])
+
+    def most_memory(self) -> int:
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        found = re.search(r"VmHWM:\s+(\d+)", status)
+        return int(found[1]) * 1024 if found else 0
+
+
+def run(bundle: Path, tools: Path, rounds: int) -> dict[str, Any]:
+    """Medians of both sides, and their ratios."""
+    facts = json.loads((bundle / "runtime" / "config.json").read_text(encoding="utf-8"))
+    proven = json.loads((bundle / "runtime" / "prova.json").read_text(encoding="utf-8"))
+    threads, machine = proc.physical_cores(), measuring.machine()
+    began = time.perf_counter()
+    server = Server(bundle, facts, threads)
+    loaded = time.perf_counter() - began
+    recipe = {k: facts[k] for k in ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "repeat_last_n")}
+    sides: dict[str, list[float]] = {"llama-bench": [], "server, greedy": [], "server, as the recipe samples": []}
+    try:
+        server.speed()  # the weights are read from the disk once
+        for _ in range(rounds):
+            sides["llama-bench"].append(bare(tools / "llama-bench", bundle / facts["model"], threads))
+            sides["server, greedy"].append(server.speed(temperature=0))
+            sides["server, as the recipe samples"].append(server.speed(**recipe))
+        for question in proven["questions"]:
+            server.post("/v1/chat/completions", question["request"])
+        memory = server.most_memory() / 1e6
+    finally:
+        server.process.kill()
+        server.process.wait()
+    medians = {side: round(statistics.median(speeds), 2) for side, speeds in sides.items()}
+    of_bench = {side: round(speed / medians["llama-bench"], 3) for side, speed in medians.items()}
+    return {
+        "machine": machine,
+        "threads": threads,
+        "seconds_to_load": round(loaded, 2),
+        "tokens_per_second": medians,
+        "of_llama_bench": of_bench,
+        "all": sides,
+        "memory_mb": round(memory, 1),
+        "memory_of_proof": round(memory / proven["ram_mb"], 3),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("tools", type=Path)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=Path)
+    given = parser.parse_args()
+    text = json.dumps(run(given.bundle.resolve(), given.tools, given.rounds), indent=2)
+    print(text)
+    if given.out:
+        given.out.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

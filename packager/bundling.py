@@ -1,0 +1,61 @@
+"""A finished build -> the folder for the clinic: the programs for it, then the stage `bundle`.
+
+Apart from the line through the stages, because it compiles for other machines and most builds do without.
+Fails with `InputError` if the package is not what its recipe says, `MissingResource` without the compiler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from packager import artifacts, llamacpp, proc, progress
+from packager.artifacts import Bundle, Servers
+from packager.build import Plan, line
+from packager.clinic import starter
+from packager.errors import InputError
+from packager.recipe import Recipe
+from packager.stages import bundle as bundle_stage
+
+
+def programs(targets: Sequence[str], folder: Path) -> Servers:
+    """The servers and what starts them, compiled into `folder` where they are not there yet.
+
+    Without `targets` those for every kind of machine; then what cannot be built here is left out and said.
+    """
+    names = targets or tuple(llamacpp.TARGETS)
+    display = progress.Display()
+    with progress.route(display), llamacpp.compiling(folder):
+        display.begin("runtime", f"for {', '.join(names)}")
+        made = llamacpp.servers(names, folder, jobs=proc.physical_cores(), required=bool(targets))
+        for name in made.binaries:
+            starter.built(llamacpp.TARGETS[name], folder)
+        display.end(", ".join(made.binaries))
+    return made
+
+
+def bundle(recipe: Recipe, folder: Path, servers: Servers, *, signed: bool = False) -> Bundle:
+    """Bring the bundle of a finished package up to date; the package is not built here.
+
+    Raises `InputError` if there is no package, or not that of the recipe as it is now.
+    """
+    with artifacts.open_run(folder) as run:
+        planned = Plan(artifacts.peek(folder))
+        made = {artifact.folder.name: artifact for artifact in line(recipe, planned)}
+        for step in planned.steps:
+            if not step.done:
+                raise InputError(
+                    f"The package of {recipe.name} is not finished as its recipe says ({step.stage}: {step.why}).",
+                    f"packager build {recipe.name}",
+                )
+        return run.stage(
+            "bundle",
+            Bundle,
+            bundle_stage.bundle,
+            bundle_stage.Bundling(recipe=recipe, signed=signed),
+            *(made[name] for name in ("base", "gguf", "modelfile", "proof", "package")),
+            servers,
+            extra=bundle_stage.fingerprint(),
+            record_beside=True,
+            says=lambda b: f"version {b.version}, {b.files} files, {b.size / 1e6:,.0f} MB, for {', '.join(b.targets)}",
+        )

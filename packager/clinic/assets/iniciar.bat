@@ -1,0 +1,44 @@
+@echo off
+rem Starts the assistant: finds the program and hands over to it. All checks are in the program, which runs on any
+rem 64-bit Windows. Plain cmd, without PowerShell; messages here without accents, whatever the code page is.
+setlocal
+set "PEDIDO=iniciar"
+
+rem On top of a stick: the newest of the folders below, which themselves look at each other.
+if exist "%~dp0runtime\" goto here
+set "NEWEST="
+pushd "%~dp0"
+for /f "delims=" %%d in ('dir /b /ad /on') do if exist "%%d\%PEDIDO%.bat" set "NEWEST=%~dp0%%d"
+popd
+if not defined NEWEST goto nothing
+rem Without "call" it takes over, and its exit code with it.
+"%NEWEST%\%PEDIDO%.bat" %*
+
+:nothing
+echo Nenhum pacote encontrado em %~dp0
+echo Copie a pasta inteira de novo.
+pause
+exit /b 3
+
+:here
+set "PROGRAMA=%~dp0runtime\windows-x86_64\clinica.exe"
+if /i "%PROCESSOR_ARCHITECTURE%"=="AMD64" goto right_machine
+if /i "%PROCESSOR_ARCHITEW6432%"=="AMD64" goto right_machine
+echo O programa precisa de um Windows de 64 bits com processador Intel ou AMD.
+echo Use outro computador.
+pause
+exit /b 4
+
+:right_machine
+if exist "%PROGRAMA%" goto complete
+echo Falta o arquivo runtime\windows-x86_64\clinica.exe
+echo Copie a pasta inteira de novo. Se um programa de seguranca o apagou, libere o arquivo.
+pause
+exit /b 3
+
+:complete
+"%PROGRAMA%" %PEDIDO% --pasta "%~dp0." %*
+set "CODIGO=%ERRORLEVEL%"
+rem A window that was opened by a double click would close before anybody reads what went wrong.
+if not "%CODIGO%"=="0" pause
+exit /b %CODIGO%

@@ -1,0 +1,259 @@
+/* See server.h. The command line holds every setting, so that nothing depends on a default of the server. */
+#include "server.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "cpu.h"
+#include "json.h"
+#include "say.h"
+
+enum { FIRST_PORT = 8180, PORTS = 40, MOST_ARGUMENTS = 64, LOAD_SECONDS = 900, LOG_LINES = 8 };
+
+static const double SPARE_DISK_GB = 0.05;
+static const double SPARE_MEMORY = 1.1; /* the proof's figure must hold within a tenth */
+
+static const char *this_target(const char *config) {
+    return json_member(json_member(config, "targets"), target_name());
+}
+
+static bool cpu_suffices(const char *config) {
+    const char *features = json_member(this_target(config), "cpu_features"), *one;
+    char missing[512] = "";
+    for (int i = 0; (one = json_item(features, i)); i++) {
+        char *name = json_text(one);
+        if (name && !cpu_has(name) && strlen(missing) + strlen(name) + 3 < sizeof missing) {
+            if (*missing) strcat(missing, ", ");
+            strcat(missing, name);
+        }
+        free(name);
+    }
+    if (!*missing) return true;
+    complain("O processador deste computador é antigo demais: faltam as instruções %s.\n"
+             "O programa precisa de um processador com AVX2 (Intel a partir de 2013, AMD a partir de 2015).\n"
+             "Use outro computador.\n", missing);
+    return false;
+}
+
+bool machine_suffices(const char *folder, const char *config) {
+    char program[PATH_MAX_LENGTH], temporary[PATH_MAX_LENGTH];
+    if (!this_target(config)) {
+        complain("Este pacote não traz o programa para este tipo de computador (%s).\n"
+                 "Com o Ollama instalado ele ainda pode ser usado: veja LEIA-ME.txt.\n", target_name());
+        return false;
+    }
+    if (!cpu_suffices(config)) return false;
+    double need = json_number(json_member(config, "ram_mb"), 0) / 1000 * SPARE_MEMORY;
+    double total = memory_total_gb(), available = memory_available_gb();
+    if (total > 0 && total < need) {
+        complain("Memória insuficiente: este computador tem %.1f GB e o modelo precisa de %.1f GB.\n"
+                 "Use um computador com mais memória.\n", total, need);
+        return false;
+    }
+    if (available > 0 && available < need) {
+        complain("Pouca memória livre: há %.1f GB e o modelo precisa de %.1f GB.\n"
+                 "Feche outros programas e inicie de novo.\n", available, need);
+        return false;
+    }
+    snprintf(program, sizeof program, "%s/runtime/%s/llama-server%s", folder, target_name(), program_suffix());
+    double wanted = SPARE_DISK_GB + (can_execute(program) ? 0 : (double)file_size(program) / 1e9);
+    if (!make_temporary_folder(temporary)) {
+        complain("Não foi possível criar uma pasta temporária neste computador. Verifique o disco.\n");
+        return false;
+    }
+    double disk = disk_free_gb(temporary);
+    remove_temporary_folder(temporary);
+    if (disk < wanted) {
+        complain("Disco quase cheio: há %.0f MB livres e são precisos %.0f MB. Apague o que não usa e inicie de novo.\n",
+                 disk * 1000, wanted * 1000);
+        return false;
+    }
+    return true;
+}
+
+static bool copy_file(const char *from, const char *to) {
+    static char block[1 << 16];
+    FILE *in = open_file(from, "rb"), *out = open_file(to, "wb");
+    bool fine = in && out;
+    for (size_t got; fine && (got = fread(block, 1, sizeof block, in));) fine = fwrite(block, 1, got, out) == got;
+    fine = fine && !ferror(in);
+    if (in) fclose(in);
+    if (out) fine = !fclose(out) && fine;
+    return fine;
+}
+
+/* The server's program, from the package or, where the stick may not run programs, from a copy of it. */
+static bool find_program(server *running, const char *folder, char *program) {
+    snprintf(program, PATH_MAX_LENGTH, "%s/runtime/%s/llama-server%s", folder, target_name(), program_suffix());
+    if (can_execute(program)) return true;
+    char copy[PATH_MAX_LENGTH];
+    if (snprintf(copy, sizeof copy, "%s/llama-server%s", running->temporary, program_suffix()) >= (int)sizeof copy)
+        return false;
+    if (!copy_file(program, copy) || !make_executable(copy) || !can_execute(copy)) {
+        complain("O programa não pode ser executado a partir de %s, nem de uma cópia em %s.\n"
+                 "Copie a pasta inteira para o disco do computador e inicie dali.\n", folder, running->temporary);
+        return false;
+    }
+    strcpy(program, copy);
+    return true;
+}
+
+/* The command line; the texts that it had to make are in `made`. Returns how many those are. */
+static int command(char **argv, char **made, const char *program, const char *config, int port, bool everywhere) {
+    static const char *const settings[][2] = {
+        {"--ctx-size", "context"},   {"--predict", "max_answer_tokens"}, {"--temp", "temperature"},
+        {"--top-k", "top_k"},        {"--top-p", "top_p"},               {"--min-p", "min_p"},
+        {"--repeat-penalty", "repeat_penalty"}, {"--repeat-last-n", "repeat_last_n"},
+    };
+    static char port_text[16], threads[16];
+    static const char *const fixed[] = {
+        /* The page is a folder, relative to the package: the server starts there. The template is the file's own. */
+        "--path", "runtime/pagina", "--jinja", "--offline", "--no-slots", "--cors-origins", "localhost",
+        /* One conversation at a time with the whole context, and no cache of old ones: memory as it was proven. */
+        "--parallel", "1", "--cache-ram", "0", "--log-colors", "off",
+    };
+    int count = 0, owned = 0;
+    snprintf(port_text, sizeof port_text, "%d", port);
+    snprintf(threads, sizeof threads, "%d", physical_cores());
+    argv[count++] = (char *)(size_t)program;
+    argv[count++] = "--model";
+    argv[count++] = made[owned++] = json_text(json_member(config, "model"));
+    argv[count++] = "--host";
+    argv[count++] = everywhere ? "0.0.0.0" : "127.0.0.1";
+    argv[count++] = "--port";
+    argv[count++] = port_text;
+    argv[count++] = "--threads";
+    argv[count++] = threads;
+    argv[count++] = "--threads-batch";
+    argv[count++] = threads;
+    for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) argv[count++] = (char *)(size_t)fixed[i];
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+        char *value = json_raw(json_member(config, settings[i][1]));
+        made[owned++] = value;
+        if (!value || !*value) continue;
+        argv[count++] = (char *)(size_t)settings[i][0];
+        argv[count++] = value;
+    }
+    argv[count] = NULL;
+    return owned;
+}
+
+static int free_port(bool everywhere) {
+    for (int port = FIRST_PORT; port < FIRST_PORT + PORTS; port++)
+        if (port_is_free(port, everywhere)) return port;
+    complain("As portas %d a %d deste computador estão ocupadas. Reinicie o computador e tente de novo.\n", FIRST_PORT,
+             FIRST_PORT + PORTS - 1);
+    return 0;
+}
+
+static int wait_until_ready(server *running) {
+    double began = seconds_now();
+    long status;
+    while (seconds_now() - began < LOAD_SECONDS) {
+        int code = 0;
+        if (was_interrupted()) return STOPPED;
+        if (has_ended(running->child, &status)) {
+            say_why_it_ended(running, status);
+            return MACHINE_LACKS;
+        }
+        free(ask_server(running->port, "/health", NULL, 5, &code));
+        if (code == 200) return DONE;
+        sleep_ms(100);
+    }
+    complain("O modelo não terminou de carregar em %d minutos. Use um computador mais rápido, ou copie a pasta\n"
+             "para o disco do computador: o pendrive pode ser lento demais.\n", LOAD_SECONDS / 60);
+    return MACHINE_LACKS;
+}
+
+int start_server(server *running, const char *folder, const char *config, bool everywhere) {
+    char program[PATH_MAX_LENGTH], log[PATH_MAX_LENGTH], *argv[MOST_ARGUMENTS], *made[MOST_ARGUMENTS];
+    *running = (server){0};
+    if (!make_temporary_folder(running->temporary)) {
+        complain("Não foi possível criar uma pasta temporária neste computador. Verifique o disco.\n");
+        return MACHINE_LACKS;
+    }
+    if (!find_program(running, folder, program) || !(running->port = free_port(everywhere))) {
+        stop_server(running);
+        return MACHINE_LACKS;
+    }
+    if (snprintf(log, sizeof log, "%s/server.log", running->temporary) >= (int)sizeof log) return OUR_FAULT;
+    int owned = command(argv, made, program, config, running->port, everywhere);
+    say("Carregando o modelo…\n");
+    running->child = start_process(argv, folder, log, NULL);
+    for (int i = 0; i < owned; i++) free(made[i]);
+    int code = MACHINE_LACKS;
+    if (!running->child)
+        complain("O programa %s não pôde ser iniciado. Um antivírus pode tê-lo bloqueado.\n", program);
+    else
+        code = wait_until_ready(running);
+    if (code) stop_server(running);
+    return code;
+}
+
+void stop_server(server *running) {
+    if (running->child) {
+        stop_process(running->child);
+        free_process(running->child);
+        running->child = NULL;
+    }
+    if (*running->temporary) remove_temporary_folder(running->temporary);
+    *running->temporary = 0;
+}
+
+void say_why_it_ended(const server *running, long status) {
+    char path[PATH_MAX_LENGTH];
+    if (died_of_instruction(status))
+        complain("\nO processador deste computador não conhece uma instrução de que o programa precisa.\n"
+                 "Use um computador mais novo.\n");
+    else if (status == -9 || status == 137)
+        complain("\nO sistema encerrou o programa, provavelmente por falta de memória.\n"
+                 "Feche outros programas e inicie de novo.\n");
+    else
+        complain("\nO programa que responde parou sozinho (código %ld). Inicie de novo; se acontecer outra vez,\n"
+                 "faça o autoteste e informe as linhas abaixo a quem forneceu o pacote.\n", status);
+    if (snprintf(path, sizeof path, "%s/server.log", running->temporary) >= (int)sizeof path) return;
+    char *log = read_whole(path), *from = log ? log + strlen(log) : NULL;
+    for (int lines = 0; log && from > log && lines <= LOG_LINES; from--) lines += from[-1] == '\n';
+    if (log) complain("%s\n", from > log ? from + 1 : log);
+    free(log);
+}
+
+static bool send_all(long socket, const char *data) {
+    long left = (long)strlen(data);
+    while (left > 0) {
+        long sent = send_bytes(socket, data, left);
+        if (sent <= 0) return false;
+        data += sent, left -= sent;
+    }
+    return true;
+}
+
+char *ask_server(int port, const char *path, const char *body, int timeout_seconds, int *code) {
+    char head[512];
+    long socket = connect_local(port, timeout_seconds), size = 0, room = 1 << 16, got;
+    *code = 0;
+    if (socket < 0) return NULL;
+    /* HTTP/1.0: the answer comes in one piece and ends with the connection. */
+    snprintf(head, sizeof head, "%s %s HTTP/1.0\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+             "Content-Length: %lu\r\nConnection: close\r\n\r\n", body ? "POST" : "GET", path,
+             (unsigned long)(body ? strlen(body) : 0));
+    char *answer = send_all(socket, head) && send_all(socket, body ? body : "") ? malloc((size_t)room) : NULL;
+    while (answer && (got = receive_bytes(socket, answer + size, room - size - 1)) > 0) {
+        size += got;
+        if (room - size < 2) {
+            char *larger = realloc(answer, (size_t)(room *= 2));
+            if (!larger) break;
+            answer = larger;
+        }
+    }
+    close_socket(socket);
+    if (!answer) return NULL;
+    answer[size] = 0;
+    char *start = strstr(answer, "\r\n\r\n");
+    if (!start || sscanf(answer, "HTTP/1.%*d %d", code) != 1) {
+        free(answer);
+        return NULL;
+    }
+    memmove(answer, start + 4, strlen(start + 4) + 1);
+    return answer;
+}

@@ -1,0 +1,338 @@
+/* Windows 10 and later: see platform.h. Every path goes through the wide functions, so that a user's name may
+ * have accents. */
+#ifdef _WIN32
+#define WIN32_LEAN_AND_MEAN
+#define PSAPI_VERSION 2
+#include <winsock2.h>
+#include <ws2tcpip.h>
+#include <windows.h>
+#include <psapi.h>
+#include <shellapi.h>
+#include <io.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "platform.h"
+
+struct process {
+    HANDLE handle, job;
+};
+
+static volatile LONG interrupted;
+
+static wchar_t *wide(const char *text, wchar_t *out) {
+    if (!MultiByteToWideChar(CP_UTF8, 0, text, -1, out, PATH_MAX_LENGTH)) out[0] = 0;
+    return out;
+}
+
+static char *narrow(const wchar_t *text, char *out) {
+    if (!WideCharToMultiByte(CP_UTF8, 0, text, -1, out, PATH_MAX_LENGTH, NULL, NULL)) out[0] = 0;
+    for (char *at = out; *at; at++) if (*at == '\\') *at = '/';
+    return out;
+}
+
+int physical_cores(void) {
+    DWORD size = 0;
+    int cores = 0;
+    GetLogicalProcessorInformation(NULL, &size);
+    SYSTEM_LOGICAL_PROCESSOR_INFORMATION *all = malloc(size ? size : 1);
+    if (all && size && GetLogicalProcessorInformation(all, &size))
+        for (DWORD i = 0; i < size / sizeof *all; i++) cores += all[i].Relationship == RelationProcessorCore;
+    free(all);
+    return cores ? cores : 1;
+}
+
+static MEMORYSTATUSEX memory(void) {
+    MEMORYSTATUSEX status = {.dwLength = sizeof status};
+    GlobalMemoryStatusEx(&status);
+    return status;
+}
+
+double memory_total_gb(void) { return (double)memory().ullTotalPhys / 1e9; }
+double memory_available_gb(void) { return (double)memory().ullAvailPhys / 1e9; }
+
+double disk_free_gb(const char *folder) {
+    wchar_t path[PATH_MAX_LENGTH];
+    ULARGE_INTEGER available;
+    return GetDiskFreeSpaceExW(wide(folder, path), &available, NULL, NULL) ? (double)available.QuadPart / 1e9 : 0;
+}
+
+FILE *open_file(const char *path, const char *mode) {
+    wchar_t name[PATH_MAX_LENGTH], how[PATH_MAX_LENGTH];
+    return _wfopen(wide(path, name), wide(mode, how));
+}
+
+bool is_file(const char *path) {
+    wchar_t name[PATH_MAX_LENGTH];
+    DWORD attributes = GetFileAttributesW(wide(path, name));
+    return attributes != INVALID_FILE_ATTRIBUTES && !(attributes & FILE_ATTRIBUTE_DIRECTORY);
+}
+
+long long file_size(const char *path) {
+    wchar_t name[PATH_MAX_LENGTH];
+    WIN32_FILE_ATTRIBUTE_DATA info;
+    if (!GetFileAttributesExW(wide(path, name), GetFileExInfoStandard, &info)) return -1;
+    return ((long long)info.nFileSizeHigh << 32) | info.nFileSizeLow;
+}
+
+static HANDLE first_entry(const char *folder, WIN32_FIND_DATAW *entry) {
+    char pattern[PATH_MAX_LENGTH];
+    wchar_t path[PATH_MAX_LENGTH];
+    snprintf(pattern, sizeof pattern, "%s/*", folder);
+    return FindFirstFileW(wide(pattern, path), entry);
+}
+
+static bool is_dots(const wchar_t *name) { return !wcscmp(name, L".") || !wcscmp(name, L".."); }
+
+static void walk(const char *root, const char *below, file_seen seen, void *data) {
+    char path[PATH_MAX_LENGTH], name[PATH_MAX_LENGTH], relative[PATH_MAX_LENGTH];
+    WIN32_FIND_DATAW entry;
+    snprintf(path, sizeof path, "%s%s%s", root, *below ? "/" : "", below);
+    HANDLE search = first_entry(path, &entry);
+    if (search == INVALID_HANDLE_VALUE) return;
+    do {
+        if (is_dots(entry.cFileName)) continue;
+        bool link = entry.dwFileAttributes & FILE_ATTRIBUTE_REPARSE_POINT;
+        if (snprintf(relative, sizeof relative, "%s%s%s", below, *below ? "/" : "", narrow(entry.cFileName, name))
+            >= (int)sizeof relative) {
+            seen(name, false, data);
+        } else if ((entry.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY) && !link) {
+            walk(root, relative, seen, data);
+        } else {
+            seen(relative, !(entry.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY), data);
+        }
+    } while (FindNextFileW(search, &entry));
+    FindClose(search);
+}
+
+void each_file(const char *root, file_seen seen, void *data) { walk(root, "", seen, data); }
+
+void each_folder(const char *root, folder_seen seen, void *data) {
+    char name[PATH_MAX_LENGTH];
+    WIN32_FIND_DATAW entry;
+    HANDLE search = first_entry(root, &entry);
+    if (search == INVALID_HANDLE_VALUE) return;
+    do {
+        if ((entry.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY) && entry.cFileName[0] != L'.')
+            seen(narrow(entry.cFileName, name), data);
+    } while (FindNextFileW(search, &entry));
+    FindClose(search);
+}
+
+bool absolute_path(const char *path, char *out) {
+    wchar_t name[PATH_MAX_LENGTH], full[PATH_MAX_LENGTH];
+    DWORD length = GetFullPathNameW(wide(path, name), PATH_MAX_LENGTH, full, NULL);
+    if (!length || length >= PATH_MAX_LENGTH) return false;
+    length = (DWORD)strlen(narrow(full, out));
+    while (length > 3 && out[length - 1] == '/') out[--length] = 0; /* but "E:/" stays */
+    return true;
+}
+
+bool make_temporary_folder(char *out) {
+    wchar_t base[PATH_MAX_LENGTH], path[PATH_MAX_LENGTH];
+    char text[PATH_MAX_LENGTH];
+    if (!GetTempPathW(PATH_MAX_LENGTH, base)) return false;
+    snprintf(out, PATH_MAX_LENGTH, "%sassistente-%lu", narrow(base, text), GetCurrentProcessId());
+    return CreateDirectoryW(wide(out, path), NULL) || GetLastError() == ERROR_ALREADY_EXISTS;
+}
+
+static void remove_one(const char *relative, bool regular, void *folder) {
+    char path[PATH_MAX_LENGTH];
+    wchar_t name[PATH_MAX_LENGTH];
+    (void)regular;
+    snprintf(path, sizeof path, "%s/%s", (const char *)folder, relative);
+    DeleteFileW(wide(path, name));
+}
+
+void remove_temporary_folder(const char *folder) {
+    wchar_t name[PATH_MAX_LENGTH];
+    each_file(folder, remove_one, (void *)(size_t)folder);
+    RemoveDirectoryW(wide(folder, name));
+}
+
+bool home_folder(char *out) {
+    const wchar_t *home = _wgetenv(L"USERPROFILE");
+    return home && *narrow(home, out);
+}
+
+bool can_execute(const char *path) { return is_file(path); }
+bool make_executable(const char *path) { return is_file(path); }
+const char *program_suffix(void) { return ".exe"; }
+const char *target_name(void) { return "windows-x86_64"; }
+
+/* One argument as the C runtime of the child will read it back: quoted, with backslashes before quotes doubled. */
+static size_t quote(const char *argument, char *out) {
+    char *at = out;
+    *at++ = '"';
+    for (const char *from = argument; *from;) {
+        size_t slashes = strspn(from, "\\");
+        bool doubled = !from[slashes] || from[slashes] == '"';
+        for (size_t i = 0; i < slashes * (doubled ? 2 : 1); i++) *at++ = '\\';
+        from += slashes;
+        if (*from == '"') *at++ = '\\';
+        if (*from) *at++ = *from++;
+    }
+    *at++ = '"';
+    *at++ = ' ';
+    *at = 0;
+    return (size_t)(at - out);
+}
+
+static HANDLE inherited_file(const char *path, bool write) {
+    wchar_t name[PATH_MAX_LENGTH];
+    SECURITY_ATTRIBUTES inherit = {sizeof inherit, NULL, TRUE};
+    return CreateFileW(path ? wide(path, name) : L"NUL", write ? GENERIC_WRITE : GENERIC_READ,
+                       FILE_SHARE_READ | FILE_SHARE_WRITE, &inherit, write && path ? CREATE_ALWAYS : OPEN_EXISTING, 0, NULL);
+}
+
+process *start_process(char *const argv[], const char *folder, const char *log, const char *input) {
+    static char line[16 * PATH_MAX_LENGTH];
+    static wchar_t command[16 * PATH_MAX_LENGTH];
+    wchar_t directory[PATH_MAX_LENGTH];
+    size_t length = 0;
+    for (int i = 0; argv[i]; i++) {
+        if (length + 2 * strlen(argv[i]) + 4 > sizeof line) return NULL;
+        length += quote(argv[i], line + length);
+    }
+    MultiByteToWideChar(CP_UTF8, 0, line, -1, command, (int)(sizeof command / sizeof *command));
+
+    HANDLE out = inherited_file(log, true), in = inherited_file(input, false);
+    STARTUPINFOW startup = {.cb = sizeof startup, .dwFlags = STARTF_USESTDHANDLES};
+    startup.hStdInput = in, startup.hStdOutput = out, startup.hStdError = out;
+    PROCESS_INFORMATION started;
+    /* In a group of its own: Ctrl-C reaches this program, which then stops the server. */
+    BOOL fine = CreateProcessW(NULL, command, NULL, NULL, TRUE, CREATE_NEW_PROCESS_GROUP | CREATE_SUSPENDED, NULL,
+                               folder ? wide(folder, directory) : NULL, &startup, &started);
+    CloseHandle(out), CloseHandle(in);
+    if (!fine) return NULL;
+    process *child = calloc(1, sizeof *child);
+    /* The last handle to the job closes with this program, and Windows then ends the server with it. */
+    JOBOBJECT_EXTENDED_LIMIT_INFORMATION limit = {.BasicLimitInformation = {.LimitFlags = JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE}};
+    child->handle = started.hProcess;
+    child->job = CreateJobObjectW(NULL, NULL);
+    SetInformationJobObject(child->job, JobObjectExtendedLimitInformation, &limit, sizeof limit);
+    AssignProcessToJobObject(child->job, child->handle);
+    ResumeThread(started.hThread);
+    CloseHandle(started.hThread);
+    return child;
+}
+
+bool has_ended(process *child, long *status) {
+    DWORD code = STILL_ACTIVE;
+    bool ended = WaitForSingleObject(child->handle, 0) == WAIT_OBJECT_0;
+    if (ended) GetExitCodeProcess(child->handle, &code);
+    if (status) *status = (long)code;
+    return ended;
+}
+
+void stop_process(process *child) {
+    TerminateProcess(child->handle, 0);
+    WaitForSingleObject(child->handle, 5000);
+}
+
+void free_process(process *child) {
+    CloseHandle(child->handle);
+    CloseHandle(child->job);
+    free(child);
+}
+
+double peak_memory_gb(process *child) {
+    PROCESS_MEMORY_COUNTERS used = {.cb = sizeof used};
+    return K32GetProcessMemoryInfo(child->handle, &used, sizeof used) ? (double)used.PeakWorkingSetSize / 1e9 : 0;
+}
+
+bool died_of_instruction(long status) { return (DWORD)status == EXCEPTION_ILLEGAL_INSTRUCTION; }
+
+void print_text(FILE *stream, const char *text) {
+    static wchar_t converted[8 * PATH_MAX_LENGTH];
+    HANDLE console = GetStdHandle(stream == stderr ? STD_ERROR_HANDLE : STD_OUTPUT_HANDLE);
+    DWORD mode, written;
+    int length = MultiByteToWideChar(CP_UTF8, 0, text, -1, converted, (int)(sizeof converted / sizeof *converted));
+    if (length > 0 && GetConsoleMode(console, &mode)) {
+        WriteConsoleW(console, converted, (DWORD)length - 1, &written, NULL); /* accents whatever the code page */
+    } else {
+        fputs(text, stream);
+        fflush(stream);
+    }
+}
+
+bool is_terminal(void) { return _isatty(1); }
+
+void open_browser(const char *url) {
+    wchar_t address[PATH_MAX_LENGTH];
+    ShellExecuteW(NULL, L"open", wide(url, address), NULL, NULL, SW_SHOWNORMAL);
+}
+
+static BOOL WINAPI interrupt(DWORD event) {
+    InterlockedExchange(&interrupted, 1);
+    /* After the window was closed Windows waits for this function, at most five seconds. */
+    if (event != CTRL_C_EVENT && event != CTRL_BREAK_EVENT) Sleep(4000);
+    return TRUE;
+}
+
+void catch_interrupts(void) { SetConsoleCtrlHandler(interrupt, TRUE); }
+bool was_interrupted(void) { return interrupted; }
+void sleep_ms(int milliseconds) { Sleep((DWORD)milliseconds); }
+double seconds_now(void) { return (double)GetTickCount64() / 1000; }
+
+void start_network(void) {
+    WSADATA data;
+    WSAStartup(MAKEWORD(2, 2), &data);
+}
+
+static struct sockaddr_in local_address(int port, bool everywhere) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((unsigned short)port)};
+    address.sin_addr.s_addr = htonl(everywhere ? INADDR_ANY : INADDR_LOOPBACK);
+    return address;
+}
+
+bool port_is_free(int port, bool everywhere) {
+    struct sockaddr_in address = local_address(port, everywhere);
+    SOCKET handle = socket(AF_INET, SOCK_STREAM, 0);
+    bool free_port = handle != INVALID_SOCKET && !bind(handle, (struct sockaddr *)&address, sizeof address);
+    if (handle != INVALID_SOCKET) closesocket(handle);
+    return free_port;
+}
+
+long connect_local(int port, int timeout_seconds) {
+    struct sockaddr_in address = local_address(port, false);
+    DWORD timeout = (DWORD)timeout_seconds * 1000;
+    SOCKET handle = socket(AF_INET, SOCK_STREAM, 0);
+    if (handle == INVALID_SOCKET) return -1;
+    setsockopt(handle, SOL_SOCKET, SO_RCVTIMEO, (const char *)&timeout, sizeof timeout);
+    if (connect(handle, (struct sockaddr *)&address, sizeof address)) {
+        closesocket(handle);
+        return -1;
+    }
+    return (long)handle; /* socket handles fit in 32 bits */
+}
+
+long send_bytes(long socket, const char *data, long size) { return send((SOCKET)socket, data, (int)size, 0); }
+long receive_bytes(long socket, char *data, long size) { return recv((SOCKET)socket, data, (int)size, 0); }
+void close_socket(long socket) { closesocket((SOCKET)socket); }
+
+void each_address(void (*seen)(const char *address)) {
+    char host[256], text[INET_ADDRSTRLEN];
+    struct addrinfo hints = {.ai_family = AF_INET}, *all = NULL;
+    if (gethostname(host, sizeof host) || getaddrinfo(host, NULL, &hints, &all)) return;
+    for (struct addrinfo *one = all; one; one = one->ai_next) {
+        struct sockaddr_in *address = (struct sockaddr_in *)(void *)one->ai_addr;
+        if (ntohl(address->sin_addr.s_addr) >> 24 != 127 && inet_ntop(AF_INET, &address->sin_addr, text, sizeof text))
+            seen(text);
+    }
+    freeaddrinfo(all);
+}
+
+char **utf8_arguments(int *argc, char **argv) {
+    wchar_t **given = CommandLineToArgvW(GetCommandLineW(), argc);
+    if (!given) return argv;
+    char **converted = calloc((size_t)*argc + 1, sizeof *converted);
+    for (int i = 0; converted && i < *argc; i++) {
+        int size = WideCharToMultiByte(CP_UTF8, 0, given[i], -1, NULL, 0, NULL, NULL);
+        converted[i] = malloc((size_t)size + 1);
+        WideCharToMultiByte(CP_UTF8, 0, given[i], -1, converted[i], size, NULL, NULL);
+    }
+    LocalFree(given);
+    return converted ? converted : argv;
+}
+#endif

@@ -1,0 +1,65 @@
+"""`source/*.c` -> `clinica`, the program behind the clinic's scripts, for one kind of machine.
+
+It runs on every 64-bit processor of its kind, whatever the server needs, so that it can say what is missing. Kept
+in a folder named by the hash of source, flags and compiler. Fails with `MissingResource` without the ziglang wheel,
+`StageCrash` with the compiler's words.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+
+from packager import proc
+from packager.artifacts import fresh, key_of, sha256_of
+from packager.errors import MissingResource, StageCrash
+from packager.llamacpp import Target
+
+SOURCES = tuple(sorted(Path(__file__).with_name("source").glob("*.[ch]")))
+FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror")
+SECONDS = 1800.0
+"""zig builds its C library for a target the first time."""
+
+
+def built(target: Target, folder: Path) -> Path:
+    """The program for `target`, compiled into `folder` unless it is there."""
+    zig = _zig()
+    key = key_of([sha256_of(path) for path in SOURCES], FLAGS, target.triple, target.compiler_flags, zig.stat().st_size)
+    home = folder / f"clinica-{target.name}-{key[:16]}"
+    program = home / name(target)
+    if program.is_file():
+        return program
+    partial = fresh(folder / f"{home.name}.partial")
+    cache = {f"ZIG_{which}_CACHE_DIR": str((folder / "zig-cache").resolve()) for which in ("GLOBAL", "LOCAL")}
+    command = [str(zig), "cc", "-target", target.triple, *target.compiler_flags, "-static", "-s"]
+    proc.run(command + compile_arguments(partial / name(target), target.system), env=cache, timeout=SECONDS)
+    if not (partial / name(target)).is_file():
+        raise StageCrash(f"The compiler made no {name(target)} for {target.name}.", "this is our bug: please report it")
+    partial.rename(home)
+    return program
+
+
+def name(target: Target) -> str:
+    """What it is called in `runtime/<target>/`."""
+    return f"clinica{target.suffix}"
+
+
+def compile_arguments(out: Path, system: str) -> list[str]:
+    """What any C compiler has to be told, after the machine to compile for."""
+    libraries = ["-lws2_32", "-lshell32"] if system == "Windows" else []
+    return [*FLAGS, *_sources(), "-o", str(out), *libraries]
+
+
+def _sources() -> Sequence[str]:
+    return [str(path) for path in SOURCES if path.suffix == ".c"]
+
+
+def _zig() -> Path:
+    found = importlib.util.find_spec("ziglang")
+    if found is None or found.origin is None:
+        raise MissingResource(
+            "The clinic's start program cannot be compiled here: ziglang is not installed.",
+            "pip install -c constraints.txt -e '.[runtime]'",
+        )
+    return Path(found.origin).with_name("zig")

@@ -1,0 +1,178 @@
+"""Facts -> the answers to the builder's questions, in words, and the limits that a reader must know.
+
+Did it learn? Is it still sane after quantization? Is it better than the base? Each answer is yes, no or not
+measured, and a sentence with the figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from packager.artifacts import BASE, HELDOUT, Check, Difference
+from packager.report.facts import Facts
+from packager.report.words import Tongue
+
+
+@dataclass(frozen=True)
+class Verdict:
+    question: str
+    yes: bool | None
+    """None: not measured, or it cannot be told."""
+    short: str
+    says: str
+
+
+def verdicts(facts: Facts, say: Tongue) -> tuple[Verdict, ...]:
+    return _learned(facts, say), _sane(facts, say), _better(facts, say)
+
+
+def _learned(facts: Facts, say: Tongue) -> Verdict:
+    question = say("Aprendeu?", "Did it learn?")
+    adapter = facts.adapter
+    if adapter is None:
+        none = say("O modelo base foi empacotado sem treino.", "The base was packaged without training.")
+        return Verdict(question, None, say("não treinado", "not trained"), none)
+    before, after = adapter.heldout_loss_before, adapter.heldout_loss_after
+    drop = say.share((before - after) / before if before else 0.0)
+    figures = say(
+        f"A perda nas {facts.data.heldout_rows} perguntas reservadas foi de {say.number(before)} para "
+        f"{say.number(after)} nats por token: {drop} menor.",
+        f"Loss on the {facts.data.heldout_rows} held-out questions went from {say.number(before)} to "
+        f"{say.number(after)} nats per token: {drop} lower.",
+    )
+    passed = all(c.passed for c in facts.proof.checks if c.id.startswith("train."))
+    return Verdict(question, passed, say("sim", "yes") if passed else say("não", "no"), figures)
+
+
+def _sane(facts: Facts, say: Tongue) -> Verdict:
+    """The checks of the quantized files, and the worst of their figures."""
+    question = say("Continua são depois da quantização?", "Is it still sane after quantization?")
+    checks = [c for c in facts.proof.checks if c.id.startswith(("quantize.", "smoke."))]
+    passed = bool(checks) and all(c.passed for c in checks)
+    ran = [f for f in facts.files if f.divergence]
+    if not ran:
+        return Verdict(question, False, say("não", "no"), say("Nenhum arquivo roda.", "No file runs."))
+    parts = [
+        say(
+            f"{f.type} escolhe o mesmo token que F16 em {say.share(f.divergence.same_top, 1)} dos casos (perplexidade "
+            f"× {say.number(f.divergence.perplexity_ratio)})",
+            f"{f.type} picks the same token as F16 in {say.share(f.divergence.same_top, 1)} of cases (perplexity "
+            f"× {say.number(f.divergence.perplexity_ratio)})",
+        )
+        for f in ran
+        if f.divergence
+    ]
+    asked = len({a.ask for a in facts.proof.answers})
+    end = say(
+        f"Cada arquivo respondeu {asked} perguntas de teste nesta CPU.",
+        f"Each file answered {asked} test questions on this CPU.",
+    )
+    failed = ", ".join(sorted({c.id for c in checks if not c.passed}))
+    wrong = say(f" Não passou: {failed}.", f" Failed: {failed}.") if failed else ""
+    says = f"{'; '.join(parts)}. {end}{wrong}"
+    return Verdict(question, passed, say("sim", "yes") if passed else say("não", "no"), says)
+
+
+def _better(facts: Facts, say: Tongue) -> Verdict:
+    """What the evaluation shows of the default file against the base, on the held-out rows."""
+    question = say("É melhor que o modelo base?", "Is it better than the base?")
+    default = facts.files[0].type
+    evaluation = facts.evaluation
+    shown = [
+        d
+        for d in (evaluation.differences if evaluation else ())
+        if (d.model, d.against, d.set) == (default, BASE, HELDOUT) and d.better
+    ]
+    if not shown:
+        how = say(
+            "Para comparar base, treinado e quantizados nas mesmas perguntas, acrescente evaluate: {} à receita e "
+            "construa de novo.",
+            "To compare base, tuned and quantized on the same questions, add evaluate: {} to the recipe and build "
+            "again.",
+        )
+        return Verdict(question, None, say("não medido", "not measured"), how)
+    better = [d for d in shown if sign(d) > 0]
+    worse = [d for d in shown if sign(d) < 0]
+    names = {True: ", ".join(say.measure(d.measure) for d in better) or "–",
+             False: ", ".join(say.measure(d.measure) for d in worse) or "–"}  # fmt: skip
+    says = say(
+        f"{default} contra o modelo base, nas mesmas perguntas reservadas, com intervalos de 95 %: melhor em "
+        f"{len(better)} de {len(shown)} medidas ({names[True]}), pior em {len(worse)} ({names[False]}).",
+        f"{default} against the base on the same held-out questions, with 95 % intervals: better in {len(better)} of "
+        f"{len(shown)} measures ({names[True]}), worse in {len(worse)} ({names[False]}).",
+    )
+    if better and not worse:
+        return Verdict(question, True, say("sim", "yes"), says)
+    if worse and not better:
+        return Verdict(question, False, say("não", "no"), says)
+    mixed = say("em parte", "in part") if better else say("não se distingue", "cannot be told")
+    return Verdict(question, None, mixed, says)
+
+
+def sign(difference: Difference) -> int:
+    """1: better, -1: worse, 0: the interval holds 0, so these rows show neither."""
+    if difference.low <= 0 <= difference.high or not difference.better:
+        return 0
+    return 1 if (difference.value > 0) == (difference.better == "higher") else -1
+
+
+def by_stage(facts: Facts) -> dict[str, list[Check]]:
+    found: dict[str, list[Check]] = {}
+    for check in facts.proof.checks:
+        found.setdefault(check.stage, []).append(check)
+    return found
+
+
+def subject(facts: Facts, check: Check) -> str:
+    """The type of the file that a check is about; '' for one that is about the whole."""
+    name = check.says.partition(":")[0]
+    return name if name in {f.type for f in facts.files} else ""
+
+
+def limits(facts: Facts, say: Tongue) -> Iterator[str]:
+    """What the figures do not say."""
+    yield say(
+        "Um modelo de linguagem inventa. Quanto menor, mais: este tem "
+        f"{say.number(facts.base.parameters / 1e6, 0)} milhões de parâmetros. As provas mostram que o arquivo é o que "
+        "foi treinado e que se comporta; não mostram que o que ele diz é verdade.",
+        f"A language model makes things up, the more so the smaller it is: this one has "
+        f"{say.number(facts.base.parameters / 1e6, 0)} million parameters. The checks show that the file is what was "
+        "trained and that it behaves; they do not show that what it says is true.",
+    )
+    yield say(
+        f"As {facts.data.heldout_rows} perguntas reservadas vêm da mesma fonte que as de treino "
+        f"({facts.audit.source}); sobre perguntas de outro tipo, nada se mediu.",
+        f"The {facts.data.heldout_rows} held-out questions are of the same source as those trained on "
+        f"({facts.audit.source}); nothing was measured on questions of another kind.",
+    )
+    yield say(
+        "Velocidade e memória são da máquina que construiu o pacote. Memória no contexto de "
+        f"{facts.recipe.serve.context} tokens.",
+        "Speed and memory are those of the machine that built the package; memory at a context of "
+        f"{facts.recipe.serve.context} tokens.",
+    )
+    for file in facts.files:
+        if file.fallback_share:
+            yield say(
+                f"{file.type}: {say.share(file.fallback_share)} dos pesos ficaram em outro tipo, porque suas linhas "
+                "não se dividem em blocos de 256; por isso o arquivo é maior do que o nome sugere.",
+                f"{file.type}: {say.share(file.fallback_share)} of the weights are of another type, because blocks of "
+                "256 do not divide their rows; so the file is larger than its name suggests.",
+            )
+    if facts.data.identifiers:
+        yield say(
+            f"Os dados de treino têm {facts.data.identifiers} possíveis identificadores de pacientes; a receita os "
+            "permite.",
+            f"The training data hold {facts.data.identifiers} possible patient identifiers; the recipe allows them.",
+        )
+    if facts.recipe.overrides:
+        fields = ", ".join(facts.recipe.overrides)
+        yield say(f"Campos alterados na linha de comando: {fields}.", f"Fields changed on the command line: {fields}.")
+    if facts.evaluation is None:
+        yield say(
+            "Sem avaliação: não se comparou com o modelo base o que ele escreve.",
+            "Without an evaluation: what it writes was not compared with the base's.",
+        )
+    for left in facts.evaluation.left_out if facts.evaluation else ():
+        yield say(f"Não medido: {left.what}. {left.why}", f"Not measured: {left.what}. {left.why}")

@@ -1,0 +1,149 @@
+"""Artifacts of a build -> the facts that the report shows, read from their folders, identifiers redacted.
+
+Fails only if a file that its stage committed cannot be read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from packager import fit
+from packager.artifacts import (
+    Adapter,
+    Answer,
+    AnsweredRow,
+    Checkpoint,
+    Dataset,
+    Evaluation,
+    GgufFile,
+    Ggufs,
+    Merged,
+    Proof,
+    answered_rows,
+)
+from packager.audit import identifiers
+from packager.audit.report import Audit
+from packager.recipe import Recipe
+
+SHOWN = 24
+"""How many rows of a validation set are shown with every model's answer."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of the training's metrics."""
+
+    step: int
+    loss: float | None
+    """Of the step's own examples, nats per token; None where only held-out rows were measured."""
+    heldout_loss: float | None
+    heldout_token_accuracy: float | None = None
+
+
+@dataclass(frozen=True)
+class Facts:
+    recipe: Recipe
+    base: Checkpoint
+    data: Dataset
+    adapter: Adapter | None
+    merged: Merged
+    files: tuple[GgufFile, ...]
+    """The package's default first."""
+    default_because: str
+    """Why the default is not the recipe's first type."""
+    proof: Proof
+    audit: Audit
+    course: tuple[Step, ...]
+    choice: fit.Choice
+    """The files by what they need and how near they are to F16."""
+    evaluation: Evaluation | None
+    rows: tuple[AnsweredRow, ...]
+    """Some of the evaluation's rows, spread over each set."""
+
+    def packed_name(self, file: GgufFile) -> str:
+        return f"{self.recipe.name}-{file.type}.gguf"
+
+
+def gather(
+    recipe: Recipe,
+    base: Checkpoint,
+    data: Dataset,
+    adapter: Adapter | None,
+    merged: Merged,
+    ggufs: Ggufs,
+    proof: Proof,
+    evaluation: Evaluation | None,
+) -> Facts:
+    """Read what the artifacts' folders hold."""
+    files, why = fit.default_first(ggufs.files, proof.checks, recipe.device)
+    machine = fit.Machine(recipe.device.ram_gb, recipe.device.min_tokens_per_second)
+    audit = Audit.model_validate_json((data.folder / "audit.json").read_text(encoding="utf-8"))
+    answers = tuple(redacted(answer) for answer in proof.answers)
+    rows = _spread(list(answered_rows(evaluation.folder))) if evaluation else []
+    return Facts(
+        recipe=recipe,
+        base=base,
+        data=data,
+        adapter=adapter,
+        merged=merged,
+        files=tuple(files),
+        default_because=why,
+        proof=proof.model_copy(update={"answers": answers}),
+        audit=audit,
+        course=_course(adapter) if adapter else (),
+        choice=fit.choose(fit.candidates(files, proof.checks), files[0].name, machine),
+        evaluation=_without_identifiers(evaluation) if evaluation else None,
+        rows=tuple(_redacted_row(row) for row in rows),
+    )
+
+
+def redacted(answer: Answer) -> Answer:
+    """An answer of the proof without what looks like a patient identifier."""
+    return answer.model_copy(update={"ask": _clean(answer.ask), "answer": _clean(answer.answer)})
+
+
+def _clean(text: str) -> str:
+    return identifiers.redact(text)[0]
+
+
+def _redacted_row(row: AnsweredRow) -> AnsweredRow:
+    answers = tuple(a.model_copy(update={"text": _clean(a.text)}) for a in row.answers)
+    return row.model_copy(
+        update={"question": _clean(row.question), "reference": _clean(row.reference), "answers": answers}
+    )
+
+
+def _without_identifiers(evaluation: Evaluation) -> Evaluation:
+    probes = tuple(
+        probe.model_copy(
+            update={
+                "ask": _clean(probe.ask),
+                "answers": tuple(a.model_copy(update={"text": _clean(a.text)}) for a in probe.answers),
+            }
+        )
+        for probe in evaluation.probes
+    )
+    return evaluation.model_copy(update={"probes": probes})
+
+
+def _spread(rows: Sequence[AnsweredRow]) -> list[AnsweredRow]:
+    """At most `SHOWN` rows of each set, evenly from its first to its last."""
+    shown = []
+    for name in dict.fromkeys(row.set for row in rows):
+        those = [row for row in rows if row.set == name]
+        count = min(SHOWN, len(those))
+        shown += [those[i * len(those) // count] for i in range(count)]
+    return shown
+
+
+def _course(adapter: Adapter) -> tuple[Step, ...]:
+    path = adapter.folder / "metrics.jsonl"
+    lines: list[dict[str, Any]] = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+    return tuple(
+        Step(line["step"], line.get("loss"), line.get("heldout_loss"), line.get("heldout_token_accuracy"))
+        for line in lines
+        if "step" in line
+    )

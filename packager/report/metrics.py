@@ -1,0 +1,55 @@
+"""Facts -> `metrics.json`: what the page shows, as plain values for programs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from packager import __version__
+from packager.report.facts import Facts
+
+VERSION = 1
+"""Of the form of this file."""
+
+
+def metrics(facts: Facts) -> dict[str, Any]:
+    """No row of the data is in it; the smoke test's questions are the recipe's own."""
+    fits = {c.type: c for c in facts.choice.candidates}
+    passed = facts.proof.passed
+    return {
+        "version": VERSION,
+        "packager": __version__,
+        "name": facts.recipe.name,
+        "language": facts.recipe.language,
+        "passed": passed,
+        "failed": [c.id for c in facts.proof.checks if not c.passed],
+        "base": facts.base.model_dump(mode="json", include={"source", "revision", "parameters", "licence"}),
+        "data": facts.data.model_dump(
+            mode="json", include={"train_rows", "heldout_rows", "train_tokens", "heldout_tokens", "data_sha256"}
+        )
+        | {"lengths": facts.audit.tokens.model_dump(mode="json") if facts.audit.tokens else None},
+        "training": _training(facts),
+        "files": [
+            {
+                "name": facts.packed_name(f),
+                "type": f.type,
+                "default": number == 0,
+                "size": f.size,
+                "bits_per_weight": f.bits_per_weight,
+                "divergence_from_f16": f.divergence.model_dump(mode="json") if f.divergence else None,
+                "ram_gb": fits[f.type].ram_gb if f.type in fits else None,
+                "tokens_per_second": fits[f.type].tokens_per_second if f.type in fits else None,
+                "lacks": list(fits[f.type].lacks) if f.type in fits else [f.fault],
+            }
+            for number, f in enumerate(facts.files)
+        ],
+        "checks": [c.model_dump(mode="json") for c in facts.proof.checks],
+        "answers": [a.model_dump(mode="json") for a in facts.proof.answers],
+        "evaluation": facts.evaluation.model_dump(mode="json", exclude={"folder", "key"}) if facts.evaluation else None,
+    }
+
+
+def _training(facts: Facts) -> dict[str, Any] | None:
+    if facts.adapter is None:
+        return None
+    course = [{name: value for name, value in vars(step).items() if value is not None} for step in facts.course]
+    return facts.adapter.model_dump(mode="json", exclude={"folder", "key"}) | {"unit": "nats/token", "course": course}

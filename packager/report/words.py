@@ -1,0 +1,208 @@
+"""The report's two languages: how numbers are written, and what checks, units and measures are called.
+
+A check or measure without words here keeps the English ones that it was recorded with.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from packager.artifacts import BASE, HELDOUT, TUNED
+
+Code = Literal["pt-BR", "en"]
+
+
+@dataclass(frozen=True)
+class Tongue:
+    """One of the two languages; called with a text in Portuguese and in English, it returns its own."""
+
+    code: Code
+
+    def __call__(self, portuguese: str, english: str) -> str:
+        return portuguese if self.code == "pt-BR" else english
+
+    @property
+    def name(self) -> str:
+        return self("Português", "English")
+
+    def number(self, value: float | None, digits: int = 3) -> str:
+        """With a fixed number of decimals."""
+        if value is None or not math.isfinite(value):
+            return "–"
+        return self._written(f"{value:,.{digits}f}")
+
+    def short(self, value: float) -> str:
+        """With as few digits as it takes; no exponents, but where nothing else would do."""
+        digits = f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+        return self._written(digits)
+
+    def share(self, value: float | None, digits: int = 0) -> str:
+        return "–" if value is None else self._written(f"{value:.{digits}%}")
+
+    def megabytes(self, size: int) -> str:
+        return f"{self.number(size / 1e6, 0)} MB"
+
+    def unit(self, name: str) -> str:
+        return self(UNITS.get(name, name), name)
+
+    def measured(self, value: float | str) -> str:
+        """What a check measured, or its limit."""
+        return self.short(value) if isinstance(value, int | float) else self(LIMITS.get(value, value), value)
+
+    def check(self, name: str, says: str) -> str:
+        """What a check proves."""
+        return self(*CHECKS.get(name, (says, says)))
+
+    def measure(self, name: str) -> str:
+        head, _, part = name.partition(".")
+        title = self(*MEASURES.get(head, (head, head)))
+        return f"{title}, {self(*PARTS.get(part, (part, part)))}" if part else title
+
+    def model(self, name: str) -> str:
+        """A model or a validation set of the evaluation; files and the recipe's own sets keep their names."""
+        return self(*NAMES.get(name, (name, name)))
+
+    def _written(self, text: str) -> str:
+        return text.translate(str.maketrans(",.", ".,")) if self.code == "pt-BR" else text
+
+
+PORTUGUESE, ENGLISH = Tongue("pt-BR"), Tongue("en")
+
+NAMES = {BASE: ("base", "base"), TUNED: ("treinado", "tuned"), HELDOUT: ("reservadas", "held out")}
+UNITS = {
+    "rows": "linhas",
+    "share": "proporção",
+    "identifiers": "identificadores",
+    "nats/token": "nats/token",
+    "weight": "peso",
+    "weights": "pesos",
+    "pairs": "pares",
+    "relative": "relativo",
+    "tokens": "tokens",
+    "bytes": "bytes",
+    "other types": "outros tipos",
+    "texts": "textos",
+    "type": "tipo",
+    "bits/weight": "bits/peso",
+    "ratio": "razão",
+    "commands": "comandos",
+    "faults": "falhas",
+    "conversations": "conversas",
+    "template": "modelo de prompt",
+    "answers": "respostas",
+    "bits/token": "bits/token",
+    "bits/character": "bits/caractere",
+    "bits/byte": "bits/byte",
+    "score": "pontuação",
+}
+LIMITS = {
+    "finite": "finito",
+    "recorded": "registrado",
+    "none": "nenhum",
+    "does not run": "não roda",
+    "the same prompt": "o mesmo prompt",
+}
+PARTS = {"f1": ("F1", "F1"), "precision": ("precisão", "precision"), "recall": ("cobertura", "recall")}
+MEASURES = {
+    "loss": ("Perda", "Loss"),
+    "perplexity": ("Perplexidade", "Perplexity"),
+    "token_accuracy": ("Tokens acertados", "Token accuracy"),
+    "entropy": ("Entropia", "Entropy"),
+    "bits_per_token": ("Bits por token", "Bits per token"),
+    "bits_per_character": ("Bits por caractere", "Bits per character"),
+    "bits_per_byte": ("Bits por byte", "Bits per byte"),
+    "rouge1": ("ROUGE-1", "ROUGE-1"),
+    "rouge2": ("ROUGE-2", "ROUGE-2"),
+    "rougeL": ("ROUGE-L", "ROUGE-L"),
+    "bertscore": ("BERTScore", "BERTScore"),
+    "exact": ("Respostas idênticas", "Exact answers"),
+    "token_f1": ("Palavras em comum", "Words in common"),
+}
+CHECKS = {
+    "data.no_leak": (
+        "Nenhuma pergunta ou resposta reservada foi usada no treino.",
+        "No held-out question or answer was trained on.",
+    ),
+    "data.end_of_turn": (
+        "Toda resposta treinada termina com o token de fim, para o modelo aprender a parar.",
+        "Every trained answer ends in the end token, so that the model learns to stop.",
+    ),
+    "data.left_out": ("Linhas deixadas de fora por serem longas.", "Rows left out for their length."),
+    "data.identifiers": ("Identificadores de pacientes nos dados.", "Patient identifiers in the data."),
+    "train.finite": ("O treino não divergiu.", "Training stayed finite."),
+    "train.heldout_loss": (
+        "A perda nas respostas reservadas caiu abaixo da do modelo base.",
+        "Loss on held-out answers fell below the base's.",
+    ),
+    "merge.finite": ("Os pesos mesclados cabem em FP16.", "All merged weights are finite in FP16."),
+    "merge.logits": (
+        "O modelo mesclado prevê o mesmo que base + adaptador.",
+        "The merged model predicts as base + adapter do.",
+    ),
+    "merge.pairs": ("Todos os pares do adaptador foram mesclados.", "Every adapter pair is in the merged weights."),
+    "merge.delta": (
+        "Os pesos mudaram tanto quanto o adaptador manda.",
+        "The weights moved as far as the adapter says.",
+    ),
+    "merge.heldout_loss": (
+        "O que foi aprendido continua nos pesos mesclados.",
+        "What was learned is still in the merged weights.",
+    ),
+    "convert.parameters": ("O arquivo F16 tem todos os pesos.", "The F16 file has the checkpoint's weights."),
+    "convert.vocabulary": ("O vocabulário é o mesmo.", "The vocabulary is the same."),
+    "convert.template": ("O modelo de prompt é o do treino.", "The chat template is that of training."),
+    "convert.types": ("Os tensores são F16 ou F32.", "All tensors are F16 or F32."),
+    "convert.special_tokens": ("Início e fim são os do treino.", "BOS and EOS are those of training."),
+    "convert.end_of_turn": (
+        "O token de fim encerra a resposta com este arquivo.",
+        "The end token ends a generation with this file.",
+    ),
+    "convert.tokens": (
+        "Os textos são divididos nos mesmos tokens do treino.",
+        "Texts are split into training's tokens.",
+    ),
+    "convert.logits": (
+        "No llama.cpp o arquivo F16 prevê o mesmo que o modelo mesclado.",
+        "In llama.cpp the F16 file predicts as the merged model does.",
+    ),
+    "quantize.type": ("O tipo, relido do arquivo, é o pedido.", "The type, read back from the file, is the right one."),
+    "quantize.bits": ("Bits por peso, medidos.", "Bits per weight, as measured."),
+    "quantize.kl": ("Quanto as previsões se afastam das de F16.", "How far predictions are from those of F16."),
+    "quantize.top": (
+        "Com que frequência o token mais provável é o de F16.",
+        "How often the likeliest token is that of F16.",
+    ),
+    "quantize.perplexity": (
+        "Perplexidade nas respostas reservadas, em relação a F16.",
+        "Perplexity on held-out answers, against F16.",
+    ),
+    "modelfile.parses": ("O Ollama lê o Modelfile como foi escrito.", "Ollama reads the Modelfile as it was meant."),
+    "modelfile.stops": (
+        "As paradas encerram a resposta e não ocorrem em nenhuma.",
+        "The stops end an answer and occur in none.",
+    ),
+    "modelfile.prompt_parity": (
+        "O prompt do Ollama é o do treino, token por token.",
+        "Ollama's prompt is training's, token for token.",
+    ),
+    "modelfile.one_bos": ("O prompt tem no máximo um token de início.", "Prompts begin with at most one BOS."),
+    "modelfile.generations": (
+        "Versões antigas e novas do Ollama montam o mesmo prompt.",
+        "Old and new versions of Ollama build the same prompt.",
+    ),
+    "smoke.loads": ("Carrega e roda nesta CPU.", "Loads and runs on this CPU."),
+    "smoke.non_empty": ("Respostas vazias.", "Empty answers."),
+    "smoke.stops": ("Respostas que não terminaram sozinhas.", "Answers that did not end by themselves."),
+    "smoke.no_template_leak": ("Respostas que mostram marcas do prompt.", "Answers that show prompt markup."),
+    "smoke.no_loops": ("Respostas que se repetem sem fim.", "Answers that repeat themselves without end."),
+    "smoke.expected_words": (
+        "Respostas sem as palavras esperadas, ou com alguma proibida.",
+        "Answers that lack every expected word, or hold a rejected one.",
+    ),
+    "smoke.language": ("Respostas no idioma certo.", "Answers in the right language."),
+    "smoke.speed": ("Velocidade nesta CPU.", "Speed on this CPU."),
+    "smoke.first_token": ("Espera até a primeira palavra.", "Wait for the first word."),
+    "smoke.ram": ("Memória necessária.", "Memory needed."),
+}

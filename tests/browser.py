@@ -1,0 +1,115 @@
+"""Headless Chromium through chromedriver's own HTTP interface (W3C WebDriver); no library needed."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
+ENTER, ESCAPE, TAB = "\ue007", "\ue00c", "\ue004"
+
+
+class Browser:
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def call(self, path: str, body: dict[str, Any] | None = None, method: str | None = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data, method=method)
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)["value"]
+
+    def open(self, url: str) -> None:
+        self.call("/url", {"url": url})
+
+    def run(self, script: str, *arguments: Any) -> Any:
+        """JavaScript's value in the page."""
+        return self.call("/execute/sync", {"script": f"return ({script})", "args": list(arguments)})
+
+    def text(self, selector: str) -> str:
+        return str(
+            self.run("[...document.querySelectorAll(arguments[0])].map((e) => e.innerText).join('\\n')", selector)
+        )
+
+    def type(self, selector: str, keys: str) -> None:
+        found = self.call("/element", {"using": "css selector", "value": selector})[ELEMENT]
+        self.call(f"/element/{found}/value", {"text": keys})
+
+    def click(self, selector: str) -> None:
+        found = self.call("/element", {"using": "css selector", "value": selector})[ELEMENT]
+        self.call(f"/element/{found}/click", {})
+
+    def until(self, condition: Callable[[], Any], seconds: float = 60) -> Any:
+        end = time.monotonic() + seconds
+        while not (value := condition()):
+            assert time.monotonic() < end, f"waited {seconds} s; the page says: {self.text('body')}"
+            time.sleep(0.05)
+        return value
+
+    def size(self, width: int, height: int) -> None:
+        """The page's own size; a window of Chromium cannot be as narrow as a phone."""
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
+        self.devtools("Emulation.setDeviceMetricsOverride", metrics)
+
+    def devtools(self, command: str, parameters: dict[str, Any]) -> Any:
+        return self.call("/goog/cdp/execute", {"cmd": command, "params": parameters})
+
+    def picture(self, path: Path) -> None:
+        path.write_bytes(base64.b64decode(self.call("/screenshot")))
+
+    def requested(self) -> list[str]:
+        """Every address that a page asked for since the last call."""
+        messages = [json.loads(entry["message"])["message"] for entry in self.call("/se/log", {"type": "performance"})]
+        return [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """A fresh browser; skips the test where Chromium or its driver is not installed."""
+    driver, browser = shutil.which("chromedriver"), shutil.which("chromium") or shutil.which("chromium-browser")
+    if not driver or not browser:
+        pytest.skip("chromium and chromedriver are not installed")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen([driver, f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    session = None
+    try:
+        root = Browser(f"http://127.0.0.1:{port}")
+        _wait_for(root)
+        switches = ["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage"]
+        switches += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+        wanted = {
+            "goog:chromeOptions": {"binary": browser, "args": switches},
+            "goog:loggingPrefs": {"performance": "ALL"},
+        }
+        made = root.call("/session", {"capabilities": {"alwaysMatch": wanted}})
+        session = Browser(f"{root.url}/session/{made['sessionId']}")
+        yield session
+    finally:
+        if session:
+            session.call("", method="DELETE")
+        process.terminate()
+        process.wait()
+
+
+def _wait_for(root: Browser) -> None:
+    for _ in range(200):
+        try:
+            if root.call("/status")["ready"]:
+                return
+        except OSError:
+            pass
+        time.sleep(0.1)
+    raise AssertionError("chromedriver does not answer")

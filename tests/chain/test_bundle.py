@@ -1,0 +1,275 @@
+"""The folder for the clinic: made of a real package; with real servers it runs offline, on old processors, on ARM
+and on Windows.
+
+The slow ones take the servers that `make runtime` left in build/runtime; what they need to be run here
+(qemu-user, wine, `unshare`) may be absent. Each skips visibly.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from packager import artifacts, llamacpp
+from packager import build as building
+from packager import recipe as recipes
+from packager.artifacts import Bundle, Servers
+from packager.clinic import signing, starter
+from packager.recipe import ROOT, Serve
+from packager.stages import bundle as stage
+from packager.verify import verify
+
+SERVERS = ROOT / "build" / "runtime"
+LOADS_SECONDS = 300
+
+
+def needs(*programs: str) -> None:
+    for program in programs:
+        if not shutil.which(program):
+            pytest.skip(f"{program} is not installed")
+
+
+def packager(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "packager", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=1200, check=False)
+
+
+@pytest.fixture(scope="module")
+def targets() -> list[str]:
+    made = [name for name, target in llamacpp.TARGETS.items() if llamacpp.built(target, SERVERS)]
+    if not made:
+        pytest.skip("no server is built: make runtime")
+    return made
+
+
+@pytest.fixture(scope="module")
+def builds(built: Path, targets: list[str], tiny_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A build folder with a bundle of the tiny model in it."""
+    folder = tmp_path_factory.mktemp("bundled") / "build"
+    shutil.copytree(built, folder, symlinks=True)
+    (folder / "runtime").symlink_to(SERVERS)
+    done = packager("bundle", tiny_recipe, "--build-dir", folder, "--targets", ",".join(targets))
+    assert done.returncode == 0, done.stderr + done.stdout
+    return folder
+
+
+@pytest.fixture
+def bundle(builds: Path, tmp_path: Path) -> Path:
+    """A copy of the bundle, with one version of its own."""
+    shutil.copytree(builds / "tiny" / "bundle", tmp_path / "tiny")
+    return tmp_path / "tiny"
+
+
+@pytest.fixture
+def made(built: Path, tiny_recipe: Path) -> dict[str, Any]:
+    """What every stage of the finished build made, by its folder."""
+    planned = building.Plan(artifacts.peek(built / "tiny"))
+    return {artifact.folder.name: artifact for artifact in building.line(recipes.load(str(tiny_recipe), []), planned)}
+
+
+@pytest.fixture
+def dummies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Servers:
+    """Servers and start programs that are none."""
+    for target in llamacpp.TARGETS.values():
+        (tmp_path / "runtime" / target.name).mkdir(parents=True)
+        for name in (target.binary, starter.name(target), llamacpp.LICENCES):
+            (tmp_path / "runtime" / target.name / name).write_text(f"{name} for {target.name}")
+    monkeypatch.setattr(starter, "built", lambda target, folder: folder / target.name / starter.name(target))
+    binaries = {name: f"{name}/{target.binary}" for name, target in llamacpp.TARGETS.items()}
+    return Servers(folder=tmp_path / "runtime", key="k", binaries=binaries)
+
+
+def bundled(made: dict[str, Any], servers: Servers, tiny_recipe: Path, out: Path, **settings: Any) -> Bundle:
+    """The stage itself, in this process."""
+    out.mkdir()
+    config = stage.Bundling(recipe=recipes.load(str(tiny_recipe), []), **settings)
+    names = ("base", "gguf", "modelfile", "proof", "package")
+    return stage.bundle(config, *(made[name] for name in names), servers, out)
+
+
+def test_a_bundle_holds_the_package_and_what_runs_it(
+    made: dict[str, Any], dummies: Servers, tiny_recipe: Path, tmp_path: Path
+) -> None:
+    bundle = bundled(made, dummies, tiny_recipe, tmp_path / "out")
+    assert verify(bundle.folder).checks == made["package"].checks
+    told = json.loads((bundle.folder / "runtime" / "config.json").read_text(encoding="utf-8"))
+    assert (bundle.folder / told["model"]).samefile(made["package"].folder / told["model"])
+    changed = ("LEIA-ME.txt", "SHA256SUMS")
+    for name in made["package"].files:
+        same = (bundle.folder / name).read_bytes() == (made["package"].folder / name).read_bytes()
+        assert same != (name in changed), name
+    for target in llamacpp.TARGETS.values():
+        assert os.access(bundle.folder / target.server, os.X_OK)
+        assert told["targets"][target.name]["server"] == target.server
+    assert f"Versão {told['version']}" in (bundle.folder / "LEIA-ME.txt").read_text(encoding="utf-8")
+    proven = json.loads((bundle.folder / "runtime" / "prova.json").read_text(encoding="utf-8"))
+    assert [q["answer"] for q in proven["questions"]] == [
+        a.answer for a in made["proof"].answers if a.file == "model-Q8_0.gguf"
+    ]
+    assert proven["ram_mb"] > 0
+
+
+def test_weights_too_large_for_a_stick_are_split_and_still_run(
+    made: dict[str, Any], dummies: Servers, tiny_recipe: Path, tmp_path: Path
+) -> None:
+    # Nearly all of so small a model is its vocabulary, which cannot be split.
+    largest = max(file.size for file in made["gguf"].files) - 20_000
+    bundle = bundled(made, dummies, tiny_recipe, tmp_path / "out", largest_file=largest)
+    assert max(p.stat().st_size for p in bundle.folder.rglob("*")) <= largest
+    assert verify(bundle.folder).files == bundle.files
+    told = json.loads((bundle.folder / "runtime" / "config.json").read_text(encoding="utf-8"))
+    assert told["model"].startswith("tiny-Q8_0-00001-of-")
+    assert f"FROM ./{told['model']}\n" in (bundle.folder / "Modelfile").read_text(encoding="utf-8")
+    with llamacpp.GgufModel.open(bundle.folder / told["model"], context=256) as model:
+        ids = model.prompt_ids([{"role": "user", "content": "O que é vacina?"}])
+        said = model.text([t for t in model.generate(ids, Serve(temperature=0), 42) if t not in model.eog_tokens])
+    assert said.strip() == next(a.answer for a in made["proof"].answers if a.ask == "O que é vacina?")
+
+
+@contextmanager
+def serving(prefix: list[str], bundle: Path, target: str, env: dict[str, str] | None = None) -> Iterator[str]:
+    """The bundle's server on a port of its own, once it answers; `prefix` is what runs it here."""
+    if not (server := bundle / llamacpp.TARGETS[target].server).is_file():
+        pytest.skip(f"the server for {target} is not built: make runtime")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    facts = json.loads((bundle / "runtime" / "config.json").read_text(encoding="utf-8"))
+    command = [*prefix, str(server), "--model", facts["model"], "--host", "127.0.0.1", "--port", str(port),
+               "--ctx-size", str(facts["context"]), "--parallel", "1", "--threads", "2", "--offline"]  # fmt: skip
+    with (bundle.parent / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            command, cwd=bundle, stdout=log, stderr=log, start_new_session=True, env=os.environ | (env or {})
+        )
+    try:
+        until = time.monotonic() + LOADS_SECONDS
+        while not alive(port):
+            said = (bundle.parent / "server.log").read_text(errors="replace")[-2000:]
+            assert process.poll() is None, f"it ended with {process.returncode}:\n{said}"
+            assert time.monotonic() < until, f"it does not answer:\n{said}"
+            time.sleep(0.5)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def alive(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as reply:
+            return bool(reply.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def answers(url: str, bundle: Path) -> list[tuple[str, dict[str, Any]]]:
+    """What the server answers to each smoke question, and the question as prova.json has it."""
+    said = []
+    for question in json.loads((bundle / "runtime" / "prova.json").read_text(encoding="utf-8"))["questions"]:
+        body = json.dumps(question["request"]).encode()
+        request = urllib.request.Request(f"{url}/v1/chat/completions", body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=LOADS_SECONDS) as reply:
+            choice = json.load(reply)["choices"][0]
+        assert choice["finish_reason"] == "stop"
+        said.append((choice["message"]["content"].strip(), question))
+    return said
+
+
+@pytest.mark.slow
+def test_a_bundle_is_made_signed_copied_and_kept(builds: Path, tiny_recipe: Path, targets: list[str]) -> None:
+    needs("ssh-keygen")
+    work = builds.parent
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", work / "key"], check=True)
+    (work / "stick").mkdir()
+    words = ("bundle", tiny_recipe, "--build-dir", builds, "--targets", ",".join(targets))
+    made = packager(*words, "--sign", work / "key", "--to", work / "stick")
+    assert made.returncode == 0, made.stderr + made.stdout
+    (copied,) = (p for p in (work / "stick").iterdir() if p.is_dir())
+    assert verify(copied, work / "key.pub").checked
+    assert (copied / signing.SIGNATURE).read_bytes() == (builds / "tiny" / "bundle" / signing.SIGNATURE).read_bytes()
+    again = packager(*words, "--sign", work / "key", "--to", work / "stick")
+    assert "unchanged" in again.stderr
+    assert [p for p in (work / "stick").iterdir() if p.is_dir()] == [copied]
+    for name in targets:
+        assert (copied / llamacpp.TARGETS[name].server).is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("prefix", "target"),
+    [
+        ([], "linux-x86_64"),
+        (["qemu-x86_64", "-cpu", "Haswell"], "linux-x86_64"),
+        (["qemu-aarch64", "-cpu", "cortex-a53"], "linux-arm64"),
+        (["wine"], "windows-x86_64"),
+    ],
+    ids=["here", "Haswell", "ARM", "Windows"],
+)
+def test_the_server_answers_as_it_was_proven(bundle: Path, prefix: list[str], target: str) -> None:
+    needs(*prefix[:1])
+    quiet = {"WINEDEBUG": "-all", "WINEPREFIX": str(bundle.parent / "wine")}
+    with serving(prefix, bundle, target, quiet) as url:
+        for said, question in answers(url, bundle):
+            assert said == question["answer"]
+
+
+@pytest.mark.slow
+def test_a_processor_without_avx2_is_named_before_anything_crashes(bundle: Path) -> None:
+    needs("qemu-x86_64")
+    program = bundle / "runtime" / "linux-x86_64" / "clinica"
+    if not program.is_file():
+        pytest.skip("the server for linux-x86_64 is not built: make runtime")
+    command = ["qemu-x86_64", "-cpu", "Nehalem", program, "iniciar", "--pasta", bundle, "--sem-navegador"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LOADS_SECONDS, stdin=subprocess.DEVNULL)
+    assert done.returncode == 4
+    assert "avx2" in (done.stdout + done.stderr).lower()
+
+
+OFFLINE = """
+set -eu
+ip link set lo up
+"$1" - <<'PYTHON'
+import socket
+try:
+    socket.create_connection(("1.1.1.1", 443), timeout=5)
+except OSError as error:
+    print("no network:", error)
+else:
+    raise SystemExit("there is a network")
+PYTHON
+"$1" -m packager verify "$2"
+cd "$2"
+sh autoteste.sh
+"""
+
+
+@pytest.mark.slow
+def test_all_of_it_without_a_network(bundle: Path) -> None:
+    needs("unshare", "ip")
+    if subprocess.run(["unshare", "-n", "true"], capture_output=True).returncode:
+        pytest.skip("no network namespace may be made here")
+    if not (bundle / llamacpp.TARGETS["linux-x86_64"].server).is_file():
+        pytest.skip("the server for linux-x86_64 is not built: make runtime")
+    with socket.socket() as here:  # the control of the control: here a socket can be had
+        here.bind(("127.0.0.1", 0))
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    command = ["unshare", "-n", "sh", "-c", OFFLINE, "sh", sys.executable, bundle]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LOADS_SECONDS, env=env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "no network:" in done.stdout
+    assert "tiny is whole" in done.stdout
+    assert "APROVADO" in done.stdout

@@ -1,0 +1,113 @@
+"""The batch files and `clinica.exe` under wine. PACKAGER_BUNDLE names a bundle that has them.
+
+Under wine there is neither PowerShell nor certutil, and its cmd is not Microsoft's: what runs here needs none of them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import clinic_bundle
+import pytest
+
+pytestmark = pytest.mark.slow
+TARGET = "windows-x86_64"
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Path:
+    folder = os.environ.get("PACKAGER_BUNDLE")
+    if not folder:
+        pytest.skip("PACKAGER_BUNDLE names no bundle with a real server")
+    if not shutil.which("wine"):
+        pytest.skip("wine is not installed")
+    if not Path(folder, "runtime", TARGET).is_dir():
+        pytest.skip("the bundle has nothing for Windows")
+    return Path(folder).resolve()
+
+
+@pytest.fixture(scope="module")
+def env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return os.environ | {"WINEPREFIX": str(tmp_path_factory.mktemp("wine")), "WINEDEBUG": "-all", "LANG": "C.UTF-8"}
+
+
+@pytest.fixture
+def small(bundle: Path, tmp_path: Path) -> Path:
+    """The bundle without its weights and servers, under a path that cmd has to quote."""
+    copy = tmp_path / "Área de trabalho" / "meu aps"
+    shutil.copytree(bundle, copy, ignore=shutil.ignore_patterns("*.gguf", "llama-server*"))
+    clinic_bundle.close(copy)
+    return copy
+
+
+def batch(folder: Path, name: str, env: dict[str, str], *arguments: str) -> tuple[int, str]:
+    done = subprocess.run(
+        ["wine", "cmd", "/c", name, *arguments], cwd=folder, env=env, capture_output=True, stdin=subprocess.DEVNULL,
+        timeout=600,
+    )  # fmt: skip
+    return done.returncode, (done.stdout + done.stderr).decode("utf-8", "replace").replace("\r", "")
+
+
+def test_every_fault_is_named(small: Path, env: dict[str, str]) -> None:
+    (small / "README.md").write_text("x")
+    (small / "LICENSE").unlink()
+    (small / "runtime" / "ação.txt").write_text("x")
+    code, said = batch(small, "iniciar.bat", env, "--sem-navegador")
+    assert code == 3
+    assert "README.md: foi alterado" in said
+    assert "LICENSE: está faltando" in said
+    assert "runtime/ação.txt: não faz parte do pacote" in said
+
+
+def test_a_missing_program_is_said(small: Path, env: dict[str, str]) -> None:
+    (small / "runtime" / TARGET / "clinica.exe").unlink()
+    code, said = batch(small, "iniciar.bat", env)
+    assert code == 3
+    assert "Falta o arquivo" in said
+
+
+def test_on_top_of_a_stick(small: Path, env: dict[str, str]) -> None:
+    shutil.copy(small / "iniciar.bat", small.parent)
+    code, said = batch(small.parent, "iniciar.bat", env, "--sem-navegador")
+    assert code == 4  # whole, but its server was left out
+    assert "não pode ser executado" in said
+
+
+def test_the_self_test(bundle: Path, env: dict[str, str]) -> None:
+    code, said = batch(bundle, "autoteste.bat", env)
+    print(said)
+    assert code == 0
+    assert "APROVADO" in said
+
+
+def test_start_and_the_end_of_the_program(bundle: Path, env: dict[str, str], tmp_path: Path) -> None:
+    command = ["wine", "cmd", "/c", "iniciar.bat", "--sem-navegador"]
+    with (tmp_path / "said.txt").open("w+b") as said:
+        process = subprocess.Popen(command, cwd=bundle, env=env, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+        try:
+            url = _until_ready(tmp_path / "said.txt")
+            with urllib.request.urlopen(url + "/") as page:
+                assert "<title>Assistente</title>" in page.read().decode()
+            subprocess.run(["wine", "taskkill", "/f", "/im", "clinica.exe"], env=env, check=True, capture_output=True)
+            process.wait(timeout=30)
+            time.sleep(1)
+            with pytest.raises(urllib.error.URLError):  # the server ended with it
+                urllib.request.urlopen(url + "/health")
+        finally:
+            subprocess.run(["wineserver", "-k"], env=env, capture_output=True)  # whatever is left of it
+            process.wait(timeout=30)
+
+
+def _until_ready(said: Path) -> str:
+    for _ in range(1200):
+        text = said.read_text("utf-8", "replace")
+        if "Para encerrar" in text:
+            return next(word for word in text.split() if word.startswith("http://127.0.0.1:"))
+        time.sleep(0.1)
+    raise AssertionError(said.read_text("utf-8", "replace"))

@@ -1,0 +1,133 @@
+"""A bundle as the clinic gets it, with dummy weights and a stand-in for the server; and its running."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from packager.artifacts import sha256_of
+from packager.clinic import starter
+
+ASSETS = starter.SOURCES[0].parents[1] / "assets"
+STANDIN = Path(__file__).with_name("standin_server.py")
+TARGET = "linux-arm64" if os.uname().machine == "aarch64" else "linux-x86_64"
+CONFIG: dict[str, Any] = {
+    "format": 1, "recipe": "meu_aps", "title": "meu_aps", "version": "20261125.2155", "model": "meu_aps-Q4_K_M.gguf",
+    "context": 2048, "max_answer_tokens": 160, "temperature": 0.2, "top_k": 40, "top_p": 0.9, "min_p": 0.0,
+    "repeat_penalty": 1.1, "repeat_last_n": 64, "ram_mb": 10, "system": "Responda com clareza.",
+    "targets": {TARGET: {"server": f"runtime/{TARGET}/llama-server", "cpu_features": []}},
+}  # fmt: skip
+PROOF: dict[str, Any] = {
+    "ram_mb": 10, "tokens_per_second": 60.0, "min_tokens_per_second": 5,
+    "questions": [
+        {
+            "ask": "O que é a APS?", "answer": "A atenção primária", "expect_any": ["ATENCAO"], "reject_any": [],
+            "request": {"messages": [{"role": "user", "content": "O que é a APS?"}]},
+        }
+    ],
+}  # fmt: skip
+
+
+def compiled(folder: Path) -> Path:
+    """`clinica` for this very machine; skips the test where no compiler is."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if not compiler:
+        pytest.skip("no C compiler here")
+    program = folder / "clinica"
+    subprocess.run([compiler, *starter.compile_arguments(program, "Linux")], check=True)
+    return program
+
+
+def make(folder: Path, program: Path, config: dict[str, Any] | None = None, proof: dict[str, Any] = PROOF) -> Path:
+    """Write a bundle and its checksums."""
+    shutil.copytree(ASSETS, folder)
+    runtime = folder / "runtime"
+    stated = CONFIG | (config or {})
+    (runtime / TARGET).mkdir()
+    shutil.copy(program, runtime / TARGET / "clinica")
+    server = runtime / TARGET / "llama-server"
+    server.write_text(f'#!/bin/sh\nexec {sys.executable} {STANDIN} "$@"\n')
+    server.chmod(0o755)
+    for place in (runtime, runtime / "pagina"):
+        (place / "config.json").write_text(json.dumps(stated))
+    (runtime / "prova.json").write_text(json.dumps(proof))
+    (folder / stated["model"]).write_bytes(b"GGUF" + bytes(range(256)) * 40)
+    close(folder)
+    return folder
+
+
+def close(folder: Path) -> None:
+    """SHA256SUMS over everything that is there."""
+    paths = sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in ("SHA256SUMS", "SHA256SUMS.sig"))
+    lines = [f"{sha256_of(p)}  {p.relative_to(folder).as_posix()}\n" for p in paths]
+    (folder / "SHA256SUMS").write_text("".join(lines))
+
+
+def run(folder: Path, script: str, *arguments: str, shell: str = "sh") -> tuple[int, str]:
+    """A script to its end: exit code, and what it said."""
+    done = subprocess.run(
+        [shell, str(folder / script), *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=600
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def check(folder: Path, *arguments: str) -> tuple[int, str]:
+    """Only the files, as `iniciar` checks them."""
+    program = folder / "runtime" / TARGET / "clinica"
+    command = [str(program), "conferir", "--pasta", str(folder), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return done.returncode, done.stdout + done.stderr
+
+
+class Started:
+    """A started `iniciar`: what it said until it was ready, and where it answers."""
+
+    def __init__(self, process: subprocess.Popen[str], said: str) -> None:
+        self.process = process
+        self.said = said
+        self.url = next(word for word in said.split() if word.startswith("http://127.0.0.1:"))
+
+    def stop(self, number: int = signal.SIGINT) -> tuple[int, str]:
+        """As Ctrl-C does, to the whole group of the terminal."""
+        os.killpg(self.process.pid, number)
+        rest, _ = self.process.communicate(timeout=30)
+        return self.process.returncode, rest
+
+
+@contextmanager
+def started(command: list[str], seconds: float = 60, env: dict[str, str] | None = None) -> Iterator[Started]:
+    """Start `iniciar` in a group of its own and wait until it says where it answers."""
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
+        start_new_session=True, env=os.environ | (env or {}),
+    )  # fmt: skip
+    try:
+        yield Started(process, _until_ready(process, seconds))
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def _until_ready(process: subprocess.Popen[str], seconds: float) -> str:
+    said, until = "", time.monotonic() + seconds
+    assert process.stdout is not None
+    while "Para encerrar" not in said:
+        ready, _, _ = select.select([process.stdout], [], [], max(0, until - time.monotonic()))
+        piece = os.read(process.stdout.fileno(), 65536).decode("utf-8", "replace") if ready else ""
+        if not piece:
+            raise AssertionError(f"it did not start: {said}")
+        said += piece
+    return said
