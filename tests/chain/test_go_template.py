@@ -17,7 +17,6 @@ from chat_templates import KNOWN, REAL, SPECIAL_TOKENS, conversations, real, say
 from packager import chat, ollama
 from packager.chat import ChatTemplate, Message, RoleFormat
 
-pytestmark = pytest.mark.slow
 SOURCE = Path(__file__).parent / "go_renderer"
 SYSTEM = "Responda em português, com clareza."
 

@@ -167,12 +167,12 @@ class TestQuantizing:
     def test_types_that_cannot_do_without(
         self, spm_rows: Dataset, weighed: Merged, spm_f16: Ggufs, tmp_path: Path
     ) -> None:
-        config = Quantize(types=("IQ2_XS", "IQ1_S"))
+        config = Quantize(types=("IQ2_XXS",))  # of those, the quickest: the tests of every type are slow
         made = self.made(config, spm_rows, weighed, spm_f16, tmp_path / "with")
-        assert [f.file_type for f in made.files] == ["IQ2_XS", "IQ1_S"]
+        assert [f.file_type for f in made.files] == ["IQ2_XXS"]
         assert all(f.divergence for f in made.files)
         config = config.model_copy(update={"imatrix": False})
-        with pytest.raises(InputError, match="IQ2_XS needs an importance matrix") as caught:
+        with pytest.raises(InputError, match="IQ2_XXS needs an importance matrix") as caught:
             self.made(config, spm_rows, weighed, spm_f16, tmp_path / "without")
         assert "quantize.imatrix: true" in caught.value.fix
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,37 +31,50 @@ def rows_of(out: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
-def test_two_processes_train_what_one_does(tiny_base: Checkpoint, tiny_data: Dataset, tmp_path: Path) -> None:
-    found = {}
-    for devices in (1, 2):
-        out = tmp_path / str(devices)
-        out.mkdir()
-        seen: list[progress.Event] = []
-        with progress.route(seen.append):
-            adapter = train(settings(devices=devices), tiny_base, tiny_data, out)
-        assert [e["done"] for e in seen if e.get("unit") == "steps"] == [1, 2, 3, 4, 5, 6]
-        assert adapter.steps == 6
-        found[devices] = rows_of(out)
-    for one, two in zip(found[1], found[2], strict=True):
+@dataclass(frozen=True)
+class Trained:
+    """A finished training of six steps: what it reported as done, and its folder."""
+
+    out: Path
+    done: list[object]
+
+
+def trained(config: Train, base: Checkpoint, data: Dataset, out: Path) -> Trained:
+    seen: list[progress.Event] = []
+    with progress.route(seen.append):
+        assert train(config, base, data, out).steps == 6
+    return Trained(out, [e["done"] for e in seen if e.get("unit") == "steps"])
+
+
+@pytest.fixture(scope="module")
+def by_two(tiny_base: Checkpoint, tiny_data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """Trained by two processes that keep a checkpoint of every step. Copy it before changing it."""
+    config = settings(devices=2, checkpoint_seconds=1e-6)
+    return trained(config, tiny_base, tiny_data, tmp_path_factory.mktemp("by_two"))
+
+
+def test_two_processes_train_what_one_does(
+    by_two: Trained, tiny_base: Checkpoint, tiny_data: Dataset, tmp_path: Path
+) -> None:
+    by_one = trained(settings(devices=1), tiny_base, tiny_data, tmp_path)
+    assert by_one.done == by_two.done == [1, 2, 3, 4, 5, 6]
+    for one, two in zip(rows_of(by_one.out), rows_of(by_two.out), strict=True):
         for figure in ("loss", "heldout_loss", "grad_norm", "token_accuracy", "entropy"):
             assert (figure in one) == (figure in two)
             if figure in one:
                 assert two[figure] == pytest.approx(one[figure], rel=2e-3)
 
 
-def test_two_processes_resume_from_a_checkpoint(tiny_base: Checkpoint, tiny_data: Dataset, tmp_path: Path) -> None:
-    config = settings(devices=2, checkpoint_seconds=1e-6)
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    whole.mkdir()
-    train(config, tiny_base, tiny_data, whole)
-    shutil.copytree(whole, parts)
+def test_two_processes_resume_from_a_checkpoint(
+    by_two: Trained, tiny_base: Checkpoint, tiny_data: Dataset, tmp_path: Path
+) -> None:
+    parts = tmp_path / "parts"
+    shutil.copytree(by_two.out, parts)
     shutil.rmtree(parts / "checkpoints" / "step-0000006")
     (parts / "adapter_model.safetensors").unlink()
-    seen: list[progress.Event] = []
-    with progress.route(seen.append):
-        train(config, tiny_base, tiny_data, parts)
-    assert [e["done"] for e in seen if e.get("unit") == "steps"] == [6]
-    for one, other in zip(rows_of(whole), rows_of(parts), strict=True):
+    resumed = trained(settings(devices=2, checkpoint_seconds=1e-6), tiny_base, tiny_data, parts)
+    assert resumed.done == [6]
+    for one, other in zip(rows_of(by_two.out), rows_of(parts), strict=True):
         assert other.get("loss", 0) == pytest.approx(one.get("loss", 0), rel=1e-5)
 
 
@@ -101,9 +115,10 @@ def test_a_divided_base_gives_the_same_gradient(tiny_base: Checkpoint, tiny_data
     assert held == expected[2] // 2
 
 
-@pytest.fixture(autouse=True)
-def found_by_the_processes(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+@pytest.fixture(scope="module", autouse=True)
+def found_by_the_processes() -> Iterator[None]:
     """One thread each, and this module importable in the processes."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]))
-    return lambda: None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]))
+        yield
