@@ -18,8 +18,8 @@ TOOLS = {"cmake": Path("/w/cmake"), "ninja": Path("/w/ninja"), "ziglang": Path("
 
 
 def options(name: str) -> dict[str, str]:
-    command = server.configure_command(TARGETS[name], TOOLS, Path("/src"), Path("/work"))
-    assert command[:7] == ["/w/cmake", "-S", "/src", "-B", "/work/out", "-G", "Ninja"]
+    command = server.configure_command(TARGETS[name], TOOLS, Path("/src"), Path("/made"))
+    assert command[:7] == ["/w/cmake", "-S", "/src", "-B", "/made/out", "-G", "Ninja"]
     return dict(word.removeprefix("-D").split("=", 1) for word in command[7:])
 
 
