@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from packager.build import STAGES
+from packager import build as building
 
+STAGES = tuple(stage for stage in building.STAGES if stage != "evaluation")
+"""Those of the tiny recipe, which has no `evaluate` section."""
 PACKAGER = [sys.executable, "-m", "packager"]
 
 
