@@ -1,4 +1,4 @@
-"""Bounds on what reading a GGUF's header and vocabulary may take from the process that reads it.
+"""Bounds on what reading a GGUF in a stage's own process may take: its header and vocabulary, or its quantization.
 
 A damaged count in a header asks for any amount of memory, a damaged table for any amount of time.
 Inside `bounded` the first fails as an allocation does, and the second ends the process with SIGXCPU,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from packager.errors import InputError, MissingResource, StageCrash
 from packager.llamacpp import binding
+from packager.llamacpp.bounds import bounded
 from packager.llamacpp.gguf_file import quantization_types, tensor_types
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 
 ALMOST_FULL = 64 << 20
 """With less free space than this (bytes) a failed write is put down to the disk."""
+ROOM = 4 << 30
+"""Address space (bytes) that quantizing may take beside twice its source: buffers, threads, tables."""
+SECONDS, SLOWEST = 3600, 1 << 19
+"""CPU time that it may take in any case, and bytes of source a second of CPU beyond that."""
 _PROGRESS = re.compile(r"^\[ *(\d+)/ *(\d+)\]")
 _PLANNED = re.compile(r"^\[ *\d+/ *\d+\] +(\S+) .*type = *(\w+), size =(?:.*\((\w+)\))?")
 """A line of a dry run: the tensor, its type, and the type it would get where that is another."""
@@ -120,7 +125,8 @@ def _run(source: Path, out: Path, params: Any, listen: Callable[[str], None]) ->
         target=lambda: codes.append(lib.llama_model_quantize(bytes(source), bytes(out), ctypes.byref(params))),
         daemon=True,
     )
-    with binding.listening(listen):
+    size = source.stat().st_size if source.is_file() else 0
+    with binding.listening(listen), bounded(2 * size + ROOM, SECONDS + size // SLOWEST):
         work.start()
         work.join()
     return codes[0] if codes else 1
