@@ -3,7 +3,8 @@
     python bench/training.py peak guard original plain step free > results.jsonl
 
 Each word is an experiment (see `EXPERIMENTS`; `all` is all of them); a JSON line each is printed and,
-with --out FILE, written. Needs a CUDA device, but for `cpu`.
+with --out FILE, written. Needs a CUDA device, but for `cpu` and `cpu_recipe`
+(the default recipe's rows and examples a step; needs its build).
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import json
 import platform
 import sys
 import traceback
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,10 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 import training_models as models  # noqa: E402
 import training_sides as sides  # noqa: E402
 from training_guard import guard  # noqa: E402
+
+from packager.artifacts import Dataset  # noqa: E402
+from packager.chat import Encoded  # noqa: E402
+from packager.stages.training import batches  # noqa: E402
 
 QWEN, PHI = models.SHAPES["qwen25_1.5b"], models.SHAPES["phi3_mini"]
 
@@ -53,28 +60,40 @@ def two_devices() -> dict[str, Any]:
 
     rows = models.rows(QWEN, 4096)
     return {
-        "one": launch.together(sides.both, 1, QWEN, rows, 60, 16),
-        "two": launch.together(sides.both, 2, QWEN, rows, 60, 32),
+        "one": launch.together(sides.both, 1, QWEN, rows, 400, 16),
+        "two": launch.together(sides.both, 2, QWEN, rows, 400, 32),
         "one_free": launch.together(sides.both, 1, QWEN, rows, 12, 135),
         "two_free": launch.together(sides.both, 2, QWEN, rows, 12, 270),
     }
 
 
-def cpu() -> dict[str, Any]:
+def cpu(rows: Sequence[Encoded], examples: int) -> dict[str, Any]:
     """SmolLM2-135M on this CPU, the loss on answers only on both sides."""
-    shape = models.SHAPES["smollm2_135m"]
-    rows = models.rows(shape, 64)
+    shape = replace(models.SHAPES["smollm2_135m"], examples_per_step=examples)
+    ways = {
+        "naive": (sides.naive_cpu, shape, rows),
+        "ours_lora": (sides.ours_cpu, shape, rows, "lora"),
+        "ours_qlora": (sides.ours_cpu, shape, rows, "qlora"),
+    }
+    found = sides.in_turn(ways, 192 // examples)
     return {
         "threads": torch.get_num_threads(),
         "dtype": str(sides.model.compute_dtype(torch.device("cpu"))),
-        "naive": sides.naive_cpu(shape, rows, 8),
-        "ours_lora": sides.ours_cpu(shape, rows, 8, "lora"),
-        "ours_qlora": sides.ours_cpu(shape, rows, 8, "qlora"),
+        "tokens_per_second": found,
+        "ratio": {name: found[name] / found["naive"] for name in ways},
     }
 
 
+def recipe_rows() -> list[Encoded]:
+    """The rows that the default recipe trains on, from its build."""
+    folder = Path("build/smollm2_aps/data")
+    recorded = json.loads((folder / "stage.json").read_text(encoding="utf-8"))
+    return batches.read(folder / "train.jsonl", Dataset(folder=folder, key=recorded["key"], **recorded["artifact"]))
+
+
 EXPERIMENTS = {
-    "cpu": cpu,
+    "cpu": lambda: cpu(models.rows(models.SHAPES["smollm2_135m"], 64), 8),
+    "cpu_recipe": lambda: cpu(recipe_rows(), 4),
     "peak": lambda: {"tflops": sides.matmul_peak() / 1e12},
     "original": lambda: sides.original(QWEN, models.rows(QWEN, 512), 3),
     "plain": lambda: sides.plain(QWEN, models.rows(QWEN, 512), 5),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import multiprocessing
 import statistics
 import tempfile
 import time
@@ -126,42 +127,72 @@ def plain(shape: models.Shape, rows: Sequence[Encoded], steps: int) -> dict[str,
     return {"tokens_per_second": timed(run(), GPU)} | measured(GPU)
 
 
-def naive_cpu(shape: models.Shape, rows: Sequence[Encoded], steps: int) -> dict[str, Any]:
-    """The loop people write: padded batches in random order, all logits, loss on the answers, AdamW; 16/32-bit LoRA."""
+def naive_cpu(shape: models.Shape, rows: Sequence[Encoded]) -> Iterator[int]:
+    """The loop people write: padded batches in random order, all logits, loss on the answers, AdamW; 16/32-bit LoRA.
+
+    Takes a step for each `next`, and yields its real tokens."""
     device = torch.device("cpu")
     adapted = stock(shape, device, model.compute_dtype(device), 0.0, nf4=False)
     parameters = [p for p in adapted.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=2e-4)
-
-    def run() -> Iterator[int]:
-        for number in range(steps + 1):
-            chosen = [rows[(number * shape.examples_per_step + i) % len(rows)] for i in range(shape.examples_per_step)]
-            ids, mask, labels = padded(chosen, None)
-            for i, row in enumerate(chosen):
-                labels[i, : row.trained.index(True)] = -100
-            adapted(input_ids=ids, attention_mask=mask, labels=labels, use_cache=False).loss.backward()
-            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-            optimizer.step()
-            optimizer.zero_grad()
-            yield sum(len(row.ids) for row in chosen)
-
-    return {"tokens_per_second": timed(run(), device)}
+    endless, examples = itertools.cycle(rows), shape.examples_per_step
+    while True:
+        chosen = list(itertools.islice(endless, examples))
+        ids, mask, labels = padded(chosen, None)
+        for i, row in enumerate(chosen):
+            labels[i, : row.trained.index(True)] = -100
+        adapted(input_ids=ids, attention_mask=mask, labels=labels, use_cache=False).loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        yield sum(len(row.ids) for row in chosen)
 
 
-def ours_cpu(shape: models.Shape, rows: Sequence[Encoded], steps: int, method: str) -> dict[str, Any]:
-    """Our loop on a CPU, after its first step."""
+def ours_cpu(shape: models.Shape, rows: Sequence[Encoded], method: str) -> Iterator[int]:
+    """Our loop on a CPU, likewise a step at a time."""
     device = torch.device("cpu")
     dtype = model.compute_dtype(device)
-    config = recipe(shape, 0.0, shape.examples_per_step, method=method, max_steps=steps + 1, epochs=1000)
+    config = recipe(shape, 0.0, shape.examples_per_step, method=method, epochs=1000)
     base = models.model(shape, device, dtype, nf4=method == "qlora")
     base.set_attn_implementation("eager")  # as `model.load` does for rows so short
     model.keep_freed_memory()
     trainee = model.adapt(base, config, SOURCE, device, dtype)
     ways = compute.choose(trainee, rows, memory.SIDE_BY_SIDE, shape.examples_per_step)
-    run = Run(config, steps + 1, rows, rows[:1], trainee, ways, optimizer(config, trainee), Path())
+    run = Run(config, 1000, rows, rows[:1], trainee, ways, optimizer(config, trainee), Path())
     trainee.peft.train()
-    taken = [step.take(run, one) for one in step.steps_ahead(run, 0)][1:]
-    return {"tokens_per_second": sum(r["tokens"] for r in taken) / sum(r["seconds"] for r in taken)}
+    for one in step.steps_ahead(run, 0):
+        yield int(step.take(run, one)["tokens"])
+
+
+def in_turn(ways: dict[str, tuple[Any, ...]], steps: int) -> dict[str, float]:
+    """Real tokens a second of each, a function and what to give it, that yields a step's tokens.
+
+    Their steps are taken in turn, so that what else the machine does strikes all alike; each in a
+    process of its own, so that what one asks of the memory allocator serves it alone.
+    """
+    context = multiprocessing.get_context("spawn")
+    ends = {name: context.Pipe() for name in ways}
+    for name, (make, *given) in ways.items():
+        context.Process(target=step_when_asked, args=(ends[name][1], make, given), daemon=True).start()
+    tokens, seconds = dict.fromkeys(ways, 0), dict.fromkeys(ways, 0.0)
+    for number in range(1 + steps):
+        for name, (asked, _) in ends.items():
+            asked.send(None)
+            found = asked.recv()
+            if number:  # the first is for warming up
+                tokens[name] += found[0]
+                seconds[name] += found[1]
+    return {name: tokens[name] / seconds[name] for name in ways}
+
+
+def step_when_asked(asked: Any, make: Callable[..., Iterator[int]], given: Sequence[Any]) -> None:
+    """The other process: a step and its seconds for each message."""
+    way = make(*given)
+    while True:
+        asked.recv()
+        began = time.monotonic()
+        tokens = next(way)
+        asked.send((tokens, time.monotonic() - began))
 
 
 def prepared(

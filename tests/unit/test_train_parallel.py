@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from packager import progress
+from packager import proc, progress
 from packager.artifacts import Checkpoint, Dataset
 from packager.errors import InputError
 from packager.recipe import Train
@@ -59,10 +61,12 @@ def test_two_processes_train_what_one_does(
     by_one = trained(settings(devices=1), tiny_base, tiny_data, tmp_path)
     assert by_one.done == by_two.done == [1, 2, 3, 4, 5, 6]
     for one, two in zip(rows_of(by_one.out), rows_of(by_two.out), strict=True):
-        for figure in ("loss", "heldout_loss", "grad_norm", "token_accuracy", "entropy"):
+        for figure in ("loss", "heldout_loss", "grad_norm", "entropy"):
             assert (figure in one) == (figure in two)
             if figure in one:
                 assert two[figure] == pytest.approx(one[figure], rel=2e-3)
+        if "token_accuracy" in one:  # of few tokens: in bf16, rounding makes another the likeliest now and then
+            assert two["token_accuracy"] == pytest.approx(one["token_accuracy"], abs=0.03)
 
 
 def test_two_processes_resume_from_a_checkpoint(
@@ -76,6 +80,28 @@ def test_two_processes_resume_from_a_checkpoint(
     assert resumed.done == [6]
     for one, other in zip(rows_of(by_two.out), rows_of(parts), strict=True):
         assert other.get("loss", 0) == pytest.approx(one.get("loss", 0), rel=1e-5)
+
+
+def test_two_hosts_train_what_two_processes_do(
+    by_two: Trained, tiny_base: Checkpoint, tiny_data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        monkeypatch.setenv("PET_RDZV_ENDPOINT", f"127.0.0.1:{free.getsockname()[1]}")
+    monkeypatch.setenv("PET_NNODES", "2")
+    hosts = [tmp_path / "first", tmp_path / "second"]
+
+    def on(out: Path) -> None:
+        out.mkdir()
+        proc.call(train, settings(), tiny_base, tiny_data, out, log=out.with_suffix(".log"), timeout=300)
+
+    with ThreadPoolExecutor(len(hosts)) as pool:
+        list(pool.map(on, hosts))
+    for host in hosts:
+        assert (host / "adapter_config.json").is_file()
+        for one, other in zip(rows_of(by_two.out), rows_of(host), strict=True):
+            assert other.get("loss", 0) == pytest.approx(one.get("loss", 0), rel=2e-3)
+    one, other = ((host / "adapter_model.safetensors").read_bytes() for host in hosts)
+    assert one == other
 
 
 def test_a_process_s_error_is_the_build_s(tiny_base: Checkpoint, tiny_data: Dataset, tmp_path: Path) -> None:

@@ -1,18 +1,22 @@
-"""Attention over rows that lie end to end, each seeing itself only.
+"""Attention over rows that lie in one sequence, each seeing itself only.
 
-Where torch has FlashAttention for the card, it is told where the rows begin; elsewhere a mask says
-which tokens are of one row. Fails with `TypeError` or `ValueError` for a model whose attention is of
+On a GPU they lie end to end. Where torch has FlashAttention for the card, it is told where the rows
+begin; elsewhere a mask says which tokens are of one row. On a CPU they are of one width, after what
+all of them begin with. Fails with `TypeError` or `ValueError` for a model whose attention is of
 another kind; `compute.choose` then falls back.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 _varlen: Any = None
 try:  # torch 2.11 and later
@@ -23,8 +27,10 @@ try:  # torch 2.11 and later
 except ImportError:
     pass
 
-PACKED = "packager_packed"
-"""The name that transformers knows it by."""
+PACKED, BESIDE = "packager_packed", "packager_beside"
+"""The names that transformers knows `packed` and `beside` by."""
+EAGER_BELOW = 512
+"""Tokens a row under which plain matrix products beat the fused attention of a CPU."""
 
 
 def has_flash(device: torch.device, dtype: torch.dtype) -> bool:
@@ -35,10 +41,23 @@ def has_flash(device: torch.device, dtype: torch.dtype) -> bool:
 
 
 def register() -> None:
-    """Make `PACKED` known to transformers. It registers no mask function, so no mask is made for it."""
+    """Make both known to transformers. It registers no mask functions, so no masks are made for them."""
     from transformers import AttentionInterface
 
     AttentionInterface.register(PACKED, packed)
+    AttentionInterface.register(BESIDE, beside)
+
+
+@contextlib.contextmanager
+def side_by_side(causal: Any) -> Iterator[None]:
+    """`causal` attends with `beside` for so long, and then as before."""
+    own = causal.config._attn_implementation
+    register()
+    causal.set_attn_implementation(BESIDE)
+    try:
+        yield
+    finally:
+        causal.set_attn_implementation(own)
 
 
 def packed(
@@ -74,3 +93,55 @@ def row_mask(starts: Tensor, size: int) -> Tensor:
     at = torch.arange(size, device=starts.device)
     row = torch.searchsorted(starts.to(at.dtype), at, right=True)
     return ((row[:, None] == row) & (at[:, None] >= at))[None, None]
+
+
+def beside(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    *,
+    shared: int,
+    rows: int,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """transformers' interface, for `rows` rows of one width after `shared` tokens that all of them begin with.
+
+    query [1, heads, n, d], key and value [1, kv_heads, n, d] -> [1, n, heads, d], n = shared + rows * width.
+    """
+    if softcap is not None:
+        raise ValueError("capped logits are not to be had here")
+    n, heads, d = query.shape[2], query.shape[1], query.shape[3]
+    width = (n - shared) // rows
+    scale = d**-0.5 if scaling is None else scaling
+    attend = functools.partial(_causal, scale=scale, dropout=dropout, window=sliding_window or n)
+    q, k, v = (s[0, :, shared:].view(-1, rows, width, d).transpose(0, 1) for s in (query, key, value))
+    if not shared:
+        return attend(q, k, v).transpose(1, 2).reshape(1, n, heads, d), None
+    q0, k0, v0 = (s[:, :, :shared] for s in (query, key, value))
+    k = torch.cat([k0.expand(rows, -1, -1, -1), k], dim=2)
+    v = torch.cat([v0.expand(rows, -1, -1, -1), v], dim=2)
+    out = attend(q, k, v).transpose(1, 2).reshape(1, rows * width, heads, d)
+    return torch.cat([attend(q0, k0, v0).transpose(1, 2), out], dim=1), None
+
+
+def _causal(q: Tensor, k: Tensor, v: Tensor, scale: float, dropout: float, window: int) -> Tensor:
+    """q [rows, heads, n, d] of the last n of m tokens, k and v [rows, kv_heads, m, d] -> [rows, heads, n, d].
+
+    A token sees itself and the `window` - 1 before it.
+    """
+    rows, heads, n, d = q.shape
+    kv_heads, m = k.shape[1], k.shape[2]
+    seen = torch.ones((n, m), dtype=torch.bool).tril(m - n).triu(m - n - window + 1)
+    if m >= EAGER_BELOW:
+        return functional.scaled_dot_product_attention(q, k, v, seen, dropout, scale=scale, enable_gqa=True)
+    hidden = torch.zeros((n, m), dtype=q.dtype).masked_fill(~seen, -torch.inf).repeat(heads // kv_heads, 1)
+    q = q.reshape(rows * kv_heads, -1, d)  # heads that share keys are more queries of one head
+    k, v = k.reshape(-1, m, d), v.reshape(-1, m, d)
+    p = functional.dropout(torch.baddbmm(hidden, q, k.transpose(1, 2), alpha=scale).softmax(-1), dropout)
+    return torch.bmm(p, v).view(rows, heads, n, d)

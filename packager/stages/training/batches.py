@@ -35,7 +35,7 @@ class Batch:
     ids: Tensor
     """[rows, length] int64: the tokens after the prefix, padded."""
     positions: Tensor
-    """[n] int64: places in the flattened `ids` whose next token is trained."""
+    """[n] int64: places in the prefix and the flattened `ids` after it whose next token is trained."""
     targets: Tensor
     """[n] int64: those next tokens."""
 
@@ -107,7 +107,7 @@ def collate(rows: Sequence[Encoded], *, share_prefix: bool) -> Batch:
     for number, row in enumerate(rows):
         ids[number, : len(row.ids) - shared] = torch.tensor(row.ids[shared:])
         at = [i for i in range(1, len(row.ids)) if row.trained[i]]
-        positions += [number * width + i - 1 - shared for i in at]
+        positions += [number * width + i - 1 for i in at]  # `shared` less in the row, and more before it
         targets += [row.ids[i] for i in at]
     prefix = torch.tensor([rows[0].ids[:shared]], dtype=torch.int64)
     return Batch(prefix, ids, torch.tensor(positions), torch.tensor(targets))

@@ -174,8 +174,7 @@ def choose(trainee: Trainee, rows: Sequence[Encoded], plan: Plan, rows_at_once: 
     """The fastest way that gives the model's own loss on two short rows.
 
     A model that does more around its head than one product (Gemma 2 caps its logits, Granite
-    scales them), whose cache works differently or whose attention is of its own kind, gets a
-    slower one.
+    scales them) or whose attention is of its own kind gets a slower one.
     """
     trainee.peft.eval()
     pair = sorted(rows, key=lambda row: len(row.ids))[:2]
@@ -203,7 +202,7 @@ def _fits(way: Callable[[], Compute], rows: Sequence[Encoded], expected: float, 
         found = sum(compute.score(batch)[0].item() for batch in compute.lay_out(rows))
     except torch.OutOfMemoryError:
         raise
-    except (AttributeError, TypeError, ValueError, IndexError, NotImplementedError, RuntimeError) as error:
+    except (AttributeError, TypeError, ValueError, NotImplementedError, RuntimeError) as error:
         progress.note(f"a faster way does not fit this model: {error}")
         return False
     return abs(found - expected) <= TOLERANCE[dtype] * abs(expected)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from packager.chat import Encoded
+from packager.stages.training import attention
 from packager.stages.training.batches import Batch, collate
 from packager.stages.training.model import Trainee
 
@@ -49,23 +50,24 @@ def batch_sums(trainee: Trainee, batch: Batch, shortcuts: Shortcuts) -> Tensor:
     if not shortcuts.select:
         logits = causal(input_ids=batch.ids, use_cache=False).logits.flatten(0, 1)[batch.positions]
         return logit_sums(logits, batch.targets)
-    hidden = _hidden(causal, batch).flatten(0, 1)[batch.positions]
+    hidden = _hidden(causal, batch, shortcuts)[batch.positions]
     return head_sums(hidden, causal.get_output_embeddings(), batch.targets)
 
 
-def _hidden(causal: Any, batch: Batch) -> Tensor:
-    """The body's last hidden states [rows, length, hidden] of `batch.ids`."""
-    from transformers import DynamicCache
-
+def _hidden(causal: Any, batch: Batch, shortcuts: Shortcuts) -> Tensor:
+    """The body's last hidden states [prefix + rows * length, hidden]."""
     body = getattr(causal, causal.base_model_prefix)
-    cache = None
-    if batch.prefix.shape[1]:
-        # The cached keys and values keep their history for autograd, so the prefix is trained as well.
-        cache = DynamicCache(config=causal.config)
-        body(input_ids=batch.prefix, past_key_values=cache, use_cache=True)
-        cache.batch_repeat_interleave(batch.ids.shape[0])
-    states: Tensor = body(input_ids=batch.ids, past_key_values=cache, use_cache=cache is not None).last_hidden_state
-    return states
+    if not shortcuts.share_prefix:
+        states: Tensor = body(input_ids=batch.ids, use_cache=False).last_hidden_state
+        return states.flatten(0, 1)
+    shared, (rows, width) = batch.prefix.shape[1], batch.ids.shape
+    # One sequence, so that the weights are read once and no small product is made for the prefix alone.
+    ids = torch.cat([batch.prefix, batch.ids.view(1, -1)], dim=1)
+    places = torch.arange(shared + width, device=ids.device)
+    places = torch.cat([places[:shared], places[shared:].repeat(rows)])[None]
+    with attention.side_by_side(causal):
+        states = body(input_ids=ids, position_ids=places, use_cache=False, shared=shared, rows=rows).last_hidden_state
+    return states[0]
 
 
 def head_sums(hidden: Tensor, head: Any, targets: Tensor, chunk: int = CHUNK, *, compiled: bool = False) -> Tensor:

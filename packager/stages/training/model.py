@@ -18,15 +18,13 @@ from torch import Tensor, nn
 from packager.artifacts import Checkpoint
 from packager.errors import InputError
 from packager.recipe import Lora, Train
-from packager.stages.training import lora_linear
+from packager.stages.training import attention, lora_linear
 from packager.stages.training.parallel import ALONE, World
 
 NF4_BYTES, ROOMY = 0.6, 0.6
 """Bytes a weight in NF4, and the share of a card that the weights may take before they are divided."""
 ALIGNED = 64
 """Matrices begin at multiples of so many numbers, as kernels like it."""
-EAGER_BELOW = 512
-"""Mean tokens a row under which plain matrix products beat the fused attention of a CPU."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +57,11 @@ def load(
     if world.size > 1 and device.type == "cuda":
         weights = base.parameters * (NF4_BYTES if config.method == "qlora" else 2)
         sharded = sharded or weights > ROOMY * torch.cuda.get_device_properties(device).total_memory
-    attention = "eager" if device.type == "cpu" and mean_tokens < EAGER_BELOW else "sdpa"
+    implementation = "eager" if device.type == "cpu" and mean_tokens < attention.EAGER_BELOW else "sdpa"
     if device.type == "cpu":
         keep_freed_memory()
     place = torch.device("cpu") if sharded else device
-    model = _load_base(base.folder, place, dtype, attention, quantized=config.method == "qlora")
+    model = _load_base(base.folder, place, dtype, implementation, quantized=config.method == "qlora")
     return adapt(model, config, base, device, dtype, world if sharded else ALONE)
 
 
@@ -115,7 +113,7 @@ def keep_freed_memory() -> None:
         mallopt(trim_threshold, (1 << 31) - 1)
 
 
-def _load_base(folder: Path, device: torch.device, dtype: torch.dtype, attention: str, *, quantized: bool) -> Any:
+def _load_base(folder: Path, device: torch.device, dtype: torch.dtype, implementation: str, *, quantized: bool) -> Any:
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
     from transformers.utils import logging
 
@@ -129,7 +127,7 @@ def _load_base(folder: Path, device: torch.device, dtype: torch.dtype, attention
     model = AutoModelForCausalLM.from_pretrained(
         folder,
         dtype=dtype,
-        attn_implementation=attention,
+        attn_implementation=implementation,
         local_files_only=True,
         trust_remote_code=False,
         **({"quantization_config": nf4, "device_map": {"": str(device)}} if quantized else {}),
