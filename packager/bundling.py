@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from packager import artifacts, llamacpp, proc, progress
+from packager import artifacts, build, llamacpp, proc, progress
 from packager.artifacts import Bundle, Servers
-from packager.build import Plan, line
 from packager.clinic import starter
-from packager.errors import InputError
 from packager.recipe import Recipe
 from packager.stages import bundle as bundle_stage
 
@@ -40,14 +38,7 @@ def bundle(recipe: Recipe, folder: Path, servers: Servers, *, signed: bool = Fal
     Raises `InputError` if there is no package, or not that of the recipe as it is now.
     """
     with artifacts.open_run(folder) as run:
-        planned = Plan(artifacts.peek(folder))
-        made = {artifact.folder.name: artifact for artifact in line(recipe, planned)}
-        for step in planned.steps:
-            if not step.done:
-                raise InputError(
-                    f"The package of {recipe.name} is not finished as its recipe says ({step.stage}: {step.why}).",
-                    f"packager build {recipe.name}",
-                )
+        made = {artifact.folder.name: artifact for artifact in build.finished(recipe, folder)}
         return run.stage(
             "bundle",
             Bundle,

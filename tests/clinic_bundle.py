@@ -99,6 +99,11 @@ class Started:
         self.said = said
         self.url = next(word for word in said.split() if word.startswith("http://127.0.0.1:"))
 
+    def children(self) -> list[int]:
+        """The processes that it has started; the server is the only one."""
+        text = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text(encoding="ascii")
+        return [int(word) for word in text.split()]
+
     def stop(self, number: int = signal.SIGINT) -> tuple[int, str]:
         """As Ctrl-C does, to the whole group of the terminal."""
         os.killpg(self.process.pid, number)

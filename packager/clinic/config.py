@@ -1,32 +1,27 @@
-"""Facts of a proven package -> `runtime/config.json`, `.env` and `.bat`, `runtime/prova.json` and `prova/`.
-
-The same facts three ways, so that the scripts in the clinic need no JSON parser; docs/bundle.md names every
-key. Fails with `InputError` for a fact that a script could not hold.
-"""
+"""Facts of a proven package -> `runtime/config.json` and `runtime/prova.json`; docs/bundle.md names every key."""
 
 from __future__ import annotations
 
 import math
 import statistics
+import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from packager import licence, ollama, smoke
-from packager.artifacts import Answer, Proof, write_atomically, write_json
-from packager.errors import InputError
+from packager.artifacts import Answer, Proof, write_json
 from packager.llamacpp import Target
 from packager.recipe import Recipe
 from packager.recipe import Smoke as Question
 
 FORMAT = 1
-FILES = ("config.json", "config.env", "config.bat")
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What the clinic's scripts and page have to know."""
+    """What the clinic's program and page have to know."""
 
     recipe: Recipe
     version: str
@@ -47,21 +42,9 @@ class Facts:
 def write(facts: Facts, runtime: Path) -> None:
     """Write all of it into the folder `runtime`; what the page reads goes into `pagina/` as well."""
     (runtime / "pagina").mkdir(parents=True, exist_ok=True)
-    config, proven = of(facts), proof_of(facts)
-    text = lines(config)
-    write_json(runtime / "config.json", config)
-    write_atomically(runtime / "config.env", env(text))
-    write_atomically(runtime / "config.bat", bat(text))
-    write_json(runtime / "prova.json", proven)
-    for name in ("config.json", "prova.json"):
-        write_atomically(runtime / "pagina" / name, (runtime / name).read_text(encoding="utf-8"))
-    (runtime / "prova").mkdir(exist_ok=True)
-    for number, question in enumerate(proven["questions"], 1):
-        stem = runtime / "prova" / f"{number:02d}"
-        write_json(stem.with_suffix(".json"), question["request"])
-        write_atomically(stem.with_suffix(".txt"), question["answer"] + "\n")
-        write_atomically(stem.with_suffix(".expect"), "".join(f"{w}\n" for w in question["expect_any"]))
-        write_atomically(stem.with_suffix(".reject"), "".join(f"{w}\n" for w in question["reject_any"]))
+    for place in (runtime, runtime / "pagina"):
+        write_json(place / "config.json", of(facts))
+    write_json(runtime / "prova.json", proof_of(facts))
 
 
 def of(facts: Facts) -> dict[str, Any]:
@@ -123,32 +106,9 @@ def request(facts: Facts, ask: str) -> dict[str, Any]:
     }
 
 
-def env(facts: Mapping[str, str]) -> str:
-    """`KEY='value'` lines, to be read with `.` by any sh."""
-    return "".join(f"{key}='{value}'\n" for key, value in _checked(facts, "'\n\r\0"))
-
-
-def bat(facts: Mapping[str, str]) -> str:
-    """`set "KEY=value"` lines, to be read with `call` by cmd."""
-    checked = _checked(facts, '"!^\n\r\0')
-    return "@echo off\r\n" + "".join('set "{}={}"\r\n'.format(key, value.replace("%", "%%")) for key, value in checked)
-
-
-def lines(config: Mapping[str, Any]) -> dict[str, str]:
-    """The facts that scripts need, as text."""
-    scripts = {k: v for k, v in config.items() if k not in ("description", "system", "stops", "targets", "signed")}
-    known = {key.upper(): str(value) for key, value in scripts.items()}
-    needed: dict[str, str] = {}
-    for name, target in config["targets"].items():
-        needed[f"CPU_{name.partition('-')[2].upper()}"] = " ".join(target["cpu_features"])
-    return known | {"TARGETS": " ".join(config["targets"]), "SIGNED": str(int(config["signed"]))} | needed
-
-
-def _checked(facts: Mapping[str, str], forbidden: str) -> Sequence[tuple[str, str]]:
-    for key, value in facts.items():
-        if bad := next((c for c in value if c in forbidden), None):
-            raise InputError(f"{key} of the bundle holds {bad!r}, which a start script cannot.", "take it out")
-    return list(facts.items())
+def fill_in(text: str, config: Mapping[str, Any]) -> str:
+    """`$key` in a text for people -> what config.json says under it."""
+    return string.Template(text).substitute(config)
 
 
 def _sampling(facts: Facts) -> dict[str, float]:

@@ -48,7 +48,9 @@ def check(folder: Path, public: Path) -> str:
             raise ProofFailed(f"{folder} is not signed: there is no {name}.", "get a signed copy from its publisher")
     try:
         kind, key = public.read_text(encoding="utf-8").split()[:2]
-    except (UnicodeDecodeError, ValueError) as error:
+        if kind.encode() != KIND:
+            raise ValueError(kind)
+    except ValueError as error:  # UnicodeDecodeError is one
         raise InputError(f"{public} is not a public key.", "give the .pub file that ssh-keygen wrote") from error
     with tempfile.TemporaryDirectory() as aside:
         allowed = Path(aside, "allowed")

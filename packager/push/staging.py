@@ -122,15 +122,7 @@ def _made(recipe: Recipe, run: Path) -> list[Artifact]:
             f"The last proof of {recipe.name} failed.", f"see {proof}; mend what failed, then build again"
         )
     progress.note("hashing what each stage made")
-    planned = build.Plan(artifacts.peek(run, verify=True))
-    made = list(build.line(recipe, planned))
-    for step in planned.steps:
-        if not step.done:
-            raise InputError(
-                f"The package of {recipe.name} is not what its recipe says now ({step.stage}: {step.why}).",
-                f"packager build {recipe.name}",
-            )
-    return made
+    return build.finished(recipe, run, verify=True)
 
 
 def _parcels(

@@ -11,8 +11,6 @@ import contextlib
 import json
 import os
 import shutil
-import string
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -38,7 +36,7 @@ from packager.verify import CHECKSUMS, MANIFEST
 
 READ_ME = "LEIA-ME.txt"
 ASSETS = Path(configuring.__file__).with_name("assets")
-TEXTS = (".json", ".env", ".bat", ".sh", ".txt", ".md", ".html", ".js", ".css", ".ps1")
+TEXTS = (".json", ".bat", ".sh", ".txt", ".md", ".html", ".js", ".css", ".ps1")
 STAMP = "%Y%m%d.%H%M"
 
 
@@ -86,7 +84,8 @@ def bundle(
         signed=config.signed,
     )
     configuring.write(facts, runtime)
-    _fill_in(out / READ_ME, configuring.lines(configuring.of(facts)))
+    read_me = (ASSETS / READ_ME).read_bytes().decode("utf-8")  # its lines end as Notepad likes them
+    (out / READ_ME).write_bytes(configuring.fill_in(read_me, configuring.of(facts)).encode())
     files = _closed(out)
     return Bundle(
         folder=out,
@@ -158,12 +157,6 @@ def _carry_server(target: llamacpp.Target, binary: Path, runtime: Path) -> None:
     shutil.copyfile(binary, folder / target.binary)
     (folder / target.binary).chmod(0o755)
     shutil.copyfile(binary.with_name(llamacpp.LICENCES), folder / llamacpp.LICENCES)
-
-
-def _fill_in(path: Path, lines: Mapping[str, str]) -> None:
-    """`$KEY` in the text for people -> the fact of that name."""
-    text = path.read_bytes().decode("utf-8")
-    path.write_bytes(string.Template(text).substitute(lines).encode())
 
 
 def _closed(out: Path) -> list[str]:

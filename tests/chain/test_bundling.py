@@ -24,11 +24,12 @@ from typing import Any
 
 import pytest
 
-from packager import artifacts, llamacpp
 from packager import build as building
+from packager import bundling, llamacpp
 from packager import recipe as recipes
 from packager.artifacts import Bundle, Servers
 from packager.clinic import signing, starter
+from packager.errors import InputError
 from packager.recipe import ROOT, Serve
 from packager.stages import bundle as stage
 from packager.verify import verify
@@ -77,8 +78,8 @@ def bundle(builds: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def made(built: Path, tiny_recipe: Path) -> dict[str, Any]:
     """What every stage of the finished build made, by its folder."""
-    planned = building.Plan(artifacts.peek(built / "tiny"))
-    return {artifact.folder.name: artifact for artifact in building.line(recipes.load(str(tiny_recipe), []), planned)}
+    made = building.finished(recipes.load(str(tiny_recipe), []), built / "tiny")
+    return {artifact.folder.name: artifact for artifact in made}
 
 
 @pytest.fixture
@@ -121,6 +122,13 @@ def test_a_bundle_holds_the_package_and_what_runs_it(
         a.answer for a in made["proof"].answers if a.file == "model-Q8_0.gguf"
     ]
     assert proven["ram_mb"] > 0
+
+
+def test_a_package_of_another_recipe_is_not_bundled(dummies: Servers, built: Path, tiny_recipe: Path) -> None:
+    recipe = recipes.load(str(tiny_recipe), ["serve.temperature=0.9"])
+    with pytest.raises(InputError, match="not what its recipe says now"):
+        bundling.bundle(recipe, built / "tiny", dummies)
+    assert not (built / "tiny" / "bundle").exists()
 
 
 def test_weights_too_large_for_a_stick_are_split_and_still_run(

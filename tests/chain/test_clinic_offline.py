@@ -13,6 +13,7 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -88,10 +89,35 @@ def test_the_page_with_the_real_server(bundle: Path, page: browser.Browser, tmp_
         page.until(lambda: page.text("article.theirs .text"))
         page.until(lambda: page.text("#status") == "Resposta completa.", seconds=120)
         page.picture(Path(os.environ.get("PAGE_PICTURES", tmp_path)) / "real-360.png")
-        page.type("#question", "palavra " * 4000 + browser.ENTER)
+        page.run("document.querySelector('#question').value = 'palavra '.repeat(4000)")  # typing it takes minutes
+        page.type("#question", browser.ENTER)
         assert "A conversa ficou longa demais" in page.until(lambda: page.text("#error"))
         assert all(url.startswith((running.url, "data:")) for url in page.requested())
         assert running.stop()[0] == 0
+
+
+def test_the_real_server_stopped_and_killed_while_it_answers(
+    bundle: Path, page: browser.Browser, tmp_path: Path
+) -> None:
+    with clinic_bundle.started(["sh", str(bundle / "iniciar.sh"), "--sem-navegador"]) as running:
+        server = running.children()[0]
+        page.size(1280, 800)
+        page.open(running.url)
+        page.until(lambda: page.run("!!document.title && document.title != 'Assistente'"))
+        for end, said in (("stop", "Resposta interrompida."), ("kill", "O programa que responde parou")):
+            page.click("#fresh")
+            page.type("#question", "O que é a Atenção Primária à Saúde?" + browser.ENTER)
+            page.until(lambda: page.text("article.theirs .text"))
+            os.kill(server, signal.SIGSTOP)  # it holds still in the middle of its answer
+            assert page.text("#status") == "Respondendo…"
+            if end == "stop":
+                page.click("#stop")
+                page.until(lambda: page.text("#status") == said)  # noqa: B023
+                os.kill(server, signal.SIGCONT)
+            else:
+                os.kill(server, signal.SIGKILL)
+                assert said in page.until(lambda: page.text("#error"))
+                page.picture(Path(os.environ.get("PAGE_PICTURES", tmp_path)) / "real-1280-killed.png")
 
 
 def first_token(bundle: Path) -> None:

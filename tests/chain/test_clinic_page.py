@@ -37,12 +37,6 @@ def served(page: browser.Browser, tmp_path: Path, program: Path) -> Iterator[Sta
         yield running
 
 
-def kill_server(running: Started) -> None:
-    children = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children").read_text().split()
-    for child in children:
-        os.kill(int(child), signal.SIGKILL)
-
-
 def error(page: browser.Browser) -> str:
     return str(page.until(lambda: page.text("#error")))
 
@@ -92,7 +86,7 @@ def test_tokens_stream_and_stop(page: browser.Browser, served: Started) -> None:
 def test_the_server_killed_while_it_answers(page: browser.Browser, served: Started) -> None:
     page.type(QUESTION, "Fale devagar." + browser.ENTER)
     page.until(lambda: len(page.text(ANSWER).split()) > 3)
-    kill_server(served)
+    os.kill(served.children()[0], signal.SIGKILL)
     assert "O programa que responde parou" in error(page)
     assert "A resposta ficou incompleta." in page.text("article.theirs .remark")
     page.type(QUESTION, "E agora?" + browser.ENTER)

@@ -60,7 +60,7 @@ def facts(**changes: object) -> config.Facts:
     return config.Facts(**(known | changes))  # type: ignore[arg-type]
 
 
-def test_the_same_facts_three_ways(tmp_path: Path) -> None:
+def test_the_facts_that_program_and_page_need(tmp_path: Path) -> None:
     config.write(facts(), tmp_path)
     told = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
     names = "model model_type model_mb ram_mb context proven_tokens_per_second min_tokens_per_second questions signed"
@@ -70,30 +70,20 @@ def test_the_same_facts_three_ways(tmp_path: Path) -> None:
         "server": "runtime/windows-x86_64/llama-server.exe",
         "cpu_features": ["sse4_2", "avx", "avx2", "fma", "f16c", "bmi2"],
     }
-    script = '. "$1"; printf "%s|" "$MODEL" "$RAM_MB" "$TEMPERATURE" "$TARGETS" "$CPU_X86_64" "$CPU_ARM64" "$SIGNED"'
-    done = subprocess.run(["sh", "-euc", script, "sh", tmp_path / "config.env"], capture_output=True, text=True)
-    assert done.stdout == "tiny-Q4_K_M.gguf|244|0.5|windows-x86_64 linux-arm64|sse4_2 avx avx2 fma f16c bmi2|asimd|0|"
-    batch = (tmp_path / "config.bat").read_bytes().decode()
-    assert batch.startswith("@echo off\r\n")
-    assert 'set "MODEL=tiny-Q4_K_M.gguf"\r\n' in batch
-    assert batch.count("\n") == batch.count("\r\n")
-    for name in ("config.json", "prova.json"):
-        assert (tmp_path / "pagina" / name).read_bytes() == (tmp_path / name).read_bytes()
+    assert (tmp_path / "pagina" / "config.json").read_bytes() == (tmp_path / "config.json").read_bytes()
+    assert config.fill_in("$title: $model ($$)", told) == "tiny: tiny-Q4_K_M.gguf ($)"
 
 
 def test_every_key_is_in_the_documentation() -> None:
     described = (Path(__file__).parents[2] / "docs" / "bundle.md").read_text(encoding="utf-8")
-    lacking = [key for key in config.lines(config.of(facts())) if f"`{key}`" not in described]
-    lacking += [
-        key for key in config.of(facts()) if f"`{key}`" not in described and f"`{key.upper()}`" not in described
-    ]
+    lacking = [key for key in config.of(facts()) if f"`{key}`" not in described]
     assert not lacking
 
 
 def test_the_questions_as_they_were_proven(tmp_path: Path) -> None:
     config.write(facts(), tmp_path)
-    first = json.loads((tmp_path / "prova" / "01.json").read_text(encoding="utf-8"))
-    assert first == {
+    first, second = json.loads((tmp_path / "prova.json").read_text(encoding="utf-8"))["questions"]
+    assert first["request"] == {
         "messages": [
             {"role": "system", "content": "Responda 'bem'.\nEm português."},
             {"role": "user", "content": "O que é vacina?"},
@@ -101,16 +91,7 @@ def test_the_questions_as_they_were_proven(tmp_path: Path) -> None:
         "temperature": 0.5, "top_k": 40, "top_p": 0.9, "min_p": 0.0, "repeat_penalty": 1.0, "repeat_last_n": 64,
         "max_tokens": 60, "seed": 42, "stream": False,
     }  # fmt: skip
-    assert (tmp_path / "prova" / "01.expect").read_text(encoding="utf-8") == "saúde\nequipe\n"
-    assert (tmp_path / "prova" / "02.expect").read_text() == (tmp_path / "prova" / "02.reject").read_text() == ""
-
-
-def test_what_a_script_cannot_hold_is_refused() -> None:
-    with pytest.raises(InputError, match='TITLE of the bundle holds "\'"'):
-        config.env({"TITLE": "l'eau"})
-    with pytest.raises(InputError, match="TITLE"):
-        config.bat({"TITLE": 'a"b'})
-    assert 'set "TITLE=100%%"' in config.bat({"TITLE": "100%"})
+    assert (first["expect_any"], second["expect_any"], second["reject_any"]) == (["saúde", "equipe"], [], [])
 
 
 @pytest.mark.parametrize(
@@ -219,7 +200,7 @@ def test_a_copy_goes_on_where_it_stopped(bundle: Path, target: Path, monkeypatch
 
 def test_a_damaged_file_on_the_stick_is_written_again(bundle: Path, target: Path) -> None:
     copied = stick.copy(bundle, target)
-    (copied / "runtime" / "config.env").write_text("MODEL='other'\n")
+    (copied / "runtime" / "config.json").write_text("{}")
     stick.copy(bundle, target)
     assert contents(copied) == contents(bundle)
 
@@ -277,7 +258,7 @@ def test_a_signature_is_by_one_key_over_these_bytes(bundle: Path, tmp_path: Path
     with pytest.raises(ProofFailed, match="is not what the owner"):
         verify(bundle, Path(f"{other}.pub"))
     sums = bundle / "SHA256SUMS"  # everything consistent again, but for the signature
-    (bundle / "runtime" / "config.env").write_text("MODEL='other'\n")
+    (bundle / "runtime" / "config.json").write_text("{}")
     sums.unlink()
     (bundle / signing.SIGNATURE).rename(tmp_path / "kept")
     stage._closed(bundle)
@@ -319,7 +300,7 @@ def test_what_cannot_sign_or_be_checked_is_said(bundle: Path, tmp_path: Path) ->
         verify(bundle, tmp_path / "none")
     signing.sign(bundle, make_key(tmp_path, "key"))
     with pytest.raises(InputError, match="is not a public key"):
-        verify(bundle, bundle / "runtime" / "prova" / "02.expect")
+        verify(bundle, bundle / "iniciar.sh")
     (bundle / signing.SIGNATURE).write_text("-----BEGIN SSH SIGNATURE-----\n")
     with pytest.raises(ProofFailed, match="is damaged"):
         verify(bundle)

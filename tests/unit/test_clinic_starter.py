@@ -343,7 +343,7 @@ def test_shellcheck() -> None:
 def test_what_the_technician_reads_names_only_keys_that_are_documented() -> None:
     keys = set(string.Template((ASSETS / "LEIA-ME.txt").read_text()).get_identifiers())
     documented = (starter.SOURCES[0].parents[3] / "docs" / "bundle.md").read_text()
-    assert {"TITLE", "VERSION", "RAM_MB", "OLLAMA_MINIMUM"} <= keys
+    assert {"title", "version", "ram_mb", "ollama_minimum"} <= keys
     assert not {key for key in keys if f"`{key}`" not in documented}
 
 
