@@ -1,7 +1,8 @@
 """The straight line through the stages; the only file that knows their order.
 
 `line` names every stage once. Run with a `RunFolder` it builds; run with a `Plan` it only says
-what would be built and why.
+what would be built and why. An evaluation, which may take hours, is made when it is asked for;
+a build only takes up one that was made of the same files with the same settings.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel
 
@@ -31,7 +32,7 @@ from packager.artifacts import (
     stage_key,
 )
 from packager.errors import InputError, ProofFailed
-from packager.recipe import Evaluate, Recipe
+from packager.recipe import Recipe
 from packager.stages import base as base_stage
 from packager.stages import convert as convert_stage
 from packager.stages import data as data_stage
@@ -80,9 +81,21 @@ class Stages(Protocol):
         says: Callable[[A], str] = ...,
     ) -> A: ...
 
+    def kept(
+        self,
+        name: str,
+        returns: type[A],
+        function: Callable[..., A],
+        config: BaseModel | None,
+        *inputs: Artifact | None,
+        **options: Any,
+    ) -> A | None:
+        """What `stage` made of the same settings and inputs before, if it did."""
+        ...
 
-def line(recipe: Recipe, to: Stages) -> Iterator[Artifact]:
-    """Every stage in its order, yielding what each made."""
+
+def line(recipe: Recipe, to: Stages, *, evaluating: bool = False) -> Iterator[Artifact]:
+    """Every stage in its order, yielding what each made; `evaluating` makes an evaluation if there is none."""
     yield (
         base := to.stage(
             "base",
@@ -187,27 +200,27 @@ def line(recipe: Recipe, to: Stages) -> Iterator[Artifact]:
         )
     )
     evaluation = None
-    if recipe.evaluate is not None and not proof.failed:
-        evaluating = evaluating_of(recipe, recipe.evaluate)
-        yield (
-            evaluation := to.stage(
-                "evaluation",
-                Evaluation,
-                evaluate_stage.evaluate,
-                evaluating,
-                base,
-                data,
-                adapter,
-                merged,
-                f16,
-                gguf,
-                versions=("llama_cpp_python", "rouge_score"),
-                extra=evaluate_stage.fingerprint(evaluating),
-                resumable=True,
-                online=True,
-                says=evaluate_stage.summary,
-            )
+    if not proof.failed:
+        measured = evaluating_of(recipe)
+        evaluation = (to.stage if evaluating else to.kept)(
+            "evaluation",
+            Evaluation,
+            evaluate_stage.evaluate,
+            measured,
+            base,
+            data,
+            adapter,
+            merged,
+            f16,
+            gguf,
+            versions=("llama_cpp_python", "rouge_score"),
+            extra=evaluate_stage.fingerprint(measured) if evaluating else None,
+            resumable=True,
+            online=True,
+            says=evaluate_stage.summary,
         )
+        if evaluation is not None:
+            yield evaluation
     yield (
         report := to.stage(
             "report",
@@ -243,13 +256,19 @@ def line(recipe: Recipe, to: Stages) -> Iterator[Artifact]:
     )
 
 
-def evaluating_of(recipe: Recipe, wanted: Evaluate) -> evaluate_stage.Evaluating:
+def evaluating_of(recipe: Recipe) -> evaluate_stage.Evaluating:
     """The parts of the recipe that its evaluation depends on."""
-    return evaluate_stage.Evaluating(evaluate=wanted, data=recipe.data, serve=recipe.serve, language=recipe.language)
+    return evaluate_stage.Evaluating(
+        evaluate=recipe.evaluate, data=recipe.data, serve=recipe.serve, language=recipe.language
+    )
 
 
-def build(recipe: Recipe, folder: Path, until: str = STAGES[-1], *, verify: bool = False) -> Artifact:
+def build(
+    recipe: Recipe, folder: Path, until: str = STAGES[-1], *, verify: bool = False, evaluating: bool = False
+) -> Artifact:
     """Bring the run folder up to stage `until` and return what that stage made.
+
+    `evaluating` (or until="evaluation") makes an evaluation on the way.
 
     Raises `InputError`/`MissingResource` before the first stage for what can be known early,
     `ProofFailed` when a check fails, `Busy` when another build holds the folder.
@@ -258,15 +277,14 @@ def build(recipe: Recipe, folder: Path, until: str = STAGES[-1], *, verify: bool
         raise InputError(f"There is no stage '{until}'.", f"use one of {', '.join(STAGES)}")
     if until == "adapter" and recipe.train.method == "none":
         raise InputError("train.method is none, so there is no stage 'adapter'.", "choose another stage")
-    if until == "evaluation" and recipe.evaluate is None:
-        raise InputError("The recipe has no evaluate section.", "use packager evaluate, or add evaluate: {}")
+    evaluating = evaluating or until == "evaluation"
     with proc.interruptible(), artifacts.open_run(folder, verify=verify) as run:
-        waiting = _waiting(recipe, folder, until, verify)
+        waiting = _waiting(recipe, folder, until, verify, evaluating)
         if waiting:
             preflight.check(recipe, folder, waiting)
-        if recipe.evaluate is not None and "evaluation" in waiting:
-            _say_what_is_left_out(evaluating_of(recipe, recipe.evaluate), run)
-        for artifact in line(recipe, run):
+        if evaluating and "evaluation" in waiting:
+            _say_what_is_left_out(evaluating_of(recipe), run)
+        for artifact in line(recipe, run, evaluating=evaluating):
             if not isinstance(artifact, Proof) or until == artifact.folder.name:  # first the report of what failed
                 stop_if_failed(artifact)
             if artifact.folder.name == until:
@@ -311,20 +329,43 @@ class Plan:
         self.steps.append(Step(name, done is not None, why, seconds, ram))
         return done or returns.model_construct(folder=self.run.path / name, key=key)
 
+    def kept(self, name: str, returns: type[A], *rest: Any, **options: Any) -> A | None:
+        """As the run folder has it; what is not there is no step of the plan."""
+        found = self.run.kept(name, returns, *rest, **options)
+        if found is not None:
+            self.steps.append(Step(name, True, "unchanged", *self.run.last_cost(name)))
+        return found
 
-def plan(recipe: Recipe, folder: Path, until: str = STAGES[-1], *, verify: bool = False) -> list[Step]:
+
+def plan(
+    recipe: Recipe, folder: Path, until: str = STAGES[-1], *, verify: bool = False, evaluating: bool = False
+) -> list[Step]:
     """Each stage: cached or to be run, why, and what it cost last time."""
     planned = Plan(artifacts.peek(folder, verify=verify))
-    for artifact in line(recipe, planned):
+    for artifact in line(recipe, planned, evaluating=evaluating):
         if artifact.folder.name == until:
             break
     return planned.steps
 
 
-def _waiting(recipe: Recipe, folder: Path, until: str, verify: bool) -> tuple[str, ...]:
+def finished(recipe: Recipe, folder: Path, *, verify: bool = False) -> list[Artifact]:
+    """What every stage made; raises `InputError` if that is not all that the recipe says now."""
+    planned = Plan(artifacts.peek(folder, verify=verify))
+    made = list(line(recipe, planned))
+    for step in planned.steps:
+        if not step.done:
+            raise InputError(
+                f"The package of {recipe.name} is not what its recipe says now ({step.stage}: {step.why}).",
+                f"packager build {recipe.name}",
+            )
+    return made
+
+
+def _waiting(recipe: Recipe, folder: Path, until: str, verify: bool, evaluating: bool) -> tuple[str, ...]:
     """The stages that have to run; all of them if that cannot be told."""
     try:
-        return tuple(step.stage for step in plan(recipe, folder, until, verify=verify) if not step.done)
+        steps = plan(recipe, folder, until, verify=verify, evaluating=evaluating)
+        return tuple(step.stage for step in steps if not step.done)
     except InputError:  # a source is missing: preflight says so, with everything else
         return STAGES
 

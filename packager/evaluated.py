@@ -12,16 +12,10 @@ from typing import Any
 
 from packager.artifacts import BASE, METRICS, RECORD, TUNED, Evaluation, Measure
 from packager.errors import InputError
-from packager.recipe import Evaluate, Recipe
 
 SHOWN = ("loss", "perplexity", "token_accuracy", "bits_per_byte", "rouge1.f1", "rougeL.f1", "token_f1.f1",
          "exact", "bertscore.f1")  # fmt: skip
 QUALITY = ("loss", "rouge1.f1", "rougeL.f1", "bertscore.f1", "token_f1.f1")
-
-
-def wanted(recipe: Recipe) -> Recipe:
-    """The recipe with an evaluation: its own, or the default one."""
-    return recipe if recipe.evaluate else recipe.model_copy(update={"evaluate": Evaluate()})
 
 
 def finished(folder: Path) -> Evaluation:

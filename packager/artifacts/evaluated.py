@@ -244,6 +244,8 @@ class LeftOut(Value):
     what: str
     why: str
     fix: str
+    failed: bool = False
+    """It was begun and failed: asked again, it may be had."""
 
 
 class Evaluation(Artifact):
@@ -264,6 +266,10 @@ class Evaluation(Artifact):
     resamples: int
     seed: int
     seconds: float
+
+    @property
+    def reusable(self) -> bool:
+        return not any(one.failed for one in self.left_out)
 
     def result(self, model: str, name: str = HELDOUT) -> SetResult | None:
         return next((r for r in self.results if (r.model, r.set) == (model, name)), None)

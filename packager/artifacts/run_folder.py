@@ -91,21 +91,43 @@ class RunFolder:
                 keep_fds=(self.lock_fd,),
                 online=online,
             )
-        artifact = finished.value.model_copy(update={"folder": self.path / name, "key": key})
         seconds = time.monotonic() - began
+        made = finished.value.model_dump(mode="json", exclude={"folder", "key"})
+        if not finished.value.reusable:
+            key = _key_of_failure(key, made)
+        artifact = finished.value.model_copy(update={"folder": self.path / name, "key": key})
         record = {
             "stage": name,
             "key": key,
-            "config": config.model_dump(mode="json") if config else {},
-            "inputs": {i.folder.name: i.key for i in inputs if i},
+            "config": _section(config),
+            "inputs": _keys(inputs),
             "versions": versions_of(versions),
             "seconds": round(seconds, 3),
             "peak_ram_bytes": finished.peak_ram,
-            "artifact": artifact.model_dump(mode="json", exclude={"folder", "key"}),
+            "artifact": made,
         }
         self._commit(name, record, record_beside)
         self.display.end(says(artifact))
         return artifact
+
+    def kept(
+        self,
+        name: str,
+        returns: type[A],
+        function: Callable[..., A],
+        config: BaseModel | None,
+        *inputs: Artifact | None,
+        **options: Any,
+    ) -> A | None:
+        """What `stage` made before of the same settings and inputs, whatever else its key held; else None."""
+        record = self._record(name) or {}
+        made_of = (record.get("config"), record.get("inputs"))
+        if made_of != (_section(config), _keys(inputs)):
+            return None
+        found, _ = self.committed(name, returns, str(record["key"]))
+        if found is not None:
+            self.display.cached(name)
+        return found
 
     def committed(self, name: str, returns: type[A], key: str) -> tuple[A | None, str]:
         """The committed artifact with this key, or None and why the stage has to run."""
@@ -114,7 +136,9 @@ class RunFolder:
         if record is None or not folder.is_dir():
             interrupted = (self.path / f"{name}.partial").exists()
             return None, "not finished yet (it was interrupted)" if interrupted else "not built yet"
-        if record.get("key") != key:
+        if record["key"] == _key_of_failure(key, record["artifact"]):
+            return None, "again: it failed last time"
+        if record["key"] != key:
             return None, "rebuilt: its settings or inputs changed"
         for file in record["files"]:
             path = folder / file["name"]
@@ -123,10 +147,9 @@ class RunFolder:
             if self.verify and sha256_of(path) != file["sha256"]:
                 return None, f"rebuilt: {name}/{file['name']} was altered"
         try:
-            artifact = returns.model_validate(record["artifact"] | {"folder": folder, "key": key})
+            return returns.model_validate(record["artifact"] | {"folder": folder, "key": key}), "unchanged"
         except ValidationError:
             return None, "rebuilt: its record is of another version"
-        return (artifact, "unchanged") if artifact.reusable else (None, "again: it failed last time")
 
     def _refuse_altered(self, inputs: Sequence[Artifact | None]) -> None:
         """Nothing is made from bytes that changed since they were committed."""
@@ -202,8 +225,20 @@ def stage_key(
     name: str, config: BaseModel | None, inputs: Sequence[Artifact | None], versions: Sequence[str], extra: object
 ) -> str:
     """What a stage's result depends on, as one hash."""
-    section = config.model_dump(mode="json") if config else {}
-    return key_of(name, section, [i.key if i else None for i in inputs], versions_of(versions), extra)
+    return key_of(name, _section(config), [i.key if i else None for i in inputs], versions_of(versions), extra)
+
+
+def _key_of_failure(key: str, made: dict[str, Any]) -> str:
+    """Of a result that is not reusable: made again, it is another, and so is what is made of it."""
+    return key_of(key, made)
+
+
+def _section(config: BaseModel | None) -> dict[str, Any]:
+    return config.model_dump(mode="json") if config else {}
+
+
+def _keys(inputs: Sequence[Artifact | None]) -> dict[str, str]:
+    return {i.folder.name: i.key for i in inputs if i}
 
 
 def versions_of(distributions: Sequence[str]) -> dict[str, str]:

@@ -19,8 +19,8 @@ from packager.artifacts import key_of
 from packager.evaluation.items import Item
 from packager.recipe import Serve
 
-SEQUENCES = 8
-"""Answers generated at once."""
+SEQUENCES, CELLS = 16, 16384
+"""Answers generated at once, and the tokens of all their contexts together: 2 GB for a model of 8B."""
 
 
 @dataclass(frozen=True)
@@ -82,14 +82,15 @@ def run(path: Path, wanted: Sequence[Question], settings: Settings, cache: Path)
         return
     measured = [q for q in missing if q.trained]
     asked = [q for q in missing if not q.trained]
-    context = max([len(q.ids) for q in measured] + [len(q.ids) + settings.max_tokens for q in asked])
+    longest = max([len(q.ids) for q in measured] + [len(q.ids) + settings.max_tokens for q in asked])
+    context = min(longest, settings.serve.context) + 1
     with (
         cache.open("a", encoding="utf-8") as out,
         llamacpp.ParallelModel.open(
             path,
-            context=min(context, settings.serve.context) + 1,
+            context=context,
             threads=proc.physical_cores(),
-            sequences=min(SEQUENCES, max(1, len(asked))),
+            sequences=max(1, min(SEQUENCES, len(asked), CELLS // context)),
         ) as model,
     ):
         out.write("\n")  # ends what a kill may have cut off

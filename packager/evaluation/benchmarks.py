@@ -18,10 +18,17 @@ from typing import Any
 from packager import proc, progress
 from packager.artifacts import BASE, TUNED, BenchmarkResult, Checkpoint, LeftOut, key_of, sha256_of, write_json
 from packager.errors import InputError, Interrupted, MissingResource, PackagerError
+from packager.evaluation import reaching
 from packager.recipe import Benchmarks
 
 FOLDER = "PACKAGER_BENCHMARKS"
 READERS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet"}
+ON_THE_HUB = {
+    "medmcqa": "openlifescienceai/medmcqa",
+    "medqa_4options": "GBaker/MedQA-USMLE-4-options-hf",
+    "squad_completion": "hazyresearch/based-squad",
+}
+"""Where the harness's own tasks take their data."""
 CHOICES = ["A", "B", "C", "D"]
 MULTIPLE_CHOICE: dict[str, Any] = {
     "output_type": "multiple_choice",
@@ -65,14 +72,14 @@ def unreachable(wanted: Benchmarks | None) -> list[LeftOut]:
     if wanted is None:
         return []
     if importlib.util.find_spec("lm_eval") is None:
-        return [LeftOut(what="benchmarks", why="lm-evaluation-harness is not installed",
-                        fix="pip install -c constraints.txt '.[benchmarks]'")]  # fmt: skip
+        fix = "pip install -c constraints.txt '.[benchmarks]'"
+        why = "lm-evaluation-harness is not installed"
+        return [LeftOut(what=f"benchmark {task}", why=why, fix=fix) for task in wanted.tasks]
     folder = folder_of(wanted)
     if folder is None:
-        if os.environ.get("HF_HUB_OFFLINE") == "1":
-            fix = f"put local copies into a folder and name it in {FOLDER} or evaluate.benchmarks.folder"
-            return [LeftOut(what="benchmarks", why="the Hub may not be reached (HF_HUB_OFFLINE)", fix=fix)]
-        return []
+        fix = f"put local copies into a folder and name it in {FOLDER} or evaluate.benchmarks.folder"
+        refused = ((task, reaching.dataset(ON_THE_HUB[task])) for task in wanted.tasks)
+        return [LeftOut(what=f"benchmark {task}", why=error.message, fix=fix) for task, error in refused if error]
     return [
         LeftOut(what=f"benchmark {task}", why=f"{folder / task} holds no data file",
                 fix=f"put a copy there as {', '.join(READERS)}")
@@ -88,7 +95,7 @@ def measure(
     absent = unreachable(wanted)
     left += absent
     gone = {one.what.removeprefix("benchmark ") for one in absent}
-    if wanted is None or "benchmarks" in gone:
+    if wanted is None:
         return
     folder = folder_of(wanted)
     for task in (t for t in wanted.tasks if t not in gone):
@@ -105,7 +112,7 @@ def measure(
                 except Interrupted:
                     raise
                 except PackagerError as error:
-                    left.append(LeftOut(what=f"benchmark {task}", why=error.message, fix=error.fix))
+                    left.append(LeftOut(what=f"benchmark {task}", why=error.message, fix=error.fix, failed=True))
                     break
                 write_json(store, found.model_dump(mode="json"))
             yield BenchmarkResult.model_validate(json.loads(store.read_text(encoding="utf-8")))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from packager import proc, progress
 from packager.artifacts import LeftOut
 from packager.errors import InputError, Interrupted, PackagerError
+from packager.evaluation import reaching
 from packager.evaluation.items import Item
 from packager.evaluation.measuring import Outcome
 from packager.recipe import BertScore, Evaluate
@@ -39,7 +40,11 @@ def unreachable(wanted: Evaluate) -> list[LeftOut]:
         fix = "set evaluate.bertscore.encoder: a folder, or hf:org/name"
         return [LeftOut(what="bertscore", why="the recipe names no encoder", fix=fix)]
     encoder = wanted.bertscore.encoder
-    if not encoder.startswith("hf:") and not (Path(encoder).expanduser() / "config.json").is_file():
+    if encoder.startswith("hf:"):
+        missing = reaching.model(encoder.removeprefix("hf:"), wanted.bertscore.revision, FILES)
+        fix = "connect to the network, or set evaluate.bertscore.encoder to a folder"
+        return [] if missing is None else [LeftOut(what="bertscore", why=missing.message, fix=fix)]
+    if not (Path(encoder).expanduser() / "config.json").is_file():
         fix = "put an encoder (config.json, tokenizer, weights) there, or name one of the Hub with hf:org/name"
         return [LeftOut(what="bertscore", why=f"no encoder is in {encoder}", fix=fix)]
     return []
@@ -64,7 +69,7 @@ def added(
     except Interrupted:
         raise
     except PackagerError as error:
-        left.append(LeftOut(what="bertscore", why=error.message, fix=error.fix))
+        left.append(LeftOut(what="bertscore", why=error.message, fix=error.fix, failed=True))
         return outcomes
     for (m, s, i), score in zip(places, found, strict=True):
         outcomes[m][s][i] = replace(outcomes[m][s][i], scores={**outcomes[m][s][i].scores, **score})
@@ -77,11 +82,10 @@ def folder_of(wanted: BertScore) -> Path:
         return Path(wanted.encoder).expanduser()
     from packager import hub
 
-    repo, folder = hub.fetch_small(wanted.encoder.removeprefix("hf:"), wanted.revision, FILES)
+    repo, _ = hub.fetch_small(wanted.encoder.removeprefix("hf:"), wanted.revision, FILES)
     if not repo.weights:
         raise InputError(f"{wanted.encoder} has no safetensors weights.", "name another encoder")
-    hub.fetch_weights(repo)
-    return folder
+    return hub.fetch_weights(repo)
 
 
 def scores(folder: Path, pairs: Sequence[tuple[str, str]], layer: int | None) -> list[Scores]:
@@ -114,7 +118,7 @@ def greedy(answer: Tensor, reference: Tensor) -> Scores:
         return {"bertscore.f1": 0.0, "bertscore.precision": 0.0, "bertscore.recall": 0.0}
     cosines = answer @ reference.T
     precision, recall = float(cosines.max(dim=1).values.mean()), float(cosines.max(dim=0).values.mean())
-    f1 = 2 * precision * recall / (precision + recall) if precision + recall > 0 else 0.0
+    f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
     return {"bertscore.f1": f1, "bertscore.precision": precision, "bertscore.recall": recall}
 
 

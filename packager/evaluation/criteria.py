@@ -58,8 +58,9 @@ def letters(count: int) -> str:
     return "ABCDEF"[:count]
 
 
-def response_format(count: int) -> dict[str, Any]:
-    """The JSON schema of the answer, for endpoints that can be held to one."""
+def response_formats(count: int) -> tuple[dict[str, Any], ...]:
+    """The JSON schema of the answer, for endpoints that can be held to one: OpenAI's way, then that of
+    llama-cpp-python."""
     score = {"type": "integer", "enum": list(SCORES)}
     one = {
         "type": "object",
@@ -73,7 +74,8 @@ def response_format(count: int) -> dict[str, Any]:
         "required": list(letters(count)),
         "additionalProperties": False,
     }
-    return {"type": "json_schema", "json_schema": {"name": "scores", "strict": True, "schema": schema}}
+    strict = {"name": "scores", "strict": True, "schema": schema}
+    return {"type": "json_schema", "json_schema": strict}, {"type": "json_object", "schema": schema}
 
 
 def parse(text: str, count: int) -> list[dict[str, int]] | None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from packager import chat, rows
 from packager.artifacts import HELDOUT, Dataset
 from packager.errors import InputError
-from packager.recipe import Data, ValidationSet
+from packager.evaluation import reaching
+from packager.recipe import Data, ValidationSet, located
+from packager.rows import hub_dataset
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,17 @@ def _items(
     return found
 
 
+def missing(config: Data) -> str:
+    """Why a set's source cannot be read, as far as it is known beforehand; '' if it can."""
+    if not config.source.startswith("hf:"):
+        return "" if located(config.source).exists() else f"there is no {config.source}"
+    if hub_dataset.cached(config):
+        return ""
+    refusal = reaching.dataset(config.source.removeprefix("hf:"), config.revision)
+    return refusal.message if refusal else ""
+
+
 def fingerprint(config: Data) -> str:
     """What a set's rows depend on, without touching the network."""
-    source = Path(config.source).expanduser()
-    return rows.fingerprint(config) if config.source.startswith("hf:") or source.exists() else ""
+    there = config.source.startswith("hf:") or located(config.source).exists()
+    return rows.fingerprint(config) if there else ""

@@ -48,6 +48,8 @@ class Bill:
     retried: int = 0
     prompt_tokens: int = 0
     answer_tokens: int = 0
+    formats_refused: int = 0
+    """How many of `criteria.response_formats` the endpoint does not know."""
 
     def cost(self, judge: Judge, prompt: int = 0, answer: int = 0) -> float:
         """In all, and for so many tokens more."""
@@ -120,22 +122,13 @@ def judge(
 def _ask(where: endpoint.Endpoint, wanted: Judge, said: list[dict[str, str]], count: int, bill: Bill) -> dict[str, Any]:
     """The scores of one row (None if no answer was usable)."""
     most = sum(len(m["content"].encode()) for m in said) // CHARACTERS_PER_TOKEN + 64
-    strict = True
     for attempt in range(wanted.retries + 1):
         if bill.cost(wanted, most, ANSWER_TOKENS) > wanted.max_cost:
             raise CapReached
         body: dict[str, Any] = {"model": wanted.model, "messages": said, "max_tokens": ANSWER_TOKENS}
         # At 0 a model that fails says the same again.
         body["temperature"] = 0.0 if attempt == 0 else 0.7
-        if strict:
-            body["response_format"] = criteria.response_format(count)
-        try:
-            reply = endpoint.complete(where, body)
-        except InputError:
-            if not strict:
-                raise
-            strict = False  # an endpoint that knows no schemas
-            reply = endpoint.complete(where, {k: v for k, v in body.items() if k != "response_format"})
+        reply = _complete(where, body, criteria.response_formats(count), bill)
         bill.asked += 1
         bill.retried += attempt > 0
         bill.prompt_tokens += reply.prompt_tokens
@@ -143,6 +136,20 @@ def _ask(where: endpoint.Endpoint, wanted: Judge, said: list[dict[str, str]], co
         if (scores := criteria.parse(reply.text, count)) is not None:
             return {"scores": scores}
     return {"scores": None}
+
+
+def _complete(
+    where: endpoint.Endpoint, body: dict[str, Any], formats: Sequence[dict[str, Any]], bill: Bill
+) -> endpoint.Reply:
+    """The answer, held to the first of `formats` that the endpoint knows, or to none."""
+    while bill.formats_refused < len(formats):
+        try:
+            return endpoint.complete(where, body | {"response_format": formats[bill.formats_refused]})
+        except InputError:
+            if bill.asked:  # it knew the format before, so something else is wrong
+                raise
+            bill.formats_refused += 1
+    return endpoint.complete(where, body)
 
 
 def _read(cache: Path) -> dict[str, dict[str, Any]]:

@@ -97,7 +97,7 @@ def likelihoods(measured: Sequence[tuple[Item, Mapping[str, float]]], how: Resam
     bits = [value / math.log(2) for value in nll]
     fixed = (how.resamples, how.seed)
     yield resampling.ratio("loss", nll, tokens, "nats/token", "lower", *fixed)
-    yield resampling.ratio("perplexity", nll, tokens, "perplexity", "lower", *fixed, then=np.exp)
+    yield resampling.ratio("perplexity", nll, tokens, "ratio", "lower", *fixed, then=np.exp)
     yield resampling.ratio("token_accuracy", summed("correct"), tokens, "share", "higher", *fixed)
     yield resampling.ratio("entropy", summed("entropy"), tokens, "nats/token", "", *fixed)
     yield resampling.ratio("bits_per_token", bits, tokens, "bits/token", "lower", *fixed)

@@ -86,10 +86,8 @@ def _better(facts: Facts, say: Tongue) -> Verdict:
     ]
     if not shown:
         how = say(
-            "Para comparar base, treinado e quantizados nas mesmas perguntas, acrescente evaluate: {} à receita e "
-            "construa de novo.",
-            "To compare base, tuned and quantized on the same questions, add evaluate: {} to the recipe and build "
-            "again.",
+            f"Para comparar base, treinado e quantizados nas mesmas perguntas: packager evaluate {facts.recipe.name}",
+            f"To compare base, tuned and quantized on the same questions: packager evaluate {facts.recipe.name}",
         )
         return Verdict(question, None, say("não medido", "not measured"), how)
     better = [d for d in shown if sign(d) > 0]

@@ -18,6 +18,8 @@ from packager.report.facts import Facts
 from packager.report.words import ENGLISH, PORTUGUESE, Tongue
 
 HERE = Path(__file__).parent
+UNFOLDED = 6
+"""Questions whose answers are shown at once; the others open at a touch, and in print."""
 
 
 def page(facts: Facts) -> str:
@@ -51,6 +53,7 @@ def _seen(facts: Facts, say: Tongue) -> dict[str, Any]:
         "subject": lambda check: answers.subject(facts, check),
         "sign": answers.sign,
         "compare": diff.compare,
+        "unfolded": UNFOLDED,
         "marked": lambda text, words: list(diff.marked(text, tuple(words))),
         "smoke": _smoke(facts),
         "loss": _image(pictures.loss(facts, say)),
@@ -90,6 +93,7 @@ def _measures(facts: Facts, name: str) -> list[tuple[str, list[Any], Any]]:
         found = [r.measure(measure) if r else None for r in results]
         there = [m for m in found if m]
         way = max if there[0].better == "higher" else min
-        best = way(there, key=lambda m: m.value) if there[0].better and len(there) > 1 else None
+        differ = len({m.value for m in there}) > 1
+        best = way(there, key=lambda m: m.value) if there[0].better and differ else None
         rows.append((measure, found, best))
     return rows

@@ -64,6 +64,10 @@ class Tongue:
         """A model or a validation set of the evaluation; files and the recipe's own sets keep their names."""
         return self(*NAMES.get(name, (name, name)))
 
+    def ran(self, name: str) -> str:
+        """What a model of the evaluation is and how it was run."""
+        return self(*RAN.get(name, RAN[""]))
+
     def _written(self, text: str) -> str:
         return text.translate(str.maketrans(",.", ".,")) if self.code == "pt-BR" else text
 
@@ -71,6 +75,17 @@ class Tongue:
 PORTUGUESE, ENGLISH = Tongue("pt-BR"), Tongue("en")
 
 NAMES = {BASE: ("base", "base"), TUNED: ("treinado", "tuned"), HELDOUT: ("reservadas", "held out")}
+RAN = {
+    BASE: ("O modelo base em FP16, no llama.cpp.", "The base model in FP16, run by llama.cpp."),
+    TUNED: (
+        "O modelo treinado em FP16, antes da quantização, no llama.cpp.",
+        "The tuned model in FP16, before quantization, run by llama.cpp.",
+    ),
+    "": (
+        "O arquivo do pacote, no llama.cpp, nesta CPU, como na clínica.",
+        "The packaged file, run by llama.cpp on this CPU as in the clinic.",
+    ),
+}
 UNITS = {
     "rows": "linhas",
     "share": "proporção",

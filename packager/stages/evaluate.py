@@ -99,7 +99,7 @@ def evaluate(
         except PackagerError as error:
             if model.name in {file.type for file in ggufs.files}:
                 raise
-            left.append(LeftOut(what=model.name, why=error.message, fix=error.fix))
+            left.append(LeftOut(what=model.name, why=error.message, fix=error.fix, failed=True))
             continue
         models.append(found[0])
         ran[model.name] = found[1]
@@ -279,7 +279,7 @@ def _judged(
     except Interrupted:
         raise
     except PackagerError as error:
-        left.append(LeftOut(what="judge", why=error.message, fix=error.fix))
+        left.append(LeftOut(what="judge", why=error.message, fix=error.fix, failed=True))
         return None, {}
 
 
@@ -297,11 +297,9 @@ def unreachable(config: Evaluating) -> list[LeftOut]:
     found = [*bertscore.unreachable(wanted), *judging.unreachable(wanted.judge)]
     found += benchmarks.unreachable(wanted.benchmarks)
     for name, validation in wanted.sets.items():
-        if not validation.source.startswith("hf:") and not Path(validation.source).expanduser().exists():
-            why = f"there is no {validation.source}"
-            found.append(
-                LeftOut(what=f"set {name}", why=why, fix=f"put it there, or correct evaluate.sets.{name}.source")
-            )
+        if missing := items.missing(items.config_of(validation, config.data)):
+            fix = f"put it there, or correct evaluate.sets.{name}.source"
+            found.append(LeftOut(what=f"set {name}", why=missing, fix=fix))
     return found
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 
-def packager(*words: str | Path) -> subprocess.CompletedProcess[str]:
+def packager(*words: str | Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "packager", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False, env=env)
 
 
 def test_base_tuned_and_files_on_the_same_rows(tiny_recipe: Path, copied: Path) -> None:
@@ -31,8 +32,22 @@ def test_base_tuned_and_files_on_the_same_rows(tiny_recipe: Path, copied: Path) 
     page = (copied / "tiny" / "report" / "report.html").read_text("utf-8")
     assert json.loads(answered[0])["answers"][1]["text"].split()[0] in page
 
-    again = packager("evaluate", tiny_recipe, "--build-dir", copied, "--set", f"{limits} evaluate.resamples=60")
+    missing = (
+        "evaluate.metrics=[likelihood,rouge,bertscore] evaluate.bertscore.encoder=/not/here"
+        " evaluate.judge.model=ninguem evaluate.benchmarks.tasks=[medmcqa] evaluate.benchmarks.folder=/nor/here"
+    )
+    alone = {k: v for k, v in os.environ.items() if not k.startswith(("PACKAGER_JUDGE", "OPENAI"))}
+    again = packager(
+        "evaluate", tiny_recipe, "--build-dir", copied, "--set", f"{limits} evaluate.resamples=60 {missing}", env=alone
+    )
     assert again.returncode == 0, again.stderr
+    first = again.stderr.splitlines()[:3]
+    for what in ("PACKAGER_JUDGE_URL", "/not/here", "medmcqa"):
+        assert any(what in line and "is left out" in line for line in first), f"{what}: said before anything runs"
+    rest = json.loads((copied / "tiny" / "evaluation" / "metrics.json").read_text("utf-8"))
+    assert len(rest["left_out"]) == 3
+    assert all(gone["fix"] for gone in rest["left_out"])
+    assert {r["model"] for r in rest["results"]} == set(values), "the rest still runs"
     assert "converting the base" in done.stderr
     assert "converting the base" not in again.stderr, "greedy answers and likelihoods of the same rows were kept"
 

@@ -17,6 +17,10 @@ from packager.recipe import Serve
 class Made(Artifact):
     text: str
 
+    @property
+    def reusable(self) -> bool:
+        return "in part" not in self.text
+
 
 def make(config: Serve, out: Path) -> Made:
     text = f"temperature {config.temperature}"
@@ -27,6 +31,10 @@ def make(config: Serve, out: Path) -> Made:
 def fail(config: Serve, out: Path) -> Made:
     (out / "result.txt").write_text("half")
     raise InputError("no")
+
+
+def make_in_part(config: Serve, out: Path) -> Made:
+    return Made(folder=out, text="in part")
 
 
 def resume(config: Serve, out: Path) -> Made:
@@ -59,6 +67,16 @@ def test_a_failed_stage_leaves_nothing_that_looks_whole(tmp_path: Path) -> None:
             run.stage("made", Made, fail, Serve())
         assert not (tmp_path / "made").exists()
         assert run.stage("made", Made, make, Serve()).text == "temperature 0.2"
+
+
+def test_what_failed_in_part_is_made_again_and_so_is_what_follows(tmp_path: Path) -> None:
+    with open_run(tmp_path) as run:
+        before = run.stage("made", Made, make_in_part, Serve())
+        assert run.kept("made", Made, make, Serve()) == before, "until then it is what there is"
+        after = run.stage("made", Made, make, Serve())
+        assert after.text == "temperature 0.2"
+        assert after.key != before.key
+        assert run.stage("made", Made, fail, Serve()) == after
 
 
 def test_a_resumable_stage_finds_what_it_left_unless_its_key_changed(tmp_path: Path) -> None:

@@ -52,6 +52,23 @@ def test_rouge_by_hand() -> None:
     assert found["rougeL.f1"] == pytest.approx(8 / 11, abs=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("answer", "reference"),
+    [
+        ("The nurse visits the family every two weeks", "A nurse of the team visits the family each week"),
+        ("O agente visita a casa. O agente visita a casa.", "O agente visita cada casa uma vez por semana"),
+        ("nada em comum", "a b c d e"),
+    ],
+)
+def test_rouge_is_what_the_package_computes_where_no_word_has_an_accent(answer: str, reference: str) -> None:
+    from rouge_score.rouge_scorer import RougeScorer
+
+    found = overlap.rouge(answer, reference)
+    for kind, theirs in RougeScorer(list(overlap.KINDS)).score(reference, answer).items():
+        ours = [found[f"{kind}.{part}"] for part in ("precision", "recall", "f1")]
+        assert ours == pytest.approx(list(theirs), abs=1e-9), kind
+
+
 def test_token_f1_counts_a_word_as_often_as_it_occurs() -> None:
     found = overlap.token_f1("dor dor febre", "dor febre febre tosse")
     assert found["token_f1.precision"] == pytest.approx(2 / 3)
