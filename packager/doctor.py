@@ -31,6 +31,7 @@ def examine() -> dict[str, Any]:
         "packages": {name: _version(name) for name in DISTRIBUTIONS},
         "compiler": shutil.which("c++") or shutil.which("g++") or "",
         "converter": _converter(),
+        "llamacpp_fault": _llamacpp_fault(),
         "largest_trainable": _largest(ram),
     }
 
@@ -45,6 +46,8 @@ def render(report: dict[str, Any]) -> str:
     ]
     if report["cpu_features_missing"]:
         rows.append(f"This CPU lacks {', '.join(report['cpu_features_missing'])}: models run, but slowly.")
+    if report["llamacpp_fault"]:
+        rows.append(report["llamacpp_fault"])
     absent = [name for name, version in report["packages"].items() if not version]
     rows.append(
         f"Not installed: {', '.join(absent)} -> make setup"
@@ -92,3 +95,11 @@ def _converter() -> str:
     except PackagerError:
         return ""
     return llamacpp.commit()
+
+
+def _llamacpp_fault() -> str:
+    try:
+        llamacpp.check_runs()
+    except PackagerError as error:
+        return error.format_message()
+    return ""

@@ -64,6 +64,8 @@ def check(recipe: Recipe, folder: Path, waiting: Collection[str] = STAGES) -> ba
         raise
     except PackagerError as error:
         problems.append(error)
+    if not problems and "gguf" in waiting:
+        llamacpp.check_runs()
     if len(problems) == 1:
         raise problems[0]
     if problems:

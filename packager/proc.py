@@ -229,14 +229,14 @@ def _died(name: str, code: int, tail: str, killed_for_memory: bool) -> PackagerE
         if killed_for_memory or code == -signal.SIGKILL:
             certain = "" if killed_for_memory else " (the usual cause of a SIGKILL from outside)"
             return MissingResource(
-                f"{name} was killed: the machine ran out of memory{certain}.\n{tail}",
+                f"{name} was killed: the machine ran out of memory{certain}.{tail}",
                 "close other programs, or lower train.batch.examples_per_micro_batch, "
                 "data.max_tokens or the model's size; finished stages are kept",
             )
-        return StageCrash(f"{name} died of {name_of}.\n{tail}", "see build.log")
+        return StageCrash(f"{name} died of {name_of}.{tail}", "see build.log")
     if "No space left on device" in tail:
-        return MissingResource(f"{name}: the disk is full.\n{tail}", "free some space and run again")
-    return StageCrash(f"{name} failed with exit code {code}.\n{tail}", "see build.log")
+        return MissingResource(f"{name}: the disk is full.{tail}", "free some space and run again")
+    return StageCrash(f"{name} failed with exit code {code}.{tail}", "see build.log")
 
 
 def _wait(
@@ -282,11 +282,12 @@ def _log(path: Path | None) -> Iterator[IO[bytes]]:
 
 
 def _tail(output: IO[bytes], start: int) -> str:
+    """The last lines printed since `start`, to follow a sentence: each begins a line of its own."""
     output.flush()
     end = output.seek(0, os.SEEK_END)
     output.seek(max(start, end - 8192))
     lines = output.read().decode(errors="replace").replace("\r", "\n").splitlines()
-    return "\n".join(f"  | {line}" for line in lines[-TAIL_LINES:])
+    return "".join(f"\n  | {line}" for line in lines[-TAIL_LINES:])
 
 
 def _oom_kills() -> int:

@@ -2,3 +2,8 @@
 # binding needs libllama only, and llama.cpp's "common" library would take as long again to compile.
 # A normal variable outranks the cache entry that llama-cpp-python forces ON (CMake policy CMP0126).
 set(LLAMA_BUILD_COMMON OFF)
+
+# At this revision llama.cpp's kernels for Intel AMX die of SIGILL when GCC compiles them: it drops
+# the writes to the tile configuration (llama.cpp pull request 26954). Without this macro, which
+# -march=native defines, they are left out, and AVX-512 takes their place.
+add_compile_options(-U__AMX_INT8__)

@@ -3,8 +3,8 @@
 `vendored` fetches llama.cpp's source, knows what its converter supports, and runs it. `gguf_file`
 reads GGUF files, `quantizing` makes smaller ones of them; `imatrix` holds which of their columns
 matter. `splitting` takes one apart. `running` runs one in this process, `parallel` for several prompts
-at once; `server` builds the program that does in clinics. `binding` loads the library; `halves` borrows
-its number conversions.
+at once; `server` builds the program that does in clinics. `binding` loads the library, `trial` asks
+whether it runs on this processor; `halves` borrows its number conversions.
 The library and everything heavy is imported when first used.
 """
 
@@ -24,6 +24,7 @@ from packager.llamacpp.quantizing import planned_types, quantize_file
 from packager.llamacpp.running import GgufModel
 from packager.llamacpp.server import LICENCES, TARGETS, Target, built, compiling, missing_tools, servers
 from packager.llamacpp.splitting import split_file
+from packager.llamacpp.trial import check_runs
 from packager.llamacpp.vendored import (
     VENDOR,
     commit,
@@ -47,6 +48,7 @@ __all__ = [
     "ParallelModel",
     "Target",
     "built",
+    "check_runs",
     "commit",
     "compiling",
     "convert_command",

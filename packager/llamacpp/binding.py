@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import functools
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -20,6 +21,10 @@ def library() -> Any:
     """The llama_cpp module, initialised, logging into memory instead of to stderr."""
     import ctypes
 
+    # OpenMP's threads wait for each other in a loop of 1000 rounds, not of billions, and then sleep: on a machine
+    # that does anything else that is three times as fast (measured on 2 cores).
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     import llama_cpp
 
     # Kept on the function: ctypes does not keep the callback alive, and the library calls it later.

@@ -2,10 +2,14 @@
 
 Opened with `sequences`, a model keeps so many conversations apart. An answer is the same whatever
 runs beside it, but for the rounding of sums. Raises as `GgufModel` does.
+
+llama.cpp computes only neighbours together: of a batch's sequences those whose numbers follow each other,
+in that order (`split_equal` in src/llama-batch.cpp). So the lowest places are taken first and go first.
 """
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -45,14 +49,14 @@ class ParallelModel(GgufModel):
     ) -> Iterator[Generated]:
         """Yield the answers in the order in which they end. A prompt must leave room in the context."""
         waiting = list(enumerate(prompts))[::-1]
-        places = list(range(self._sequences))
+        places = list(range(self._sequences))  # always a heap: the lowest is taken first
         running: dict[int, _Running] = {}
         self._forget()
         try:
             while waiting or running:
                 while waiting and places:
                     number, ids = waiting.pop()
-                    place = places.pop()
+                    place = heapq.heappop(places)
                     running[place] = self._begin(place, number, ids, sampling, seed)
                     running[place].room = min(max_tokens, running[place].room)
                     self._take(running[place], -1)
@@ -60,7 +64,7 @@ class ParallelModel(GgufModel):
                     done = running.pop(place)
                     self._lib.llama_sampler_free(done.sampler)
                     self._lib.llama_memory_seq_rm(self._lib.llama_get_memory(self._context), place, -1, -1)
-                    places.append(place)
+                    heapq.heappush(places, place)
                     stopped = done.ids[-1] in stop
                     said = done.ids[:-1] if stopped else done.ids
                     yield Generated(done.number, self.text(said), len(said), stopped)
@@ -89,8 +93,9 @@ class ParallelModel(GgufModel):
 
     def _step(self, running: dict[int, _Running]) -> None:
         """One more token for each."""
-        self._decode_rows([(r.ids[-1], r.past, place, True) for place, r in running.items()])
-        for index, one in enumerate(running.values()):
+        ordered = sorted(running.items())
+        self._decode_rows([(r.ids[-1], r.past, place, True) for place, r in ordered])
+        for index, (_, one) in enumerate(ordered):
             one.past += 1
             self._take(one, index)
 

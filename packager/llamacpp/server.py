@@ -178,6 +178,9 @@ def configure_command(target: Target, tools: Mapping[str, Path], source: Path, w
     """The command line of cmake: every option stated, no path of this machine in the binary."""
     flags = f"-ffile-prefix-map={source.resolve()}=llama.cpp"
     options = {
+        # Stated, or llama.cpp would take those of whatever git repository its source lies in.
+        "LLAMA_BUILD_NUMBER": "0",
+        "LLAMA_BUILD_COMMIT": lock().commit[:9],
         "CMAKE_MAKE_PROGRAM": str(tools["ninja"]),
         "CMAKE_TOOLCHAIN_FILE": str(TOOLCHAIN.resolve()),
         "ZIG_TOOLS": str(work / "tools"),

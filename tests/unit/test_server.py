@@ -31,6 +31,9 @@ def test_nothing_is_taken_from_the_building_machine(name: str) -> None:
     assert {stated[option] for option in off} == {"OFF"}
     assert stated["CMAKE_EXE_LINKER_FLAGS"] == "-static"
     assert stated["CMAKE_C_FLAGS"] == stated["CMAKE_CXX_FLAGS"] == "-ffile-prefix-map=/src=llama.cpp"
+    assert len(stated["LLAMA_BUILD_COMMIT"]) == 9  # else that of the repository around the source
+    assert llamacpp.commit().startswith(stated["LLAMA_BUILD_COMMIT"])
+    assert stated["LLAMA_BUILD_NUMBER"] == "0"
     assert stated["CMAKE_TOOLCHAIN_FILE"] == str(ROOT / "vendor" / "zig-toolchain.cmake")
 
 
