@@ -25,6 +25,8 @@ class Cost:
     """Of one side of a benchmark."""
 
     seconds: float
+    cpu_seconds: float
+    """Of all its threads and children, in user and kernel: what a busy machine changes little."""
     anonymous_gb: float
     """RssAnon, summed over the process and its children, in GB of 10^9 bytes: what swapping would be for.
     Pages of mapped files are not counted: the kernel drops them when it likes."""
@@ -65,14 +67,20 @@ def _watched(run: Callable[[], object]) -> Cost:
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
-    began = time.perf_counter()
+    began, used = time.perf_counter(), _cpu_of_children()
     try:
         run()
     finally:
         seconds = time.perf_counter() - began
         done.set()
         watcher.join()
-    return Cost(round(seconds, 2), round(most / 1e9, 3))
+    return Cost(round(seconds, 2), round(_cpu_of_children() - used, 2), round(most / 1e9, 3))
+
+
+def _cpu_of_children() -> float:
+    """CPU seconds of all children that have ended."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def _descendants(pid: int) -> list[int]:

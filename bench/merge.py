@@ -79,6 +79,7 @@ def run(shape: str, work: Path) -> dict[str, Any]:
         "ratios": {
             "time": round(best.seconds / costs["peft"].seconds, 3),
             "time_first_run": round(costs["ours"].seconds / costs["peft"].seconds, 3),
+            "cpu_time": round(best.cpu_seconds / costs["peft"].cpu_seconds, 3),
             "anonymous_memory": round(best.anonymous_gb / costs["peft"].anonymous_gb, 3),
             "error": round(ours / peft, 4),
         },

@@ -36,8 +36,9 @@ def run(shape: str, kind: str, work: Path, *, ours_only: bool) -> dict[str, Any]
     said.write_text("{}", encoding="utf-8")
     merged, f16, small = work / "merged", work / "ours-F16.gguf", work / f"ours-{kind}.gguf"
     merged.mkdir()
-    ours = {
-        "merge": measuring.child(merging.merge, base, data, adapter, merged),
+    ours = {"merge": measuring.child(merging.merge, base, data, adapter, merged)}
+    shutil.rmtree(base.folder)
+    ours |= {
         "convert": measuring.child(llamacpp.run_converter, merged, f16, said),
         "quantize": measuring.child(llamacpp.quantize_file, f16, small, kind, proc.physical_cores()),
     }
@@ -51,7 +52,6 @@ def run(shape: str, kind: str, work: Path, *, ours_only: bool) -> dict[str, Any]
     }
     if ours_only:
         return found
-    shutil.rmtree(base.folder)
     measuring.on_disk(work)
     plain = [sys.executable, llamacpp.converter(), merged, "--outtype", "f16", "--outfile", work / "bare-F16.gguf"]
     bare = {
@@ -61,7 +61,12 @@ def run(shape: str, kind: str, work: Path, *, ours_only: bool) -> dict[str, Any]
     together = sum(cost.seconds for cost in ours.values())
     return found | {
         "bare": {name: asdict(cost) for name, cost in bare.items()},
-        "ratios": {"time": round(together / sum(cost.seconds for cost in bare.values()), 3)},
+        "ratios": {
+            "time": round(together / sum(cost.seconds for cost in bare.values()), 3),
+            "cpu_time": round(
+                sum(cost.cpu_seconds for cost in ours.values()) / sum(cost.cpu_seconds for cost in bare.values()), 3
+            ),
+        },
         "same_bytes": small.read_bytes()[-(1 << 20) :] == (work / f"bare-{kind}.gguf").read_bytes()[-(1 << 20) :],
     }
 

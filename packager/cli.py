@@ -127,15 +127,16 @@ def chat(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...],
 @click.option("--json", "as_json", is_flag=True, help="Print metrics.json.")
 def evaluate(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...], build_dir: Path,
              as_json: bool) -> None:  # fmt: skip
-    """Measure base, tuned and every packaged file on the same rows; builds what is missing first."""
+    """Measure base, tuned and every packaged file on the same rows, for the report and the package; builds
+    what is missing first."""
     from packager import build as building
     from packager import evaluated, progress
 
-    loaded = evaluated.wanted(_load(recipe, base, data, sets))
+    loaded = _load(recipe, base, data, sets)
     with progress.route(progress.Display()):
-        page = building.build(loaded, build_dir / loaded.name, "report").folder / "report.html"
+        package = building.build(loaded, build_dir / loaded.name, evaluating=True)
     found = evaluated.finished(build_dir / loaded.name)
-    text = f"{evaluated.render(found)}\nReport: {page}"
+    text = f"{evaluated.render(found)}\nReport: {package.folder / 'report.html'}"
     click.echo((found.folder / "metrics.json").read_text("utf-8") if as_json else text)
 
 
@@ -420,9 +421,11 @@ def doctor(as_json: bool) -> None:
 
 @main.command()
 def setup() -> None:
-    """Fetch the vendored llama.cpp (converter and sources) and check it. `make setup` runs this."""
+    """Fetch the vendored llama.cpp (converter and sources), check it, and try the compiled library.
+    `make setup` runs this."""
     from packager import llamacpp, progress
 
     with progress.route(progress.Display()):
         llamacpp.fetch()
-    click.echo(f"llama.cpp {llamacpp.commit()} is in place.")
+    llamacpp.check_runs()
+    click.echo(f"llama.cpp {llamacpp.commit()} is in place and runs.")

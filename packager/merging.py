@@ -9,9 +9,10 @@ not fit FP16, with `InputError` for a base that is quantized or brings its own c
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
+import ctypes
 import json
 import math
-import os
 import re
 import shutil
 import threading
@@ -32,9 +33,10 @@ if TYPE_CHECKING:
 
     from packager.weights import Float32, Reader, Tensor, Writer
 
-BLOCK = 1 << 16
-"""Elements computed at once: what stays in a core's cache. Larger arrays also cost a page fault every 4 KB,
-because the allocator takes them from the system and gives them back each time."""
+BLOCK = 1 << 17
+"""Elements computed at once: small enough for a core's cache, large enough for Python's calls not to count."""
+KEPT_BYTES = 1 << 24
+"""Arrays up to this size take memory that earlier ones gave back."""
 REPORT_SECONDS = 0.2
 LARGEST_BITS = 0x7BFF
 """65504, the largest finite FP16, as bits; without the sign, the order of bits is that of values."""
@@ -96,8 +98,6 @@ class Tally:
 def merge(base: Checkpoint, data: Dataset, adapter: Adapter | None, out: Path, *, nf4: bool = False) -> Merged:
     """Write the merged checkpoint into `out`; without an adapter, the base in FP16. With `nf4`, the
     linear layers of the base are rounded to NF4 first."""
-    # Every core multiplies blocks of its own below; with OpenBLAS's threads on top it takes 4 times as long.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from packager import weights
 
     settings = _base_config(base.folder)
@@ -147,9 +147,12 @@ def _stream(
     The change is measured where there is a pair, or against `compare` where that names a tensor.
     With `nf4`, the linear layers of the body are rounded to NF4 first.
     """
+    from threadpoolctl import threadpool_limits
+
     from packager import weights
     from packager.reference import round_trip
 
+    _keep_memory()
     layout = [(t.name, "F16" if t.dtype in weights.FLOATS else t.dtype, t.shape) for t in tensors.values()]
     tally = Tally(sum(math.prod(shape) * weights.WIDTHS[dtype] for _, dtype, shape in layout))
     with weights.Reader() as reader, weights.Writer(out, layout) as writer:
@@ -168,8 +171,10 @@ def _stream(
                 found = _block(reader, writer, tensor, first, last, pair, before, old)
                 tally.add(found, tensor.name if pair or before else "")
 
+        # Every thread multiplies blocks of its own: with BLAS's threads on top it takes 8 times as long.
         # A matrix that is rounded is held whole: one at a time.
-        with concurrent.futures.ThreadPoolExecutor(1 if nf4 else proc.physical_cores()) as pool:
+        threads = 1 if nf4 else proc.physical_cores()
+        with threadpool_limits(1, "blas"), concurrent.futures.ThreadPoolExecutor(threads) as pool:
             jobs = [pool.submit(work, job) for tensor in tensors.values() for job in _blocks(tensor, whole=nf4)]
             try:
                 for job in jobs:
@@ -177,6 +182,15 @@ def _stream(
             finally:
                 pool.shutdown(cancel_futures=True)
     return tally
+
+
+def _keep_memory() -> None:
+    """Have glibc keep what arrays give back. By default it returns a block's pages to the system, and the
+    next block faults them in again, 4 KB at a time: more work than all of the arithmetic."""
+    with contextlib.suppress(OSError, AttributeError):  # other C libraries
+        mallopt, trim_threshold, mmap_threshold = ctypes.CDLL(None).mallopt, -1, -3  # <malloc.h>
+        mallopt(mmap_threshold, KEPT_BYTES)
+        mallopt(trim_threshold, 2 * KEPT_BYTES)
 
 
 def _blocks(tensor: Tensor, *, whole: bool = False) -> Iterator[tuple[Tensor, int, int]]:

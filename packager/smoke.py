@@ -13,9 +13,10 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from packager import llamacpp, proc, progress
+from packager import llamacpp, proc, progress, worker
 from packager.artifacts import Answer, Check, GgufFile, verdict
 from packager.language import language_of
+from packager.llamacpp import binding
 from packager.recipe import Device, Section, Serve, Smoke, Thresholds
 
 SEED = 42
@@ -33,11 +34,15 @@ class Asked(Section):
     thresholds: Thresholds
 
 
-def ask(path: Path, config: Asked) -> list[Answer]:
+def ask(path: Path, config: Asked) -> tuple[list[Answer], int]:
     """Load the file, ask every question with the recipe's sampling and a fixed seed.
 
-    Without a question one token is made all the same: a file that loads may still fail to run.
+    Returns the answers, and the memory that this took in bytes: without Python and its libraries, which
+    are not in the clinic. Without a question one token is made all the same: a file that loads may still
+    fail to run.
     """
+    binding.library()
+    before = worker.peak_ram()
     with llamacpp.GgufModel.open(path, context=config.serve.context, threads=proc.physical_cores()) as model:
         answers: list[Answer] = []
         if not config.questions:
@@ -47,7 +52,7 @@ def ask(path: Path, config: Asked) -> list[Answer]:
             messages.append({"role": "user", "content": question.ask})
             answers.append(_one(model, path.name, question.ask, model.prompt_ids(messages), config.serve))
             progress.update(number + 1, len(config.questions), "answers", tokens_per_s=answers[-1].tokens_per_second)
-    return answers
+    return answers, worker.peak_ram() - before
 
 
 def _one(
@@ -75,10 +80,8 @@ def _one(
     )
 
 
-def judge(
-    file: GgufFile, answers: Sequence[Answer], specials: Sequence[str], peak_ram: int, config: Asked
-) -> list[Check]:
-    """The smoke.* checks of one file; `peak_ram` is in bytes. Without answers, only its memory is judged."""
+def judge(file: GgufFile, answers: Sequence[Answer], specials: Sequence[str], ram: int, config: Asked) -> list[Check]:
+    """The smoke.* checks of one file; `ram` is in bytes. Without answers, only its memory is judged."""
 
     total = len(answers)
 
@@ -95,11 +98,11 @@ def judge(
     device, share = config.device, config.thresholds.min_language_share
     memory = verdict(
         "smoke.ram",
-        round(peak_ram / GIGABYTE, 3),
+        round(ram / GIGABYTE, 3),
         device.ram_gb,
         "GB",
-        peak_ram <= device.ram_gb * GIGABYTE,
-        f"{file.type}: needs {peak_ram / GIGABYTE:.2f} GB of memory at {config.serve.context} tokens.",
+        ram <= device.ram_gb * GIGABYTE,
+        f"{file.type}: needs {ram / GIGABYTE:.2f} GB of memory at {config.serve.context} tokens.",
     )
     if not answers:
         return [memory]

@@ -340,6 +340,12 @@ class Evaluate(Section):
             raise ValueError(f"'{odd[0]}' cannot name a set: use letters, digits, _ . -, and not heldout")
         return sets
 
+    @model_validator(mode="after")
+    def _the_encoder_is_used(self) -> Evaluate:
+        if self.bertscore and "bertscore" not in self.metrics:
+            raise ValueError("bertscore names an encoder that nothing uses: add bertscore to evaluate.metrics")
+        return self
+
 
 class Recipe(Section):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")
@@ -364,7 +370,7 @@ class Recipe(Section):
     """The clinic's machine."""
     thresholds: Thresholds = Thresholds()
     """Limits of the proof; a loosened one is recorded in the package."""
-    evaluate: Evaluate | None = None
-    """What is measured beyond the proof, before packaging; without it only `packager evaluate` does."""
+    evaluate: Evaluate = Evaluate()
+    """What `packager evaluate` measures beyond the proof."""
     overrides: dict[str, Any] = {}
     """Filled in from the command line; recorded in the package."""

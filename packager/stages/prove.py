@@ -130,13 +130,12 @@ def _smoke(
     limit = LOAD_SECONDS + len(config.questions) * config.serve.max_answer_tokens / slowest
     memory = int(2 * config.device.ram_gb * smoke.GIGABYTE) + 2 * file.size
     try:
-        finished = proc.call(smoke.ask, path, asked, timeout=limit, memory_limit=memory)
+        said, ram = proc.call(smoke.ask, path, asked, timeout=limit, memory_limit=memory).value
     except Interrupted:
         raise
     except PackagerError as error:
         return [], [_loads(file, False, error.message)]
-    said = finished.value
-    return said, [_loads(file, True, ""), *smoke.judge(file, said, specials, finished.peak_ram, asked)]
+    return said, [_loads(file, True, ""), *smoke.judge(file, said, specials, ram, asked)]
 
 
 def _loads(file: GgufFile, passed: bool, why: str) -> Check:

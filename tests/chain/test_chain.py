@@ -17,7 +17,7 @@ import pytest
 from packager import build as building
 
 STAGES = tuple(stage for stage in building.STAGES if stage != "evaluation")
-"""Those of the tiny recipe, which has no `evaluate` section."""
+"""Those of a build; an evaluation is made when it is asked for."""
 PACKAGER = [sys.executable, "-m", "packager"]
 
 

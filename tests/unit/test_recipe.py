@@ -58,6 +58,18 @@ def test_missing_fields_and_keys_given_twice(tmp_path: Path) -> None:
         recipe.load(write(tmp_path, "name: [\n"))
 
 
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (["train.lora.loftq=true", "train.method=lora"], "does not go with method: lora"),
+        (["evaluate.bertscore.encoder=hf:a/b"], "nothing uses: add bertscore to evaluate.metrics"),
+    ],
+)
+def test_fields_that_contradict_each_other(tmp_path: Path, overrides: list[str], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        recipe.load(write(tmp_path, MINIMAL), overrides)
+
+
 def test_an_unknown_name_suggests_the_nearest() -> None:
     with pytest.raises(InputError, match="No recipe is called 'smollm2_asp'") as caught:
         recipe.load("smollm2_asp")
