@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from packager import artifacts, build, llamacpp, proc, progress
+from packager import artifacts, llamacpp, plan, proc, progress
 from packager.artifacts import Bundle, Servers
 from packager.clinic import starter
 from packager.recipe import Recipe
@@ -38,7 +38,7 @@ def bundle(recipe: Recipe, folder: Path, servers: Servers, *, signed: bool = Fal
     Raises `InputError` if there is no package, or not that of the recipe as it is now.
     """
     with artifacts.open_run(folder) as run:
-        made = {artifact.folder.name: artifact for artifact in build.finished(recipe, folder)}
+        made = {artifact.folder.name: artifact for artifact in plan.finished(recipe, folder)}
         return run.stage(
             "bundle",
             Bundle,

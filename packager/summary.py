@@ -9,7 +9,7 @@ from pathlib import Path
 
 from packager.artifacts import Artifact, Bundle, Package
 from packager.base_model import Located
-from packager.build import Step
+from packager.plan import Step
 from packager.progress import duration
 from packager.recipe import ROOT, Recipe
 

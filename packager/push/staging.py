@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from packager import artifacts, base_model, build, card, hub, licence, lora, progress
+from packager import artifacts, base_model, card, hub, licence, lora, plan, progress
 from packager.artifacts import Adapter, Artifact, Checkpoint, Dataset, Ggufs, Merged, Proof, fresh, sha256_of
 from packager.errors import InputError, ProofFailed
 from packager.push.refusing import refusals
@@ -122,7 +122,7 @@ def _made(recipe: Recipe, run: Path) -> list[Artifact]:
             f"The last proof of {recipe.name} failed.", f"see {proof}; mend what failed, then build again"
         )
     progress.note("hashing what each stage made")
-    return build.finished(recipe, run, verify=True)
+    return plan.finished(recipe, run, verify=True)
 
 
 def _parcels(

@@ -1,1 +1,1 @@
-"""The stages, one module each. No stage imports another; `packager.build` knows their order."""
+"""The stages, one module each. No stage imports another; `packager.line` knows their order."""

@@ -24,8 +24,7 @@ from typing import Any
 
 import pytest
 
-from packager import build as building
-from packager import bundling, llamacpp
+from packager import bundling, llamacpp, plan
 from packager import recipe as recipes
 from packager.artifacts import Bundle, Servers
 from packager.clinic import signing, starter
@@ -78,7 +77,7 @@ def bundle(builds: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def made(built: Path, tiny_recipe: Path) -> dict[str, Any]:
     """What every stage of the finished build made, by its folder."""
-    made = building.finished(recipes.load(str(tiny_recipe), []), built / "tiny")
+    made = plan.finished(recipes.load(str(tiny_recipe), []), built / "tiny")
     return {artifact.folder.name: artifact for artifact in made}
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from packager import build as building
+from packager import line
 
-STAGES = tuple(stage for stage in building.STAGES if stage != "evaluation")
+STAGES = tuple(stage for stage in line.STAGES if stage != "evaluation")
 """Those of a build; an evaluation is made when it is asked for."""
 PACKAGER = [sys.executable, "-m", "packager"]
 

@@ -23,8 +23,8 @@ import sentencepiece_base
 from packager import artifacts, llamacpp, recipe
 from packager import build as building
 from packager.artifacts import RunFolder
-from packager.build import STAGES
 from packager.errors import PackagerError, ProofFailed
+from packager.line import STAGES, line
 
 PREDICTIONS = {"quantize.kl", "quantize.top", "quantize.perplexity"}
 """One measurement, three figures: how far a file predicts from the F16 file."""
@@ -96,7 +96,7 @@ def build_with(recipe_: Path, folder: Path, *faults: Fault, first: str | None = 
         (run_folder / f"{stage}.stage.json").unlink(missing_ok=True)
     with artifacts.open_run(run_folder) as run:
         faulty = FaultyRun(**{f.name: getattr(run, f.name) for f in fields(RunFolder)}, faults=faults)
-        for artifact in building.line(recipe.load(str(recipe_), sets), faulty):
+        for artifact in line(recipe.load(str(recipe_), sets), faulty):
             building.stop_if_failed(artifact)
 
 
@@ -380,7 +380,7 @@ def test_a_file_of_another_size_is_made_anew(tiny_recipe: Path, copied: Path) ->
     gguf = copied / "tiny" / "gguf"
     (gguf / "model-Q8_0.gguf").write_bytes((gguf / "model-Q4_K_M.gguf").read_bytes())
     with artifacts.open_run(copied / "tiny") as run:
-        for artifact in building.line(recipe.load(str(tiny_recipe)), run):
+        for artifact in line(recipe.load(str(tiny_recipe)), run):
             building.stop_if_failed(artifact)
     assert (gguf / "model-Q8_0.gguf").read_bytes() != (gguf / "model-Q4_K_M.gguf").read_bytes()
 

@@ -94,12 +94,12 @@ def test_an_unknown_field_and_a_wrong_type(tmp_path: Path, rows: Path) -> None:
 
 
 def test_one_text_holds_several_overrides_with_spaces_in_them(tmp_path: Path, rows: Path) -> None:
-    from packager.cli import _load
+    from packager.cli.options import load
 
     recipe = tmp_path / "r.yaml"
     recipe.write_text(f"name: r\nbase: {{model: b}}\ndata: {{source: '{rows}'}}\n")
     sets = ("data.system=Responda em português train.epochs=2 quantize.types=[Q8_0, Q4_K_M]",)
-    loaded = _load(str(recipe), None, None, sets)
+    loaded = load(str(recipe), None, None, sets)
     assert loaded.data.system == "Responda em português"
     assert loaded.train.epochs == 2
     assert loaded.quantize.types == ("Q8_0", "Q4_K_M")

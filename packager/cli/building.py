@@ -1,0 +1,69 @@
+"""Commands that build and use a package."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from packager.cli.options import load, main, recipe_options
+
+
+@main.command()
+@recipe_options
+@click.option("--until", metavar="STAGE", default="package", show_default=True, help="Stop after this stage.")
+@click.option("--verify", is_flag=True, help="Hash finished stages again instead of trusting their sizes.")
+def build(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...], build_dir: Path, until: str,
+          verify: bool) -> None:  # fmt: skip
+    """Build a package; run again to resume. Nothing to do takes under a second."""
+    from packager import build as building
+    from packager import progress, summary
+
+    loaded = load(recipe, base, data, sets)
+    with progress.route(progress.Display()):
+        artifact = building.build(loaded, build_dir / loaded.name, until, verify=verify)
+    overrides = {"base": base, "data": data, "set": " ".join(sets)}
+    click.echo(summary.of_build(artifact, summary.command("chat", recipe, overrides, build_dir)))
+
+
+@main.command()
+@recipe_options
+def check(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...], build_dir: Path) -> None:
+    """Check everything that can fail early, and build nothing."""
+    from packager import preflight, progress, summary
+
+    loaded = load(recipe, base, data, sets)
+    with progress.route(progress.Display()):
+        found = preflight.check(loaded, build_dir / loaded.name)
+    overrides = {"base": base, "data": data, "set": " ".join(sets)}
+    click.echo(summary.of_check(loaded, found, summary.command("build", recipe, overrides, build_dir)))
+
+
+@main.command()
+@recipe_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def plan(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...], build_dir: Path,
+         as_json: bool) -> None:  # fmt: skip
+    """Show each stage: done or to run and why, and what it took last time."""
+    from dataclasses import asdict
+
+    from packager import plan as planning
+    from packager import summary
+
+    loaded = load(recipe, base, data, sets)
+    steps = planning.plan(loaded, build_dir / loaded.name)
+    click.echo(json.dumps([asdict(s) for s in steps], indent=2) if as_json else summary.of_plan(steps))
+
+
+@main.command()
+@recipe_options
+@click.option("--file", "file_type", metavar="TYPE", help="Which quantization to talk to (default: the package's).")
+@click.argument("question", required=False)
+def chat(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...], build_dir: Path,
+         file_type: str | None, question: str | None) -> None:  # fmt: skip
+    """Talk to the packaged model in the terminal, or ask it one QUESTION."""
+    from packager import talk
+
+    loaded = load(recipe, base, data, sets)
+    talk.chat(loaded, build_dir / loaded.name / "package", file_type, question)

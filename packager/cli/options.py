@@ -1,0 +1,62 @@
+"""The group of all commands, and what those about a recipe have in common."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from packager import __version__
+from packager.errors import explain
+
+
+class Commands(click.Group):
+    """A group whose commands turn errors of the operating system into messages for people."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (OSError, MemoryError) as error:
+            explained = explain(error)
+            if explained is None or isinstance(error, BrokenPipeError):
+                raise
+            raise explained from error
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="packager")
+def main() -> None:
+    """From a base model and a file of questions and answers to an offline, proven package.
+
+    A RECIPE is the name of one in recipes/, or the path of a YAML file. Exit codes: 0 done, 1 our bug,
+    2 your input, 3 a proof failed, 4 a tool or resource is missing, 75 another build holds the folder.
+    """
+
+
+def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option("--build-dir", type=click.Path(path_type=Path), default=Path("build"), show_default=True,
+                     help="Where run folders lie."),
+        click.option("--set", "sets", multiple=True, metavar="a.b=c", help="Override a recipe field; repeatable."),
+        click.option("--data", metavar="PATH", help="Override data.source."),
+        click.option("--base", metavar="MODEL", help="Override base.model."),
+        click.argument("recipe"),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def load(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...]) -> Any:
+    from packager import recipe as recipes
+
+    # Several overrides in one text: a new one begins where a space is followed by `field.path=`.
+    overrides = [word for text in sets for word in re.split(r"\s+(?=[a-z_]+(?:\.[a-z_]+)*=)", text.strip())]
+    if base:
+        # The checksum and revision of the recipe's own base say nothing about another one.
+        overrides += [f"base.model={base}", "base.sha256=null", "base.revision=null", "base.licence=null"]
+    if data:
+        overrides.append(f"data.source={data}")
+    return recipes.load(recipe, overrides)
