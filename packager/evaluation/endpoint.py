@@ -77,7 +77,8 @@ def complete(endpoint: Endpoint, body: dict[str, Any]) -> Reply:
             with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
                 return _reply(json.load(answer))
         except urllib.error.HTTPError as error:
-            if error.code not in BUSY:
+            # llama-cpp-python's server calls a format that it does not know an internal error.
+            if error.code not in BUSY or b"response_format" in error.read(1 << 16):
                 raise InputError(
                     f"The judge's endpoint at {host} refused the request ({error.code}).",
                     f"check {KEY[0]}, evaluate.judge.model and {ADDRESS[0]}",

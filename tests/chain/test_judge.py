@@ -31,6 +31,7 @@ ANSWERS = {"base": [f"Errado {n}." for n in range(12)], "tuned": [f"Certo {n}." 
 class Endpoint(BaseHTTPRequestHandler):
     """Gives 3 to what says "Certo" and 1 to the rest; every third answer is prose; knows no `json_schema`."""
 
+    refusal = 422, "unknown format"
     asked: list[dict[str, Any]]
     letters: list[str]
     said: int
@@ -43,7 +44,8 @@ class Endpoint(BaseHTTPRequestHandler):
         kind = type(self)
         kind.asked.append(body | {"key": self.headers["Authorization"]})
         if body.get("response_format", {}).get("type") == "json_schema":
-            return self._reply(422, {"error": "unknown format"})
+            code, why = self.refusal
+            return self._reply(code, {"error": why})
         kind.said += 1
         answers = [part.split(":\n") for part in body["messages"][1]["content"].split("\n\n")[2:]]
         scores = {head[-1]: {"accuracy": 3 if "Certo" in text else 1, "style": 2} for head, text in answers}
@@ -93,6 +95,17 @@ def test_the_order_is_blind_and_prose_is_asked_for_again(endpoint: type[Endpoint
 
     again, same = judging.judge(asked(), ROWS, ANSWERS, tmp_path / "judge.jsonl")
     assert (again.asked, again.scores, same) == (0, found.scores, scored), "every row was kept"
+
+
+def test_a_format_refused_as_an_internal_error_is_not_a_busy_endpoint(
+    endpoint: type[Endpoint], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As llama-cpp-python's server refuses it."""
+    monkeypatch.setattr(endpoint, "refusal", (500, "1 validation error: ('body', 'response_format', 'type')"))
+    found, scored = judging.judge(asked(), ROWS, ANSWERS, tmp_path / "judge.jsonl")
+    assert len(scored) == len(ROWS)
+    kinds = [body["response_format"]["type"] for body in endpoint.asked]
+    assert kinds == ["json_schema", *["json_object"] * found.asked], "asked once, not again"
 
 
 def test_no_request_is_sent_that_could_pass_the_cap(endpoint: type[Endpoint], tmp_path: Path) -> None:
