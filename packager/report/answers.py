@@ -6,7 +6,7 @@ measured, and a sentence with the figures.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from packager.artifacts import BASE, HELDOUT, Check, Difference
@@ -92,13 +92,15 @@ def _better(facts: Facts, say: Tongue) -> Verdict:
         return Verdict(question, None, say("não medido", "not measured"), how)
     better = [d for d in shown if sign(d) > 0]
     worse = [d for d in shown if sign(d) < 0]
-    names = {True: ", ".join(say.measure(d.measure) for d in better) or "–",
-             False: ", ".join(say.measure(d.measure) for d in worse) or "–"}  # fmt: skip
+
+    def named(found: Sequence[Difference], none: str) -> str:
+        return f"{len(found)} ({'; '.join(say.measure(d.measure) for d in found)})" if found else none
+
     says = say(
-        f"{default} contra o modelo base, nas mesmas perguntas reservadas, com intervalos de 95 %: melhor em "
-        f"{len(better)} de {len(shown)} medidas ({names[True]}), pior em {len(worse)} ({names[False]}).",
-        f"{default} against the base on the same held-out questions, with 95 % intervals: better in {len(better)} of "
-        f"{len(shown)} measures ({names[True]}), worse in {len(worse)} ({names[False]}).",
+        f"{default} contra o modelo base, nas mesmas perguntas reservadas, com intervalos de 95 %; das {len(shown)} "
+        f"medidas, melhor em {named(better, 'nenhuma')}, pior em {named(worse, 'nenhuma')}.",
+        f"{default} against the base on the same held-out questions, with 95 % intervals; of {len(shown)} measures, "
+        f"better in {named(better, 'none')}, worse in {named(worse, 'none')}.",
     )
     if better and not worse:
         return Verdict(question, True, say("sim", "yes"), says)

@@ -268,7 +268,7 @@ class TestAnswers:
         facts = gathered(tmp_path, evaluated=True)
         better = answers.verdicts(facts, ENGLISH)[2]
         assert better.yes
-        assert "better in 1 of 2 measures (Loss), worse in 0" in better.says
+        assert "of 2 measures, better in 1 (Loss), worse in none" in better.says
         assert facts.evaluation is not None
         none = facts.evaluation.model_copy(update={"differences": facts.evaluation.differences[1:]})
         assert answers.verdicts(replace(facts, evaluation=none), ENGLISH)[2].short == "cannot be told"
