@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from packager.artifacts import BASE, METRICS, RECORD, TUNED, Evaluation, Measure
+from pydantic import ValidationError
+
+from packager.artifacts import BASE, METRICS, RECORD, TUNED, Evaluation, Measure, answered_rows, key_of
 from packager.errors import InputError
 
 SHOWN = ("loss", "perplexity", "token_accuracy", "bits_per_byte", "rouge1.f1", "rougeL.f1", "token_f1.f1",
@@ -25,7 +27,13 @@ def finished(folder: Path) -> Evaluation:
         raise InputError(
             f"{folder.name} was not evaluated yet.", f"packager evaluate {folder.name} --build-dir {folder.parent}"
         )
-    return Evaluation.model_validate(record["artifact"] | {"folder": folder / "evaluation"})
+    try:
+        return Evaluation.model_validate(record["artifact"] | {"folder": folder / "evaluation"})
+    except ValidationError:
+        raise InputError(
+            f"The evaluation of {folder.name} is of another version of packager.",
+            f"packager evaluate {folder.name} --build-dir {folder.parent}",
+        ) from None
 
 
 def render(found: Evaluation) -> str:
@@ -71,7 +79,7 @@ def compared(folders: Sequence[Path], name: str) -> list[dict[str, Any]]:
         result = found.result(model, name)
         if result is None:
             raise InputError(f"{folder.name} has no validation set '{name}'.", f"use {', '.join(found.sets)}")
-        shipped = found.models[-1]
+        shipped = next(m for m in found.models if m.name == _default(folder))
         trained = training["artifact"] if training and model == TUNED else {}
         spent = training if training and model == TUNED else {}
         rows.append(
@@ -88,7 +96,7 @@ def compared(folders: Sequence[Path], name: str) -> list[dict[str, Any]]:
                 "packaged_tokens_per_second": shipped.tokens_per_second,
             }
         )
-        seen.add(_rows_of(folder))
+        seen.add(_rows_of(found, name))
     for row in rows:
         row["same_rows"] = len(seen) == 1
     return rows
@@ -112,14 +120,22 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
             ]
         )
     if rows and not rows[0]["same_rows"]:
-        return _columns(lines) + "\nThe held-out rows are not the same: these figures cannot be compared."
+        return _columns(lines) + "\nThe rows are not the same: these figures cannot be compared."
     return _columns(lines)
 
 
-def _rows_of(folder: Path) -> str:
-    """Which rows were held out, by their hash."""
-    files = (_record(folder / "data") or {"files": ()})["files"]
-    return next((str(file["sha256"]) for file in files if file["name"] == "heldout.jsonl"), "")
+def _rows_of(found: Evaluation, name: str) -> str:
+    """What was asked of a set, and what was wanted, by its hash."""
+    return key_of([(row.question, row.reference) for row in answered_rows(found.folder) if row.set == name])
+
+
+def _default(folder: Path) -> str:
+    """The type of the package's default file; raises `InputError` if the run folder has no package."""
+    try:
+        manifest = json.loads((folder / "package" / "manifest.json").read_text(encoding="utf-8"))
+    except OSError:
+        raise InputError(f"{folder.name} has no package.", f"packager build {folder.name}") from None
+    return str(next(file["type"] for file in manifest["files"] if file["default"]))
 
 
 def _record(stage: Path) -> dict[str, Any] | None:

@@ -2,7 +2,7 @@
 
 `line` names every stage once. Given a `RunFolder` it builds; given a `Plan` it only says what would be
 built and why. An evaluation, which may take hours, is made when it is asked for;
-a build only takes up one that was made of the same files with the same settings.
+a build only takes up one that was made of the same artifacts with the same settings.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel
 
@@ -55,9 +55,17 @@ class Plan:
         self.steps.append(Step(name, done is not None, why, seconds, ram))
         return done or returns.model_construct(folder=self.run.path / name, key=key)
 
-    def kept(self, name: str, returns: type[A], *rest: Any, **options: Any) -> A | None:
+    def kept(
+        self,
+        name: str,
+        returns: type[A],
+        function: Callable[..., A],
+        config: BaseModel | None,
+        *inputs: Artifact | None,
+        **_: object,
+    ) -> A | None:
         """As the run folder has it; what is not there is no step of the plan."""
-        found = self.run.kept(name, returns, *rest, **options)
+        found, _why = self.run.earlier(name, returns, config, inputs)
         if found is not None:
             self.steps.append(Step(name, True, "unchanged", *self.run.last_cost(name)))
         return found

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
 
-from packager.artifacts import HELDOUT, Adapter, Dataset, Evaluation, GgufFile
+from packager.artifacts import BASE, HELDOUT, TUNED, Adapter, Dataset, Evaluation, GgufFile
 
 Metric = tuple[str, str, float]
 """The Hub's name of the metric, ours with its unit, the value."""
@@ -36,8 +36,8 @@ def results(
         if other != HELDOUT and (measured := _measured(evaluation, other, default)):
             made.append(_result(other, f"{other}, {rows} questions", measured))
     for one in evaluation.benchmarks:
-        if one.model == default:
-            named = f"{one.metric} of {default}, {one.n} questions"
+        if one.model == (TUNED if adapter else BASE):  # they are run before quantization
+            named = f"{one.metric} of the model in FP16, {one.n} questions"
             made.append(_result(one.benchmark, one.benchmark, [("accuracy", named, one.value)]))
     return made
 

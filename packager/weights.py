@@ -24,7 +24,6 @@ from packager.errors import InputError
 from packager.llamacpp.halves import from_half
 
 Float32 = npt.NDArray[np.float32]
-Float16 = npt.NDArray[np.float16]
 
 INDEX = "model.safetensors.index.json"
 SHARD_BYTES = 2_000_000_000

@@ -119,15 +119,23 @@ class RunFolder:
         *inputs: Artifact | None,
         **options: Any,
     ) -> A | None:
-        """What `stage` made before of the same settings and inputs, whatever else its key held; else None."""
-        record = self._record(name) or {}
-        made_of = (record.get("config"), record.get("inputs"))
-        if made_of != (_section(config), _keys(inputs)):
-            return None
-        found, _ = self.committed(name, returns, str(record["key"]))
+        """What `earlier` finds; what is there but not whole is passed over, and that is said."""
+        found, why = self.earlier(name, returns, config, inputs)
         if found is not None:
             self.display.cached(name)
+        elif why:
+            self.display.begin(name, f"left out: {why.removeprefix('rebuilt: ')}")
         return found
+
+    def earlier(
+        self, name: str, returns: type[A], config: BaseModel | None, inputs: Sequence[Artifact | None]
+    ) -> tuple[A | None, str]:
+        """What stage `name` made of the same settings and inputs, whatever else its key held; or None, and why
+        it cannot be taken if it is there."""
+        record = self._record(name) or {}
+        if (record.get("config"), record.get("inputs")) != (_section(config), _keys(inputs)):
+            return None, ""
+        return self.committed(name, returns, str(record["key"]))
 
     def committed(self, name: str, returns: type[A], key: str) -> tuple[A | None, str]:
         """The committed artifact with this key, or None and why the stage has to run."""
@@ -204,7 +212,8 @@ class RunFolder:
         """
         partial = self.path / f"{name}.partial"
         scratch = (partial / "key", partial / "checkpoints")
-        files = sorted(p for p in partial.rglob("*") if p.is_file() and not {p, *p.parents} & set(scratch))
+        not_made = {*scratch, partial / RECORD}  # a record: of a try that was killed just before the rename
+        files = sorted(p for p in partial.rglob("*") if p.is_file() and not {p, *p.parents} & not_made)
         record["files"] = [
             {"name": p.relative_to(partial).as_posix(), "size": p.stat().st_size, "sha256": sha256_of(p)} for p in files
         ]

@@ -83,12 +83,13 @@ def runtime(targets: tuple[str, ...], build_dir: Path) -> None:
 def bundle(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...], build_dir: Path,
            sign: Path | None, stick: Path | None, targets: tuple[str, ...]) -> None:  # fmt: skip
     """Make the folder for the clinic from a finished package: it runs without network or Python."""
-    from packager import bundling, proc, progress, summary
+    from packager import bundling, plan, proc, progress, summary
     from packager.clinic import signing
     from packager.clinic import stick as sticks
 
     loaded = load(recipe, base, data, sets)
     with proc.interruptible(), progress.route(progress.Display()):
+        plan.finished(loaded, build_dir / loaded.name)  # before compiling for minutes
         made = bundling.programs(targets, build_dir / "runtime")
         bundled = bundling.bundle(loaded, build_dir / loaded.name, made, signed=sign is not None)
         key = signing.sign(bundled.folder, sign) if sign else ""

@@ -52,11 +52,12 @@ def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def load(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...]) -> Any:
     from packager import recipe as recipes
 
-    # Several overrides in one text: a new one begins where a space is followed by `field.path=`.
-    overrides = [word for text in sets for word in re.split(r"\s+(?=[a-z_]+(?:\.[a-z_]+)*=)", text.strip())]
+    overrides = []
     if base:
         # The checksum and revision of the recipe's own base say nothing about another one.
         overrides += [f"base.model={base}", "base.sha256=null", "base.revision=null", "base.licence=null"]
     if data:
         overrides.append(f"data.source={data}")
+    for text in sets:  # several in one text: a new one begins where a space is followed by `field.path=`
+        overrides += re.split(r"\s+(?=[a-z_]+(?:\.[\w-]+)*=)", text.strip())
     return recipes.load(recipe, overrides)

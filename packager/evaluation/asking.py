@@ -40,6 +40,8 @@ class Settings:
     max_tokens: int
     end_of_turn: int
     """The token that ends an answer, beside those at which llama.cpp ends one anyway."""
+    engine: str
+    """Version of llama-cpp-python: another one may compute otherwise."""
 
 
 Known = dict[str, dict[str, Any]]
@@ -47,7 +49,7 @@ Known = dict[str, dict[str, Any]]
 
 def key(question: Question, settings: Settings) -> str:
     how = ["likelihood"] if question.trained else [settings.serve.model_dump(), settings.seed, settings.max_tokens]
-    return key_of(question.ids, question.trained, settings.end_of_turn, how)[:32]
+    return key_of(question.ids, question.trained, settings.end_of_turn, settings.engine, how)[:32]
 
 
 def questions(items: Iterable[Item], *, likelihood: bool, answers: bool) -> list[Question]:

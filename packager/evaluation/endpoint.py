@@ -6,6 +6,7 @@ Raises `MissingResource` if the endpoint is not named or does not answer, `Input
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import time
@@ -65,10 +66,10 @@ def _dotenv(path: Path) -> dict[str, str]:
 
 def complete(endpoint: Endpoint, body: dict[str, Any]) -> Reply:
     """POST `body` to `/chat/completions`; a busy endpoint is asked again."""
-    headers = {"Content-Type": "application/json"} | (
-        {"Authorization": f"Bearer {endpoint.key}"} if endpoint.key else {}
-    )
+    headers = {"Content-Type": "application/json"}
     request = urllib.request.Request(f"{endpoint.url}/chat/completions", json.dumps(body).encode(), headers)
+    if endpoint.key:  # not for the host that a redirect names
+        request.add_unredirected_header("Authorization", f"Bearer {endpoint.key}")
     host = urllib.parse.urlsplit(endpoint.url).hostname
     why = ""
     for attempt in range(TRIES):
@@ -77,16 +78,23 @@ def complete(endpoint: Endpoint, body: dict[str, Any]) -> Reply:
             with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
                 return _reply(json.load(answer))
         except urllib.error.HTTPError as error:
-            # llama-cpp-python's server calls a format that it does not know an internal error.
-            if error.code not in BUSY or b"response_format" in error.read(1 << 16):
+            if error.code not in BUSY or _refuses_format(error):
                 raise InputError(
                     f"The judge's endpoint at {host} refused the request ({error.code}).",
                     f"check {KEY[0]}, evaluate.judge.model and {ADDRESS[0]}",
                 ) from None
             why = f"answers {error.code}"
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             why = f"does not answer ({type(error).__name__})"
     raise MissingResource(f"The judge's endpoint at {host} {why}.", f"check that it runs, and {ADDRESS[0]}")
+
+
+def _refuses_format(error: urllib.error.HTTPError) -> bool:
+    """llama-cpp-python's server calls a response format that it does not know an internal error."""
+    try:
+        return b"response_format" in error.read(1 << 16)
+    except (OSError, http.client.HTTPException):
+        return False
 
 
 def _reply(found: Any) -> Reply:

@@ -24,7 +24,6 @@ from packager.artifacts import (
 from packager.evaluation import overlap, resampling
 from packager.evaluation.items import Item
 
-LIKELIHOOD = "likelihood"
 COMPARED = ("loss", "rouge1.f1", "rouge2.f1", "rougeL.f1", "exact", "token_f1.f1", "bertscore.f1")
 COURSE_ROWS = 1000
 """Training rows from which their characters per token are taken."""

@@ -10,37 +10,35 @@ import tempfile
 from pathlib import Path
 
 from packager import proc
-from packager.errors import Interrupted, MissingResource, PackagerError
+from packager.errors import MissingResource, StageCrash
 from packager.llamacpp.running import GgufModel
 
 WIDTH, VOCABULARY, PROMPT = 256, 64, 48
-"""The narrowest that the K-quants' blocks allow; prompts of over 32 tokens take the matrix kernels."""
+"""Whole blocks of every type; prompts of over 32 tokens take the matrix kernels."""
 SECONDS = 60.0
+COMPILE = "compile it here: pip cache remove llama_cpp_python; rm -rf .venv; make setup"
 
 
 def check_runs() -> None:
     """Raises `MissingResource` if the library cannot compute here; it is tried in a process of its own."""
     try:
-        proc.call(_compute, timeout=SECONDS)
-    except Interrupted:
-        raise
-    except PackagerError as error:
-        raise MissingResource(
-            f"llama.cpp does not run on this machine: {error.message}",
-            "compile it here: pip cache remove llama_cpp_python; rm -rf .venv; make setup",
-        ) from error
+        finite = proc.call(llama_cpp_trial, timeout=SECONDS).value
+    except StageCrash as error:
+        raise MissingResource(f"llama.cpp does not run on this machine: {error.message}", COMPILE) from error
+    if not finite:
+        raise MissingResource("llama.cpp computes values on this machine that are not finite.", COMPILE)
 
 
-def _compute() -> None:
+def llama_cpp_trial() -> bool:
+    """Are all predictions of a tiny model finite?"""
     import numpy as np
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "trial.gguf")
         _write(path)
         with GgufModel.open(path, context=PROMPT, threads=proc.physical_cores()) as model:
-            for _, rows in model.logits([i % VOCABULARY for i in range(PROMPT)]):
-                if not np.isfinite(rows).all():
-                    raise MissingResource("it computes values that are not finite.", "")
+            predictions = model.logits([i % VOCABULARY for i in range(PROMPT)])
+            return all(bool(np.isfinite(rows).all()) for _, rows in predictions)
 
 
 def _write(path: Path) -> None:

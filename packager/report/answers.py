@@ -65,7 +65,7 @@ def _sane(facts: Facts, say: Tongue) -> Verdict:
     ]
     asked = len({a.ask for a in facts.proof.answers})
     end = say(
-        f"Cada arquivo respondeu {asked} perguntas de teste nesta CPU.",
+        f"Cada arquivo respondeu a {asked} perguntas de teste nesta CPU.",
         f"Each file answered {asked} test questions on this CPU.",
     )
     failed = ", ".join(sorted({c.id for c in checks if not c.passed}))

@@ -6,7 +6,8 @@ Case and punctuation make no difference; the order of words does.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
@@ -43,15 +44,34 @@ def _key(word: str) -> str:
     return _EDGES.sub("", word).casefold() or word
 
 
-def marked(text: str, words: tuple[str, ...]) -> Iterator[tuple[str, bool]]:
-    """A text in pieces, and whether each is one of `words`, in any case."""
-    if not words:
-        yield text, False
-        return
-    pattern = re.compile("|".join(re.escape(word) for word in sorted(words, key=len, reverse=True)), re.IGNORECASE)
+def marked(text: str, words: Sequence[str], *, whole: bool) -> Iterator[tuple[str, str]]:
+    """A text in pieces, and which of `words` each is, or ''; case and accents ignored.
+
+    `whole`: as probes find them, whole words with `*` for any letters; else anywhere, as smoke tests do.
+    """
+    plain, places = _plain(text)
+    wanted = sorted((word for word in words if word.strip("* ")), key=len, reverse=True)
+    ways = [
+        r"\w*".join(re.escape(part) for part in _plain(word)[0].split("*")) if whole else re.escape(_plain(word)[0])
+        for word in wanted
+    ]
+    ways = [rf"(?<!\w){way}(?!\w)" if whole else way for way in ways]
+    pattern = re.compile("|".join(f"({way})" for way in ways) or r"(?!)")
     end = 0
-    for found in pattern.finditer(text):
-        yield text[end : found.start()], False
-        yield found[0], True
-        end = found.end()
-    yield text[end:], False
+    for found in pattern.finditer(plain):
+        first, last = places[found.start()], places[found.end() - 1] + 1
+        yield text[end:first], ""
+        yield text[first:last], wanted[(found.lastindex or 1) - 1]
+        end = last
+    yield text[end:], ""
+
+
+def _plain(text: str) -> tuple[str, list[int]]:
+    """Without case and accents, and where in `text` each letter of it stands."""
+    letters = [
+        (letter, place)
+        for place, character in enumerate(text)
+        for letter in unicodedata.normalize("NFD", character.casefold())
+        if not unicodedata.combining(letter)
+    ]
+    return "".join(letter for letter, _ in letters), [place for _, place in letters]

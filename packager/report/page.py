@@ -54,7 +54,7 @@ def _seen(facts: Facts, say: Tongue) -> dict[str, Any]:
         "sign": answers.sign,
         "compare": diff.compare,
         "unfolded": UNFOLDED,
-        "marked": lambda text, words: list(diff.marked(text, tuple(words))),
+        "marked": diff.marked,
         "smoke": _smoke(facts),
         "loss": _image(pictures.loss(facts, say)),
         "lengths": _image(pictures.lengths(facts, say)),

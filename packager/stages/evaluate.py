@@ -9,10 +9,12 @@ endpoint, no data) is recorded as left out, and the rest goes on. A file whose b
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 from packager import chat, llamacpp, proc, progress
@@ -39,7 +41,7 @@ from packager.artifacts import (
     write_atomically,
     write_json,
 )
-from packager.errors import Interrupted, PackagerError, ProofFailed
+from packager.errors import InputError, Interrupted, PackagerError, ProofFailed
 from packager.evaluation import asking, benchmarks, bertscore, items, judging, measuring, probes
 from packager.evaluation.items import Item
 from packager.evaluation.measuring import Outcome, Resampled
@@ -127,7 +129,7 @@ def evaluate(
         benchmarks=tuple(benchmarks.measure(wanted.benchmarks, base, merged if adapter else None, cache, left)),
         judgement=judgement,
         course=tuple(measuring.course(adapter.folder / "metrics.jsonl", data)) if adapter else (),
-        left_out=tuple(left),
+        left_out=tuple(_without_folders(one) for one in left),
         resamples=wanted.resamples,
         seed=wanted.seed,
         seconds=round(time.monotonic() - began, 1),
@@ -137,21 +139,31 @@ def evaluate(
     return evaluation
 
 
+def _without_folders(one: LeftOut) -> LeftOut:
+    """As it is recorded: what comes into a package names no folder of this machine."""
+    path = re.compile(r"(?<![\w:/.])(?:~|\.\.?)?/(?:[^\s'\",;/]+/)*([^\s'\",;/]+)")
+    return one.model_copy(update={name: path.sub(r"\1", getattr(one, name)) for name in ("what", "why", "fix")})
+
+
 def _sets(config: Evaluating, data: Dataset, left: list[LeftOut]) -> dict[str, list[Item]]:
     wanted = config.evaluate
     sets = {HELDOUT: items.heldout(data, wanted.rows, wanted.seed)}
     for name, validation in wanted.sets.items():
+        source = items.config_of(validation, config.data)
         try:
-            source = items.config_of(validation, config.data)
             sets[name] = items.of_set(name, source, data, validation.rows, wanted.seed)
         except PackagerError as error:
-            left.append(LeftOut(what=f"set {name}", why=error.message, fix=error.fix or "correct evaluate.sets"))
+            failed = not items.missing(source)  # what is missing is in the stage's key
+            fix = error.fix or "correct evaluate.sets"
+            left.append(LeftOut(what=f"set {name}", why=error.message, fix=fix, failed=failed))
     room = config.serve.context
     for name, rows in sets.items():
         sets[name] = [i for i in rows if max(len(i.ids), len(i.prompt) + 1) < room]
         if too_long := len(rows) - len(sets[name]):
             why = f"{too_long} rows are longer than serve.context ({room} tokens)"
             left.append(LeftOut(what=f"rows of {name}", why=why, fix="raise serve.context"))
+    if not sets[HELDOUT]:
+        raise InputError(f"No held-out row fits into serve.context ({room} tokens).", "raise serve.context")
     return {name: rows for name, rows in sets.items() if rows}
 
 
@@ -178,6 +190,7 @@ def _settings(config: Evaluating, data: Dataset) -> asking.Settings:
         seed=wanted.seed,
         max_tokens=wanted.max_answer_tokens or config.serve.max_answer_tokens,
         end_of_turn=end,
+        engine=metadata.version("llama_cpp_python"),
     )
 
 

@@ -111,22 +111,18 @@ def packed_name(recipe: Recipe, file: GgufFile) -> str:
     return f"{recipe.name}-{file.type}.gguf"
 
 
-def _public(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as the manifest shows it: files of this machine by their names only."""
+PLACES = ("model", "source", "template", "encoder", "folder")
+"""Fields of a recipe that may name a file or folder."""
 
-    def name_of(text: Any) -> Any:
-        kept = not isinstance(text, str) or text.startswith(("hf:", "pypi:")) or "{%" in text or "{{" in text
-        return text if kept or not text.startswith(("/", "~", "..")) else Path(text).name
 
-    public = recipe.model_dump(mode="json")
-    public["base"]["model"] = name_of(recipe.base.model)
-    for field in ("source", "template"):
-        public["data"][field] = name_of(public["data"][field])
-        if f"data.{field}" in public["overrides"]:
-            public["overrides"][f"data.{field}"] = public["data"][field]
-    if "base.model" in public["overrides"]:
-        public["overrides"]["base.model"] = public["base"]["model"]
-    return public
+def public(value: Any, field: str = "") -> Any:
+    """A recipe, or a part of it, as the manifest shows it: files of this machine by their names only."""
+    if isinstance(value, dict):
+        return {key: public(one, key.rpartition(".")[2]) for key, one in value.items()}
+    if isinstance(value, list):
+        return [public(one, field) for one in value]
+    is_path = isinstance(value, str) and value.startswith(("/", "~", "..")) and not re.search(r"{[{%]", value)
+    return Path(value).name if field in PLACES and is_path else value
 
 
 def _for_ollama_on_the_hub(out: Path) -> None:
@@ -153,7 +149,7 @@ def _manifest(
     return {
         "packager": __version__,
         "name": recipe.name,
-        "recipe": _public(recipe),
+        "recipe": public(recipe.model_dump(mode="json")),
         "base": base.model_dump(mode="json", exclude={"folder", "key"}),
         "data": data.model_dump(mode="json", exclude={"folder", "key"}),
         "adapter": adapter.model_dump(mode="json", exclude={"folder", "key"}) if adapter else None,

@@ -48,6 +48,14 @@ def test_base_tuned_and_files_on_the_same_rows(tiny_recipe: Path, copied: Path) 
     assert len(rest["left_out"]) == 3
     assert all(gone["fix"] for gone in rest["left_out"])
     assert {r["model"] for r in rest["results"]} == set(values), "the rest still runs"
+    for path in (copied / "tiny" / "package").iterdir():
+        written = path.read_bytes() if path.suffix != ".gguf" else b""
+        assert not (b"/not/here" in written or b"/nor/here" in written), path
+
+    table = packager("compare", tiny_recipe, tiny_recipe, "--build-dir", copied, "--json")
+    compared = json.loads(table.stdout)
+    assert [row["same_rows"] for row in compared] == [True, True]
+    assert compared[0]["packaged"] == "Q8_0", "the package's default, the first of quantize.types"
     assert "converting the base" in done.stderr
     assert "converting the base" not in again.stderr, "greedy answers and likelihoods of the same rows were kept"
 

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,6 +20,8 @@ from typing import Any
 
 import pytest
 
+from packager.errors import MissingResource, PackagerError
+from packager.evaluation import endpoint as endpoints
 from packager.evaluation import judging
 from packager.recipe import Judge
 
@@ -106,6 +108,48 @@ def test_a_format_refused_as_an_internal_error_is_not_a_busy_endpoint(
     assert len(scored) == len(ROWS)
     kinds = [body["response_format"]["type"] for body in endpoint.asked]
     assert kinds == ["json_schema", *["json_object"] * found.asked], "asked once, not again"
+
+
+@contextmanager
+def serving(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
+    """A server that answers everything so; yields its address."""
+    kind = type("Answering", (Endpoint,), {"do_POST": answer, "do_GET": answer})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/v1"
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_key_does_not_follow_a_redirect(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("packager.evaluation.endpoint.TRIES", 1)
+    seen: list[str | None] = []
+
+    def listen(handler: BaseHTTPRequestHandler) -> None:
+        seen.append(handler.headers["Authorization"])
+        handler.send_error(404)
+
+    def redirect(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(302)
+        handler.send_header("Location", elsewhere)
+        handler.end_headers()
+
+    with serving(listen) as elsewhere, serving(redirect) as url, pytest.raises(PackagerError):
+        endpoints.complete(endpoints.Endpoint(url, KEY), {})
+    assert seen == [None]
+
+
+def test_an_answer_that_is_cut_off_is_no_bug_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("packager.evaluation.endpoint.TRIES", 1)
+
+    def cut_off(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", "1000")
+        handler.end_headers()
+        handler.wfile.write(b'{"choices"')
+
+    with serving(cut_off) as url, pytest.raises(MissingResource, match="does not answer"):
+        endpoints.complete(endpoints.Endpoint(url, KEY), {})
 
 
 def test_no_request_is_sent_that_could_pass_the_cap(endpoint: type[Endpoint], tmp_path: Path) -> None:

@@ -37,6 +37,10 @@ def make_in_part(config: Serve, out: Path) -> Made:
     return Made(folder=out, text="in part")
 
 
+def make_of(config: Serve, made: Made, out: Path) -> Made:
+    return Made(folder=out, text=f"of {made.text}")
+
+
 def resume(config: Serve, out: Path) -> Made:
     kept = out / "kept"
     if not kept.exists():
@@ -100,6 +104,21 @@ def test_a_kill_just_before_the_rename_loses_nothing(tmp_path: Path, monkeypatch
         made = run.stage("made", Made, make, Serve())
     assert (made.folder / "result.txt").stat().st_mtime_ns == stamp
     assert not (tmp_path / "made.partial").exists()
+
+
+def test_a_kill_just_before_the_rename_of_what_failed_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with open_run(tmp_path) as run:
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "unlink", killed)
+            with pytest.raises(KeyboardInterrupt):
+                run.stage("made", Made, make_in_part, Serve(), resumable=True)
+        assert (tmp_path / "made.partial" / "stage.json").is_file()
+        made = run.stage("made", Made, make, Serve(), resumable=True)
+        assert run.stage("next", Made, make_of, Serve(), made).text == "of temperature 0.2"
+    assert artifacts.peek(tmp_path, verify=True).committed("made", Made, made.key)[0] == made
 
 
 def test_verify_hashes_again(tmp_path: Path) -> None:

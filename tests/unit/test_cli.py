@@ -105,6 +105,15 @@ def test_one_text_holds_several_overrides_with_spaces_in_them(tmp_path: Path, ro
     assert loaded.quantize.types == ("Q8_0", "Q4_K_M")
 
 
+def test_a_base_given_beside_its_licence_keeps_it() -> None:
+    from packager.cli.options import load
+
+    sets = ("base.licence=mit evaluate.sets.Pub2-a.source=x.jsonl",)
+    loaded = load("smollm2_aps", "/models/x", None, sets)
+    assert (loaded.base.model, loaded.base.licence, loaded.base.sha256) == ("/models/x", "mit", None)
+    assert list(loaded.evaluate.sets) == ["Pub2-a"]
+
+
 def test_a_type_that_needs_an_imatrix_and_a_wrong_checksum(tmp_path: Path, rows: Path, tiny_base: Checkpoint) -> None:
     result = build(tmp_path, str(tiny_base.folder), str(rows), "quantize: {types: [IQ2_XS], imatrix: false}\n")
     refused(tmp_path, result, "IQ2_XS needs an importance matrix")

@@ -290,8 +290,13 @@ class TestDiff:
         assert diff.compare("", "Sim.") == diff.Compared((), ("Sim.",), 0.0)
         assert diff.compare("Sim", "").shared == 1.0
 
-    def test_words_are_marked_in_any_case(self) -> None:
-        assert list(diff.marked("Beba Água já", ("água",))) == [("Beba ", False), ("Água", True), (" já", False)]
+    def test_words_are_marked_as_they_are_looked_for(self) -> None:
+        anywhere = list(diff.marked("Beba Água já", ("agua",), whole=False))
+        assert anywhere == [("Beba ", ""), ("Água", "agua"), (" já", "")]
+        whole = list(diff.marked("O salário, o sal e o anticoagulante.", ("sal", "anticoag*"), whole=True))
+        assert [piece for piece in whole if piece[1]] == [("sal", "sal"), ("anticoagulante", "anticoag*")]
+        assert "".join(text for text, _ in whole) == "O salário, o sal e o anticoagulante."
+        assert list(diff.marked("nada", (), whole=True)) == [("nada", "")]
 
 
 LOOK = """(() => {
