@@ -26,7 +26,7 @@ TARGET = "linux-arm64" if os.uname().machine == "aarch64" else "linux-x86_64"
 CONFIG: dict[str, Any] = {
     "format": 1, "recipe": "meu_aps", "title": "meu_aps", "version": "20261125.2155", "model": "meu_aps-Q4_K_M.gguf",
     "context": 2048, "max_answer_tokens": 160, "temperature": 0.2, "top_k": 40, "top_p": 0.9, "min_p": 0.0,
-    "repeat_penalty": 1.1, "repeat_last_n": 64, "ram_mb": 10, "system": "Responda com clareza.",
+    "repeat_penalty": 1.1, "repeat_last_n": 64, "needed_ram_mb": 11, "system": "Responda com clareza.",
     "targets": {TARGET: {"server": f"runtime/{TARGET}/llama-server", "cpu_features": []}},
 }  # fmt: skip
 PROOF: dict[str, Any] = {

@@ -32,9 +32,7 @@ def sign(folder: Path, key: Path) -> str:
     try:
         proc.run(["ssh-keygen", "-Y", "sign", "-f", key, "-n", NAMESPACE, folder / SIGNED], timeout=SECONDS)
     except StageCrash as error:
-        raise InputError(
-            f"{key} could not sign.\n{error.message}", "make a key: ssh-keygen -t ed25519 -f chave"
-        ) from error
+        raise InputError(f"{key} could not sign.\n{error.message}", MAKE_A_KEY) from error
     if not _public_part(folder).startswith(KIND):
         (folder / SIGNATURE).unlink()
         raise InputError(f"{key} is not an ed25519 key.", MAKE_A_KEY)

@@ -21,7 +21,7 @@ from packager.verify import CHECKSUMS, checksums
 LARGEST = 4 * 10**9
 """Bytes of the largest file that is put into a bundle."""
 LAUNCHERS = ("iniciar.sh", "iniciar.bat")
-"""What a stick holds beside its folders: they choose the newest folder that verifies."""
+"""What a stick holds beside its folders: they start the newest one that verifies."""
 CHUNK = 4 << 20
 TRIES = 3
 PARTIAL = ".partial"
@@ -61,15 +61,15 @@ def copy(bundle: Path, stick: Path) -> Path:
     target = stick / f"{facts['recipe']}-{facts['version']}"
     target.mkdir(parents=True, exist_ok=True)
     _refuse_others(target, wanted)
-    for attempt in range(TRIES):
-        wrong = _wrong(target, wanted)
+    wrong = _wrong(target, wanted)
+    _need_room(bundle, target, wrong)
+    for _ in range(TRIES):
         if not wrong:
             break
-        if attempt == 0:
-            _need_room(bundle, target, wrong)
         (target / CHECKSUMS).unlink(missing_ok=True)
         _copy_files(bundle, target, [*(n for n in wrong if n != CHECKSUMS), CHECKSUMS])
-    else:
+        wrong = _wrong(target, wanted)
+    if wrong:
         raise ProofFailed(
             f"{target} does not read back as it was written: {', '.join(wrong)}.", "use another stick; this one is bad"
         )
@@ -145,13 +145,18 @@ def _copy_file(source: Path, target: Path) -> Iterator[int]:
 
 def _launchers(bundle: Path, stick: Path, version: str) -> None:
     """The start scripts at the top of the stick are those of its newest folder."""
-    versions = [
-        str(json.loads(path.read_text(encoding="utf-8")).get("version", ""))
-        for path in stick.glob("*/runtime/config.json")
-    ]
-    if version < max(versions, default=""):
+    whole = [path.parent for path in stick.glob(f"*/{CHECKSUMS}")]
+    if version < max(_version(folder / "runtime" / "config.json") for folder in whole):
         return
     for name in LAUNCHERS:
         if (bundle / name).is_file():
             for _ in _copy_file(bundle / name, stick / name):
                 pass
+
+
+def _version(config: Path) -> str:
+    """The version that a folder states; the lowest where it cannot be read, for it may be anybody's."""
+    try:
+        return str(json.loads(config.read_text(encoding="utf-8"))["version"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""

@@ -84,8 +84,8 @@ def bundle(
         signed=config.signed,
     )
     configuring.write(facts, runtime)
-    read_me = (ASSETS / READ_ME).read_bytes().decode("utf-8")  # its lines end as Notepad likes them
-    (out / READ_ME).write_bytes(configuring.fill_in(read_me, configuring.of(facts)).encode())
+    read_me = configuring.fill_in((ASSETS / READ_ME).read_text(encoding="utf-8"), configuring.of(facts))
+    (out / READ_ME).write_text(read_me, encoding="utf-8", newline="\r\n")  # old Notepads know no other line end
     files = _closed(out)
     return Bundle(
         folder=out,

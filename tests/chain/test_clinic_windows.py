@@ -79,6 +79,25 @@ def test_on_top_of_a_stick(small: Path, env: dict[str, str]) -> None:
     assert "não pode ser executado" in said
 
 
+def test_on_top_of_a_stick_with_several_folders(small: Path, env: dict[str, str]) -> None:
+    stick = small.parent
+    whole = small.rename(stick / "meu_aps-20261125.2155")
+    for folder in (stick, stick / "meu_aps-20261126.0900"):  # the newer one's copying was broken off
+        folder.mkdir(exist_ok=True)
+        shutil.copy(whole / "iniciar.bat", folder)
+    (stick / "zero").mkdir()  # somebody else's
+    (stick / "zero" / "SHA256SUMS").touch()
+    code, said = batch(stick, "iniciar.bat", env, "--sem-navegador")
+    assert code == 4
+    assert f"a partir de Z:{whole}" in said
+    shutil.copytree(whole, stick / "meu_aps-2-20261125.2155")
+    code, said = batch(stick, "iniciar.bat", env)
+    assert code == 2
+    assert "mais de um assistente" in said
+    listed = [line for line in said.splitlines() if '"' in line]
+    assert set(listed[0].split()) == {'"meu_aps-20261125.2155"', '"meu_aps-2-20261125.2155"'}
+
+
 def test_the_self_test(bundle: Path, env: dict[str, str]) -> None:
     code, said = batch(bundle, "autoteste.bat", env)
     print(said)

@@ -63,8 +63,9 @@ def facts(**changes: object) -> config.Facts:
 def test_the_facts_that_program_and_page_need(tmp_path: Path) -> None:
     config.write(facts(), tmp_path)
     told = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
-    names = "model model_type model_mb ram_mb context proven_tokens_per_second min_tokens_per_second questions signed"
-    assert [told[n] for n in names.split()] == ["tiny-Q4_K_M.gguf", "Q4_K_M", 106, 244, 256, 62, 2.5, 2, False]
+    numbers = "model_mb needed_ram_mb context proven_tokens_per_second min_tokens_per_second questions"
+    assert [told[n] for n in numbers.split()] == [106, 269, 256, 62, 2.5, 2]
+    assert (told["model"], told["model_type"], told["signed"]) == ("tiny-Q4_K_M.gguf", "Q4_K_M", False)
     assert told["system"] == "Responda 'bem'.\nEm português."
     assert told["targets"]["windows-x86_64"] == {
         "server": "runtime/windows-x86_64/llama-server.exe",
@@ -214,6 +215,21 @@ def test_a_stick_that_does_not_keep_what_is_written_is_named(
         stick.copy(bundle, target)
 
 
+def test_the_last_of_the_tries_counts_too(bundle: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy_files = stick._copy_files
+    tries = []
+
+    def spoilt(source: Path, to: Path, names: list[str]) -> None:
+        tries.append(names)
+        copy_files(source, to, names)
+        if len(tries) < stick.TRIES:
+            (to / "Modelfile").write_text("x")
+
+    monkeypatch.setattr(stick, "_copy_files", spoilt)
+    assert contents(stick.copy(bundle, target)) == contents(bundle)
+    assert len(tries) == stick.TRIES
+
+
 def test_strange_files_and_missing_room_stop_the_copy(
     bundle: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -232,9 +248,20 @@ def test_an_older_version_beside_keeps_the_newer_start_scripts(bundle: Path, tar
     newer = target / "tiny-20270101.0000" / "runtime"
     newer.mkdir(parents=True)
     (newer / "config.json").write_text('{"version": "20270101.0000"}')
+    (newer.parent / "SHA256SUMS").touch()
     (target / "iniciar.sh").write_text("newer\n")
     stick.copy(bundle, target)
     assert (target / "iniciar.sh").read_text() == "newer\n"
+
+
+@pytest.mark.parametrize("damaged", [b"", b"\xff\xfe", b"[]", b"{}", b'{"version": '])
+def test_a_damaged_folder_beside_does_not_stop_the_copy(bundle: Path, target: Path, damaged: bytes) -> None:
+    other = target / "outro-20270101.0000" / "runtime"
+    other.mkdir(parents=True)
+    (other / "config.json").write_bytes(damaged)
+    (other.parent / "SHA256SUMS").touch()
+    stick.copy(bundle, target)
+    assert (target / "iniciar.sh").read_text() == "start iniciar.sh\n"
 
 
 needs_ssh_keygen = pytest.mark.skipif(not shutil.which("ssh-keygen"), reason="ssh-keygen is not installed")
@@ -294,8 +321,9 @@ def test_what_cannot_sign_or_be_checked_is_said(bundle: Path, tmp_path: Path) ->
         signing.sign(bundle, make_key(tmp_path, "rsa", "rsa"))
     assert not (bundle / signing.SIGNATURE).exists()
     (tmp_path / "none").write_text("no key")
-    with pytest.raises(InputError, match="could not sign"):
+    with pytest.raises(InputError, match="could not sign") as failed:
         signing.sign(bundle, tmp_path / "none")
+    assert failed.value.fix == signing.MAKE_A_KEY
     with pytest.raises(ProofFailed, match="is not signed"):
         verify(bundle, tmp_path / "none")
     signing.sign(bundle, make_key(tmp_path, "key"))

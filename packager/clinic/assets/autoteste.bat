@@ -4,23 +4,6 @@ rem 64-bit Windows. Plain cmd, without PowerShell; messages here without accents
 setlocal
 set "PEDIDO=autoteste"
 
-rem On top of a stick: the newest of the folders below, which themselves look at each other.
-if exist "%~dp0runtime\" goto here
-set "NEWEST="
-pushd "%~dp0"
-for /f "delims=" %%d in ('dir /b /ad /on') do if exist "%%d\%PEDIDO%.bat" set "NEWEST=%~dp0%%d"
-popd
-if not defined NEWEST goto nothing
-rem Without "call" it takes over, and its exit code with it.
-"%NEWEST%\%PEDIDO%.bat" %*
-
-:nothing
-echo Nenhum pacote encontrado em %~dp0
-echo Copie a pasta inteira de novo.
-pause
-exit /b 3
-
-:here
 set "PROGRAMA=%~dp0runtime\windows-x86_64\clinica.exe"
 if /i "%PROCESSOR_ARCHITECTURE%"=="AMD64" goto right_machine
 if /i "%PROCESSOR_ARCHITEW6432%"=="AMD64" goto right_machine

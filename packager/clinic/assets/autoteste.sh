@@ -6,22 +6,11 @@ command=autoteste
 
 here=$(cd "$(dirname "$0")" && pwd) || exit 1
 
-# On top of a stick: the newest of the folders below, which themselves look at each other.
-if [ ! -d "$here/runtime" ]; then
-    newest=
-    for script in "$here"/*/"$command.sh"; do
-        [ -f "$script" ] && newest=$script
-    done
-    [ -n "$newest" ] && exec sh "$newest" "$@"
-    echo "Nenhum pacote foi encontrado em $here. Copie a pasta inteira de novo." >&2
-    exit 3
-fi
-
 case $(uname -m) in
     x86_64 | amd64) target=linux-x86_64 ;;
     aarch64 | arm64) target=linux-arm64 ;;
     *)
-        echo "Este computador ($(uname -m)) não é de 64 bits; o programa não funciona nele." >&2
+        echo "Este pacote não traz o programa para este tipo de computador ($(uname -m))." >&2
         echo "Use outro computador." >&2
         exit 4
         ;;

@@ -4,21 +4,41 @@ rem 64-bit Windows. Plain cmd, without PowerShell; messages here without accents
 setlocal
 set "PEDIDO=iniciar"
 
-rem On top of a stick: the newest of the folders below, which themselves look at each other.
+rem On top of a stick: the last of the folders named RECIPE-VERSION, whose program looks at those beside it. One
+rem without SHA256SUMS was not copied to its end. Between several recipes only a person can choose.
 if exist "%~dp0runtime\" goto here
 set "NEWEST="
+set "SEVERAL="
+set "NAMES="
 pushd "%~dp0"
-for /f "delims=" %%d in ('dir /b /ad /on') do if exist "%%d\%PEDIDO%.bat" set "NEWEST=%~dp0%%d"
+for /f "delims=" %%d in ('dir /b /ad /on') do if exist "%%d\iniciar.bat" if exist "%%d\SHA256SUMS" call :consider "%%d"
 popd
 if not defined NEWEST goto nothing
+if defined SEVERAL goto several
 rem Without "call" it takes over, and its exit code with it.
-"%NEWEST%\%PEDIDO%.bat" %*
+"%~dp0%NEWEST%\iniciar.bat" %*
 
 :nothing
 echo Nenhum pacote encontrado em %~dp0
 echo Copie a pasta inteira de novo.
 pause
 exit /b 3
+
+:several
+echo Ha mais de um assistente aqui. Abra uma destas pastas e, nela, o arquivo iniciar.bat:
+echo  %NAMES%
+pause
+exit /b 2
+
+:consider
+set "NAME=%~1"
+rem Without the 14 characters of -yyyymmdd.hhmm.
+set "RECIPE=%NAME:~0,-14%"
+if defined NEWEST if not "%RECIPE%"=="%LAST%" set "SEVERAL=yes"
+set "NEWEST=%NAME%"
+set "LAST=%RECIPE%"
+set NAMES=%NAMES% "%NAME%"
+exit /b
 
 :here
 set "PROGRAMA=%~dp0runtime\windows-x86_64\clinica.exe"

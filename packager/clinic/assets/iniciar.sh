@@ -6,13 +6,26 @@ command=iniciar
 
 here=$(cd "$(dirname "$0")" && pwd) || exit 1
 
-# On top of a stick: the newest of the folders below, which themselves look at each other.
+# On top of a stick: the last of the folders named RECIPE-VERSION, whose program looks at those beside it. One without
+# SHA256SUMS was not copied to its end. Between several recipes only a person can choose.
 if [ ! -d "$here/runtime" ]; then
     newest=
-    for script in "$here"/*/"$command.sh"; do
-        [ -f "$script" ] && newest=$script
+    several=
+    names=
+    for script in "$here"/*/iniciar.sh; do
+        folder=${script%/*}
+        [ -f "$folder/SHA256SUMS" ] || continue
+        name=${folder##*/}
+        [ -z "$newest" ] || [ "${name%-*}" = "${newest%-*}" ] || several=yes
+        newest=$name
+        names="$names \"$name\""
     done
-    [ -n "$newest" ] && exec sh "$newest" "$@"
+    if [ -n "$several" ]; then
+        echo "Há mais de um assistente aqui. Abra uma destas pastas e, nela, o arquivo iniciar.sh:" >&2
+        echo " $names" >&2
+        exit 2
+    fi
+    [ -n "$newest" ] && exec sh "$here/$newest/iniciar.sh" "$@"
     echo "Nenhum pacote foi encontrado em $here. Copie a pasta inteira de novo." >&2
     exit 3
 fi
@@ -21,7 +34,7 @@ case $(uname -m) in
     x86_64 | amd64) target=linux-x86_64 ;;
     aarch64 | arm64) target=linux-arm64 ;;
     *)
-        echo "Este computador ($(uname -m)) não é de 64 bits; o programa não funciona nele." >&2
+        echo "Este pacote não traz o programa para este tipo de computador ($(uname -m))." >&2
         echo "Use outro computador." >&2
         exit 4
         ;;

@@ -8,10 +8,9 @@
 #include "json.h"
 #include "say.h"
 
-enum { FIRST_PORT = 8180, PORTS = 40, MOST_ARGUMENTS = 64, LOAD_SECONDS = 900, LOG_LINES = 8 };
+enum { FIRST_PORT = 8180, PORTS = 40, MOST_ARGUMENTS = 64, LOAD_SECONDS = 900, LOG_LINES = 8, PORT_TAKEN = -1 };
 
 static const double SPARE_DISK_GB = 0.05;
-static const double SPARE_MEMORY = 1.1; /* the proof's figure must hold within a tenth */
 
 static const char *this_target(const char *config) {
     return json_member(json_member(config, "targets"), target_name());
@@ -43,7 +42,7 @@ bool machine_suffices(const char *folder, const char *config) {
         return false;
     }
     if (!cpu_suffices(config)) return false;
-    double need = json_number(json_member(config, "ram_mb"), 0) / 1000 * SPARE_MEMORY;
+    double need = json_number(json_member(config, "needed_ram_mb"), 0) / 1000;
     double total = memory_total_gb(), available = memory_available_gb();
     if (total > 0 && total < need) {
         complain("Memória insuficiente: este computador tem %.1f GB e o modelo precisa de %.1f GB.\n"
@@ -146,13 +145,15 @@ static int free_port(bool everywhere) {
     return 0;
 }
 
-static int wait_until_ready(server *running) {
+/* DONE, a code to end with, or PORT_TAKEN. */
+static int wait_until_ready(server *running, bool everywhere) {
     double began = seconds_now();
     long status;
     while (seconds_now() - began < LOAD_SECONDS) {
         int code = 0;
         if (was_interrupted()) return STOPPED;
         if (has_ended(running->child, &status)) {
+            if (!port_is_free(running->port, everywhere)) return PORT_TAKEN;
             say_why_it_ended(running, status);
             return MACHINE_LACKS;
         }
@@ -172,20 +173,27 @@ int start_server(server *running, const char *folder, const char *config, bool e
         complain("Não foi possível criar uma pasta temporária neste computador. Verifique o disco.\n");
         return MACHINE_LACKS;
     }
-    if (!find_program(running, folder, program) || !(running->port = free_port(everywhere))) {
+    if (!find_program(running, folder, program)) {
         stop_server(running);
         return MACHINE_LACKS;
     }
     if (snprintf(log, sizeof log, "%s/server.log", running->temporary) >= (int)sizeof log) return OUR_FAULT;
-    int owned = command(argv, made, program, config, running->port, everywhere);
     say("Carregando o modelo…\n");
-    running->child = start_process(argv, folder, log, NULL);
-    for (int i = 0; i < owned; i++) free(made[i]);
-    int code = MACHINE_LACKS;
-    if (!running->child)
-        complain("O programa %s não pôde ser iniciado. Um antivírus pode tê-lo bloqueado.\n", program);
-    else
-        code = wait_until_ready(running);
+    int code = PORT_TAKEN;
+    /* Two started at once may find the same port free; the later one takes the next. */
+    while (code == PORT_TAKEN && (running->port = free_port(everywhere))) {
+        if (running->child) free_process(running->child);
+        int owned = command(argv, made, program, config, running->port, everywhere);
+        running->child = start_process(argv, folder, log, NULL);
+        for (int i = 0; i < owned; i++) free(made[i]);
+        if (running->child) {
+            code = wait_until_ready(running, everywhere);
+        } else {
+            complain("O programa %s não pôde ser iniciado. Um antivírus pode tê-lo bloqueado.\n", program);
+            code = MACHINE_LACKS;
+        }
+    }
+    if (code == PORT_TAKEN) code = MACHINE_LACKS;
     if (code) stop_server(running);
     return code;
 }
