@@ -20,6 +20,8 @@ FLOORS = (
     ("base_model", "audit", "smoke", "card", "verify", "reference", "merging", "importance", "fit", "clinic"),
     ("report", "evaluation"),
     ("stages",),
+    ("line",),
+    ("plan",),
     ("preflight",),
     ("build",),
     ("push", "bundling", "summary", "talk", "doctor", "draft", "evaluated"),
