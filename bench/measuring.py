@@ -51,10 +51,14 @@ def on_disk(*folders: Path) -> None:
 def machine() -> dict[str, Any]:
     """What the figures hold for."""
     versions = {n: metadata.version(n) for n in ("torch", "transformers", "peft", "numpy", "llama_cpp_python")}
-    text = Path("/proc/cpuinfo").read_text() if sys.platform == "linux" else ""
-    model = next((row.split(":")[1].strip() for row in text.splitlines() if row.startswith("model name")), "")
-    found: dict[str, Any] = {"cpu": model, "cores": proc.physical_cores(), "python": platform.python_version()}
+    found: dict[str, Any] = {"cpu": cpu(), "cores": proc.physical_cores(), "python": platform.python_version()}
     return found | {"load_before": round(os.getloadavg()[0], 2)} | versions
+
+
+def cpu() -> str:
+    """As the processor names itself."""
+    text = Path("/proc/cpuinfo").read_text() if sys.platform == "linux" else ""
+    return next((row.split(":")[1].strip() for row in text.splitlines() if row.startswith("model name")), "")
 
 
 def _watched(run: Callable[[], object]) -> Cost:

@@ -24,6 +24,7 @@ import torch
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
+import measuring  # noqa: E402
 import training_models as models  # noqa: E402
 import training_sides as sides  # noqa: E402
 from training_guard import guard  # noqa: E402
@@ -123,7 +124,7 @@ def machine() -> dict[str, Any]:
     """What the figures hold for."""
     versions = {n: metadata.version(n) for n in ("torch", "transformers", "peft", "bitsandbytes")}
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return {"gpu": gpu, "python": platform.python_version(), "cpu": platform.processor(), **versions}
+    return {"gpu": gpu, "python": platform.python_version(), "cpu": measuring.cpu(), **versions}
 
 
 def main() -> None:

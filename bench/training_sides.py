@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import itertools
 import multiprocessing
@@ -186,13 +187,13 @@ def in_turn(ways: dict[str, tuple[Any, ...]], steps: int) -> dict[str, float]:
 
 
 def step_when_asked(asked: Any, make: Callable[..., Iterator[int]], given: Sequence[Any]) -> None:
-    """The other process: a step and its seconds for each message."""
+    """The other process: a step and its seconds for each message, until nobody asks any more."""
     way = make(*given)
-    while True:
-        asked.recv()
-        began = time.monotonic()
-        tokens = next(way)
-        asked.send((tokens, time.monotonic() - began))
+    with contextlib.suppress(EOFError):
+        while asked.recv() is None:
+            began = time.monotonic()
+            tokens = next(way)
+            asked.send((tokens, time.monotonic() - began))
 
 
 def prepared(
