@@ -107,8 +107,8 @@ def _settings(base: str, max_tokens: int) -> dict[str, Any]:
     if base:
         return {"base": {"model": base}, "serve": serve}
     example = recipes.load(EXAMPLE).model_dump(mode="json", exclude_unset=True)
-    kept = {name: example[name] for name in ("base", "train", "quantize", "serve", "device")}
-    return kept | {"serve": kept["serve"] | serve}
+    kept = {name: example[name] for name in ("base", "train", "device")}
+    return kept | {"quantize": {"types": example["quantize"]["types"]}, "serve": example["serve"] | serve}
 
 
 def _language(found: audit.Audit) -> str:
