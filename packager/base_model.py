@@ -200,11 +200,21 @@ def _gguf(path: Path, source: str) -> Located:
         raise InputError(
             f"base.model: {path.name} is not a readable GGUF file: {error}", "download it again"
         ) from error
-    known = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "phi3": "Phi3ForCausalLM"}
+    known = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM"}
     if info.architecture not in known:
         raise InputError(
             f"base.model: a GGUF of architecture {info.architecture} cannot be trained from.",
             f"use one of {', '.join(known)}, or the original checkpoint",
+        )
+    if info.metadata.get("tokenizer.ggml.model") != "gpt2":
+        raise InputError(
+            f"base.model: {path.name} holds a SentencePiece tokenizer, which cannot be made tokenizer.model again.",
+            "use the original checkpoint (hf:org/name, or a folder)",
+        )
+    if any(name.startswith(llamacpp.GENERATED) for name in llamacpp.tensor_shapes(path)):
+        raise InputError(
+            f"base.model: {path.name} scales its rotary embedding by a table, which transformers does not read.",
+            "use the original checkpoint (hf:org/name, or a folder), whose config.json has rope_scaling",
         )
     licence = str(info.metadata.get("general.license", ""))
     has_template = bool(info.chat_template)

@@ -163,8 +163,8 @@ def _head(facts: Facts, relation: str, library: str, tags: list[str]) -> list[st
         data |= {"base_model": _public_name(base), "base_model_relation": relation}
     data |= {"library_name": library, "language": recipe.language.partition("-")[0]}
     if base.licence:
-        data["license"] = base.licence
-        if terms := licence.KNOWN.get(base.licence):
+        data["license"] = base.licence.lower()  # as the Hub spells them
+        if terms := licence.known(base.licence):
             data["license_link"] = terms.url
     if recipe.data.source.startswith("hf:"):
         data["datasets"] = [recipe.data.source.removeprefix("hf:")]
@@ -178,7 +178,7 @@ def _head(facts: Facts, relation: str, library: str, tags: list[str]) -> list[st
 def _opening(facts: Facts, otherwise: str) -> list[str]:
     """Title, what it is, the medical notice, and what the base's licence must have shown."""
     recipe, base = facts.recipe, facts.base
-    terms = licence.KNOWN.get(base.licence)
+    terms = licence.known(base.licence)
     shown = []
     if terms and terms.shows:
         shown = [f"**{terms.shows}.** {terms.attribution} [Licence]({terms.url}), [rules of use]({terms.policy}).", ""]

@@ -39,6 +39,8 @@ def write(name: str, source: str, base: str = "", language: str = "", encoding: 
         raise InputError(f"'{name}' is no name for a recipe.", "use lower-case letters, digits, '_', '.' and '-'")
     config = files.guess(source, encoding).model_copy(update={"bad_rows": "drop"})
     prepared = audit.prepare(config, rows.read(config))
+    if not prepared.train and not prepared.heldout:
+        raise InputError(f"No row of {source} can be used.", f"packager audit {source} says why")
     language = language or _language(prepared.audit)
     fields, assumed = _data(config, [*prepared.train, *prepared.heldout], prepared.audit)
     made = _settings(base, fields["max_tokens"]) | {"data": fields}

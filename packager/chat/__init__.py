@@ -19,6 +19,7 @@ from packager.chat.corpus import (
     has_rare_numerals,
     joins_accents,
     read_conversations,
+    without_rare_numerals,
     write_corpus,
 )
 from packager.chat.masking import BoundaryError, Encoded, encode
@@ -60,5 +61,6 @@ __all__ = [
     "read_conversations",
     "special_tokens",
     "token_ids",
+    "without_rare_numerals",
     "write_corpus",
 ]

@@ -94,7 +94,16 @@ def joins_accents(tokenizer: Tokenizer) -> bool:
 
 def has_rare_numerals(text: str) -> bool:
     """Does it hold numerals other than 0 to 9 (fractions, superscripts, Roman and other scripts' digits)?"""
-    return any(unicodedata.category(c) in ("Nd", "Nl", "No") for c in text if not "0" <= c <= "9")
+    return any(map(_is_rare_numeral, text))
+
+
+def without_rare_numerals(text: str) -> str:
+    """With an 'x' for each: what is left must be split alike by all."""
+    return "".join("x" if _is_rare_numeral(c) else c for c in text)
+
+
+def _is_rare_numeral(character: str) -> bool:
+    return not "0" <= character <= "9" and unicodedata.category(character) in ("Nd", "Nl", "No")
 
 
 def write_corpus(folder: Path, system: str | None) -> None:

@@ -23,7 +23,7 @@ from packager.hub.explaining import bug
 
 T = TypeVar("T")
 
-WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
+INDEX = "model.safetensors.index.json"
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ def fetch_small(name: str, revision: str | None, files: Sequence[str]) -> tuple[
 
     def question() -> tuple[Repo, Path]:
         info = HfApi().model_info(name, revision=revision)
-        weights = sorted(s.rfilename for s in info.siblings or () if s.rfilename.endswith(".safetensors"))
+        weights = _weights([s.rfilename for s in info.siblings or ()])
         parameters = info.safetensors.total if info.safetensors else 0
-        repo = Repo(name, info.sha or "", parameters, tuple(w for w in weights if "/" not in w))
+        repo = Repo(name, info.sha or "", parameters, weights)
         return repo, Path(snapshot_download(name, revision=repo.commit, allow_patterns=list(files), tqdm_class=_bar()))
 
     record = _record(name, revision)
@@ -64,6 +64,13 @@ def fetch_small(name: str, revision: str | None, files: Sequence[str]) -> tuple[
         folder = _cached(repo)
         progress.note(f"the Hub cannot be reached; {name} is taken from the local cache ({repo.commit[:9]})")
     return repo, folder
+
+
+def _weights(names: Sequence[str]) -> tuple[str, ...]:
+    """Of a repo's files, the weights that transformers loads: not those of another format beside them
+    (consolidated.safetensors, original/)."""
+    found = sorted(name for name in names if name.endswith(".safetensors") and "/" not in name)
+    return tuple(name for name in found if name.startswith("model")) or tuple(found)
 
 
 def fetch_weights(repo: Repo) -> Path:
@@ -81,7 +88,7 @@ def fetch_weights(repo: Repo) -> Path:
         return folder
     folder = _ask(
         lambda: Path(
-            snapshot_download(repo.name, revision=repo.commit, allow_patterns=list(WEIGHTS), tqdm_class=_bar())
+            snapshot_download(repo.name, revision=repo.commit, allow_patterns=[*repo.weights, INDEX], tqdm_class=_bar())
         ),
         repo.name,
         repo.commit,

@@ -11,6 +11,7 @@ The library and everything heavy is imported when first used.
 from __future__ import annotations
 
 from packager.llamacpp.gguf_file import (
+    GENERATED,
     GgufInfo,
     inspect,
     quantization_types,
@@ -38,6 +39,7 @@ from packager.llamacpp.vendored import (
 )
 
 __all__ = [
+    "GENERATED",
     "IMATRIX",
     "LICENCES",
     "TARGETS",

@@ -146,6 +146,13 @@ class Train(Section):
     """GPUs of this machine to train on (processes, where it has none)."""
 
     @model_validator(mode="after")
+    def _dora_drops_nothing(self) -> Train:
+        # A layer that is computed again to save memory would drop other inputs than the first time.
+        if self.lora.dora and self.lora.dropout:
+            raise ValueError(f"lora.dora goes with dropout: 0 only (it is {self.lora.dropout:g}): take one out")
+        return self
+
+    @model_validator(mode="after")
     def _loftq_needs_nf4(self) -> Train:
         if self.lora.loftq and (self.method != "qlora" or self.lora.dora):
             found = f"method: {self.method}" if self.method != "qlora" else "lora.dora: true"

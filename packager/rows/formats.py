@@ -71,7 +71,7 @@ def row_of(record: Record, config: Data) -> Row | Bad:
         if config.system is not None:
             if messages[0][0] == "system":
                 raise _Unusable("has a system message of its own, but data.system is set")
-            messages = [("system", config.system), *messages]
+            messages = [("system", _cleaned(config.system)), *messages]
     except _Unusable as why:
         return Bad(record.file, record.line, str(why))
     return Row(tuple(messages), topic, record.file, record.line)
@@ -138,12 +138,17 @@ def _text(values: Mapping[str, Any], name: str, where: str = "", *, required: bo
         return ""
     if not isinstance(value, str):
         raise _Unusable(f"'{name}'{where} is not text, but {kind_of(value)}")
-    text = unicodedata.normalize("NFC", value.replace("\r\n", "\n").replace("\r", "\n")).strip()
+    text = _cleaned(value)
     if required and not text:
         raise _Unusable(f"empty '{name}'{where}")
     if _NO_TEXT.search(text):
         raise _Unusable(f"'{name}'{where} holds characters that are no text")
     return text
+
+
+def _cleaned(text: str) -> str:
+    """Composed (NFC), with line ends of one kind, and nothing blank around it: as chat templates pass it on."""
+    return unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n")).strip()
 
 
 _FORMATS = {"qa": _qa, "alpaca": _alpaca, "messages": _messages, "medquad": _medquad}

@@ -68,6 +68,8 @@ def _load(config: Data, repo: str, commit: str) -> Any:
         raise InputError(f"{repo}: {error}", "correct data.subset or data.split") from error
     except (datasets.exceptions.DatasetsError, datasets.exceptions.DataFilesNotFoundError) as error:
         raise InputError(f"{repo} cannot be read: {error}", "give its files as a folder") from error
+    except RuntimeError as error:  # a data set with a loading script: code, which is never run
+        raise InputError(f"{repo} cannot be read: {error}", "give its files as a folder") from error
     except OSError as error:
         raise MissingResource(
             f"Could not fetch {repo} ({type(error).__name__}).", "check the network and run again"

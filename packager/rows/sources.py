@@ -135,8 +135,26 @@ def _json_text(name: str, text: str) -> Iterator[Record | Bad]:
         if len(lists) != 1 or "messages" in lists:
             yield _object(name, 1, whole)
             return
-        start = text.index("[", text.index(json.dumps(lists[0], ensure_ascii=False)))
+        start = _value_of(text, start, lists[0])
     yield from _json_array(name, text, start)
+
+
+def _value_of(text: str, start: int, wanted: str) -> int:
+    """Where the value of a key begins in the (valid) JSON object that begins at `start`."""
+    decoder, position = json.JSONDecoder(), start + 1
+    while True:
+        position = _after(text, position, " \t\n\r,")
+        key, position = decoder.raw_decode(text, position)
+        position = _after(text, position, " \t\n\r:")
+        if key == wanted:
+            return position
+        _, position = decoder.raw_decode(text, position)
+
+
+def _after(text: str, position: int, skipped: str) -> int:
+    while text[position] in skipped:
+        position += 1
+    return position
 
 
 def _json_array(name: str, text: str, start: int) -> Iterator[Record | Bad]:

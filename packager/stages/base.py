@@ -49,7 +49,8 @@ def _link(folder: Path, out: Path) -> None:
             shutil.copyfile(folder / name, out / name)
     _forget(out / "config.json", "auto_map")  # Phi-3's, for one: transformers has the class itself
     _forget(out / "tokenizer_config.json", "auto_map")
-    for path in sorted(folder.glob("*.safetensors*")):
+    listed = sorted(folder.glob("model*.safetensors*")) or sorted(folder.glob("*.safetensors*"))
+    for path in listed:  # other formats may lie beside it (consolidated.safetensors)
         (out / path.name).symlink_to(path.resolve())
 
 

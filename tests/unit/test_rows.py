@@ -55,6 +55,19 @@ def test_text_is_stripped_composed_and_has_plain_line_ends(tmp_path: Path) -> No
     assert pairs(config) == [("O que \u00e9?", "um\ndois")]
 
 
+def test_the_system_message_is_cleaned_as_rows_are(tmp_path: Path) -> None:
+    """A YAML block scalar ends in a line feed, which some templates trim and others do not."""
+    config = write(tmp_path / "a.jsonl", QA).model_copy(update={"system": "Voce\u0302 responde.\r\nBem.\n"})
+    assert rows.read(config).rows[0].system == "Você responde.\nBem."
+
+
+def test_the_one_list_of_a_json_object_is_found_by_its_key(tmp_path: Path) -> None:
+    listed = [{"question": q, "answer": a} for q, a in PAIRS]
+    for key, value in {"quest\u00f5es": {}, "rows": {"name": "rows", "meta": {"x": [1, 2]}}}.items():
+        text = json.dumps({**value, key: listed}, indent=1)
+        assert pairs(write(tmp_path / "a.json", text)) == PAIRS
+
+
 def test_a_line_separator_inside_a_string_does_not_end_the_line(tmp_path: Path) -> None:
     config = write(tmp_path / "a.jsonl", jsonl({"question": "a\u2028b", "answer": "c"}))
     assert pairs(config) == [("a\u2028b", "c")]

@@ -55,6 +55,19 @@ def test_each_fault_of_the_text_is_named(answer: str, check: str) -> None:
     assert failed(answer) == {check}
 
 
+def test_short_right_answers_pass() -> None:
+    """Yes and no are of no language that can be told, and of too few tokens to time well."""
+    texts = {"Não.": 3, "Sim.": 3, "Mosquito Aedes aegypti.": 7, GOOD: 20}
+    said = [
+        Answer(file=FILE.name, ask="?", answer=text, tokens=tokens, stopped=True, seconds_to_first_token=0.1,
+               tokens_per_second=80)
+        for text, tokens in texts.items()
+    ]  # fmt: skip
+    asked = ASKED.model_copy(update={"questions": (Smoke(ask="?"),) * 2})
+    for answers in (said[:2], said[2:]):
+        assert not [c for c in smoke.judge(FILE, answers, [], 1, asked) if not c.passed]
+
+
 def test_each_fault_of_the_run_is_named() -> None:
     assert failed(stopped=False) == {"stops"}
     assert failed(speed=1) == {"speed"}

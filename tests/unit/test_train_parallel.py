@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import socket
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -110,35 +111,43 @@ def test_a_process_s_error_is_the_build_s(tiny_base: Checkpoint, tiny_data: Data
         train(config, tiny_base, tiny_data, tmp_path)
 
 
-def gradient_norm(divided: bool, base: Checkpoint, data: Dataset, world: World) -> tuple[float, float, int]:
-    """Loss and norm of the gradient of a few rows, and how many numbers of frozen weights this process holds."""
+def gradient_norm(
+    divided: bool, count: int, base: Checkpoint, data: Dataset, world: World
+) -> tuple[float, float, float, int]:
+    """Loss and norm of the gradient of some rows, their held-out loss, and how many numbers of frozen weights this
+    process holds."""
     import torch
 
-    from packager.stages.training import batches, model
+    from packager.stages.training import batches, model, step
     from packager.stages.training.compute import PLAIN, SideBySide
+    from packager.stages.training.run import Run, evaluate, optimizer
 
     trainee = model.load(settings(), base, 50, world, sharded=divided)
     assert trainee.weights.grad is not None
     with torch.no_grad():
         torch.manual_seed(1)
         trainee.weights.add_(torch.randn_like(trainee.weights) * 0.1)
-    way, sums = SideBySide(trainee, PLAIN, 4), torch.zeros(3)
-    rows = batches.read(data.folder / "train.jsonl", data)[:5]
-    for batch in way.lay_out(world.share(rows)):
-        sums += way.accumulate(batch, 1.0)
-    world.add_up(sums, trainee.weights.grad)
+    rows = batches.read(data.folder / "train.jsonl", data)[:count]
+    config = settings(learning_rate=1e-9)
+    way, opt = SideBySide(trainee, PLAIN, 2), optimizer(config, trainee)
+    run = Run(config, 1, rows, rows, trainee, way, opt, Path(tempfile.mkdtemp()), world)
+    heldout = evaluate(run, 0)
+    taken = step.take(run, step.Step(1, rows))
     held = sum(m.weight.numel() for n, m in trainee.peft.named_modules() if n.endswith("base_layer"))
-    return sums[0].item(), trainee.weights.grad.norm().item(), held
+    return taken["loss"], taken["grad_norm"], heldout, held
 
 
-def test_a_divided_base_gives_the_same_gradient(tiny_base: Checkpoint, tiny_data: Dataset) -> None:
+@pytest.mark.parametrize("count", [1, 5])
+def test_a_divided_base_gives_the_same_gradient(count: int, tiny_base: Checkpoint, tiny_data: Dataset) -> None:
+    """Also where one process has fewer batches than the other, or none."""
     from packager.stages.training.launch import together
     from packager.stages.training.parallel import ALONE
 
-    expected = gradient_norm(False, tiny_base, tiny_data, ALONE)
-    loss, norm, held = together(gradient_norm, 2, True, tiny_base, tiny_data)
+    expected = gradient_norm(False, count, tiny_base, tiny_data, ALONE)
+    loss, norm, heldout, held = together(gradient_norm, 2, True, count, tiny_base, tiny_data)
     assert (loss, norm) == (pytest.approx(expected[0], rel=1e-4), pytest.approx(expected[1], rel=1e-3))
-    assert held == expected[2] // 2
+    assert heldout == pytest.approx(expected[2], rel=1e-4)
+    assert held == expected[3] // 2
 
 
 @pytest.fixture(scope="module", autouse=True)

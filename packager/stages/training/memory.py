@@ -92,7 +92,7 @@ def choose(trainee: Trainee, config: Train, lengths: Sequence[int], steps: int, 
     shape = shape_of(model, model.config.get_text_config(), config.lora.dropout, compiled=compiled)
     found = plan(shape, available(trainee.device), lengths, step_tokens, flash=flash, compiled=compiled)
     if trainee.sharded:
-        found = replace(found, record=False)
+        found = world.from_first(replace(found, record=False))
     if batch.examples_per_micro_batch:
         found = replace(found, tokens=min(found.tokens, size_for(batch.examples_per_micro_batch * max(lengths))))
     expected = need(shape, found) + torch.cuda.memory_allocated(trainee.device)

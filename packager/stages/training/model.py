@@ -165,6 +165,11 @@ def _adapt(model: Any, lora: Lora, base: Checkpoint) -> Any:
     targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
     if isinstance(targets, str) and lora.layers != "all":  # peft takes a choice of layers with a list only
         targets = [name for name in linear if name != "lm_head"]
+    if model.config.tie_word_embeddings and "lm_head" in targets:
+        raise InputError(
+            "train.lora.targets: lm_head is this model's embedding too; an adapter on it cannot be merged.",
+            "take lm_head out of train.lora.targets",
+        )
     shape = LoraConfig(
         task_type="CAUSAL_LM",
         r=lora.rank,

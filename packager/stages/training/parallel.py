@@ -52,6 +52,14 @@ class World:
         distributed.all_reduce(found)
         return [count > 0 for count in found.tolist()]
 
+    def most(self, count: int, device: torch.device) -> int:
+        """The greatest count of any process."""
+        if self.size == 1:
+            return count
+        found = torch.tensor(count, device=device)
+        distributed.all_reduce(found, distributed.ReduceOp.MAX)
+        return int(found)
+
     def from_first(self, value: Any) -> Any:
         """The first process's value, in all."""
         if self.size == 1:

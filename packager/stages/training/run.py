@@ -72,14 +72,29 @@ def optimizer(config: Train, trainee: Trainee, *, paged: bool = False) -> torch.
     return torch.optim.AdamW([trainee.weights], fused=True, **settings)
 
 
+def laid_out(run: Run, rows: Sequence[Encoded]) -> tuple[list[Any], int]:
+    """This process's batches of `rows`, and how many of them count.
+
+    Where the base is divided, each product needs every process: one with fewer batches repeats its last,
+    which then counts for nothing.
+    """
+    found = run.compute.lay_out(run.world.share(rows))
+    count = len(found)
+    if run.trainee.sharded:
+        spare = found[-1:] or run.compute.lay_out(rows[:1])[:1]
+        found += spare * (run.world.most(count, run.trainee.device) - count)
+    return found, count
+
+
 def evaluate(run: Run, step: int) -> float:
     """The held-out loss per trained token, recorded as of `step`."""
     began, sums = time.monotonic(), torch.zeros(3, device=run.trainee.device)
     was_training = run.trainee.peft.training
     run.trainee.peft.eval()
-    mine = run.compute.lay_out(run.world.share(run.heldout))
+    mine, count = laid_out(run, run.heldout)
     for done, batch in enumerate(mine, 1):
-        sums += run.compute.score(batch)
+        found = run.compute.score(batch)
+        sums += found if done <= count else 0
         progress.update(done, len(mine), "held-out batches")
     run.world.add_up(sums)
     run.trainee.peft.train(was_training)

@@ -19,7 +19,7 @@ from packager.chat import Encoded
 from packager.errors import TrainingDiverged
 from packager.recipe import Train
 from packager.stages.training import batches, checkpoints
-from packager.stages.training.run import Run
+from packager.stages.training.run import Run, laid_out
 
 GIB = 2**30
 
@@ -31,12 +31,12 @@ class Step:
     number: int
     rows: Sequence[Encoded]
     following: Step | None = None
-    batches: list[Any] | None = None
+    batches: tuple[list[Any], int] | None = None
 
-    def lay_out(self, run: Run) -> list[Any]:
-        """This process's batches."""
+    def lay_out(self, run: Run) -> tuple[list[Any], int]:
+        """This process's batches, and how many of them count."""
         if self.batches is None:
-            self.batches = run.compute.lay_out(run.world.share(self.rows))
+            self.batches = laid_out(run, self.rows)
         return self.batches
 
 
@@ -102,11 +102,14 @@ def _gradients(run: Run, step: Step) -> tuple[float, float, float, float]:
         weights.grad.zero_()
         sums = torch.zeros(3, device=run.trainee.device)
         try:
-            for batch in step.lay_out(run):
-                sums += run.compute.accumulate(batch, run.loss_scale / trained)
+            mine, count = step.lay_out(run)
+            for number, batch in enumerate(mine):
+                found = run.compute.accumulate(batch, run.loss_scale / trained if number < count else 0.0)
+                sums += found if number < count else 0
             break
         except torch.OutOfMemoryError:
-            if not run.compute.shrink():
+            # Where the base is divided the others wait for this process's slices: none can begin again alone.
+            if run.trainee.sharded or not run.compute.shrink():
                 raise
             step.batches = None
     run.world.add_up(sums, weights.grad)
