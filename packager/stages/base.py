@@ -1,7 +1,8 @@
 """Base model -> an ordinary Hugging Face checkpoint in the run folder.
 
-A GGUF is dequantized to FP16 safetensors; a Hub repo or a folder is linked, not copied. Fails
-before anything is written if the base is not one the line can build (see `base_model.locate`).
+A GGUF is dequantized to FP16 safetensors, which must predict as the file does; a Hub repo or a folder
+is linked, not copied. Fails before anything is written if the base is not one the line can build (see
+`base_model.locate`).
 """
 
 from __future__ import annotations
@@ -10,10 +11,19 @@ import json
 import shutil
 from pathlib import Path
 
-from packager import base_model, progress
+from packager import base_model, chat, divergence, llamacpp, proc, progress, reference
 from packager.artifacts import Checkpoint, key_of, sha256_of
-from packager.errors import InputError
+from packager.chat import Sample
+from packager.errors import InputError, ProofFailed
 from packager.recipe import Base
+
+TEXTS = (
+    "A atenção primária à saúde é a porta de entrada do sistema: acolhe a pessoa, acompanha a família e coordena o "
+    "cuidado com os outros serviços. Procure a unidade básica mais perto da sua casa.",
+    "Vaccines protect the person and the community. Ask the nurse which ones are due, and bring the card.",
+)
+MAX_KL = 0.1
+"""Nats a token, between a quantized file and what was unpacked from it."""
 
 
 def base(config: Base, out: Path) -> Checkpoint:
@@ -21,6 +31,7 @@ def base(config: Base, out: Path) -> Checkpoint:
     found = base_model.locate(config)
     if found.is_gguf:
         _dequantize(found.path, out)
+        prove_unpacked(found.path, out)
     else:
         folder = found.path
         if found.repo:
@@ -75,6 +86,36 @@ def _dequantize(gguf: Path, out: Path) -> None:
     # What transformers noted about this machine would travel into the package.
     for name in ("config.json", "tokenizer_config.json"):
         _forget(out / name, "_name_or_path", "_model_name_or_path", "is_local", "local_files_only")
+
+
+def prove_unpacked(gguf: Path, folder: Path) -> None:
+    """Raises `ProofFailed` unless the checkpoint predicts as the GGUF file does, run by llama.cpp.
+
+    What separates them is llama.cpp's rounding of activations to 8 bits; a matrix in the wrong order, or a
+    setting that was not taken over, costs whole nats.
+    """
+    import numpy as np
+
+    tokenizer = chat.load_tokenizer(folder)
+    samples = [Sample(ids, tuple(range(len(ids) - 1))) for ids in (tuple(tokenizer.encode(t).ids) for t in TEXTS)]
+    with reference.opened(folder) as made:
+        log_p = [row for rows, _ in made.predictions(samples) for row in rows]
+    compared, done = divergence.Comparison(), 0
+    context = max(len(sample.ids) for sample in samples)
+    with llamacpp.GgufModel.open(gguf, context=context, threads=proc.physical_cores()) as model:
+        for sample in samples:
+            for at, rows in model.logits(sample.ids, [i in sample.at for i in range(len(sample.ids))]):
+                unpacked = np.stack(log_p[done : done + len(at)])
+                compared.add(divergence.log_softmax(rows), unpacked, [sample.ids[i + 1] for i in at])
+                done += len(at)
+    found = compared.result()
+    progress.note(f"predicts as {gguf.name} does: divergence {found.kl_mean:.4f} nats a token (limit {MAX_KL})")
+    if not found.kl_mean <= MAX_KL:
+        raise ProofFailed(
+            f"base.logits: unpacked from {gguf.name}, the base predicts otherwise than the file"
+            f" ({found.kl_mean:.3f} nats a token, limit {MAX_KL}).",
+            "use the original checkpoint (hf:org/name, or a folder)",
+        )
 
 
 def _forget(path: Path, *names: str) -> None:

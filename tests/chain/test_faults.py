@@ -17,6 +17,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import sentencepiece_base
 
@@ -407,3 +408,18 @@ def test_a_removed_tokenizer_model(taught_data: Path, tmp_path: Path) -> None:
     path.write_text(SENTENCEPIECE.format(base=base, data=taught_data), encoding="utf-8")
     build = tmp_path / "build"
     assert caught(path, build, Fault("merged", after=lose_tokenizer_model), first="base") == {"convert.tokenizer"}
+
+
+def test_a_base_that_was_not_unpacked_as_its_file_says(copied: Path) -> None:
+    """As where transformers puts the rows of a matrix into another order than the file's."""
+    from safetensors.numpy import load_file, save_file
+
+    from packager.stages.base import prove_unpacked
+
+    gguf, folder = copied / "tiny" / "f16" / "model-F16.gguf", copied / "tiny" / "merged"
+    prove_unpacked(gguf, folder)
+    tensors = load_file(folder / "model.safetensors")
+    tensors["model.embed_tokens.weight"] = np.roll(tensors["model.embed_tokens.weight"], 1, axis=0)
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ProofFailed, match=r"base\.logits"):
+        prove_unpacked(gguf, folder)
