@@ -11,7 +11,7 @@ import json
 import shutil
 from pathlib import Path
 
-from packager import base_model, chat, divergence, llamacpp, proc, progress, reference
+from packager import base_model, chat, divergence, llamacpp, proc, progress
 from packager.artifacts import Checkpoint, key_of, sha256_of
 from packager.chat import Sample
 from packager.errors import InputError, ProofFailed
@@ -95,6 +95,8 @@ def prove_unpacked(gguf: Path, folder: Path) -> None:
     setting that was not taken over, costs whole nats.
     """
     import numpy as np
+
+    from packager import reference
 
     tokenizer = chat.load_tokenizer(folder)
     samples = [Sample(ids, tuple(range(len(ids) - 1))) for ids in (tuple(tokenizer.encode(t).ids) for t in TEXTS)]
