@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from packager import llamacpp, proc
 from packager.artifacts import Divergence
 from packager.chat import Sample
 
@@ -49,6 +50,22 @@ def load_reference(path: Path) -> tuple[list[Sample], npt.NDArray[np.float16]]:
     ids, at = np.split(kept["ids"], ends[:, 0]), np.split(kept["at"], ends[:, 1])
     samples = [Sample(tuple(i.tolist()), tuple(a.tolist())) for i, a in zip(ids, at, strict=True)]
     return samples, kept["log_p"]
+
+
+def from_reference(path: Path, kept: Path) -> Divergence:
+    """How far a GGUF file, run by llama.cpp, predicts from what `save_reference` kept."""
+    samples, log_p = load_reference(kept)
+    context = max(len(sample.ids) for sample in samples)
+    compared, done = Comparison(), 0
+    with llamacpp.GgufModel.open(path, context=context, threads=proc.physical_cores()) as model:
+        for sample in samples:
+            chosen = set(sample.at)
+            for positions, rows in model.logits(sample.ids, [i in chosen for i in range(len(sample.ids))]):
+                targets = [sample.ids[i + 1] for i in positions]
+                wanted = log_p[done : done + len(positions)].astype("float32")
+                compared.add(wanted, log_softmax(rows), targets)
+                done += len(positions)
+    return compared.result()
 
 
 def log_softmax(logits: Float32) -> Float32:

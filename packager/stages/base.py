@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from pathlib import Path
 
-from packager import base_model, chat, divergence, llamacpp, proc, progress
+from packager import base_model, chat, divergence, progress
 from packager.artifacts import Checkpoint, key_of, sha256_of
 from packager.chat import Sample
 from packager.errors import InputError, ProofFailed
@@ -94,23 +95,14 @@ def prove_unpacked(gguf: Path, folder: Path) -> None:
     What separates them is llama.cpp's rounding of activations to 8 bits; a matrix in the wrong order, or a
     setting that was not taken over, costs whole nats.
     """
-    import numpy as np
-
     from packager import reference
 
     tokenizer = chat.load_tokenizer(folder)
     samples = [Sample(ids, tuple(range(len(ids) - 1))) for ids in (tuple(tokenizer.encode(t).ids) for t in TEXTS)]
-    with reference.opened(folder) as made:
-        log_p = [row for rows, _ in made.predictions(samples) for row in rows]
-    compared, done = divergence.Comparison(), 0
-    context = max(len(sample.ids) for sample in samples)
-    with llamacpp.GgufModel.open(gguf, context=context, threads=proc.physical_cores()) as model:
-        for sample in samples:
-            for at, rows in model.logits(sample.ids, [i in sample.at for i in range(len(sample.ids))]):
-                unpacked = np.stack(log_p[done : done + len(at)])
-                compared.add(divergence.log_softmax(rows), unpacked, [sample.ids[i + 1] for i in at])
-                done += len(at)
-    found = compared.result()
+    with reference.opened(folder) as made, tempfile.TemporaryDirectory() as aside:
+        kept = Path(aside, divergence.REFERENCE)
+        divergence.save_reference(kept, samples, (log_p for log_p, _ in made.predictions(samples)))
+        found = divergence.from_reference(gguf, kept)
     progress.note(f"predicts as {gguf.name} does: divergence {found.kl_mean:.4f} nats a token (limit {MAX_KL})")
     if not found.kl_mean <= MAX_KL:
         raise ProofFailed(

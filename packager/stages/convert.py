@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from packager import chat, divergence, licence, llamacpp, proc, progress
-from packager.artifacts import Check, Dataset, Divergence, GgufFile, Ggufs, Merged, sha256_of, verdict, write_json
+from packager.artifacts import Check, Dataset, GgufFile, Ggufs, Merged, sha256_of, verdict, write_json
 from packager.chat import TEMPLATE_FILE
-from packager.divergence import REFERENCE, load_reference
+from packager.divergence import REFERENCE
 from packager.errors import InputError, Interrupted, PackagerError, ProofFailed
 from packager.recipe import Section
 
@@ -181,7 +181,7 @@ def _predictions(path: Path, folder: Path) -> Check:
         size = path.stat().st_size
         timeout = RUN_SECONDS + size * SECONDS_PER_BYTE
         found = proc.call(
-            divergence_from, path, folder / REFERENCE, timeout=timeout, memory_limit=2 * size + ROOM
+            divergence.from_reference, path, folder / REFERENCE, timeout=timeout, memory_limit=2 * size + ROOM
         ).value
     except Interrupted:
         raise
@@ -191,22 +191,6 @@ def _predictions(path: Path, folder: Path) -> Check:
     return verdict("convert.logits", round(found.kl_mean, 7), MAX_KL, "nats/token", found.kl_mean <= MAX_KL,
                  f"The F16 file predicts as the merged checkpoint does at {found.positions} positions; the likeliest "
                  f"token is the same at {found.same_top:.1%}.")  # fmt: skip
-
-
-def divergence_from(path: Path, reference: Path) -> Divergence:
-    """Run a GGUF file over the positions that `reference` holds, and compare."""
-    samples, log_p = load_reference(reference)
-    context = max(len(sample.ids) for sample in samples)
-    compared, done = divergence.Comparison(), 0
-    with llamacpp.GgufModel.open(path, context=context, threads=proc.physical_cores()) as model:
-        for sample in samples:
-            chosen = set(sample.at)
-            for positions, rows in model.logits(sample.ids, [i in chosen for i in range(len(sample.ids))]):
-                targets = [sample.ids[i + 1] for i in positions]
-                wanted = log_p[done : done + len(positions)].astype("float32")
-                compared.add(wanted, divergence.log_softmax(rows), targets)
-                done += len(positions)
-    return compared.result()
 
 
 def _config(folder: Path) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from packager import llamacpp, proc
+from packager import divergence, llamacpp, proc
 from packager.artifacts import Check, Dataset, Ggufs, Merged, fresh, sha256_of
 from packager.errors import InputError, PackagerError, ProofFailed
-from packager.stages.convert import convert, described, divergence_from
+from packager.stages.convert import convert, described
 
 
 @pytest.fixture
@@ -161,7 +161,7 @@ class TestChecks:
         ]
 
     def test_predictions_are_compared_with_the_checkpoint_s(self, spm_f16: Ggufs, spm_merged: Merged) -> None:
-        found = divergence_from(spm_f16.folder / "model-F16.gguf", spm_merged.folder / "reference.npz")
+        found = divergence.from_reference(spm_f16.folder / "model-F16.gguf", spm_merged.folder / "reference.npz")
         assert found.positions > 200
         assert abs(found.kl_mean) < 1e-5  # what is kept is rounded to float16
         assert found.kl_99 > 0
