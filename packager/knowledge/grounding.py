@@ -41,7 +41,8 @@ _UNITS = {
     for unit in units.split()
 }  # fmt: skip
 _JOINING_WORDS = """a ao aos aquela aquele as assim ate cada com como da das de dela dele do dos e ela elas ele eles em
-    entao entre era essa esse esta estao estar este eu foi ha isso isto ja la lhe mais mas me mesmo muito na nas nem no nos o onde
+    entao entre era essa esse esta estao estar este eu foi ha isso isto ja la lhe mais mas me mesmo muito na nas nem no
+    nos o onde
     os ou para pela pelas pelo pelos por porque portanto pode podem qual quando que quem se seja sem ser seu seus sim so
     sobre sua suas tambem tem ter toda todas todo todos um uma voce deve devem precisa importante"""
 _JOINING = frozenset(_JOINING_WORDS.split())
