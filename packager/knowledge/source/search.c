@@ -217,7 +217,8 @@ int knowledge_ask(knowledge *k, const char *question, knowledge_hit *hits, int m
         memmove(hits + place + 1, hits + place, sizeof *hits * (size_t)(count - place - 1));
         hits[place] = (knowledge_hit){p, score};
     }
-    *verdict = hits[0].score < k->threshold ? KNOWLEDGE_FAR : missing_class(k, rewritten, hits[0].passage);
+    *verdict = missing_class(k, rewritten, hits[0].passage);
+    if (*verdict == KNOWLEDGE_FOUND && hits[0].score < k->threshold) *verdict = KNOWLEDGE_FAR;
     free(asked);
     free(scores);
     return count;
