@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from packager import weights
-from packager.artifacts import Adapter, Checkpoint, Dataset
-from packager.recipe import ROOT
+from packager.artifacts.kinds import Adapter, Checkpoint, Dataset
+from packager.checkpoint import weights
+from packager.recipe.loading import ROOT
 
 VOCABULARY = ROOT / "vendor" / "llama.cpp" / "models"
 SHAPES: dict[str, dict[str, Any]] = {

@@ -23,10 +23,11 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from packager import __version__, proc, progress
+from packager import __version__
 from packager.artifacts.files import fresh, key_of, sha256_of, write_atomically, write_json
 from packager.artifacts.kinds import Artifact
 from packager.errors import Busy, InputError, ProofFailed
+from packager.process import child, progress
 
 RECORD = "stage.json"
 
@@ -82,7 +83,7 @@ class RunFolder:
             write_atomically(partial / "key", key)
         began = time.monotonic()
         with progress.route(self.display):
-            finished = proc.call(
+            finished = child.call(
                 function,
                 config,
                 *inputs,

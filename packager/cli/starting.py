@@ -23,20 +23,21 @@ from packager.cli.options import main
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def audit(source: str, written: Path | None, encoding: str, as_json: bool) -> None:
     """Say what is in the data: duplicates, leaks, lengths, language, patient identifiers."""
-    from packager import audit as auditing
-    from packager import recipe as recipes_module
-    from packager.audit import files
+    from packager.data.audit import files
+    from packager.data.audit.report import render_audit
+    from packager.recipe import loading
+    from packager.recipe.loading import SHIPPED
 
-    is_recipe = source.endswith((".yaml", ".yml")) or (recipes_module.SHIPPED / f"{source}.yaml").is_file()
+    is_recipe = source.endswith((".yaml", ".yml")) or (SHIPPED / f"{source}.yaml").is_file()
     if is_recipe:
-        prepared = files.audit_recipe(recipes_module.load(source), redact=written is not None)
+        prepared = files.audit_recipe(loading.load(source), redact=written is not None)
     else:
         prepared = files.audit_file(source, redact=written is not None, encoding=encoding)
     if written:
         click.echo(f"{files.write_rows(prepared, written)} rows written to {written}", err=True)
     found = prepared.audit
     click.echo(
-        json.dumps(found.model_dump(mode="json"), indent=2, ensure_ascii=False) if as_json else auditing.render(found)
+        json.dumps(found.model_dump(mode="json"), indent=2, ensure_ascii=False) if as_json else render_audit(found)
     )
     if not is_recipe:
         click.echo(f"Next: packager new NAME --data {written or source}", err=True)
@@ -50,9 +51,9 @@ def audit(source: str, written: Path | None, encoding: str, as_json: bool) -> No
 @click.option("--encoding", default="utf-8", show_default=True, help="Encoding of a text file.")
 def new(name: str, source: str, base: str, language: str | None, encoding: str) -> None:
     """Write a recipe for a data file into recipes/, and say what was assumed."""
-    from packager import draft, summary
+    from packager.cli import new_recipe, summary
 
-    path, assumed = draft.write(name, source, base, language or "", encoding)
+    path, assumed = new_recipe.write(name, source, base, language or "", encoding)
     click.echo(f"Wrote {path}. Assumed from what the data look like:\n{assumed}")
     click.echo(f"Next: {summary.command('check', name, {})}")
 
@@ -62,13 +63,14 @@ def new(name: str, source: str, base: str, language: str | None, encoding: str) 
 @click.option("--fields", is_flag=True, help="Print every recipe field with its default and meaning.")
 def recipes(as_json: bool, fields: bool) -> None:
     """List the recipes with what each needs."""
-    from packager import recipe as recipes_module
-    from packager import summary
+    from packager.cli import summary
+    from packager.recipe import loading
+    from packager.recipe.loading import shipped
 
     if fields:
-        click.echo(summary.of_fields(recipes_module.fields()))
+        click.echo(summary.of_fields(loading.fields()))
         return
-    loaded = [recipes_module.load(str(path)) for path in recipes_module.shipped()]
+    loaded = [loading.load(str(path)) for path in shipped()]
     dumped = [{"name": r.name, "base": r.base.model, "data": r.data.source, "about": r.description} for r in loaded]
     click.echo(json.dumps(dumped, indent=2, ensure_ascii=False) if as_json else summary.of_recipes(loaded))
 
@@ -77,19 +79,23 @@ def recipes(as_json: bool, fields: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(as_json: bool) -> None:
     """Say what this machine can train and run."""
-    from packager import doctor as diagnosis
+    from packager.cli import doctor as diagnosis
+    from packager.cli.doctor import render_report
 
     report = diagnosis.examine()
-    click.echo(json.dumps(report, indent=2, ensure_ascii=False) if as_json else diagnosis.render(report))
+    click.echo(json.dumps(report, indent=2, ensure_ascii=False) if as_json else render_report(report))
 
 
 @main.command()
 def setup() -> None:
     """Fetch the vendored llama.cpp (converter and sources), check it, and try the compiled library.
     `make setup` runs this."""
-    from packager import llamacpp, progress
+    from packager.llamacpp import vendored
+    from packager.llamacpp.processor_check import check_runs
+    from packager.llamacpp.vendored import fetch_source
+    from packager.process import progress
 
     with progress.route(progress.Display()):
-        llamacpp.fetch()
-    llamacpp.check_runs()
-    click.echo(f"llama.cpp {llamacpp.commit()} is in place and runs.")
+        fetch_source()
+    check_runs()
+    click.echo(f"llama.cpp {vendored.commit()} is in place and runs.")

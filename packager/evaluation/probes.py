@@ -6,8 +6,8 @@ import re
 import unicodedata
 from collections.abc import Mapping
 
-from packager.artifacts import ProbeAnswer, ProbeResult
-from packager.recipe import Probe
+from packager.artifacts.evaluation import ProbeAnswer, ProbeResult
+from packager.recipe.evaluation import Probe
 
 
 def judge(probe: Probe, answers: Mapping[str, str]) -> ProbeResult:

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from packager import progress
 from packager.errors import MissingResource
+from packager.process import progress
 
 if TYPE_CHECKING:
     import httpx2

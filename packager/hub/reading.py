@@ -15,11 +15,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from packager import progress
-from packager.artifacts import key_of, write_json
+from packager.artifacts.files import key_of, write_json
 from packager.errors import InputError, MissingResource, PackagerError
 from packager.errors import explain as explain_system
-from packager.hub.explaining import bug
+from packager.hub.explanations import bug
+from packager.process import progress
 
 T = TypeVar("T")
 

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from packager.errors import ProofFailed
-from packager.llamacpp.running import PROMPT_TOKENS, GgufModel, _sampler
+from packager.llamacpp.model import PROMPT_TOKENS, GgufModel, _sampler
 
 if TYPE_CHECKING:
-    from packager.recipe import Serve
+    from packager.recipe.sections import Serve
 
 
 @dataclass(frozen=True)

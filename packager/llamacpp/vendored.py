@@ -22,10 +22,10 @@ from pathlib import Path
 
 import yaml
 
-from packager import proc, progress
-from packager.artifacts import fresh, sha256_of
+from packager.artifacts.files import fresh, sha256_of
 from packager.errors import InputError, MissingResource, PackagerError
-from packager.recipe import ROOT
+from packager.process import child, progress
+from packager.recipe.loading import ROOT
 
 VENDOR = ROOT / "vendor"
 MARKER = ".complete"
@@ -58,7 +58,7 @@ def commit() -> str:
     return lock().commit
 
 
-def fetch(vendor: Path = VENDOR) -> Path:
+def fetch_source(vendor: Path = VENDOR) -> Path:
     """Bring llama.cpp's source into `vendor`, if it is not there yet; returns its folder.
 
     The sdist is taken from `vendor` itself if it lies there, else from the package index. Raises
@@ -150,7 +150,7 @@ def convert_command(script: Path, checkpoint: Path, out: Path, overrides: Path) 
 
 def run_converter(checkpoint: Path, out: Path, overrides: Path) -> None:
     """Convert in a process of its own, offline and without the Hub token; raises what `proc.run` raises."""
-    proc.run(convert_command(converter(), checkpoint, out, overrides))
+    child.run(convert_command(converter(), checkpoint, out, overrides))
 
 
 def _is_complete(folder: Path, pinned: Lock) -> bool:
@@ -162,7 +162,7 @@ def _download(pinned: Lock, into: Path) -> Path:
     progress.note(f"fetching the source of {pinned.package} {pinned.version} (77 MB)")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", pinned.package]
     try:
-        proc.run([*command, "--dest", into, f"{pinned.package}=={pinned.version}"], timeout=DOWNLOAD_SECONDS)
+        child.run([*command, "--dest", into, f"{pinned.package}=={pinned.version}"], timeout=DOWNLOAD_SECONDS)
     except PackagerError as error:
         raise MissingResource(
             f"Could not download {pinned.package} {pinned.version} from the package index.\n{error.message}",

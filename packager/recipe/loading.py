@@ -15,8 +15,8 @@ import yaml
 from pydantic import ValidationError
 
 from packager.errors import InputError, all_at_once
+from packager.recipe.recipe import Recipe
 from packager.recipe.sections import Section
-from packager.recipe.whole import Recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 """The checkout: where recipes/ and vendor/ lie."""

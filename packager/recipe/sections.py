@@ -105,7 +105,7 @@ class Lora(Section):
     """Begin with adapters that make up for what rounding to NF4 lost (LoftQ, one step); qlora only."""
 
 
-class Batch(Section):
+class Batching(Section):
     examples_per_step: int = Field(default=16, ge=1)
     """Examples that one optimizer step averages over."""
     examples_per_micro_batch: int | None = Field(default=None, ge=1)
@@ -121,7 +121,7 @@ class Train(Section):
     """Passes over the training rows."""
     max_steps: int | None = Field(default=None, ge=1)
     """Stop after this many optimizer steps, whatever the epochs say."""
-    batch: Batch = Batch()
+    batch: Batching = Batching()
     """How examples are grouped."""
     learning_rate: float = Field(default=2e-4, gt=0, lt=1)
     """Peak learning rate of AdamW."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from packager.artifacts import BASE, HELDOUT, Check, Difference
-from packager.report.facts import Facts
+from packager.artifacts.evaluation import BASE, HELDOUT, Difference
+from packager.artifacts.kinds import Check
+from packager.report.facts import ReportFacts
 from packager.report.words import Tongue
 
 
@@ -23,11 +24,11 @@ class Verdict:
     says: str
 
 
-def verdicts(facts: Facts, say: Tongue) -> tuple[Verdict, ...]:
+def verdicts(facts: ReportFacts, say: Tongue) -> tuple[Verdict, ...]:
     return _learned(facts, say), _sane(facts, say), _better(facts, say)
 
 
-def _learned(facts: Facts, say: Tongue) -> Verdict:
+def _learned(facts: ReportFacts, say: Tongue) -> Verdict:
     question = say("Aprendeu?", "Did it learn?")
     adapter = facts.adapter
     if adapter is None:
@@ -45,7 +46,7 @@ def _learned(facts: Facts, say: Tongue) -> Verdict:
     return Verdict(question, passed, say("sim", "yes") if passed else say("não", "no"), figures)
 
 
-def _sane(facts: Facts, say: Tongue) -> Verdict:
+def _sane(facts: ReportFacts, say: Tongue) -> Verdict:
     """The checks of the quantized files, and the worst of their figures."""
     question = say("Continua são depois da quantização?", "Is it still sane after quantization?")
     checks = [c for c in facts.proof.checks if c.id.startswith(("quantize.", "smoke."))]
@@ -74,7 +75,7 @@ def _sane(facts: Facts, say: Tongue) -> Verdict:
     return Verdict(question, passed, say("sim", "yes") if passed else say("não", "no"), says)
 
 
-def _better(facts: Facts, say: Tongue) -> Verdict:
+def _better(facts: ReportFacts, say: Tongue) -> Verdict:
     """What the evaluation shows of the default file against the base, on the held-out rows."""
     question = say("É melhor que o modelo base?", "Is it better than the base?")
     default = facts.files[0].type
@@ -117,20 +118,20 @@ def sign(difference: Difference) -> int:
     return 1 if (difference.value > 0) == (difference.better == "higher") else -1
 
 
-def by_stage(facts: Facts) -> dict[str, list[Check]]:
+def by_stage(facts: ReportFacts) -> dict[str, list[Check]]:
     found: dict[str, list[Check]] = {}
     for check in facts.proof.checks:
         found.setdefault(check.stage, []).append(check)
     return found
 
 
-def subject(facts: Facts, check: Check) -> str:
+def subject(facts: ReportFacts, check: Check) -> str:
     """The type of the file that a check is about; '' for one that is about the whole."""
     name = check.says.partition(":")[0]
     return name if name in {f.type for f in facts.files} else ""
 
 
-def limits(facts: Facts, say: Tongue) -> Iterator[str]:
+def limits(facts: ReportFacts, say: Tongue) -> Iterator[str]:
     """What the figures do not say."""
     yield say(
         "Um modelo de linguagem inventa. Quanto menor, mais: este tem "

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from packager import __version__
-from packager.report.facts import Facts
+from packager.report.facts import ReportFacts
 
 VERSION = 1
 """Of the form of this file."""
 
 
-def metrics(facts: Facts) -> dict[str, Any]:
+def metrics(facts: ReportFacts) -> dict[str, Any]:
     """No row of the data is in it; the smoke test's questions are the recipe's own."""
     fits = {c.type: c for c in facts.choice.candidates}
     passed = facts.proof.passed
@@ -48,7 +48,7 @@ def metrics(facts: Facts) -> dict[str, Any]:
     }
 
 
-def _training(facts: Facts) -> dict[str, Any] | None:
+def _training(facts: ReportFacts) -> dict[str, Any] | None:
     if facts.adapter is None:
         return None
     course = [{name: value for name, value in vars(step).items() if value is not None} for step in facts.course]

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from packager.artifacts import BASE, HELDOUT, TUNED
+from packager.artifacts.evaluation import BASE, HELDOUT, TUNED
 
 Code = Literal["pt-BR", "en"]
 

@@ -12,11 +12,16 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from packager import base_model, chat, divergence, progress
-from packager.artifacts import Checkpoint, key_of, sha256_of
-from packager.chat import Sample
+from packager.artifacts.files import key_of, sha256_of
+from packager.artifacts.kinds import Checkpoint
+from packager.checkpoint import locate
+from packager.checkpoint.locate import locate_base
 from packager.errors import InputError, ProofFailed
-from packager.recipe import Base
+from packager.process import progress
+from packager.prompt.corpus import Sample
+from packager.prompt.template import load_tokenizer
+from packager.proof import divergence
+from packager.recipe.sections import Base
 
 TEXTS = (
     "A atenção primária à saúde é a porta de entrada do sistema: acolhe a pessoa, acompanha a família e coordena o "
@@ -29,34 +34,34 @@ MAX_KL = 0.1
 
 def base(config: Base, out: Path) -> Checkpoint:
     """Bring the base model into `out` and describe it."""
-    found = base_model.locate(config)
+    found = locate_base(config)
     if found.is_gguf:
         _dequantize(found.path, out)
         prove_unpacked(found.path, out)
     else:
         folder = found.path
         if found.repo:
-            from packager import hub
+            from packager.hub.reading import fetch_weights
 
-            folder = hub.fetch_weights(found.repo)
+            folder = fetch_weights(found.repo)
         _link(folder, out)
     weights = sorted(out.glob("*.safetensors"))
     if not weights:
         raise InputError(f"{found.source} holds no safetensors weights.", "convert its weights to safetensors first")
-    architecture = base_model.check_config(json.loads((out / "config.json").read_text("utf-8")), found.source)
+    architecture = locate.check_config(json.loads((out / "config.json").read_text("utf-8")), found.source)
     return Checkpoint(
         folder=out,
         source=found.source,
         revision=found.revision,
         architecture=architecture,
-        parameters=base_model.parameters_of(out),
+        parameters=locate.parameters_of(out),
         licence=found.licence,
         weights_sha256=key_of([sha256_of(path) for path in weights]),
     )
 
 
 def _link(folder: Path, out: Path) -> None:
-    for name in (*base_model.TOKENIZER_FILES, *base_model.CONFIG_FILES):
+    for name in (*locate.TOKENIZER_FILES, *locate.CONFIG_FILES):
         if (folder / name).is_file():
             shutil.copyfile(folder / name, out / name)
     _forget(out / "config.json", "auto_map")  # Phi-3's, for one: transformers has the class itself
@@ -95,9 +100,9 @@ def prove_unpacked(gguf: Path, folder: Path) -> None:
     What separates them is llama.cpp's rounding of activations to 8 bits; a matrix in the wrong order, or a
     setting that was not taken over, costs whole nats.
     """
-    from packager import reference
+    from packager.checkpoint import reference
 
-    tokenizer = chat.load_tokenizer(folder)
+    tokenizer = load_tokenizer(folder)
     samples = [Sample(ids, tuple(range(len(ids) - 1))) for ids in (tuple(tokenizer.encode(t).ids) for t in TEXTS)]
     with reference.opened(folder) as made, tempfile.TemporaryDirectory() as aside:
         kept = Path(aside, divergence.REFERENCE)

@@ -15,24 +15,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from packager import llamacpp, progress
-from packager.artifacts import (
-    Bundle,
-    Checkpoint,
-    Ggufs,
-    Modelfile,
-    Package,
-    Proof,
-    Servers,
-    sha256_of,
-    write_atomically,
-    write_json,
-)
+from packager.artifacts.files import sha256_of, write_atomically, write_json
+from packager.artifacts.kinds import Bundle, Checkpoint, Ggufs, Modelfile, Package, Proof, Servers
 from packager.clinic import config as configuring
 from packager.clinic import starter, stick
+from packager.clinic.config import ClinicFacts, settings_of, write_config
+from packager.clinic.cross_compile import LICENCES, TARGETS, Target
 from packager.errors import StageCrash, all_at_once
-from packager.recipe import Recipe, Section
-from packager.verify import CHECKSUMS, MANIFEST
+from packager.llamacpp.split import split_file
+from packager.package.verify import CHECKSUMS, MANIFEST
+from packager.process import progress
+from packager.recipe.recipe import Recipe
+from packager.recipe.sections import Section
 
 READ_ME = "LEIA-ME.txt"
 ASSETS = Path(configuring.__file__).with_name("assets")
@@ -65,11 +59,11 @@ def bundle(
     names = _carry(package, manifest, config.largest_file, out)
     runtime = out / "runtime"
     for name, path in servers.binaries.items():
-        _carry_server(llamacpp.TARGETS[name], servers.folder / path, runtime)
-        program = starter.built(llamacpp.TARGETS[name], servers.folder)
+        _carry_server(TARGETS[name], servers.folder / path, runtime)
+        program = starter.built(TARGETS[name], servers.folder)
         shutil.copy(program, runtime / name / program.name)
     shutil.copytree(ASSETS, out, dirs_exist_ok=True, copy_function=shutil.copyfile)
-    facts = configuring.Facts(
+    facts = ClinicFacts(
         recipe=config.recipe,
         version=next_version(out.parent / "bundle"),
         licence=base.licence,
@@ -80,11 +74,11 @@ def bundle(
         stops=modelfile.stops,
         proof=proof,
         proven_as=next(file.name for file in ggufs.files if file.type == default["type"]),
-        targets=tuple(t for n, t in llamacpp.TARGETS.items() if n in servers.binaries),
+        targets=tuple(t for n, t in TARGETS.items() if n in servers.binaries),
         signed=config.signed,
     )
-    configuring.write(facts, runtime)
-    read_me = configuring.fill_in((ASSETS / READ_ME).read_text(encoding="utf-8"), configuring.of(facts))
+    write_config(facts, runtime)
+    read_me = configuring.fill_in((ASSETS / READ_ME).read_text(encoding="utf-8"), settings_of(facts))
     (out / READ_ME).write_text(read_me, encoding="utf-8", newline="\r\n")  # old Notepads know no other line end
     files = _closed(out)
     return Bundle(
@@ -127,7 +121,7 @@ def _carry(package: Package, manifest: dict[str, Any], limit: int, out: Path) ->
         if file["size"] <= limit:
             files.append(file)
             continue
-        parts = llamacpp.split_file(out / name, out, limit)
+        parts = split_file(out / name, out, limit)
         (out / name).unlink()
         loads[name] = parts[0].name
         files += [_part(file, part, first=part is parts[0]) for part in parts]
@@ -150,13 +144,13 @@ def _load_the_first_part(out: Path, whole: str, part: str) -> None:
             write_atomically(path, text.replace(f"FROM ./{whole}\n", f"FROM ./{part}\n", 1))
 
 
-def _carry_server(target: llamacpp.Target, binary: Path, runtime: Path) -> None:
+def _carry_server(target: Target, binary: Path, runtime: Path) -> None:
     """The server and the licences of what is in it."""
     folder = runtime / target.name
     folder.mkdir(parents=True)
     shutil.copyfile(binary, folder / target.binary)
     (folder / target.binary).chmod(0o755)
-    shutil.copyfile(binary.with_name(llamacpp.LICENCES), folder / llamacpp.LICENCES)
+    shutil.copyfile(binary.with_name(LICENCES), folder / LICENCES)
 
 
 def _closed(out: Path) -> list[str]:

@@ -16,12 +16,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from packager import chat, divergence, licence, llamacpp, proc, progress
-from packager.artifacts import Check, Dataset, GgufFile, Ggufs, Merged, sha256_of, verdict, write_json
-from packager.chat import TEMPLATE_FILE
-from packager.divergence import REFERENCE
+from packager.artifacts.files import sha256_of, write_json
+from packager.artifacts.kinds import Check, Dataset, GgufFile, Ggufs, Merged, verdict
 from packager.errors import InputError, Interrupted, PackagerError, ProofFailed
-from packager.recipe import Section
+from packager.llamacpp import gguf_file
+from packager.llamacpp.gguf_file import GgufInfo
+from packager.llamacpp.model import GgufModel
+from packager.llamacpp.vendored import known_architectures, run_converter, tokenizer_problem
+from packager.package import licence
+from packager.process import child, progress
+from packager.prompt.corpus import CORPUS, RARE_NUMERALS, has_rare_numerals, read_conversations, without_rare_numerals
+from packager.prompt.template import TEMPLATE_FILE, load_template, load_tokenizer, token_ids
+from packager.proof import divergence
+from packager.proof.divergence import REFERENCE
+from packager.recipe.sections import Section
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -50,17 +58,17 @@ class Lineage(Section):
 
 def convert(config: Lineage | None, merged: Merged, data: Dataset, out: Path) -> Ggufs:
     """Write `model-F16.gguf` into `out`."""
-    from packager import weights
+    from packager.checkpoint import weights
 
     _refuse(merged)
     parameters = sum(t.elements for t in weights.checkpoint(merged.folder).values() if not t.name.endswith(BUFFERS))
     overrides = out / "metadata.json"
     write_json(overrides, described(merged) | (lineage(config, merged, data) if config else {}))
     with _watched(out / NAME, 2 * parameters):
-        llamacpp.run_converter(merged.folder, out / NAME, overrides)
+        run_converter(merged.folder, out / NAME, overrides)
     overrides.unlink()
     try:
-        info = llamacpp.inspect(out / NAME)
+        info = gguf_file.inspect(out / NAME)
     except (OSError, ValueError) as error:
         raise ProofFailed(f"convert.readable: the converter wrote no readable file: {error}", "see the log") from error
     checks = [*_contents(info, merged.folder, parameters), *_tokenizer(out / NAME, merged.folder, data)]
@@ -109,7 +117,7 @@ def lineage(config: Lineage, merged: Merged, data: Dataset) -> dict[str, Any]:
     }
 
 
-def _contents(info: llamacpp.GgufInfo, folder: Path, parameters: int) -> list[Check]:
+def _contents(info: GgufInfo, folder: Path, parameters: int) -> list[Check]:
     """The file against the checkpoint in `folder`, which has so many `parameters`."""
     config = _config(folder)
     vocabulary, last = _vocabulary(folder)
@@ -132,21 +140,21 @@ def _contents(info: llamacpp.GgufInfo, folder: Path, parameters: int) -> list[Ch
 
 def _tokenizer(path: Path, folder: Path, data: Dataset) -> list[Check]:
     """The file's tokenizer against the checkpoint's: special tokens, and token ids on the corpus."""
-    tokenizer = chat.load_tokenizer(folder)
-    template = chat.load_template(folder)
+    tokenizer = load_tokenizer(folder)
+    template = load_template(folder)
     end = tokenizer.token_to_id(data.end_of_turn)
     texts = [
         template.render(messages, add_generation_prompt=messages[-1]["role"] == "user")
-        for name in (chat.CORPUS, "heldout.jsonl")
-        for messages in chat.read_conversations(data.folder / name)
+        for name in (CORPUS, "heldout.jsonl")
+        for messages in read_conversations(data.folder / name)
     ]
-    with llamacpp.GgufModel.open(path, vocab_only=True) as model:
+    with GgufModel.open(path, vocab_only=True) as model:
         ends = end in model.eog_tokens
         pairs = [(template.bos_token, model.bos_token), (template.eos_token, model.eos_token)]
         faults = [f"{ours!r} is {theirs!r}" for ours, theirs in pairs if ours and ours != theirs]
-        rare = [text for text in texts if chat.has_rare_numerals(text)]
-        odd = splits_differently(model, tokenizer, [*rare, chat.RARE_NUMERALS])
-        unlike = splits_differently(model, tokenizer, [chat.without_rare_numerals(text) for text in texts])
+        rare = [text for text in texts if has_rare_numerals(text)]
+        odd = splits_differently(model, tokenizer, [*rare, RARE_NUMERALS])
+        unlike = splits_differently(model, tokenizer, [without_rare_numerals(text) for text in texts])
     if odd:
         progress.note("rare numerals such as ½ and ² are split into other tokens when served than when trained")
     known = f" {len(rare)} with rare numerals (½, ²) may be split otherwise." if odd and rare else ""
@@ -161,11 +169,11 @@ def _tokenizer(path: Path, folder: Path, data: Dataset) -> list[Check]:
     ]  # fmt: skip
 
 
-def splits_differently(model: llamacpp.GgufModel, tokenizer: Tokenizer, texts: Sequence[str]) -> list[str]:
+def splits_differently(model: GgufModel, tokenizer: Tokenizer, texts: Sequence[str]) -> list[str]:
     """What the file's tokenizer and the checkpoint's make different tokens of, one sentence a text."""
     faults = []
     for text in texts:
-        wanted, found = chat.token_ids(tokenizer, text), model.tokenize(text, add_bos=False)
+        wanted, found = token_ids(tokenizer, text), model.tokenize(text, add_bos=False)
         if wanted != found:
             at = next((i for i, (a, b) in enumerate(zip(wanted, found, strict=False)) if a != b), len(wanted))
             faults.append(
@@ -180,7 +188,7 @@ def _predictions(path: Path, folder: Path) -> Check:
     try:
         size = path.stat().st_size
         timeout = RUN_SECONDS + size * SECONDS_PER_BYTE
-        found = proc.call(
+        found = child.call(
             divergence.from_reference, path, folder / REFERENCE, timeout=timeout, memory_limit=2 * size + ROOM
         ).value
     except Interrupted:
@@ -201,7 +209,7 @@ def _config(folder: Path) -> dict[str, Any]:
 
 def _vocabulary(folder: Path) -> tuple[int, int]:
     """The size that config.json gives, and the tokenizer's last token."""
-    known = chat.load_tokenizer(folder).get_vocab(with_added_tokens=True)
+    known = load_tokenizer(folder).get_vocab(with_added_tokens=True)
     return int(_config(folder)["vocab_size"]), max(known.values())
 
 
@@ -214,19 +222,19 @@ def _strips(folder: Path) -> bool:
 
 def _refuse(merged: Merged) -> None:
     """Nothing but a known architecture with a known tokenizer and no code reaches the converter."""
-    from packager import weights
+    from packager.checkpoint import weights
 
     if code := sorted(merged.folder.rglob("*.py")):
         raise InputError(f"The merged checkpoint holds code: {code[0].name}.", "use a base without its own code")
     for name in ("config.json", "tokenizer_config.json"):
         if json.loads((merged.folder / name).read_text(encoding="utf-8")).get("auto_map"):
             raise InputError(f"{name} refers to code (auto_map).", "use a base without its own code")
-    if merged.architecture not in llamacpp.known_architectures():
+    if merged.architecture not in known_architectures():
         raise InputError(
             f"llama.cpp's converter does not know {merged.architecture}.",
             "use a Llama, Qwen2, Phi-3 or another architecture of llama.cpp's converter",
         )
-    if problem := llamacpp.tokenizer_problem(merged.folder):
+    if problem := tokenizer_problem(merged.folder):
         raise ProofFailed(
             f"convert.tokenizer: the tokenizer of {merged.source} cannot be converted: {problem}.", "use another base"
         )
@@ -260,7 +268,7 @@ def _watched(path: Path, expected: int) -> Iterator[None]:
         thread.join()
 
 
-def _file(path: Path, info: llamacpp.GgufInfo) -> GgufFile:
+def _file(path: Path, info: GgufInfo) -> GgufFile:
     return GgufFile(
         name=path.name,
         type="F16",

@@ -15,15 +15,29 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from packager import audit, chat, ollama, progress, rows
-from packager.artifacts import Check, Checkpoint, Dataset, verdict, write_atomically, write_json
-from packager.audit.duplicates import normalise
-from packager.audit.lengths import measurer
+from packager.artifacts.files import write_atomically, write_json
+from packager.artifacts.kinds import Check, Checkpoint, Dataset, verdict
+from packager.data.audit import preparation
+from packager.data.audit.duplicates import normalise
+from packager.data.audit.lengths import measurer
+from packager.data.audit.preparation import Prepared
+from packager.data.audit.report import render_audit
+from packager.data.rows.formats import Row
+from packager.data.rows.table import read_rows, template_of
 from packager.errors import InputError
-from packager.recipe import Data, Serve
-from packager.rows import Row, check, fingerprint
-
-__all__ = ["check", "data", "fingerprint"]
+from packager.process import progress
+from packager.prompt.corpus import read_conversations, write_corpus
+from packager.prompt.ollama import composed
+from packager.prompt.roles import derive_roles
+from packager.prompt.template import (
+    TEMPLATE_FILE,
+    ChatTemplate,
+    load_template,
+    load_tokenizer,
+    pin_date,
+    special_tokens,
+)
+from packager.recipe.sections import Data, Serve
 
 TRAIN, HELDOUT, AUDIT = "train.jsonl", "heldout.jsonl", "audit.json"
 CARRIED = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "tokenizer.model")
@@ -37,25 +51,25 @@ class Prepare(Data):
 
 def data(config: Prepare, base: Checkpoint, out: Path) -> Dataset:
     """Read, check, audit and split the rows, and write them with their tokenizer and template."""
-    table = rows.read(config)
-    template = chat.pin_date(chat.load_template(base.folder, rows.template_of(config)))
+    table = read_rows(config)
+    template = pin_date(load_template(base.folder, template_of(config)))
     _must_be_servable(template, base.folder, next((row.system for row in table.rows if row.system), None))
     measure = measurer(template, base.folder, lambda done, total: progress.update(done, total, "rows"))
-    prepared = audit.prepare(config, table, measure, config.language)
-    audit.refuse(config, prepared)
+    prepared = preparation.prepare(config, table, measure, config.language)
+    preparation.refuse(config, prepared)
     found = prepared.audit
     assert found.split is not None
     assert found.tokens is not None
-    for line in audit.render(found).splitlines():
+    for line in render_audit(found).splitlines():
         progress.note(line)
     digest = _write(out / TRAIN, prepared.train) + _write(out / HELDOUT, prepared.heldout)
     write_json(out / AUDIT, found.model_dump(mode="json"))
     for name in CARRIED:
         if (base.folder / name).is_file():
             shutil.copyfile(base.folder / name, out / name)
-    write_atomically(out / chat.TEMPLATE_FILE, template.source)
+    write_atomically(out / TEMPLATE_FILE, template.source)
     system = _system((*prepared.train, *prepared.heldout))
-    chat.write_corpus(out, system)
+    write_corpus(out, system)
     leaked = max(found.split.leaked, _leaked(out, answers=config.evaluation.group_by != "question"))
     return Dataset(
         folder=out,
@@ -87,7 +101,7 @@ def _leaked(folder: Path, *, answers: bool) -> int:
     said = {
         name: [
             {(role, normalise("\n".join(m["content"] for m in row if m["role"] == role))) for role in judged}
-            for row in chat.read_conversations(folder / name)
+            for row in read_conversations(folder / name)
         ]
         for name in (TRAIN, HELDOUT)
     }
@@ -95,7 +109,7 @@ def _leaked(folder: Path, *, answers: bool) -> int:
     return sum(bool(row & trained) for row in said[HELDOUT])
 
 
-def _checks(prepared: audit.Prepared, leaked: int, *, answers: bool) -> tuple[Check, ...]:
+def _checks(prepared: Prepared, leaked: int, *, answers: bool) -> tuple[Check, ...]:
     tokens = prepared.audit.tokens
     assert tokens is not None
     total = len(prepared.train) + len(prepared.heldout) + tokens.too_long
@@ -117,16 +131,16 @@ def _checks(prepared: audit.Prepared, leaked: int, *, answers: bool) -> tuple[Ch
     )  # fmt: skip
 
 
-def _must_be_servable(template: chat.ChatTemplate, folder: Path, system: str | None) -> None:
+def _must_be_servable(template: ChatTemplate, folder: Path, system: str | None) -> None:
     """What a Modelfile cannot hold is refused here: before the training, not after it."""
-    specials = chat.special_tokens(chat.load_tokenizer(folder))
-    roles = chat.derive_roles(template, specials)
+    specials = special_tokens(load_tokenizer(folder))
+    roles = derive_roles(template, specials)
     if system and "system" not in roles.prefix and not roles.refuses_system:
         raise InputError(
             "The chat template passes system messages over: this one would be neither trained nor served.",
             "take out data.system (or the rows' own), or give a template with a place for it in data.template",
         )
-    ollama.compose(Serve(), roles, specials, system, add_bos=False)
+    composed.compose(Serve(), roles, specials, system, add_bos=False)
 
 
 def _write(path: Path, conversations: Sequence[Row]) -> str:

@@ -17,35 +17,34 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from packager import chat, llamacpp, proc, progress
-from packager.artifacts import (
+from packager.artifacts.evaluation import (
     ANSWERS,
     BASE,
     HELDOUT,
     METRICS,
     TUNED,
-    Adapter,
-    Checkpoint,
-    Dataset,
     Difference,
     EvaluatedModel,
     Evaluation,
-    Ggufs,
     Judgement,
     LeftOut,
-    Merged,
     ProbeResult,
     SetResult,
-    fresh,
-    sha256_of,
-    write_atomically,
-    write_json,
 )
+from packager.artifacts.files import fresh, sha256_of, write_atomically, write_json
+from packager.artifacts.kinds import Adapter, Checkpoint, Dataset, Ggufs, Merged
 from packager.errors import InputError, Interrupted, PackagerError, ProofFailed
-from packager.evaluation import asking, benchmarks, bertscore, items, judging, measuring, probes
+from packager.evaluation import answers as evaluation_answers
+from packager.evaluation import benchmarks, bertscore, items, judge, measures, probes
+from packager.evaluation.answers import RowQuestion, answer_questions, question_key, questions_of, read_answers
 from packager.evaluation.items import Item
-from packager.evaluation.measuring import Outcome, Resampled
-from packager.recipe import Data, Evaluate, Section, Serve
+from packager.evaluation.judge import JudgeQuestion
+from packager.evaluation.measures import Outcome, Resampled
+from packager.llamacpp.vendored import run_converter
+from packager.process import child, progress
+from packager.prompt.template import load_tokenizer
+from packager.recipe.evaluation import Evaluate
+from packager.recipe.sections import Data, Section, Serve
 
 CACHE = "evaluation.cache"
 ROOM = 8 << 30
@@ -92,7 +91,7 @@ def evaluate(
     left: list[LeftOut] = []
     sets = _sets(config, data, left)
     models: list[EvaluatedModel] = []
-    ran: dict[str, asking.Known] = {}
+    ran: dict[str, evaluation_answers.Known] = {}
     for model in _models(wanted, base, adapter, f16, ggufs):
         try:
             found = _run(model, config, data, [i for rows in sets.values() for i in rows], base, out, cache)
@@ -109,12 +108,12 @@ def evaluate(
     results: list[SetResult] = []
     gaps: list[Difference] = []
     for name, rows in sets.items():
-        of_set = {m: measuring.result(m, name, rows, answered[m][name], how) for m in ran}
+        of_set = {m: measures.result(m, name, rows, answered[m][name], how) for m in ran}
         results += of_set.values()
-        gaps += measuring.differences(name, of_set, {m: answered[m][name] for m in ran}, how)
+        gaps += measures.differences(name, of_set, {m: answered[m][name] for m in ran}, how)
     judgement, judged = _judged(config, sets[HELDOUT], {m: answered[m][HELDOUT] for m in ran}, cache, left)
     lines = [
-        measuring.answered(item, {m: answered[m][name][i] for m in ran}, judged.get(i, {}) if name == HELDOUT else {})
+        measures.answered(item, {m: answered[m][name][i] for m in ran}, judged.get(i, {}) if name == HELDOUT else {})
         for name, rows in sets.items()
         for i, item in enumerate(rows)
     ]
@@ -128,7 +127,7 @@ def evaluate(
         probes=tuple(_probes(config, data, ran)),
         benchmarks=tuple(benchmarks.measure(wanted.benchmarks, base, merged if adapter else None, cache, left)),
         judgement=judgement,
-        course=tuple(measuring.course(adapter.folder / "metrics.jsonl", data)) if adapter else (),
+        course=tuple(measures.course(adapter.folder / "metrics.jsonl", data)) if adapter else (),
         left_out=tuple(_without_folders(one) for one in left),
         resamples=wanted.resamples,
         seed=wanted.seed,
@@ -182,10 +181,10 @@ def _models(wanted: Evaluate, base: Checkpoint, adapter: Adapter | None, f16: Gg
         yield Model(file.type, ggufs.folder / file.name, file.sha256, says, file.sha256)
 
 
-def _settings(config: Evaluating, data: Dataset) -> asking.Settings:
-    wanted, end = config.evaluate, chat.load_tokenizer(data.folder).token_to_id(data.end_of_turn)
+def _settings(config: Evaluating, data: Dataset) -> evaluation_answers.Settings:
+    wanted, end = config.evaluate, load_tokenizer(data.folder).token_to_id(data.end_of_turn)
     assert end is not None, "the data stage found it"
-    return asking.Settings(
+    return evaluation_answers.Settings(
         serve=config.serve.model_copy(update={"temperature": wanted.temperature}),
         seed=wanted.seed,
         max_tokens=wanted.max_answer_tokens or config.serve.max_answer_tokens,
@@ -196,15 +195,15 @@ def _settings(config: Evaluating, data: Dataset) -> asking.Settings:
 
 def _run(
     model: Model, config: Evaluating, data: Dataset, rows: Sequence[Item], base: Checkpoint, out: Path, cache: Path
-) -> tuple[EvaluatedModel, asking.Known]:
+) -> tuple[EvaluatedModel, evaluation_answers.Known]:
     """Everything that one model is to be asked, from the cache where it is known."""
     settings, wanted = _settings(config, data), config.evaluate
     generates = any(metric != "likelihood" for metric in wanted.metrics) or wanted.judge is not None
-    asked = asking.questions(rows, likelihood="likelihood" in wanted.metrics, answers=generates)
-    asked += [asking.Question(items.prompt_of(data, probe.ask)) for probe in wanted.probes]
+    asked = questions_of(rows, likelihood="likelihood" in wanted.metrics, answers=generates)
+    asked += [RowQuestion(items.prompt_of(data, probe.ask)) for probe in wanted.probes]
     store = cache / f"{model.identity[:24]}.jsonl"
-    known, peak, path = asking.read(store), 0, model.path
-    missing = [q for q in asked if asking.key(q, settings) not in known]
+    known, peak, path = read_answers(store), 0, model.path
+    missing = [q for q in asked if question_key(q, settings) not in known]
     progress.note(f"{model.name}: {len(missing)} of {len(asked)} to measure, the others are known")
     if missing:
         path = path if model.sha256 else _converted(base, out)
@@ -213,9 +212,11 @@ def _run(
         size = path.stat().st_size
         tokens = sum(len(q.ids) + (0 if q.trained else settings.max_tokens) for q in missing)
         limit = 600 + tokens * (0.05 + size * SECONDS_PER_TOKEN_AND_BYTE)
-        finished = proc.call(asking.run, path, missing, settings, store, timeout=limit, memory_limit=2 * size + ROOM)
-        known, peak = asking.read(store), finished.peak_ram
-    used = [known[asking.key(q, settings)] for q in dict.fromkeys(asked)]
+        finished = child.call(
+            answer_questions, path, missing, settings, store, timeout=limit, memory_limit=2 * size + ROOM
+        )
+        known, peak = read_answers(store), finished.peak_ram
+    used = [known[question_key(q, settings)] for q in dict.fromkeys(asked)]
     answers = [row for row in used if "text" in row]
     seconds = sum(row["seconds"] for row in answers)
     found = EvaluatedModel(
@@ -238,7 +239,7 @@ def _converted(base: Checkpoint, out: Path) -> Path:
         progress.note("converting the base to F16")
         folder = fresh(path.parent)
         write_json(folder / "metadata.json", {})
-        llamacpp.run_converter(base.folder, folder / "base.partial.gguf", folder / "metadata.json")
+        run_converter(base.folder, folder / "base.partial.gguf", folder / "metadata.json")
         (folder / "base.partial.gguf").rename(path)
     return path
 
@@ -246,7 +247,7 @@ def _converted(base: Checkpoint, out: Path) -> Path:
 def _score(
     config: Evaluating,
     sets: Mapping[str, Sequence[Item]],
-    ran: Mapping[str, asking.Known],
+    ran: Mapping[str, evaluation_answers.Known],
     left: list[LeftOut],
     base: Checkpoint,
     data: Dataset,
@@ -258,19 +259,17 @@ def _score(
         for name, rows in sets.items():
             found[model][name] = outcomes = []
             for item in rows:
-                measured = (
-                    known.get(asking.key(asking.Question(item.ids, item.trained), settings)) if item.ids else None
-                )
-                answer = known.get(asking.key(asking.Question(item.prompt), settings))
-                scores = measuring.scores(metrics, answer["text"], item.reference) if answer else {}
+                measured = known.get(question_key(RowQuestion(item.ids, item.trained), settings)) if item.ids else None
+                answer = known.get(question_key(RowQuestion(item.prompt), settings))
+                scores = measures.scores(metrics, answer["text"], item.reference) if answer else {}
                 outcomes.append(Outcome(measured, answer, scores))
     return bertscore.added(config.evaluate, found, sets, left)
 
 
-def _probes(config: Evaluating, data: Dataset, ran: Mapping[str, asking.Known]) -> Iterator[ProbeResult]:
+def _probes(config: Evaluating, data: Dataset, ran: Mapping[str, evaluation_answers.Known]) -> Iterator[ProbeResult]:
     settings = _settings(config, data)
     for probe in config.evaluate.probes:
-        name = asking.key(asking.Question(items.prompt_of(data, probe.ask)), settings)
+        name = question_key(RowQuestion(items.prompt_of(data, probe.ask)), settings)
         yield probes.judge(probe, {model: known[name]["text"] for model, known in ran.items()})
 
 
@@ -286,9 +285,9 @@ def _judged(
     if wanted is None:
         return None, {}
     answers = {m: [o.answer["text"] for o in found if o.answer] for m, found in outcomes.items() if m in wanted.models}
-    how = judging.Asked(wanted, wanted.language or config.language, config.evaluate.resamples, config.evaluate.seed)
+    how = JudgeQuestion(wanted, wanted.language or config.language, config.evaluate.resamples, config.evaluate.seed)
     try:
-        return judging.judge(how, [(i.question, i.reference) for i in rows], answers, cache / "judge.jsonl")
+        return judge.judge(how, [(i.question, i.reference) for i in rows], answers, cache / "judge.jsonl")
     except Interrupted:
         raise
     except PackagerError as error:
@@ -307,7 +306,7 @@ def summary(found: Evaluation) -> str:
 def unreachable(config: Evaluating) -> list[LeftOut]:
     """What the recipe asks for that cannot be measured on this machine, told before anything runs."""
     wanted = config.evaluate
-    found = [*bertscore.unreachable(wanted), *judging.unreachable(wanted.judge)]
+    found = [*bertscore.unreachable(wanted), *judge.unreachable(wanted.judge)]
     found += benchmarks.unreachable(wanted.benchmarks)
     for name, validation in wanted.sets.items():
         if missing := items.missing(items.config_of(validation, config.data)):

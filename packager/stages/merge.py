@@ -1,7 +1,7 @@
 """Base + adapter -> the merged checkpoint, proven to predict what base + adapter predict.
 
 Whether the base is first rounded to NF4, as the adapter saw it in training, is decided by held-out
-loss. The arithmetic is in `packager/merging.py`; fails as that does. What was measured is judged
+loss. The arithmetic is in `packager/checkpoint/merge.py`; fails as that does. What was measured is judged
 here, so that a build does not go on with a merge that diverged.
 """
 
@@ -10,9 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from packager import chat, lora, merging, progress
-from packager.artifacts import Adapter, Check, Checkpoint, Dataset, Divergence, Merged, verdict
-from packager.recipe import Section
+from packager.artifacts.kinds import Adapter, Check, Checkpoint, Dataset, Divergence, Merged, verdict
+from packager.checkpoint import lora
+from packager.checkpoint.merge import merge_adapter
+from packager.process import progress
+from packager.prompt.corpus import answer_samples, corpus_samples
+from packager.recipe.sections import Section
 
 HELDOUT_TOKENS = 512
 """Held-out answer tokens on which the base to merge into is chosen."""
@@ -36,8 +39,8 @@ class Merge(Section):
 def merge(config: Merge | None, base: Checkpoint, data: Dataset, adapter: Adapter | None, out: Path) -> Merged:
     """Write the merged checkpoint and `reference.npz`, some of its predictions, into `out`; without an
     adapter, the base in FP16. With `imatrix`, also `imatrix.gguf`."""
-    choice = _choose_base(base, data, adapter) if adapter else Choice()
-    merged = merging.merge(base, data, adapter, out, nf4=choice.nf4)
+    choice = _choose_base(base, data, adapter) if adapter else MergeBase()
+    merged = merge_adapter(base, data, adapter, out, nf4=choice.nf4)
     found = _compare(base, data, adapter, out, nf4=choice.nf4, imatrix=bool(config and config.imatrix))
     merged = merged.model_copy(
         update={
@@ -52,7 +55,7 @@ def merge(config: Merge | None, base: Checkpoint, data: Dataset, adapter: Adapte
 
 
 @dataclass(frozen=True)
-class Choice:
+class MergeBase:
     """Which base the adapter is merged into, and the held-out losses that decided it."""
 
     nf4: bool = False
@@ -62,20 +65,20 @@ class Choice:
     loss_nf4: float | None = None
 
 
-def _choose_base(base: Checkpoint, data: Dataset, adapter: Adapter) -> Choice:
+def _choose_base(base: Checkpoint, data: Dataset, adapter: Adapter) -> MergeBase:
     """The 16-bit base, or the one rounded to NF4: whichever predicts held-out answers better.
 
     QLoRA trains the adapter on rounded weights: it may have learned to make up for the rounding.
     """
-    from packager import reference
+    from packager.checkpoint import reference
 
-    samples = chat.answer_samples(data.folder / "heldout.jsonl", data.end_of_turn, HELDOUT_TOKENS)
+    samples = answer_samples(data.folder / "heldout.jsonl", data.end_of_turn, HELDOUT_TOKENS)
     with reference.opened(base.folder) as untrained:
         before = float(untrained.losses(samples).mean())
     with reference.opened(base.folder, adapter.folder) as clean:
         losses = clean.losses(samples)
     if not adapter.on_nf4 or lora.unusual(adapter.folder, base.folder):
-        return Choice(loss_base=before, loss_16bit=float(losses.mean()))
+        return MergeBase(loss_base=before, loss_16bit=float(losses.mean()))
     with reference.opened(base.folder, adapter.folder, nf4=True) as rounded:
         losses_nf4 = rounded.losses(samples)
     nf4 = bool(losses_nf4.mean() < losses.mean())
@@ -83,7 +86,7 @@ def _choose_base(base: Checkpoint, data: Dataset, adapter: Adapter) -> Choice:
         f"held-out loss on the 16-bit base {losses.mean():.4f}, rounded to NF4 {losses_nf4.mean():.4f}: "
         f"merging into the {'rounded' if nf4 else '16-bit'} one"
     )
-    return Choice(nf4, before, float(losses.mean()), float(losses_nf4.mean()))
+    return MergeBase(nf4, before, float(losses.mean()), float(losses_nf4.mean()))
 
 
 def _compare(
@@ -91,14 +94,16 @@ def _compare(
 ) -> Divergence:
     """What the merged checkpoint predicts against base + adapter, unmerged; its predictions are kept,
     and with `imatrix` which of its columns matter."""
-    from packager import divergence, importance, reference
+    from packager.checkpoint import importance, reference
+    from packager.proof import divergence
+    from packager.proof.divergence import RunningDivergence
 
-    samples = chat.corpus_samples(data.folder, POSITIONS)
+    samples = corpus_samples(data.folder, POSITIONS)
     with (
         reference.opened(base.folder, adapter.folder if adapter else None, nf4=nf4) as source,
         reference.opened(out) as made,
     ):
-        compared, kept = divergence.Comparison(), []
+        compared, kept = RunningDivergence(), []
         for (log_p, targets), (log_q, _) in zip(source.predictions(samples), made.predictions(samples), strict=True):
             compared.add(log_p, log_q, targets)
             kept.append(log_q.astype("float16"))

@@ -14,16 +14,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from packager import chat, ollama, progress
-from packager.artifacts import Check, Dataset, Ggufs, Modelfile, verdict, write_atomically
-from packager.chat import ChatTemplate, Message, RoleFormat
+from packager.artifacts.files import write_atomically
+from packager.artifacts.kinds import Check, Dataset, Ggufs, Modelfile, verdict
 from packager.errors import InputError, ProofFailed
-from packager.recipe import Serve
+from packager.process import progress
+from packager.prompt.corpus import CORPUS, has_rare_numerals, joins_accents, read_conversations, without_rare_numerals
+from packager.prompt.ollama import composed, go_template
+from packager.prompt.ollama.composed import Composed
+from packager.prompt.ollama.modelfile import commands_of, parse_modelfile
+from packager.prompt.ollama.simulated import render_go
+from packager.prompt.roles import RoleFormat, derive_roles
+from packager.prompt.template import ChatTemplate, Message, load_template, load_tokenizer, special_tokens, token_ids
+from packager.recipe.sections import Serve
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-    from packager.llamacpp import GgufModel
+    from packager.llamacpp.model import GgufModel
 
 NAME = "Modelfile"
 ROWS = ("train.jsonl", "heldout.jsonl")
@@ -39,13 +46,13 @@ class Served:
 
 def modelfile(config: Serve, data: Dataset, converted: Ggufs, out: Path) -> Modelfile:
     """Write `Modelfile` into `out` and prove it against the training prompt and the F16 file."""
-    from packager.llamacpp import GgufModel
+    from packager.llamacpp.model import GgufModel
 
-    template, tokenizer = chat.load_template(data.folder), chat.load_tokenizer(data.folder)
-    specials = chat.special_tokens(tokenizer)
-    roles = chat.derive_roles(template, specials)
+    template, tokenizer = load_template(data.folder), load_tokenizer(data.folder)
+    specials = special_tokens(tokenizer)
+    roles = derive_roles(template, specials)
     with GgufModel.open(converted.folder / converted.files[0].name, vocab_only=True) as gguf:
-        made = ollama.compose(config, roles, specials, data.system, add_bos=gguf.adds_bos)
+        made = composed.compose(config, roles, specials, data.system, add_bos=gguf.adds_bos)
         answers = _no_stop_inside(made.stops, data.folder)
         write_atomically(out / NAME, made.text)
         checks = [
@@ -62,14 +69,14 @@ def modelfile(config: Serve, data: Dataset, converted: Ggufs, out: Path) -> Mode
 
 def _limits(roles: RoleFormat, tokenizer: Tokenizer) -> list[str]:
     apart = ["an accent is typed apart from its letter, which training's tokenizer joins"]
-    return [*ollama.limits(roles), *(apart if chat.joins_accents(tokenizer) else [])]
+    return [*go_template.limits(roles), *(apart if joins_accents(tokenizer) else [])]
 
 
 def _served(data: Dataset) -> Iterator[Served]:
     """The corpus and every held-out question, as training saw them, and as a client asks them: without
     the system message that the Modelfile holds."""
-    for name in (chat.CORPUS, ROWS[1]):
-        for messages in chat.read_conversations(data.folder / name):
+    for name in (CORPUS, ROWS[1]):
+        for messages in read_conversations(data.folder / name):
             last = max((i for i, m in enumerate(messages) if m["role"] == "user"), default=0)
             trained = messages[: last + 1]
             known = data.system is not None and trained[0] == {"role": "system", "content": data.system}
@@ -77,8 +84,8 @@ def _served(data: Dataset) -> Iterator[Served]:
 
 
 def _only_numerals_differ(gguf: GgufModel, tokenizer: Tokenizer, served: str, text: str) -> bool:
-    apart = chat.without_rare_numerals
-    return chat.has_rare_numerals(text) and gguf.tokenize(apart(served)) == chat.token_ids(tokenizer, apart(text))
+    apart = without_rare_numerals
+    return has_rare_numerals(text) and gguf.tokenize(apart(served)) == token_ids(tokenizer, apart(text))
 
 
 def _parity(
@@ -86,7 +93,7 @@ def _parity(
     template: ChatTemplate,
     tokenizer: Tokenizer,
     gguf: GgufModel,
-    made: ollama.Composed,
+    made: Composed,
     system: str | None,
     roles: RoleFormat,
 ) -> list[Check]:
@@ -98,8 +105,8 @@ def _parity(
     different, most_bos, stored_differs, rare, first = 0, 0, 0, 0, ""
     for number, one in enumerate(conversations):
         text = template.render(one.trained, add_generation_prompt=True)
-        served = ollama.render_go(made.template, one.sent, system)
-        ids, wanted = gguf.tokenize(served), chat.token_ids(tokenizer, text)
+        served = render_go(made.template, one.sent, system)
+        ids, wanted = gguf.tokenize(served), token_ids(tokenizer, text)
         most_bos = max(most_bos, next((i for i, token in enumerate(ids) if token != bos_id), len(ids)))
         fault = ""
         if stored.render(one.trained, add_generation_prompt=True) != text:
@@ -137,16 +144,16 @@ def _parity(
 
 def _generations(template: str, stored: str, stored_differs: int) -> Check:
     """Which template each generation of Ollama takes, and whether they give one prompt."""
-    before, since = "TEMPLATE", ollama.preferred(template, stored)
+    before, since = "TEMPLATE", go_template.preferred(template, stored)
     agree = since == before or stored_differs == 0
     prompts = "the same prompt" if agree else f"another prompt in {stored_differs} cases"
     says = f"Before 0.30 Ollama renders the Modelfile's TEMPLATE; since 0.30 {since}: {prompts}."
     return verdict("modelfile.generations", since, "the same prompt", "template", agree, says)
 
 
-def _read_back(path: Path, made: ollama.Composed, config: Serve, system: str | None) -> Check:
-    wanted = ollama.commands_of(made.template, system, config, made.stops)
-    read = ollama.parse(path.read_bytes().decode("utf-8"))
+def _read_back(path: Path, made: Composed, config: Serve, system: str | None) -> Check:
+    wanted = commands_of(made.template, system, config, made.stops)
+    read = parse_modelfile(path.read_bytes().decode("utf-8"))
     if read != wanted:
         wrong = next((w.name for w, r in zip(wanted, read, strict=False) if w != r), "a command")
         raise ProofFailed(f"modelfile.parses: {wrong} does not read back as it was meant.", "report this recipe")
@@ -156,7 +163,7 @@ def _read_back(path: Path, made: ollama.Composed, config: Serve, system: str | N
 
 def _stop_check(path: Path, gguf: GgufModel, tokenizer: Tokenizer, roles: RoleFormat, answers: int) -> Check:
     """Does the answer end where training ended it, by the file's own token and by the Modelfile's stops?"""
-    stops = [value for name, value in ollama.parse(path.read_bytes().decode("utf-8")) if name == "stop"]
+    stops = [value for name, value in parse_modelfile(path.read_bytes().decode("utf-8")) if name == "stop"]
     ends = tokenizer.token_to_id(roles.end_of_turn) in gguf.eog_tokens
     faults = [] if ends else [f"{roles.end_of_turn} does NOT end a generation by itself"]
     faults += [] if roles.end_of_turn in stops else [f"{roles.end_of_turn} is no stop in the Modelfile"]

@@ -18,12 +18,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from packager import __version__, card, fit, licence, llamacpp, ollama, progress
-from packager.artifacts import (
+from packager import __version__
+from packager.artifacts.evaluation import Evaluation
+from packager.artifacts.files import sha256_of, write_atomically, write_json
+from packager.artifacts.kinds import (
     Adapter,
     Checkpoint,
     Dataset,
-    Evaluation,
     GgufFile,
     Ggufs,
     Merged,
@@ -31,12 +32,16 @@ from packager.artifacts import (
     Package,
     Proof,
     Report,
-    sha256_of,
-    write_atomically,
-    write_json,
 )
 from packager.errors import ProofFailed, StageCrash
-from packager.recipe import Recipe
+from packager.llamacpp import vendored
+from packager.package import card, licence
+from packager.package.card import CardFacts
+from packager.process import progress
+from packager.prompt.ollama.hub_files import hub_differences, hub_files
+from packager.prompt.ollama.modelfile import with_from
+from packager.proof.fit import default_first
+from packager.recipe.recipe import Recipe
 
 CHECKSUMS = "SHA256SUMS"
 REPORTED = ("report.html", "metrics.json")
@@ -60,7 +65,7 @@ def package(
     """Write the package of a passed proof into `out`."""
     if not proof.passed:
         raise StageCrash("A package was asked for although its proof failed.", "this is our bug")
-    files, why = fit.default_first(ggufs.files, proof.checks, recipe.device)
+    files, why = default_first(ggufs.files, proof.checks, recipe.device)
     ggufs = ggufs.model_copy(update={"files": files})
     if why:
         progress.note(why)
@@ -68,7 +73,7 @@ def package(
         _link_or_copy(ggufs.folder / file.name, out / packed_name(recipe, file))
     for number, file in enumerate(ggufs.files):
         name = "Modelfile" if number == 0 else f"Modelfile.{file.type}"
-        text = ollama.with_from(modelfile.text, packed_name(recipe, file), base.licence)
+        text = with_from(modelfile.text, packed_name(recipe, file), base.licence)
         write_atomically(out / name, text)
     _for_ollama_on_the_hub(out)
     changes = f"{'fine-tuned (LoRA, merged), ' if adapter else ''}converted to GGUF, quantized"
@@ -76,7 +81,7 @@ def package(
         write_atomically(out / name, text)
     manifest = _manifest(recipe, base, data, adapter, merged, ggufs, proof)
     write_json(out / "manifest.json", manifest)
-    facts = card.Facts(
+    facts = CardFacts(
         recipe=recipe, base=base, data=data, adapter=adapter, ggufs=ggufs, proof=proof, evaluation=evaluation
     )
     write_atomically(out / "README.md", card.model_card(facts))
@@ -128,11 +133,11 @@ def public(value: Any, field: str = "") -> Any:
 def _for_ollama_on_the_hub(out: Path) -> None:
     """Write `template`, `system` and `params`, and read them back against the Modelfile."""
     modelfile = (out / "Modelfile").read_text(encoding="utf-8")
-    names = ollama.hub_files(modelfile)
+    names = hub_files(modelfile)
     for name, text in names.items():
         write_atomically(out / name, text)
     read = {name: (out / name).read_bytes().decode() for name in names}
-    if differences := ollama.hub_differences(modelfile, read):
+    if differences := hub_differences(modelfile, read):
         raise ProofFailed("\n".join(differences), "this is our bug: please report it")
 
 
@@ -154,7 +159,7 @@ def _manifest(
         "data": data.model_dump(mode="json", exclude={"folder", "key"}),
         "adapter": adapter.model_dump(mode="json", exclude={"folder", "key"}) if adapter else None,
         "merged": merged.model_dump(mode="json", exclude={"folder", "key"}),
-        "llama.cpp": llamacpp.commit(),
+        "llama.cpp": vendored.commit(),
         "files": [
             file.model_dump(mode="json") | {"name": packed_name(recipe, file), "default": number == 0}
             for number, file in enumerate(ggufs.files)

@@ -10,23 +10,15 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from packager import chat, fit, proc, progress, smoke
-from packager.artifacts import (
-    Adapter,
-    Answer,
-    Check,
-    Dataset,
-    GgufFile,
-    Ggufs,
-    Merged,
-    Modelfile,
-    Proof,
-    sha256_of,
-    verdict,
-    write_json,
-)
+from packager.artifacts.files import sha256_of, write_json
+from packager.artifacts.kinds import Adapter, Answer, Check, Dataset, GgufFile, Ggufs, Merged, Modelfile, Proof, verdict
 from packager.errors import Interrupted, PackagerError
-from packager.recipe import Device, Section, Serve, Smoke, Thresholds
+from packager.process import child, progress
+from packager.prompt.template import load_tokenizer, special_tokens
+from packager.proof import smoke
+from packager.proof.fit import forgiven
+from packager.proof.smoke import SmokeTest
+from packager.recipe.sections import Device, Section, Serve, Smoke, Thresholds
 
 LOAD_SECONDS = 300.0
 """Time that one file may take to load and answer, before it counts as hanging, beside what its
@@ -58,13 +50,13 @@ def prove(
     checks += f16.checks
     checks += [c for file in ggufs.files for c in _quantized(file, config.thresholds)]
     checks += modelfile.checks
-    specials = chat.special_tokens(chat.load_tokenizer(data.folder))
+    specials = special_tokens(load_tokenizer(data.folder))
     answers: list[Answer] = []
     for file in ggufs.files:
         said, judged = _smoke(ggufs.folder / file.name, file, specials, data.system, config)
         answers += said
         checks += judged
-    checks = fit.forgiven(checks, ggufs.files)
+    checks = forgiven(checks, ggufs.files)
     if not config.questions:
         progress.note("the recipe asks no questions (smoke), so no answer was judged")
     proof = Proof(folder=out, passed=all(c.passed for c in checks), checks=tuple(checks), answers=tuple(answers))
@@ -119,7 +111,7 @@ def _smoke(
     path: Path, file: GgufFile, specials: tuple[str, ...], system: str | None, config: Prove
 ) -> tuple[list[Answer], list[Check]]:
     """Ask one file in a child of its own; a crash is a failed check, not the end of the build."""
-    asked = smoke.Asked(
+    asked = SmokeTest(
         questions=config.questions,
         system=system,
         serve=config.serve,
@@ -133,7 +125,7 @@ def _smoke(
     limit = LOAD_SECONDS + len(config.questions) * config.serve.max_answer_tokens / slowest
     memory = int(2 * config.device.ram_gb * smoke.GIGABYTE) + 2 * file.size
     try:
-        said, ram = proc.call(smoke.ask, path, asked, timeout=limit, memory_limit=memory).value
+        said, ram = child.call(smoke.ask, path, asked, timeout=limit, memory_limit=memory).value
     except Interrupted:
         raise
     except PackagerError as error:

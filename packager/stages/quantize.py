@@ -17,10 +17,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from packager import chat, divergence, llamacpp, proc, progress
-from packager.artifacts import Dataset, Divergence, GgufFile, Ggufs, Merged, sha256_of
+from packager.artifacts.files import sha256_of
+from packager.artifacts.kinds import Dataset, Divergence, GgufFile, Ggufs, Merged
 from packager.errors import InputError, Interrupted, PackagerError, ProofFailed
-from packager.recipe import Quantize
+from packager.llamacpp import gguf_file
+from packager.llamacpp.gguf_file import GgufInfo, tensor_shapes, types_of_tensors
+from packager.llamacpp.imatrix import IMATRIX, read_imatrix
+from packager.llamacpp.model import GgufModel
+from packager.llamacpp.quantizer import planned_types, quantize_file
+from packager.process import child, progress
+from packager.prompt.corpus import Sample, answer_samples, corpus_samples
+from packager.proof import divergence
+from packager.proof.divergence import RunningDivergence
+from packager.recipe.sections import Quantize
 
 if TYPE_CHECKING:
     from packager.llamacpp.imatrix import Float32
@@ -41,9 +50,9 @@ def quantize(config: Quantize, data: Dataset, merged: Merged, source: Ggufs, out
     """Write `model-TYPE.gguf` into `out` for every type, in the recipe's order."""
     original = source.folder / source.files[0].name
     before = _read(original)
-    shapes = llamacpp.tensor_shapes(original)
+    shapes = tensor_shapes(original)
     _patterns_must_find(config.tensors, shapes)
-    columns = _importance(merged.folder / llamacpp.IMATRIX, shapes) if config.imatrix else {}
+    columns = _importance(merged.folder / IMATRIX, shapes) if config.imatrix else {}
     files = []
     for name in config.types:
         path = out / f"model-{name}.gguf"
@@ -52,7 +61,7 @@ def quantize(config: Quantize, data: Dataset, merged: Merged, source: Ggufs, out
         else:
             _quantize(original, path, name, columns, config.tensors)
         info = _read(path)
-        planned = llamacpp.planned_types(original, name, importance=columns, overrides=config.tensors)
+        planned = planned_types(original, name, importance=columns, overrides=config.tensors)
         if faults := differences(info, before):
             raise ProofFailed(f"quantize: {path.name} lost {', '.join(faults)} of its source.", "report this model")
         file = GgufFile(
@@ -64,7 +73,7 @@ def quantize(config: Quantize, data: Dataset, merged: Merged, source: Ggufs, out
             tensor_types=dict(info.tensor_types),
             file_type=info.file_type,
             fallback_share=round(info.fallback_share, 4),
-            unplanned=unplanned(planned, llamacpp.types_of_tensors(path)),
+            unplanned=unplanned(planned, types_of_tensors(path)),
         )
         held = ", ".join(f"{count} {kind}" for kind, count in sorted(file.tensor_types.items()))
         progress.note(f"{name}: {file.size / 1e6:,.0f} MB, {file.bits_per_weight:.2f} bits/weight ({held})")
@@ -74,13 +83,13 @@ def quantize(config: Quantize, data: Dataset, merged: Merged, source: Ggufs, out
 
 def compared(files: Sequence[GgufFile], original: Path, data: Dataset, out: Path) -> tuple[GgufFile, ...]:
     """The files with their divergence from the F16 file, or with why they do not run."""
-    samples = chat.answer_samples(data.folder / "heldout.jsonl", data.end_of_turn, ANSWER_TOKENS)
+    samples = answer_samples(data.folder / "heldout.jsonl", data.end_of_turn, ANSWER_TOKENS)
     if sum(len(s.at) for s in samples) < LEAST_TOKENS:  # a handful would judge by chance
-        samples += chat.corpus_samples(data.folder, LEAST_TOKENS)
+        samples += corpus_samples(data.folder, LEAST_TOKENS)
     size = original.stat().st_size + sum(file.size for file in files)
     paths, timeout = [out / file.name for file in files], RUN_SECONDS + size * SECONDS_PER_BYTE
     try:
-        found = proc.call(divergences, original, paths, samples, timeout=timeout, memory_limit=2 * size + ROOM).value
+        found = child.call(divergences, original, paths, samples, timeout=timeout, memory_limit=2 * size + ROOM).value
     except Interrupted:
         raise
     except PackagerError as error:
@@ -90,14 +99,13 @@ def compared(files: Sequence[GgufFile], original: Path, data: Dataset, out: Path
     return tuple(f.model_copy(update={"divergence": d, "fault": ""}) for f, d in zip(files, found, strict=True))
 
 
-def divergences(original: Path, paths: Sequence[Path], samples: Sequence[chat.Sample]) -> list[Divergence]:
+def divergences(original: Path, paths: Sequence[Path], samples: Sequence[Sample]) -> list[Divergence]:
     """How far each file predicts from `original`; all advance together, so one chunk of logits a file is held."""
-    context, threads = max(len(s.ids) for s in samples), proc.physical_cores()
-    comparisons = [divergence.Comparison() for _ in paths]
+    context, threads = max(len(s.ids) for s in samples), child.physical_cores()
+    comparisons = [RunningDivergence() for _ in paths]
     with contextlib.ExitStack() as stack:
         models = [
-            stack.enter_context(llamacpp.GgufModel.open(path, context=context, threads=threads))
-            for path in (original, *paths)
+            stack.enter_context(GgufModel.open(path, context=context, threads=threads)) for path in (original, *paths)
         ]
         for number, sample in enumerate(samples):
             chosen = set(sample.at)
@@ -111,7 +119,7 @@ def divergences(original: Path, paths: Sequence[Path], samples: Sequence[chat.Sa
     return [one.result() for one in comparisons]
 
 
-def differences(after: llamacpp.GgufInfo, before: llamacpp.GgufInfo) -> list[str]:
+def differences(after: GgufInfo, before: GgufInfo) -> list[str]:
     """What quantization must keep and did not."""
     kept = ("architecture", "n_tensors", "parameters", "n_vocab", "bos_token_id", "eos_token_id", "add_bos",
             "chat_template")  # fmt: skip
@@ -125,9 +133,9 @@ def unplanned(planned: Mapping[str, str], found: Mapping[str, str]) -> tuple[str
     return tuple(f"{name} is {kind}, not {wanted}" for name, kind, wanted in pairs if kind != wanted)
 
 
-def _read(path: Path) -> llamacpp.GgufInfo:
+def _read(path: Path) -> GgufInfo:
     try:
-        return llamacpp.inspect(path)
+        return gguf_file.inspect(path)
     except (OSError, ValueError) as error:
         raise ProofFailed(f"{path.name} is not whole: {error}", "run the build again") from error
 
@@ -136,9 +144,7 @@ def _quantize(source: Path, path: Path, name: str, columns: Columns, tensors: Ma
     def report(done: int, total: int) -> None:
         progress.update(done, total, "tensors", type=name)
 
-    llamacpp.quantize_file(
-        source, path, name, proc.physical_cores(), on_progress=report, importance=columns, overrides=tensors
-    )
+    quantize_file(source, path, name, child.physical_cores(), on_progress=report, importance=columns, overrides=tensors)
 
 
 def _patterns_must_find(tensors: Mapping[str, str], shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -152,7 +158,7 @@ def _importance(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> Columns:
     """The importance of columns that the merge stage noted, for the tensors that the file has."""
     if not path.is_file():
         return {}
-    noted = llamacpp.read_imatrix(path)
+    noted = read_imatrix(path)
     found = {name: values for name, values in noted.items() if shapes.get(name, ())[:1] == values.shape}
     matrices = [name for name, shape in shapes.items() if len(shape) > 1 and name.startswith("blk.")]
     if without := [name for name in matrices if name not in found]:

@@ -12,14 +12,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from packager import proc, progress
-from packager.artifacts import Adapter, Checkpoint, Dataset
+from packager.artifacts.kinds import Adapter, Checkpoint, Dataset
 from packager.errors import InputError, MissingResource
-from packager.recipe import Train
+from packager.process import child, progress
+from packager.recipe.sections import Train
 
 if TYPE_CHECKING:
-    from packager.stages.training.parallel import World
-    from packager.stages.training.run import Run
+    from packager.training.parallel import World
+    from packager.training.run import Run
 
 
 def train(config: Train, base: Checkpoint, data: Dataset, out: Path) -> Adapter:
@@ -29,10 +29,10 @@ def train(config: Train, base: Checkpoint, data: Dataset, out: Path) -> Adapter:
     they are divided into micro-batches and among devices. The held-out loss (the same, over all
     held-out rows) is measured before the first step, on schedule, and after the last.
     """
-    from packager.stages.training.parallel import ALONE
+    from packager.training.parallel import ALONE
 
     if config.devices > 1 or "PET_NNODES" in os.environ:
-        from packager.stages.training import launch
+        from packager.training import launch
 
         return launch.together(_train, config.devices, config, base, data, out)
     return _train(config, base, data, out, ALONE)
@@ -41,8 +41,8 @@ def train(config: Train, base: Checkpoint, data: Dataset, out: Path) -> Adapter:
 def _train(config: Train, base: Checkpoint, data: Dataset, out: Path, world: World) -> Adapter:
     import torch
 
-    from packager.stages.training import loop
-    from packager.stages.training.run import evaluate
+    from packager.training import loop
+    from packager.training.run import evaluate
 
     try:
         run = _prepare(config, base, data, out, world)
@@ -50,7 +50,7 @@ def _train(config: Train, base: Checkpoint, data: Dataset, out: Path, world: Wor
         if not run.metrics:
             _check_base(evaluate(run, 0))
             progress.note(f"training will take about {progress.duration(_expected_seconds(run))}")
-        with proc.deferred_stop() as stop:
+        with child.deferred_stop() as stop:
             loop.optimize(run, done, stop)
         before, after = run.metrics[0]["heldout_loss"], _finish(run)
     except torch.OutOfMemoryError as error:
@@ -83,7 +83,7 @@ def total_steps(config: Train, rows: int) -> int:
 def _prepare(config: Train, base: Checkpoint, data: Dataset, out: Path, world: World) -> Run:
     import torch
 
-    from packager.stages.training import batches, compute, loftq, memory, model, run
+    from packager.training import batches, compute, loftq, memory, model, run
 
     rows, heldout = (batches.read(data.folder / name, data) for name in ("train.jsonl", "heldout.jsonl"))
     trainee = model.load(config, base, sum(len(r.ids) for r in rows) / len(rows), world)
@@ -121,8 +121,8 @@ def _expected_seconds(run: Run) -> float:
 
 def _finish(run: Run) -> float:
     """The held-out loss of the adapter that is kept: the last, or on schedule the best."""
-    from packager.stages.training import checkpoints, loop
-    from packager.stages.training.run import evaluate
+    from packager.training import checkpoints, loop
+    from packager.training.run import evaluate
 
     last = int(run.metrics[-1]["step"])
     loss = evaluate(run, last) if "heldout_loss" not in run.metrics[-1] else run.metrics[-1]["heldout_loss"]
@@ -146,6 +146,6 @@ def _save(run: Run, out: Path) -> None:
     run.trainee.peft.save_pretrained(out, safe_serialization=True, save_embedding_layers=False)
     (out / "README.md").unlink(missing_ok=True)  # peft's model card; ours describes the package
     if run.config.lora.loftq:
-        from packager.stages.training import loftq
+        from packager.training import loftq
 
         loftq.rebase(out)

@@ -19,7 +19,7 @@ import pytest
 import standins
 from once import once, shared
 
-from packager.recipe import ROOT
+from packager.recipe.loading import ROOT
 
 VOCABULARY = ROOT / "vendor" / "llama.cpp" / "models"
 CHATML = (

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from packager import line
+from packager.pipeline import line
 
 STAGES = tuple(stage for stage in line.STAGES if stage != "evaluation")
 """Those of a build; an evaluation is made when it is asked for."""

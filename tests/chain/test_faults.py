@@ -9,9 +9,11 @@ stage may complain.
 from __future__ import annotations
 
 import functools
+import importlib
 import json
 import re
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -21,11 +23,12 @@ import numpy as np
 import pytest
 import sentencepiece_base
 
-from packager import artifacts, llamacpp, recipe
-from packager import build as building
-from packager.artifacts import RunFolder
+from packager.artifacts.run_folder import RunFolder, open_run
 from packager.errors import PackagerError, ProofFailed
-from packager.line import STAGES, line
+from packager.llamacpp.vendored import run_converter
+from packager.pipeline import build as building
+from packager.pipeline.line import STAGES, line
+from packager.recipe import loading
 
 PREDICTIONS = {"quantize.kl", "quantize.top", "quantize.perplexity"}
 """One measurement, three figures: how far a file predicts from the F16 file."""
@@ -95,9 +98,9 @@ def build_with(recipe_: Path, folder: Path, *faults: Fault, first: str | None = 
     for stage in STAGES[STAGES.index(first or faults[0].stage) :]:
         shutil.rmtree(run_folder / stage, ignore_errors=True)
         (run_folder / f"{stage}.stage.json").unlink(missing_ok=True)
-    with artifacts.open_run(run_folder) as run:
+    with open_run(run_folder) as run:
         faulty = FaultyRun(**{f.name: getattr(run, f.name) for f in fields(RunFolder)}, faults=faults)
-        for artifact in line(recipe.load(str(recipe_), sets), faulty):
+        for artifact in line(loading.load(str(recipe_), sets), faulty):
             building.stop_if_failed(artifact)
 
 
@@ -125,24 +128,28 @@ def caught(*args: Any, **options: Any) -> set[str]:
 
 
 def patch(path: str, make: Callable[[Any], Any]) -> None:
-    """Replace `module:name` in this process by what `make` makes of it."""
-    import importlib
-
+    """Replace `module:name` in this process by what `make` makes of it, also where it was imported already."""
     module, _, name = path.partition(":")
-    owner = importlib.import_module(module)
-    setattr(owner, name, make(getattr(owner, name)))
+    real = getattr(importlib.import_module(module), name)
+    made = make(real)
+    for loaded in [m for n, m in sys.modules.items() if n.partition(".")[0] == "packager"]:
+        for bound in [n for n, value in vars(loaded).items() if value is real]:
+            setattr(loaded, bound, made)
 
 
 def lose_newlines() -> None:
-    patch("packager.ollama.composing:go_template", lambda real: lambda *a, **k: real(*a, **k).replace("\n", "", 1))
+    patch(
+        "packager.prompt.ollama.go_template:go_template",
+        lambda real: lambda *a, **k: real(*a, **k).replace("\n", "", 1),
+    )
 
 
 def lose_stops() -> None:
-    patch("packager.ollama.composing:stops", lambda real: lambda *a: ("<|im_start|>",))
+    patch("packager.prompt.ollama.go_template:stops", lambda real: lambda *a: ("<|im_start|>",))
 
 
 def leave_bos_in() -> None:
-    patch("packager.ollama:compose", lambda real: lambda *a, add_bos: real(*a, add_bos=False))
+    patch("packager.prompt.ollama.composed:compose", lambda real: lambda *a, add_bos: real(*a, add_bos=False))
 
 
 def mask_end_of_turn() -> None:
@@ -153,14 +160,7 @@ def mask_end_of_turn() -> None:
 
         return encode
 
-    for module in ("packager.chat.masking", "packager.chat", "packager.chat.corpus"):
-        patch(f"{module}:encode", masked if module == "packager.chat.masking" else lambda real: _masking().encode)
-
-
-def _masking() -> Any:
-    import packager.chat.masking
-
-    return packager.chat.masking
+    patch("packager.prompt.masking:encode", masked)
 
 
 def copy_a_heldout_row() -> None:
@@ -198,7 +198,7 @@ def overflow(folder: Path) -> None:
 
 
 def merge_nothing() -> None:
-    patch("packager.merging:_stream", lambda real: lambda tensors, pairs, *a, **k: real(tensors, {}, *a, **k))
+    patch("packager.checkpoint.merge:_stream", lambda real: lambda tensors, pairs, *a, **k: real(tensors, {}, *a, **k))
 
 
 def lose_the_head() -> None:
@@ -208,7 +208,7 @@ def lose_the_head() -> None:
 
         return carry
 
-    patch("packager.merging:_carry", untied)
+    patch("packager.checkpoint.merge:_carry", untied)
 
 
 def drop_a_row(folder: Path) -> None:
@@ -248,12 +248,12 @@ def flip_tensor_bytes() -> None:
 
         return quantize_file
 
-    patch("packager.llamacpp:quantize_file", damaged)
+    patch("packager.llamacpp.quantizer:quantize_file", damaged)
 
 
 def write_another_type() -> None:
     patch(
-        "packager.llamacpp:quantize_file",
+        "packager.llamacpp.quantizer:quantize_file",
         lambda real: (
             lambda source, out, name, *a, **k: real(source, out, "Q4_0" if name == "Q4_K_M" else name, *a, **k)
         ),
@@ -359,13 +359,13 @@ def other_f16(taught_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     path = tmp_path_factory.mktemp("other") / "other-F16.gguf"
     overrides = path.with_suffix(".json")
     overrides.write_text("{}")
-    llamacpp.run_converter(taught_base, path, overrides)
+    run_converter(taught_base, path, overrides)
     return path
 
 
 def quantize_another(other: Path) -> None:
     patch(
-        "packager.llamacpp:quantize_file",
+        "packager.llamacpp.quantizer:quantize_file",
         lambda real: lambda source, out, name, *a, **k: real(other, out, name, *a, **k),
     )
 
@@ -380,8 +380,8 @@ def test_a_file_of_another_size_is_made_anew(tiny_recipe: Path, copied: Path) ->
     """Another model's file under this one's name, put there after the build."""
     gguf = copied / "tiny" / "gguf"
     (gguf / "model-Q8_0.gguf").write_bytes((gguf / "model-Q4_K_M.gguf").read_bytes())
-    with artifacts.open_run(copied / "tiny") as run:
-        for artifact in line(recipe.load(str(tiny_recipe)), run):
+    with open_run(copied / "tiny") as run:
+        for artifact in line(loading.load(str(tiny_recipe)), run):
             building.stop_if_failed(artifact)
     assert (gguf / "model-Q8_0.gguf").read_bytes() != (gguf / "model-Q4_K_M.gguf").read_bytes()
 

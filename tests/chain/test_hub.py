@@ -16,7 +16,7 @@ import pytest
 from command_line import here
 from hub_server import COMMIT, Hub, environment, serve
 
-from packager.recipe import ROOT
+from packager.recipe.loading import ROOT
 
 PHI3, TWIN, CODE = "microsoft/Phi-3-mini-4k-instruct", "unsloth/Phi-3-mini-bnb-4bit", "org/code"
 LLAMA = "meta-llama/Llama-3.2-1B"

@@ -24,7 +24,7 @@ from command_line import here
 from hub_server import environment
 from hub_uploads import Fault, Hub, account, busy, lost, serve_uploads, sha
 
-from packager.recipe import ROOT
+from packager.recipe.loading import ROOT
 
 TOKEN = "hf_" + "Qx7" * 11
 REPO = "clinica/tiny"

@@ -1,0 +1,240 @@
+"""The data audit: rows -> the rows that can be trained on, their split, and all that was found out.
+
+`prepare` is what the data stage and `packager audit` share. It changes nothing on disk. Bad rows
+and patient identifiers are counted here; whether they stop a build is `refuse`'s part.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePath
+
+from packager.data.audit import identifiers
+from packager.data.audit.leak import leaked, random_leak
+from packager.data.audit.lengths import Measurer, tokens_of
+from packager.data.audit.report import (
+    Audit,
+    Dropped,
+    Duplicates,
+    Found,
+    Leak,
+    Made,
+    OtherLanguage,
+    count,
+    places,
+)
+from packager.data.audit.split import Groups, Split, deduplicate, group, split
+from packager.data.language import language_of
+from packager.data.rows.formats import Row
+from packager.data.rows.sources import Bad
+from packager.data.rows.table import Table, refuse_bad
+from packager.errors import InputError
+from packager.recipe.sections import Data
+
+SHOWN = 10
+"""How many places a message names."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The outcome: what to train on, what to hold out, and the audit."""
+
+    train: tuple[Row, ...]
+    heldout: tuple[Row, ...]
+    train_tokens: int
+    heldout_tokens: int
+    bad: tuple[Bad, ...]
+    audit: Audit
+
+
+def prepare(config: Data, table: Table, measure: Measurer | None = None, language: str = "") -> Prepared:
+    """Redact, deduplicate, measure and split the rows of a table.
+
+    `measure` counts a row's tokens (None: lengths are not judged). Rows that cannot be split are
+    all given as training rows.
+    """
+    place = _placer(table)
+    usable, found = _identifiers(table.rows, place, redacting=config.identifiers == "redact")
+    every = group(usable, config.evaluation.group_by)
+    single = deduplicate(usable) if config.deduplicate else usable
+    kept, measured, bad = measure(single) if measure else (single, {}, [])
+    bad = [*table.bad, *bad]
+    fitting = [row for row in kept if not measure or measured[id(row)].tokens <= config.max_tokens]
+    dropped = (
+        *_reasons(bad, place),
+        *_dropped("repeat another row", _missing(usable, single), place),
+        *_dropped(f"longer than {config.max_tokens} tokens", _missing(kept, fitting), place),
+    )
+    groups = every.of({id(row) for row in fitting}, usable)
+    made = split(fitting, groups, config.evaluation) if len(groups.rows) > 1 else None
+    train = [fitting[i] for i in made.train] if made else fitting
+    heldout = [fitting[i] for i in made.heldout] if made else []
+    spoken = [language_of(row.answer) for row in fitting]
+    audit = Audit(
+        source=config.source if config.source.startswith("hf:") else PurePath(config.source).name or config.source,
+        sha256=table.sha256,
+        revision=table.revision,
+        format=config.format,
+        rows_read=table.read,
+        rows_kept=len(fitting),
+        dropped=dropped,
+        duplicates=_duplicates(usable, every),
+        random_split=_random(groups, len(fitting), len(heldout), config) if made else None,
+        split=_made(groups, made, train, heldout, config) if made else None,
+        tokens=tokens_of(list(measured.values()), config.max_tokens) if measured else None,
+        languages=dict(Counter(spoken)),
+        language=language,
+        other_language=_other_language(fitting, spoken, language, place) if language else None,
+        identifiers=found,
+        identifiers_policy=config.identifiers,
+        notes=(),
+    )
+    return Prepared(
+        train=tuple(train),
+        heldout=tuple(heldout),
+        train_tokens=sum(measured[id(row)].tokens for row in train) if measured else 0,
+        heldout_tokens=sum(measured[id(row)].tokens for row in heldout) if measured else 0,
+        bad=tuple(bad),
+        audit=audit.model_copy(update={"notes": tuple(_notes(audit, config, fitting))}),
+    )
+
+
+def refuse(config: Data, prepared: Prepared) -> None:
+    """Raise `InputError` for what must not be trained on: bad rows, identifiers, too many long rows,
+    rows that cannot be split."""
+    audit = prepared.audit
+    refuse_bad(prepared.bad, audit.rows_read, config)
+    if audit.identifiers and config.identifiers == "stop":
+        listed = "\n".join(f"  - {f.kind}: {f.count} ({places(f.where, f.count)})" for f in audit.identifiers)
+        raise InputError(
+            f"{audit.source} holds what look like patient identifiers:\n{listed}",
+            "remove them, have them replaced with data.identifiers: redact, or, if they identify nobody, allow them",
+        )
+    too_long = audit.tokens.too_long if audit.tokens else 0
+    total = audit.rows_kept + too_long
+    if too_long > config.max_left_out * total:
+        assert audit.tokens is not None
+        raise InputError(
+            f"{too_long} of {total} rows ({too_long / total:.1%}) are longer than data.max_tokens ="
+            f" {config.max_tokens}; {config.max_left_out:.1%} may be left out (data.max_left_out)."
+            f" The longest has {audit.tokens.longest}.",
+            f"raise data.max_tokens (95 % of the rows have up to {audit.tokens.p95}), or data.max_left_out",
+        )
+    if audit.split is None:
+        raise InputError(
+            f"The {audit.rows_kept} rows of {audit.source} share one question or answer, or there is only one:"
+            " none can be held out without a leak.",
+            "add rows with other questions and answers",
+        )
+
+
+Place = Callable[[Row | Bad], str]
+
+
+def _placer(table: Table) -> Place:
+    """How a row is named: by its line, and by its file where there are several."""
+    if len(table.files) == 1:
+        return lambda row: str(row.line)
+    return lambda row: f"{row.file}:{row.line}"
+
+
+def _identifiers(rows: Sequence[Row], place: Place, *, redacting: bool) -> tuple[list[Row], tuple[Found, ...]]:
+    counts: Counter[str] = Counter()
+    where: dict[str, list[str]] = defaultdict(list)
+    kept = []
+    for row in rows:
+        texts = [identifiers.redact(content) for _, content in row.messages]
+        kinds = [kind for _, found in texts for kind in found]
+        counts.update(kinds)
+        for kind in dict.fromkeys(kinds):
+            where[kind].append(place(row))
+        if kinds and redacting:
+            messages = tuple((role, text) for (role, _), (text, _) in zip(row.messages, texts, strict=True))
+            row = replace(row, messages=messages)
+        kept.append(row)
+    found = tuple(Found(kind=k, count=counts[k], where=tuple(where[k][:SHOWN])) for k in identifiers.KINDS if counts[k])
+    return kept, found
+
+
+def _other_language(rows: Sequence[Row], spoken: Sequence[str], wanted: str, place: Place) -> OtherLanguage:
+    known = (wanted.partition("-")[0], "unknown")
+    other = [place(row) for row, language in zip(rows, spoken, strict=True) if language not in known]
+    return OtherLanguage(rows=len(other), share=round(len(other) / max(1, len(rows)), 4), where=tuple(other[:SHOWN]))
+
+
+def _duplicates(rows: Sequence[Row], groups: Groups) -> Duplicates:
+    return Duplicates(
+        rows=len(rows),
+        questions=len({row.question for row in rows}),
+        questions_joined=len(set(groups.questions)),
+        answers=len({row.answer for row in rows}),
+        answers_joined=len(set(groups.answers)),
+        repeated_rows=len(rows) - len(deduplicate(rows)),
+    )
+
+
+def _random(groups: Groups, rows: int, heldout: int, config: Data) -> Leak:
+    questions, answers = random_leak(groups, rows, heldout, config.evaluation.seed)
+    return Leak(heldout_rows=heldout, question_in_training=questions, answer_in_training=answers)
+
+
+def _made(groups: Groups, made: Split, train: Sequence[Row], heldout: Sequence[Row], config: Data) -> Made:
+    return Made(
+        train_rows=len(train),
+        heldout_rows=len(heldout),
+        train_groups=len(groups.rows) - made.heldout_groups,
+        heldout_groups=made.heldout_groups,
+        topics=len({row.topic for row in (*train, *heldout)} - {None}),
+        heldout_topics=len({row.topic for row in heldout} - {None}),
+        leaked=len(leaked(train, heldout, answers=config.evaluation.group_by != "question")),
+    )
+
+
+def _notes(audit: Audit, config: Data, rows: Sequence[Row]) -> Iterable[str]:
+    unusable = sum(one.rows for one in audit.dropped if one.unusable)
+    if unusable and config.bad_rows == "stop":
+        yield (
+            f"A build stops at the {count(unusable, 'row')} that cannot be used: correct them, or leave them out with "
+            "data.bad_rows: drop."
+        )
+    found = audit.duplicates
+    if found.repeated_rows > found.rows // 10 and not config.deduplicate:
+        effect = (
+            f"most of the training would repeat the same {found.answers:,} answers"
+            if found.repeated_rows > found.rows // 2
+            else f"{found.repeated_rows / found.rows:.0%} of the training would repeat the rest"
+        )
+        yield (
+            f"{found.repeated_rows:,} rows only repeat another row's question and answer: {effect}. "
+            f"data.deduplicate: true keeps one of each, {found.rows - found.repeated_rows:,} rows."
+        )
+    unmatched = sum(row.answer.endswith(")") and row.answer.count(")") > row.answer.count("(") for row in rows)
+    if config.format == "medquad" and unmatched > len(rows) // 2:
+        yield (
+            f"{unmatched:,} answers end in a ')' that nothing opens; a model would learn to write it. "
+            "data.unmatched_bracket: drop leaves it out."
+        )
+    if audit.other_language and audit.other_language.share > 0.5:
+        yield f"Most answers are not in {audit.language}, the recipe's language."
+
+
+def _reasons(bad: Sequence[Bad], place: Place) -> list[Dropped]:
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for one in bad:
+        by_reason[one.reason].append(place(one))
+    return [
+        Dropped(reason=reason, rows=len(where), where=tuple(where[:SHOWN]), unusable=True)
+        for reason, where in by_reason.items()
+    ]
+
+
+def _dropped(reason: str, rows: Sequence[Row], place: Place) -> list[Dropped]:
+    where = tuple(place(row) for row in rows[:SHOWN])
+    return [Dropped(reason=reason, rows=len(rows), where=where, unusable=False)] if rows else []
+
+
+def _missing(before: Sequence[Row], after: Sequence[Row]) -> list[Row]:
+    kept = {id(row) for row in after}
+    return [row for row in before if id(row) not in kept]

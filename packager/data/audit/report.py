@@ -1,0 +1,233 @@
+"""The audit as a value and in words.
+
+`Audit` is what was found out about the data; it is written as `audit.json` and shown in the
+terminal. It holds numbers and line numbers, never what a row says.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Dropped(_Value):
+    """Rows that were left out for one reason."""
+
+    reason: str
+    rows: int
+    where: tuple[str, ...]
+    """The first of them: a line, or file:line where there are several files."""
+    unusable: bool
+    """They cannot be read, or lack a question or an answer."""
+
+
+class Found(_Value):
+    """Patient identifiers of one kind."""
+
+    kind: str
+    count: int
+    where: tuple[str, ...]
+    """The first rows that hold them, likewise."""
+
+
+class Duplicates(_Value):
+    """How often usable rows repeat."""
+
+    rows: int
+    """Usable rows, before any is left out for its length or as a repetition."""
+    questions: int
+    """Distinct questions, letter for letter."""
+    questions_joined: int
+    """The same once near-duplicates are joined."""
+    answers: int
+    answers_joined: int
+    repeated_rows: int
+    """Rows that repeat another (case, accents and punctuation ignored)."""
+
+
+class OtherLanguage(_Value):
+    """Rows whose answer is in another language than the recipe's."""
+
+    rows: int
+    share: float
+    """Of the rows kept, from 0 to 1."""
+    where: tuple[str, ...]
+    """The first of them, likewise."""
+
+
+class Leak(_Value):
+    """What a random split that holds out as many rows would have leaked."""
+
+    heldout_rows: int
+    question_in_training: int
+    """Held-out rows with an equal or near-duplicate question in training."""
+    answer_in_training: int
+
+
+class Made(_Value):
+    """The split that was made."""
+
+    train_rows: int
+    heldout_rows: int
+    train_groups: int
+    heldout_groups: int
+    topics: int
+    heldout_topics: int
+    leaked: int
+    """Held-out rows found in training by a check that knows nothing of the groups (must be 0)."""
+
+
+class Bin(_Value):
+    """Rows of `low` to `high` tokens, both included."""
+
+    low: int
+    high: int
+    rows: int
+
+
+class Tokens(_Value):
+    """Lengths in tokens, prompt and answer together."""
+
+    limit: int
+    """data.max_tokens."""
+    shortest: int
+    median: int
+    mean: float
+    p95: int
+    longest: int
+    total: int
+    histogram: tuple[Bin, ...]
+    too_long: int
+    """Rows over the limit, left out."""
+    end_of_turn: str
+    unterminated: int
+    """Rows whose last trained token is not the end-of-turn token (must be 0)."""
+
+
+class Audit(_Value):
+    source: str
+    """The file's or folder's name, or hf:org/name."""
+    sha256: str
+    revision: str
+    """The commit of a data set on the Hub."""
+    format: str
+    rows_read: int
+    rows_kept: int
+    """Rows left to train on and to hold out."""
+    dropped: tuple[Dropped, ...]
+    duplicates: Duplicates
+    random_split: Leak | None
+    """None where the rows cannot be split."""
+    split: Made | None
+    tokens: Tokens | None
+    """None where no base model was at hand to count with."""
+    languages: dict[str, int]
+    """Rows whose answer is in which language."""
+    language: str
+    """The language the recipe wants, '' if unknown."""
+    other_language: OtherLanguage | None
+    """None where no recipe says which language is wanted. Answers too short to tell are not counted."""
+    identifiers: tuple[Found, ...]
+    identifiers_policy: str
+    notes: tuple[str, ...]
+    """Advice for this data, in plain words."""
+
+
+def render_audit(audit: Audit) -> str:
+    """The audit in plain words, for the terminal."""
+    parts = [*_rows(audit), *_repetition(audit), *_split(audit), *_tokens(audit), *_text(audit)]
+    return "\n".join([*parts, *(f"! {note}" for note in audit.notes)])
+
+
+def _rows(audit: Audit) -> list[str]:
+    revision = f" at {audit.revision[:12]}" if audit.revision else ""
+    lines = [f"{audit.source}{revision}: {count(audit.rows_read, 'row')} read, {audit.rows_kept:,} kept."]
+    lines += [f"  left out: {d.rows:,}, {d.reason} ({places(d.where, d.rows)})" for d in audit.dropped]
+    return lines
+
+
+def _repetition(audit: Audit) -> list[str]:
+    found = audit.duplicates
+    near = []
+    if found.questions_joined < found.questions:
+        near.append(count(found.questions_joined, "question"))
+    if found.answers_joined < found.answers:
+        near.append(count(found.answers_joined, "answer"))
+    rest = f"; {' and '.join(near)} once near-duplicates are joined" if near else ""
+    only = "only " if found.repeated_rows > found.rows // 2 else ""
+    return [
+        f"The {count(found.rows, 'row')} {'holds' if found.rows == 1 else 'hold'}"
+        f" {only}{count(found.questions, 'distinct question')} and {count(found.answers, 'distinct answer')}{rest}."
+    ]
+
+
+def _split(audit: Audit) -> list[str]:
+    lines = []
+    if leak := audit.random_split:
+        lines.append(
+            f"A random split would leak: of {count(leak.heldout_rows, 'held-out row')},"
+            f" {leak.answer_in_training:,} answers and {leak.question_in_training:,} questions would also be in"
+            " training."
+            if leak.answer_in_training or leak.question_in_training
+            else f"A random split of {count(leak.heldout_rows, 'row')} would not leak."
+        )
+    if made := audit.split:
+        topics = f", {made.heldout_topics} of {made.topics} topics" if made.topics else ""
+        lines.append(
+            f"The split made instead: {count(made.train_rows, 'row')} to train on"
+            f" ({count(made.train_groups, 'group')}), {made.heldout_rows:,} held out"
+            f" ({count(made.heldout_groups, 'group')}{topics}); {made.leaked} leaked."
+        )
+    return lines
+
+
+def _tokens(audit: Audit) -> list[str]:
+    found = audit.tokens
+    if found is None:
+        return ["Tokens a row: not counted, since no base model's tokenizer was at hand."]
+    most = max((one.rows for one in found.histogram), default=0) or 1
+    width = len(str(found.histogram[-1].high)) if found.histogram else 1
+    bars = [
+        f"  {one.low:>{width}}-{one.high:<{width}} {one.rows:>7,} {'#' * round(30 * one.rows / most)}"
+        for one in found.histogram
+    ]
+    share = found.too_long / max(1, audit.rows_kept + found.too_long)
+    ends = f"all end in {found.end_of_turn}" if not found.unterminated else f"{found.unterminated} do not end"
+    return [
+        f"Tokens a row: {found.shortest:,} to {found.longest:,}, median {found.median:,}, 95 % up to {found.p95:,};"
+        f" {count(found.too_long, 'row')} ({share:.1%}) are over the limit of {found.limit:,}; {ends}.",
+        *bars,
+    ]
+
+
+def _text(audit: Audit) -> list[str]:
+    total = max(1, sum(audit.languages.values()))
+    shares = ", ".join(
+        f"{name} {count / total:.0%}" for name, count in sorted(audit.languages.items(), key=lambda kv: -kv[1])
+    )
+    lines = [f"Language of the answers: {shares or 'none'}."]
+    if (other := audit.other_language) and other.rows:
+        lines.append(
+            f"  not in {audit.language}, the recipe's language: {count(other.rows, 'row')}, {other.share:.1%}"
+            f" ({places(other.where, other.rows)})"
+        )
+    if not audit.identifiers:
+        return [*lines, "Patient identifiers: none found."]
+    done = {"redact": "replaced", "allow": "allowed by the recipe", "stop": "the build stops"}
+    listed = [f"  {f.kind}: {f.count:,} ({places(f.where, f.count)})" for f in audit.identifiers]
+    return [*lines, f"Patient identifiers found ({done[audit.identifiers_policy]}):", *listed]
+
+
+def count(number: int, thing: str) -> str:
+    """`1 row`, `2,000 rows`."""
+    return f"{number:,} {thing}" + ("" if number == 1 else "s")
+
+
+def places(where: tuple[str, ...], total: int) -> str:
+    """`lines 3, 9, ...`, or `a.csv:3, b.csv:9`."""
+    numbers = all(one.isdecimal() for one in where)
+    word = ("line " if total == 1 else "lines ") if numbers else ""
+    return word + ", ".join(where) + (", ..." if total > len(where) else "")

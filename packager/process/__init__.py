@@ -1,0 +1,1 @@
+"""Processes: starting one (`child`), the other end of one (`worker`), and what it reports (`progress`)."""
