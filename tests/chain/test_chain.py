@@ -87,7 +87,7 @@ def test_held_out_loss_fell(built: Path) -> None:
 
 def test_nothing_to_do_imports_no_torch(built: Path, tiny_recipe: Path) -> None:
     program = (
-        "import sys; from packager.cli import main;"
+        "import sys; from packager.__main__ import main;"
         f"main(['build', {str(tiny_recipe)!r}, '--build-dir', {str(built)!r}], standalone_mode=False);"
         "heavy = {'torch', 'transformers', 'llama_cpp', 'numpy'} & set(sys.modules);"
         "sys.exit(str(heavy) if heavy else 0)"
@@ -99,7 +99,7 @@ def test_nothing_to_do_imports_no_torch(built: Path, tiny_recipe: Path) -> None:
 
 def test_help_imports_nothing_heavy() -> None:
     program = (
-        "import sys, click.testing; from packager.cli import main;"
+        "import sys, click.testing; from packager.__main__ import main;"
         "r = click.testing.CliRunner().invoke(main, ['--help']); assert r.exit_code == 0, r.output;"
         "heavy = {'torch', 'numpy', 'transformers'} & set(sys.modules); sys.exit(str(heavy) if heavy else 0)"
     )

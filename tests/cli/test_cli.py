@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from packager.__main__ import main
 from packager.artifacts.kinds import Checkpoint
 from packager.cli import summary
-from packager.cli.options import main
 from packager.llamacpp.vendored import VENDOR
 
 pytestmark = pytest.mark.skipif(not VENDOR.joinpath("llama.cpp").is_dir(), reason="vendor is not fetched: make setup")

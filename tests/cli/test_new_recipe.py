@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from packager.__main__ import main
 from packager.artifacts.kinds import Checkpoint
 from packager.cli import new_recipe
-from packager.cli.options import main
 from packager.llamacpp.vendored import VENDOR
 from packager.recipe import loading
 from packager.recipe.loading import SHIPPED

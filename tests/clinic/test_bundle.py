@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from packager.__main__ import main
 from packager.artifacts.files import sha256_of
 from packager.artifacts.kinds import Answer, Proof, verdict
-from packager.cli.options import main
 from packager.clinic import config, stick
 from packager.clinic.config import ClinicFacts, settings_of, write_config
 from packager.clinic.cross_compile import TARGETS

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from packager.__main__ import main
 from packager.artifacts.kinds import Ggufs
-from packager.cli.options import main
 from packager.errors import InputError
 from packager.llamacpp.model import GgufModel
 from packager.llamacpp.split import split_file

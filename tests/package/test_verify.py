@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from packager.__main__ import main
 from packager.artifacts.files import sha256_of
-from packager.cli.options import main
 from packager.errors import ProofFailed
 from packager.package.verify import verify
 from packager.prompt.ollama.hub_files import hub_files

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from packager.__main__ import main
 from packager.artifacts.kinds import Check, Divergence, GgufFile, verdict
-from packager.cli.options import main
 from packager.errors import InputError
 from packager.proof.fit import (
     Candidate,
