@@ -113,7 +113,7 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     model.save_pretrained(folder)
     return Checkpoint(
         folder=folder,
-        key="tiny-base",
+        content="tiny-base",
         source="hf:example/tiny-llama",
         revision="0",
         architecture="LlamaForCausalLM",
@@ -144,7 +144,7 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory, tiny_base: Checkpoint) -
     write_corpus(folder, SYSTEM)
     return Dataset(
         folder=folder,
-        key="tiny-data",
+        content="tiny-data",
         train_rows=len(parts["train"]),
         heldout_rows=len(parts["heldout"]),
         train_tokens=tokens["train"],

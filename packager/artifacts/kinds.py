@@ -13,7 +13,8 @@ class Artifact(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     folder: Path
-    key: str = ""
+    content: str = ""
+    """Hash of what was made: its facts and its files."""
 
     @property
     def reusable(self) -> bool:

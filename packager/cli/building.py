@@ -14,8 +14,9 @@ from packager.cli.options import load, main, recipe_options
 @recipe_options
 @click.option("--until", metavar="STAGE", default="package", show_default=True, help="Stop after this stage.")
 @click.option("--verify", is_flag=True, help="Hash finished stages again instead of trusting their sizes.")
+@click.option("--update", is_flag=True, help="Take the newest commits of a base or data set on the Hub.")
 def build(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...], build_dir: Path, until: str,
-          verify: bool) -> None:  # fmt: skip
+          verify: bool, update: bool) -> None:  # fmt: skip
     """Build a package; run again to resume. Nothing to do takes under a second."""
     from packager.cli import summary
     from packager.pipeline import build as building
@@ -23,7 +24,7 @@ def build(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...]
 
     loaded = load(recipe, base, data, sets)
     with progress.route(progress.Display()):
-        artifact = building.build(loaded, build_dir / loaded.name, until, verify=verify)
+        artifact = building.build(loaded, build_dir / loaded.name, until, verify=verify, update=update)
     overrides = {"base": base, "data": data, "set": " ".join(sets)}
     click.echo(summary.of_build(artifact, summary.command("chat", recipe, overrides, build_dir)))
 

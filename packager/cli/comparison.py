@@ -12,9 +12,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from packager.artifacts.commit import RECORD
 from packager.artifacts.evaluation import BASE, METRICS, TUNED, Evaluation, Measure, answered_rows
 from packager.artifacts.files import key_of
-from packager.artifacts.run_folder import RECORD
 from packager.errors import InputError
 
 SHOWN = ("loss", "perplexity", "token_accuracy", "bits_per_byte", "rouge1.f1", "rougeL.f1", "token_f1.f1",

@@ -128,7 +128,7 @@ def servers(names: Sequence[str], folder: Path, *, jobs: int, required: bool) ->
         hashes.append((name, sha256_of(path)))
     if not binaries:
         raise MissingResource("There is no server for any machine.", INSTALL)
-    return Servers(folder=folder, key=key_of(hashes), binaries=binaries)
+    return Servers(folder=folder, content=key_of(hashes), binaries=binaries)
 
 
 def built(target: Target, folder: Path) -> Path | None:

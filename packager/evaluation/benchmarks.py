@@ -105,7 +105,7 @@ def measure(
         for name, model in ((BASE, base), (TUNED, tuned)):
             if model is None:
                 continue
-            key = key_of(task, model.key, wanted.rows, sha256_of(path) if path else "hub")[:24]
+            key = key_of(task, model.content, wanted.rows, sha256_of(path) if path else "hub")[:24]
             store = cache / f"benchmark-{key}.json"
             if not store.is_file():
                 progress.note(f"{task}: asking {name}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -134,13 +135,26 @@ def _cached(repo: Repo) -> Path:
     )
 
 
+def model_commit(name: str, revision: str | None) -> str:
+    """The commit that a revision of a model repo stands for; without network, what it stood for last time."""
+    return fetch_small(name, revision, ("config.json",))[0].commit
+
+
 def dataset_commit(repo: str, revision: str | None) -> str:
-    """The commit that a revision of a data set stands for."""
+    """The commit that a revision of a data set stands for; without network, what it stood for last time."""
     from huggingface_hub import HfApi
 
-    return _ask(
-        lambda: HfApi().dataset_info(repo, revision=revision).sha or "", f"datasets/{repo}", revision, "data.revision"
-    )
+    name = f"datasets/{repo}"
+    record = _record(name, revision)
+    try:
+        commit = _ask(lambda: HfApi().dataset_info(repo, revision=revision).sha or "", name, revision, "data.revision")
+        write_json(record, {"commit": commit})
+    except MissingResource:
+        if not record.is_file():
+            raise
+        commit = str(json.loads(record.read_text(encoding="utf-8"))["commit"])
+        progress.note(f"the Hub cannot be reached; {name} is taken at the commit known here ({commit[:9]})")
+    return commit
 
 
 def _ask(question: Callable[[], T], repo: str, revision: str | None, field: str = "base.revision") -> T:
@@ -164,6 +178,11 @@ def _explained(error: Exception, repo: str, revision: str | None, field: str) ->
             f"accept it at https://huggingface.co/{repo}, then `hf auth login` or set HF_TOKEN",
         )
     if isinstance(error, errors.RevisionNotFoundError):
+        if re.fullmatch(r"[0-9a-f]{40}", revision or ""):
+            return InputError(
+                f"{repo} has no commit {revision}: it is gone from the Hub.",
+                f"correct {field}, or take the newest commit with --update",
+            )
         return InputError(f"{repo} has no revision '{revision}'.", f"correct {field}")
     if isinstance(error, errors.RepositoryNotFoundError):
         return InputError(

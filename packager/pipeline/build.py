@@ -7,7 +7,7 @@ from pathlib import Path
 from packager.artifacts.kinds import Artifact, Checked, Proof, Report
 from packager.artifacts.run_folder import RunFolder, open_run
 from packager.errors import InputError, ProofFailed
-from packager.pipeline import preflight
+from packager.pipeline import pins, preflight
 from packager.pipeline.line import STAGES, evaluating_of, line
 from packager.pipeline.plan import plan
 from packager.process import child, progress
@@ -17,11 +17,18 @@ from packager.stages import report as report_stage
 
 
 def build(
-    recipe: Recipe, folder: Path, until: str = STAGES[-1], *, verify: bool = False, evaluating: bool = False
+    recipe: Recipe,
+    folder: Path,
+    until: str = STAGES[-1],
+    *,
+    verify: bool = False,
+    evaluating: bool = False,
+    update: bool = False,
 ) -> Artifact:
     """Bring the run folder up to stage `until` and return what that stage made.
 
-    `evaluating` (or until="evaluation") makes an evaluation on the way.
+    `evaluating` (or until="evaluation") makes an evaluation on the way. `update` takes the newest commits of
+    sources on the Hub instead of those that the folder was made of.
 
     Raises `InputError`/`MissingResource` before the first stage for what can be known early,
     `ProofFailed` when a check fails, `Busy` when another build holds the folder.
@@ -32,9 +39,12 @@ def build(
         raise InputError("train.method is none, so there is no stage 'adapter'.", "choose another stage")
     evaluating = evaluating or until == "evaluation"
     with child.interruptible(), open_run(folder, verify=verify) as run:
-        waiting = _waiting(recipe, folder, until, verify, evaluating)
-        if waiting:
-            preflight.check(recipe, folder, waiting)
+        with progress.route(run.display):
+            recipe = pins.resolved(recipe, folder, update=True) if update else pins.known(recipe, folder)
+            waiting = _waiting(recipe, folder, until, verify, evaluating)
+            if waiting:
+                preflight.check(recipe, folder, waiting)
+                recipe = pins.resolved(recipe, folder)
         if evaluating and "evaluation" in waiting:
             _say_what_is_left_out(evaluating_of(recipe), run)
         for artifact in line(recipe, run, evaluating=evaluating):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from packager.artifacts.kinds import Bundle, Servers
 from packager.artifacts.run_folder import open_run
+from packager.artifacts.stage import Stage
 from packager.clinic import cross_compile, starter
 from packager.clinic.cross_compile import TARGETS
 from packager.pipeline import plan
@@ -41,15 +42,15 @@ def bundle(recipe: Recipe, folder: Path, servers: Servers, *, signed: bool = Fal
     Raises `InputError` if there is no package, or not that of the recipe as it is now.
     """
     with open_run(folder) as run:
-        made = {artifact.folder.name: artifact for artifact in plan.finished(recipe, folder)}
-        return run.stage(
+        made = plan.finished(recipe, folder)
+        stage = Stage(
             "bundle",
-            Bundle,
             bundle_stage.bundle,
-            bundle_stage.Bundling(recipe=recipe, signed=signed),
-            *(made[name] for name in ("base", "gguf", "modelfile", "proof", "package")),
-            servers,
-            extra=bundle_stage.fingerprint(),
-            record_beside=True,
+            Bundle,
+            ("base", "gguf", "modelfile", "proof", "package"),
+            section=lambda r: bundle_stage.Bundling(recipe=r, signed=signed),
+            sources=lambda _: bundle_stage.fingerprint(),
+            deliverable=True,
             says=lambda b: f"version {b.version}, {b.files} files, {b.size / 1e6:,.0f} MB, for {', '.join(b.targets)}",
         )
+        return run.make(stage, recipe, [*(made[name] for name in stage.takes), servers])

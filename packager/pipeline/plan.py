@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel
-
-from packager.artifacts import run_folder
+from packager.artifacts.key import depends
 from packager.artifacts.kinds import Artifact
-from packager.artifacts.run_folder import RunFolder, stage_key
+from packager.artifacts.run_folder import RunFolder, peek
+from packager.artifacts.stage import Stage
 from packager.errors import InputError
+from packager.pipeline import pins
 from packager.pipeline.line import STAGES, line
 from packager.recipe.recipe import Recipe
 
@@ -33,64 +33,51 @@ class StagePlan:
 
 @dataclass
 class Planner:
-    """Takes the stages in order and builds nothing: keys follow from settings and inputs alone."""
+    """Takes the stages in order and builds nothing: whether one is done follows from its record."""
 
     run: RunFolder
     steps: list[StagePlan] = field(default_factory=list)
 
-    def stage(
-        self,
-        name: str,
-        returns: type[A],
-        function: Callable[..., A],
-        config: BaseModel | None,
-        *inputs: Artifact | None,
-        versions: Sequence[str] = (),
-        extra: object = None,
-        **_: object,
-    ) -> A:
-        """Note whether the stage is done; an artifact that is not built carries its key only."""
-        key = stage_key(name, config, inputs, versions, extra)
-        done, why = self.run.committed(name, returns, key)
-        seconds, ram = self.run.last_cost(name)
-        self.steps.append(StagePlan(name, done is not None, why, seconds, ram))
-        return done or returns.model_construct(folder=self.run.path / name, key=key)
+    def make(self, stage: Stage[A], recipe: Recipe, inputs: Sequence[Artifact | None]) -> A:
+        """Note whether the stage is done; an artifact that is not built has no content yet."""
+        before = next((i.folder.name for i in inputs if i and not i.content), None)
+        done, why = None, f"after {before}"
+        if before is None:
+            needs = depends(stage, stage.section(recipe), inputs, stage.sources(recipe))
+            done, why = self.run.committed(stage, needs)
+        self._note(stage.name, done is not None, why)
+        return done or stage.returns.model_construct(folder=self.run.path / stage.name)
 
-    def kept(
-        self,
-        name: str,
-        returns: type[A],
-        function: Callable[..., A],
-        config: BaseModel | None,
-        *inputs: Artifact | None,
-        **_: object,
-    ) -> A | None:
+    def kept(self, stage: Stage[A], recipe: Recipe, inputs: Sequence[Artifact | None]) -> A | None:
         """As the run folder has it; what is not there is no step of the plan."""
-        found, _why = self.run.earlier(name, returns, config, inputs)
+        found, _why = self.run.earlier(stage, recipe, inputs)
         if found is not None:
-            self.steps.append(StagePlan(name, True, "unchanged", *self.run.last_cost(name)))
+            self._note(stage.name, True, "unchanged")
         return found
+
+    def _note(self, name: str, done: bool, why: str) -> None:
+        self.steps.append(StagePlan(name, done, why, *self.run.last_cost(name)))
 
 
 def plan(
     recipe: Recipe, folder: Path, until: str = STAGES[-1], *, verify: bool = False, evaluating: bool = False
 ) -> list[StagePlan]:
     """Each stage: cached or to be run, why, and what it cost last time."""
-    planned = Planner(run_folder.peek(folder, verify=verify))
-    for artifact in line(recipe, planned, evaluating=evaluating):
+    planner = Planner(peek(folder, verify=verify))
+    for artifact in line(pins.known(recipe, folder), planner, evaluating=evaluating):
         if artifact.folder.name == until:
             break
-    return planned.steps
+    return planner.steps
 
 
-def finished(recipe: Recipe, folder: Path, *, verify: bool = False) -> list[Artifact]:
-    """What every stage made; raises `InputError` if that is not all that the recipe says now."""
-    planned = Planner(run_folder.peek(folder, verify=verify))
-    made = list(line(recipe, planned))
-    for step in planned.steps:
+def finished(recipe: Recipe, folder: Path, *, verify: bool = False) -> dict[str, Artifact]:
+    """What every stage made, by its name; raises `InputError` if that is not all that the recipe says now."""
+    planner = Planner(peek(folder, verify=verify))
+    artifacts = {artifact.folder.name: artifact for artifact in line(pins.known(recipe, folder), planner)}
+    for step in planner.steps:
         if not step.done:
             raise InputError(
                 f"The package of {recipe.name} is not what its recipe says now ({step.stage}: {step.why}).",
                 f"packager build {recipe.name}",
             )
-    return made
+    return artifacts

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from packager.artifacts.files import fresh, sha256_of, write_atomically, write_json
-from packager.artifacts.kinds import Adapter, Artifact, Checkpoint, Dataset, Ggufs, Merged, Proof
+from packager.artifacts.kinds import Checkpoint
 from packager.artifacts.run_folder import open_run
 from packager.checkpoint import locate, lora
 from packager.errors import InputError, ProofFailed
@@ -88,7 +88,7 @@ def staged(
     with open_run(run) as held, progress.route(held.display):
         held.display.begin("check", "the package, what it was made of, and what may not leave")
         made = _made(recipe, run)
-        base = next(a for a in made if type(a) is Checkpoint)
+        base: Checkpoint = made["base"]
         names = {"package": repo}
         for part, wanted in (("adapter", adapter), ("merged", merged)):
             if wanted:
@@ -120,8 +120,8 @@ def staged(
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _made(recipe: Recipe, run: Path) -> list[Artifact]:
-    """What every stage made, if the package is whole, proven, and what the recipe says."""
+def _made(recipe: Recipe, run: Path) -> dict[str, Any]:
+    """What every stage made, by its name, if the package is whole, proven, and what the recipe says."""
     verify(run / "package")
     proof = run / "proof" / "proof.json"
     if proof.is_file() and json.loads(proof.read_text("utf-8")).get("passed") is not True:
@@ -133,7 +133,7 @@ def _made(recipe: Recipe, run: Path) -> list[Artifact]:
 
 
 def _parcels(
-    recipe: Recipe, run: Path, made: Sequence[Artifact], names: Mapping[str, str], folder: Path
+    recipe: Recipe, run: Path, made: Mapping[str, Any], names: Mapping[str, str], folder: Path
 ) -> tuple[Parcel, ...]:
     package = run / "package"
     sums, _ = checksums((package / CHECKSUMS).read_text("utf-8"))
@@ -153,28 +153,23 @@ def _parcels(
     return tuple(parcels)
 
 
-def _facts(recipe: Recipe, made: Sequence[Artifact]) -> CardFacts:
+def _facts(recipe: Recipe, made: Mapping[str, Any]) -> CardFacts:
     """What the cards are written from."""
-
-    def last(kind: type[Any]) -> Any:
-        return next((a for a in reversed(made) if type(a) is kind), None)
-
     return CardFacts(
         recipe=recipe,
-        base=last(Checkpoint),
-        data=last(Dataset),
-        adapter=last(Adapter),
-        ggufs=last(Ggufs),
-        proof=last(Proof),
+        base=made["base"],
+        data=made["data"],
+        adapter=made.get("adapter"),
+        ggufs=made["gguf"],
+        proof=made["proof"],
     )
 
 
 def _part(
-    part: str, repo: str, package_repo: str, facts: CardFacts, made: Sequence[Artifact], package: Path, out: Path
+    part: str, repo: str, package_repo: str, facts: CardFacts, made: Mapping[str, Any], package: Path, out: Path
 ) -> dict[str, str]:
     """Fill `out` with the adapter or the merged weights; returns the checksums of what lies there."""
-    kind = Adapter if part == "adapter" else Merged
-    source = next(a for a in made if type(a) is kind).folder
+    source: Path = made[part].folder
     tokenizer = facts.data.folder if part == "adapter" else source
     weights = [lora.WEIGHTS] if part == "adapter" else [p.name for p in sorted(source.glob("*.safetensors"))]
     configs = [lora.CONFIG] if part == "adapter" else [*locate.CONFIG_FILES, "model.safetensors.index.json"]

@@ -173,7 +173,7 @@ def _models(wanted: Evaluate, base: Checkpoint, adapter: Adapter | None, f16: Gg
     if wanted.base and adapter is None:
         yield Model(BASE, path, whole.sha256, "The base model in FP16, run by llama.cpp.", whole.sha256)
     elif wanted.base:
-        yield Model(BASE, Path(), f"base-{base.key}", "The base model before training, in FP16, run by llama.cpp.")
+        yield Model(BASE, Path(), f"base-{base.content}", "The base model before training, in FP16, run by llama.cpp.")
         yield Model(TUNED, path, whole.sha256, "The tuned model in FP16 before quantization, run by llama.cpp.",
                     whole.sha256)  # fmt: skip
     for file in ggufs.files:

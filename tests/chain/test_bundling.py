@@ -81,8 +81,7 @@ def bundle(builds: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def made(built: Path, tiny_recipe: Path) -> dict[str, Any]:
     """What every stage of the finished build made, by its folder."""
-    made = plan.finished(loading.load(str(tiny_recipe), []), built / "tiny")
-    return {artifact.folder.name: artifact for artifact in made}
+    return dict(plan.finished(loading.load(str(tiny_recipe), []), built / "tiny"))
 
 
 @pytest.fixture
@@ -94,7 +93,7 @@ def dummies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Servers:
             (tmp_path / "runtime" / target.name / name).write_text(f"{name} for {target.name}")
     monkeypatch.setattr(starter, "built", lambda target, folder: folder / target.name / starter.name(target))
     binaries = {name: f"{name}/{target.binary}" for name, target in TARGETS.items()}
-    return Servers(folder=tmp_path / "runtime", key="k", binaries=binaries)
+    return Servers(folder=tmp_path / "runtime", content="k", binaries=binaries)
 
 
 def bundled(made: dict[str, Any], servers: Servers, tiny_recipe: Path, out: Path, **settings: Any) -> Bundle:
