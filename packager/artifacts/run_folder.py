@@ -153,6 +153,11 @@ class RunFolder:
             self.hashed[known] = sha256_of(path)
         return self.hashed[known]
 
+    def content(self, name: str, needs: dict[str, Any]) -> str:
+        """The hash of what the stage made of the same needs when it was last built here; empty if it was not."""
+        record = self._record(name) or {}
+        return str(record.get("content", "")) if record.get("key") == stage_key(name, needs) else ""
+
     def last_cost(self, name: str) -> tuple[float | None, int | None]:
         """Seconds and peak bytes of memory of the stage's last build here, if there was one."""
         record = self._record(name) or {}

@@ -39,14 +39,18 @@ class Planner:
     steps: list[StagePlan] = field(default_factory=list)
 
     def make(self, stage: Stage[A], recipe: Recipe, inputs: Sequence[Artifact | None]) -> A:
-        """Note whether the stage is done; an artifact that is not built has no content yet."""
+        """Note whether the stage is done; an artifact that is not built has no content yet.
+
+        One that was built of the same and lost a file is taken to come out as it was: a build sees if not.
+        """
         before = next((i.folder.name for i in inputs if i and not i.content), None)
-        done, why = None, f"after {before}"
+        done, why, content = None, f"after {before}", ""
         if before is None:
             needs = depends(stage, stage.section(recipe), inputs, stage.sources(recipe))
             done, why = self.run.committed(stage, needs)
+            content = self.run.content(stage.name, needs)
         self._note(stage.name, done is not None, why)
-        return done or stage.returns.model_construct(folder=self.run.path / stage.name)
+        return done or stage.returns.model_construct(folder=self.run.path / stage.name, content=content)
 
     def kept(self, stage: Stage[A], recipe: Recipe, inputs: Sequence[Artifact | None]) -> A | None:
         """As the run folder has it; what is not there is no step of the plan."""

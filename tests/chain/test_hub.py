@@ -74,6 +74,8 @@ def builder(hub: Hub, tmp_path: Path) -> Iterator[Builder]:
     hub.tokens.clear()
     hub.refused.clear()
     hub.breaks.clear()
+    hub.moved.clear()
+    hub.gone.clear()
 
 
 def test_the_commit_is_recorded_and_pinned(builder: Builder) -> None:
@@ -170,6 +172,50 @@ def test_a_finished_build_asks_nothing(builder: Builder) -> None:
     done = builder("build", "--until", "base")
     assert "unchanged" in done.stderr
     assert builder.hub.requests == []
+
+
+class TestABranchThatMovedOn:
+    """What a run folder was made of is kept in it, whatever the branch stands for now."""
+
+    NEWER = "beef" + "0" * 36
+
+    @pytest.fixture
+    def moved(self, builder: Builder, standin: Callable[[str], Path], tmp_path: Path) -> Builder:
+        """A base was built; then the branch moved on, and the cache was emptied."""
+        assert builder.base()["revision"] == COMMIT
+        newer = tmp_path / "newer"
+        shutil.copytree(standin("phi3"), newer)
+        config = json.loads((newer / "generation_config.json").read_text("utf-8"))
+        (newer / "generation_config.json").write_text(json.dumps(config | {"max_length": 7}), encoding="utf-8")
+        builder.hub.moved[PHI3] = (self.NEWER, newer)
+        shutil.rmtree(tmp_path / "cache")
+        return builder
+
+    def test_the_kept_commit_is_fetched_again(self, moved: Builder) -> None:
+        done = moved("build", "--until", "base")
+        assert "unchanged" in done.stderr
+        shutil.rmtree(moved.folder / "build/phi3_aps/base")
+        assert moved.base()["revision"] == COMMIT
+
+    def test_a_commit_that_is_gone_is_said(self, moved: Builder) -> None:
+        shutil.rmtree(moved.folder / "build/phi3_aps/base")
+        moved.hub.gone.add(COMMIT)
+        done = moved("build", "--until", "base")
+        assert done.returncode == 2, done.stderr
+        assert f"no commit {COMMIT}: it is gone" in done.stderr
+        assert "--update" in done.stderr
+
+    def test_update_takes_the_newest(self, moved: Builder) -> None:
+        assert moved.base("--update")["revision"] == self.NEWER
+        assert moved.base()["revision"] == self.NEWER
+
+    def test_a_plan_asks_nothing_and_knows_the_commit(self, moved: Builder) -> None:
+        moved.hub.requests.clear()
+        done = moved("plan", "--json")
+        assert json.loads(done.stdout)[0] | {"seconds": 0, "peak_ram": 0} == {
+            "stage": "base", "done": True, "why": "unchanged", "seconds": 0, "peak_ram": 0,
+        }  # fmt: skip
+        assert moved.hub.requests == []
 
 
 def test_the_cache_is_in_its_own_folder(builder: Builder) -> None:
