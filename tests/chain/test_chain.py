@@ -135,7 +135,7 @@ def test_an_override_reruns_its_stage_and_what_follows(
             {"gguf", "proof", "report", "package"},
         ),
         ("stages/quantize.py", ('"""', '"""Anew: '), {"gguf"}),
-        ("report/words.py", ("Perda", "A perda"), {"report", "package"}),
+        ("report/body.jinja", ("Passou.", "Passou!"), {"report", "package"}),
         ("process/progress.py", ('"""', '"""Anew: '), set()),
     ],
     ids=["what it makes", "only its text", "a room's words", "what carries results"],
@@ -145,7 +145,8 @@ def test_changed_code_reruns_its_stage_and_what_it_changes(
 ) -> None:
     """`git pull && make`: a copy of the program with one file changed builds on what the other built."""
     shutil.copytree(PACKAGE, tmp_path / "code" / "packager", ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "code" / "vendor").symlink_to(PACKAGE.parent / "vendor")
+    for beside in ("vendor", "licences"):
+        (tmp_path / "code" / beside).symlink_to(PACKAGE.parent / beside)
     path = tmp_path / "code" / "packager" / module
     text = path.read_text(encoding="utf-8")
     assert edit[0] in text
