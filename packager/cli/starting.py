@@ -61,14 +61,16 @@ def new(name: str, source: str, base: str, language: str | None, encoding: str) 
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--fields", is_flag=True, help="Print every recipe field with its default and meaning.")
-def recipes(as_json: bool, fields: bool) -> None:
+@click.option("--markdown", is_flag=True, help="Print them as docs/recipe.md.")
+def recipes(as_json: bool, fields: bool, markdown: bool) -> None:
     """List the recipes with what each needs."""
     from packager.cli import summary
+    from packager.recipe import fields as reference
     from packager.recipe import loading
     from packager.recipe.loading import shipped
 
-    if fields:
-        click.echo(summary.of_fields(loading.fields()))
+    if fields or markdown:
+        click.echo(reference.markdown().rstrip() if markdown else summary.of_fields(reference.fields()))
         return
     loaded = [loading.load(str(path)) for path in shipped()]
     dumped = [{"name": r.name, "base": r.base.model, "data": r.data.source, "about": r.description} for r in loaded]

@@ -11,6 +11,7 @@ from packager.artifacts.kinds import Artifact, Bundle, Package
 from packager.checkpoint.locate import Located
 from packager.pipeline.plan import StagePlan
 from packager.process.progress import duration
+from packager.recipe.fields import RecipeField
 from packager.recipe.loading import ROOT
 from packager.recipe.recipe import Recipe
 
@@ -95,5 +96,5 @@ def of_recipes(loaded: Sequence[Recipe]) -> str:
     return "\n".join(rows)
 
 
-def of_fields(fields: Sequence[tuple[str, str, str]]) -> str:
-    return "\n".join(f"{path} (default: {default})\n    {text}" for path, default, text in fields)
+def of_fields(fields: Sequence[RecipeField]) -> str:
+    return "\n".join(f"{f.path} ({f.kind}; default: {f.default or 'none'})\n    {f.meaning}" for f in fields)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
@@ -77,31 +77,6 @@ def load(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
         if not problems:
             return recipe
     raise all_at_once(problems, f"{len(problems)} problem(s) in {path.name}:")
-
-
-def fields() -> list[tuple[str, str, str]]:
-    """Every field as (path, default, docstring): the reference documentation."""
-    return list(_describe(Recipe, ""))
-
-
-def _describe(section: type[Section], prefix: str) -> list[tuple[str, str, str]]:
-    rows = []
-    for name, info in section.model_fields.items():
-        inner = _section_in(info.annotation)
-        path = f"{prefix}{name}"
-        if inner is not None:
-            rows += _describe(inner, f"{path}.")
-        elif name != "overrides":
-            default = "required" if info.is_required() else str(info.get_default(call_default_factory=True))
-            rows.append((path, default, (info.description or "").replace("\n", " ")))
-    return rows
-
-
-def _section_in(annotation: Any) -> type[Section] | None:
-    """The section that a field holds: one, one or none, several, or several by name."""
-    if isinstance(annotation, type) and issubclass(annotation, Section):
-        return annotation
-    return next((found for part in get_args(annotation) if (found := _section_in(part))), None)
 
 
 class _Loader(yaml.SafeLoader):

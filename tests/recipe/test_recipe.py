@@ -8,7 +8,8 @@ import pytest
 
 from packager.errors import InputError
 from packager.recipe import loading
-from packager.recipe.loading import shipped
+from packager.recipe.fields import fields, markdown
+from packager.recipe.loading import ROOT, shipped
 
 MINIMAL = "name: a\nbase: {model: m}\ndata: {source: s}\n"
 
@@ -78,6 +79,10 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
 
 
 def test_every_field_is_documented() -> None:
-    undocumented = [path for path, _, text in loading.fields() if not text]
-    assert not undocumented
-    assert "train.lora.rank" in {path for path, _, _ in loading.fields()}
+    assert not [field.path for field in fields() if not field.meaning]
+    assert "train.lora.rank" in {field.path for field in fields()}
+
+
+def test_the_reference_is_the_code() -> None:
+    """docs/recipe.md is written by `packager recipes --markdown`."""
+    assert (ROOT / "docs" / "recipe.md").read_text(encoding="utf-8") == markdown()
