@@ -104,7 +104,8 @@ def _words(annotation: Any) -> str:
         return f"list of {_words(parts[0])}"
     if origin is dict:
         return f"{_words(parts[1])} by name"
-    return KINDS.get(annotation) or (_words(parts[0]) if parts else getattr(annotation, "__name__", str(annotation)))
+    name = str(getattr(annotation, "__name__", annotation))
+    return KINDS.get(annotation) or (_words(parts[0]) if parts else name)
 
 
 def _as_yaml(value: Any) -> str:

@@ -15,6 +15,7 @@ import yaml
 from pydantic import ValidationError
 
 from packager.errors import InputError, all_at_once
+from packager.recipe.fields import section_in
 from packager.recipe.recipe import Recipe
 from packager.recipe.sections import Section
 
@@ -138,5 +139,5 @@ def _siblings(location: Sequence[int | str]) -> list[str]:
     for part in location[:-1]:
         if isinstance(part, int) or part not in section.model_fields:
             continue
-        section = _section_in(section.model_fields[part].annotation) or section
+        section = section_in(section.model_fields[part].annotation) or section
     return [name for name in section.model_fields if name != "overrides"]
