@@ -20,12 +20,13 @@ from packager.evaluation import availability
 from packager.evaluation.items import Item
 from packager.evaluation.measures import Outcome
 from packager.process import child, progress
+from packager.prompt.template import TOKENIZER_FILES
 from packager.recipe.evaluation import BertScore, Evaluate
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "*.model", "special_tokens_map.json")
+FILES = ("config.json", *TOKENIZER_FILES, "vocab.txt", "*.model")
 BATCH = 16
 """Texts encoded at once."""
 

@@ -16,9 +16,9 @@ from pydantic import ValidationError
 
 from packager.artifacts.kinds import Check, GgufFile
 from packager.errors import InputError
+from packager.process.memory import GIGABYTE
 from packager.recipe.sections import Device
 
-GIGABYTE = 10**9
 BANDWIDTH_SHARE = 0.85
 """Share of the memory bandwidth that generation reaches, of models of 1B parameters and more (0.8 to 0.9)."""
 NOISE = 0.05

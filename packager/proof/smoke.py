@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import re
 import time
-import unicodedata
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 from packager.artifacts.kinds import Answer, Check, GgufFile, verdict
 from packager.data.language import language_of
+from packager.data.letters import unaccented
 from packager.llamacpp import binding
 from packager.llamacpp.model import GgufModel
 from packager.process import child, progress, worker
+from packager.process.memory import GIGABYTE
 from packager.recipe.sections import Device, Section, Serve, Smoke, Thresholds
 
 SEED = 42
-GIGABYTE = 10**9
 FEW = 4
 """Words of an answer that need not tell its language."""
 
@@ -149,11 +149,6 @@ def loops(answer: str) -> bool:
 
 
 def _as_expected(answer: Answer, question: Smoke) -> bool:
-    text = _plain(answer.answer)
-    found = not question.expect_any or any(_plain(word) in text for word in question.expect_any)
-    return found and not any(_plain(word) in text for word in question.reject_any)
-
-
-def _plain(text: str) -> str:
-    decomposed = unicodedata.normalize("NFD", text.casefold())
-    return "".join(c for c in decomposed if not unicodedata.combining(c))
+    text = unaccented(answer.answer)
+    found = not question.expect_any or any(unaccented(word) in text for word in question.expect_any)
+    return found and not any(unaccented(word) in text for word in question.reject_any)

@@ -202,6 +202,12 @@ class Serve(Section):
     repeat_last_n: int = Field(default=64, ge=-1)
     """How many recent tokens the penalty looks at (-1: the whole context)."""
 
+    @property
+    def sampling(self) -> dict[str, int | float]:
+        """How the next token is chosen, by the names that Ollama and llama-server share."""
+        names = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "repeat_last_n")
+        return {name: getattr(self, name) for name in names}
+
 
 class Smoke(Section):
     ask: str = Field(min_length=1)

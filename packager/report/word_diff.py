@@ -6,10 +6,11 @@ Case and punctuation make no difference; the order of words does.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+
+from packager.data.letters import unaccented
 
 _WORD = re.compile(r"\S+")
 _EDGES = re.compile(r"^\W+|\W+$")
@@ -68,10 +69,5 @@ def marked(text: str, words: Sequence[str], *, whole: bool) -> Iterator[tuple[st
 
 def _plain(text: str) -> tuple[str, list[int]]:
     """Without case and accents, and where in `text` each letter of it stands."""
-    letters = [
-        (letter, place)
-        for place, character in enumerate(text)
-        for letter in unicodedata.normalize("NFD", character.casefold())
-        if not unicodedata.combining(letter)
-    ]
+    letters = [(letter, place) for place, character in enumerate(text) for letter in unaccented(character)]
     return "".join(letter for letter, _ in letters), [place for _, place in letters]

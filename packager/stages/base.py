@@ -19,7 +19,7 @@ from packager.checkpoint.locate import locate_base
 from packager.errors import InputError, ProofFailed
 from packager.process import progress
 from packager.prompt.corpus import Sample
-from packager.prompt.template import load_tokenizer
+from packager.prompt.template import TOKENIZER_FILES, load_tokenizer
 from packager.proof import divergence
 from packager.recipe.sections import Base
 
@@ -61,7 +61,7 @@ def base(config: Base, out: Path) -> Checkpoint:
 
 
 def _link(folder: Path, out: Path) -> None:
-    for name in (*locate.TOKENIZER_FILES, *locate.CONFIG_FILES):
+    for name in (*TOKENIZER_FILES, *locate.CONFIG_FILES):
         if (folder / name).is_file():
             shutil.copyfile(folder / name, out / name)
     _forget(out / "config.json", "auto_map")  # Phi-3's, for one: transformers has the class itself

@@ -31,6 +31,7 @@ from packager.prompt.ollama import composed
 from packager.prompt.roles import derive_roles
 from packager.prompt.template import (
     TEMPLATE_FILE,
+    TOKENIZER_FILES,
     ChatTemplate,
     load_template,
     load_tokenizer,
@@ -40,7 +41,6 @@ from packager.prompt.template import (
 from packager.recipe.sections import Data, Serve
 
 TRAIN, HELDOUT, AUDIT = "train.jsonl", "heldout.jsonl", "audit.json"
-CARRIED = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "tokenizer.model")
 
 
 class Prepare(Data):
@@ -64,7 +64,7 @@ def data(config: Prepare, base: Checkpoint, out: Path) -> Dataset:
         progress.note(line)
     digest = _write(out / TRAIN, prepared.train) + _write(out / HELDOUT, prepared.heldout)
     write_json(out / AUDIT, found.model_dump(mode="json"))
-    for name in CARRIED:
+    for name in TOKENIZER_FILES:
         if (base.folder / name).is_file():
             shutil.copyfile(base.folder / name, out / name)
     write_atomically(out / TEMPLATE_FILE, template.source)

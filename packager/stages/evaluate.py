@@ -40,6 +40,7 @@ from packager.evaluation.answers import RowQuestion, answer_questions, question_
 from packager.evaluation.items import Item
 from packager.evaluation.judge import JudgeQuestion
 from packager.evaluation.measures import Outcome, Resampled
+from packager.llamacpp.limits import run_limits
 from packager.llamacpp.vendored import run_converter
 from packager.process import child, progress
 from packager.prompt.template import load_tokenizer
@@ -47,8 +48,6 @@ from packager.recipe.evaluation import Evaluate
 from packager.recipe.sections import Data, Section, Serve
 
 CACHE = "evaluation.cache"
-ROOM = 8 << 30
-"""Address space beside a file, in bytes: contexts, logits, the interpreter."""
 SECONDS_PER_TOKEN_AND_BYTE = 2e-9
 """No model takes longer than this for a token, per byte of its file."""
 
@@ -213,7 +212,7 @@ def _run(
         tokens = sum(len(q.ids) + (0 if q.trained else settings.max_tokens) for q in missing)
         limit = 600 + tokens * (0.05 + size * SECONDS_PER_TOKEN_AND_BYTE)
         finished = child.call(
-            answer_questions, path, missing, settings, store, timeout=limit, memory_limit=2 * size + ROOM
+            answer_questions, path, missing, settings, store, timeout=limit, memory_limit=run_limits(size).memory
         )
         known, peak = read_answers(store), finished.peak_ram
     used = [known[question_key(q, settings)] for q in dict.fromkeys(asked)]

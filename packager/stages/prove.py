@@ -14,6 +14,7 @@ from packager.artifacts.files import sha256_of, write_json
 from packager.artifacts.kinds import Adapter, Answer, Check, Dataset, GgufFile, Ggufs, Merged, Modelfile, Proof, verdict
 from packager.errors import Interrupted, PackagerError
 from packager.process import child, progress
+from packager.process.memory import GIGABYTE
 from packager.prompt.template import load_tokenizer, special_tokens
 from packager.proof import smoke
 from packager.proof.fit import forgiven
@@ -123,7 +124,7 @@ def _smoke(
         return [], [_loads(file, False, "its bytes changed since it was written")]
     slowest = max(config.device.min_tokens_per_second, 0.5)
     limit = LOAD_SECONDS + len(config.questions) * config.serve.max_answer_tokens / slowest
-    memory = int(2 * config.device.ram_gb * smoke.GIGABYTE) + 2 * file.size
+    memory = int(2 * config.device.ram_gb * GIGABYTE) + 2 * file.size
     try:
         said, ram = child.call(smoke.ask, path, asked, timeout=limit, memory_limit=memory).value
     except Interrupted:

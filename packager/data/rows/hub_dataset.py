@@ -9,12 +9,11 @@ configuration or split.
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from packager.artifacts.files import key_of, write_json
+from packager.artifacts.files import cache_folder, key_of, write_json
 from packager.errors import InputError, MissingResource
 from packager.recipe.sections import Data
 
@@ -77,6 +76,5 @@ def _load(config: Data, repo: str, commit: str) -> Any:
 
 
 def _folder(config: Data) -> Path:
-    root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     key = key_of(config.source, config.revision, config.subset, config.split)[:16]
-    return Path(root).expanduser() / "packager" / "datasets" / key
+    return cache_folder("datasets", key)

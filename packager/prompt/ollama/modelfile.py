@@ -129,12 +129,7 @@ def commands_of(
     parameters: dict[str, int | float] = {
         "num_ctx": serve.context,
         "num_predict": serve.max_answer_tokens,
-        "temperature": serve.temperature,
-        "top_k": serve.top_k,
-        "top_p": serve.top_p,
-        "min_p": serve.min_p,
-        "repeat_penalty": serve.repeat_penalty,
-        "repeat_last_n": serve.repeat_last_n,
+        **serve.sampling,
     }
     return (
         Command("model", f"./{file_name}"),
