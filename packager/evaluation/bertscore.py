@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from packager.artifacts.evaluation import LeftOut
 from packager.errors import InputError, Interrupted, PackagerError
 from packager.evaluation import availability
-from packager.evaluation.items import Item
+from packager.evaluation.items import ValidationRow
 from packager.evaluation.measures import Outcome
 from packager.process import child, progress
 from packager.prompt.template import TOKENIZER_FILES
@@ -54,7 +54,7 @@ def unreachable(wanted: Evaluate) -> list[LeftOut]:
 def added(
     wanted: Evaluate,
     outcomes: dict[str, dict[str, list[Outcome]]],
-    sets: Mapping[str, Sequence[Item]],
+    sets: Mapping[str, Sequence[ValidationRow]],
     left: list[LeftOut],
 ) -> dict[str, dict[str, list[Outcome]]]:
     """The outcomes with BERTScore among their scores, if the recipe asks for it and the encoder is here."""

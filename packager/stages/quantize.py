@@ -25,7 +25,8 @@ from packager.llamacpp.limits import run_limits
 from packager.llamacpp.model import GgufModel
 from packager.llamacpp.quantizer import planned_types, quantize_file
 from packager.process import child, progress
-from packager.prompt.corpus import Sample, answer_samples, corpus_samples
+from packager.prompt.corpus import answer_samples, corpus_samples
+from packager.prompt.masking import Encoded
 from packager.proof import divergence
 from packager.proof.divergence import RunningDivergence
 from packager.recipe.sections import Quantize
@@ -96,7 +97,7 @@ def compared(files: Sequence[GgufFile], original: Path, data: Dataset, out: Path
     return tuple(f.model_copy(update={"divergence": d, "fault": ""}) for f, d in zip(files, found, strict=True))
 
 
-def divergences(original: Path, paths: Sequence[Path], samples: Sequence[Sample]) -> list[Divergence]:
+def divergences(original: Path, paths: Sequence[Path], samples: Sequence[Encoded]) -> list[Divergence]:
     """How far each file predicts from `original`; all advance together, so one chunk of logits a file is held."""
     context, threads = max(len(s.ids) for s in samples), child.physical_cores()
     comparisons = [RunningDivergence() for _ in paths]

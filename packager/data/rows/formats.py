@@ -77,23 +77,23 @@ def row_of(record: Record, config: Data) -> Row | Bad:
     return Row(tuple(messages), topic, record.file, record.line)
 
 
-Conversation = tuple[list[tuple[str, str]], str | None]
+MessagesAndTopic = tuple[list[tuple[str, str]], str | None]
 
 
-def _qa(values: Mapping[str, Any], config: Data) -> Conversation:
+def _qa(values: Mapping[str, Any], config: Data) -> MessagesAndTopic:
     question = _text(values, config.fields.question)
     answer = _text(values, config.fields.answer)
     return [("user", question), ("assistant", answer)], _topic(values, config)
 
 
-def _alpaca(values: Mapping[str, Any], config: Data) -> Conversation:
+def _alpaca(values: Mapping[str, Any], config: Data) -> MessagesAndTopic:
     instruction = _text(values, "instruction")
     extra = _text(values, "input", required=False)
     question = f"{instruction}\n{extra}" if extra else instruction
     return [("user", question), ("assistant", _text(values, "output"))], _topic(values, config)
 
 
-def _messages(values: Mapping[str, Any], config: Data) -> Conversation:
+def _messages(values: Mapping[str, Any], config: Data) -> MessagesAndTopic:
     listed = values.get("messages")
     if not isinstance(listed, list) or not listed:
         raise _Unusable("missing field 'messages'" if listed is None else "'messages' is not a list of messages")
@@ -111,7 +111,7 @@ def _messages(values: Mapping[str, Any], config: Data) -> Conversation:
     return messages, _topic(values, config)
 
 
-def _medquad(values: Mapping[str, Any], config: Data) -> Conversation:
+def _medquad(values: Mapping[str, Any], config: Data) -> MessagesAndTopic:
     topic = _text(values, "topic", required=False) or None
     if "Answer" in values:
         parts = medquad.split_cell(_text(values, "Answer"))
