@@ -28,7 +28,7 @@ SEQUENCES, CELLS = 16, 16384
 
 
 @dataclass(frozen=True)
-class Settings:
+class AnswerSettings:
     """How answers are generated."""
 
     serve: Serve
@@ -43,7 +43,7 @@ class Settings:
 Known = dict[str, dict[str, Any]]
 
 
-def question_key(question: Encoded, settings: Settings) -> str:
+def question_key(question: Encoded, settings: AnswerSettings) -> str:
     how = ["likelihood"] if question.trained else [settings.serve.model_dump(), settings.seed, settings.max_tokens]
     return key_of(question.ids, question.trained, settings.end_of_turn, settings.engine, how)[:32]
 
@@ -73,7 +73,7 @@ def read_answers(cache: Path) -> Known:
     return known
 
 
-def answer_questions(path: Path, wanted: Sequence[Encoded], settings: Settings, cache: Path) -> None:
+def answer_questions(path: Path, wanted: Sequence[Encoded], settings: AnswerSettings, cache: Path) -> None:
     """Measure and answer what the cache lacks; every result is appended to it at once."""
     known = read_answers(cache)
     missing = [q for q in dict.fromkeys(wanted) if question_key(q, settings) not in known]
@@ -97,7 +97,7 @@ def answer_questions(path: Path, wanted: Sequence[Encoded], settings: Settings, 
         _answer(model, asked, settings, out)
 
 
-def _measure(model: ParallelModel, wanted: Sequence[Encoded], settings: Settings, out: IO[str]) -> None:
+def _measure(model: ParallelModel, wanted: Sequence[Encoded], settings: AnswerSettings, out: IO[str]) -> None:
     for number, question in enumerate(wanted):
         began = time.perf_counter()
         found = likelihood(model, question.ids, question.trained)
@@ -121,7 +121,7 @@ def likelihood(model: GgufModel, ids: Sequence[int], trained: Sequence[bool]) ->
     return found
 
 
-def _answer(model: ParallelModel, wanted: Sequence[Encoded], settings: Settings, out: IO[str]) -> None:
+def _answer(model: ParallelModel, wanted: Sequence[Encoded], settings: AnswerSettings, out: IO[str]) -> None:
     began, tokens = time.perf_counter(), 0
     stop = model.eog_tokens | {settings.end_of_turn}
     order = sorted(wanted, key=lambda q: -len(q.ids))  # like lengths together

@@ -49,7 +49,7 @@ def config_of(validation: ValidationSet, data: Data) -> Data:
             "source": validation.source,
             "revision": validation.revision,
             "subset": validation.subset,
-            "split": validation.split,
+            "hub_split": validation.hub_split,
             "encoding": validation.encoding,
             **{name: value for name, value in given.items() if value is not None},
         }

@@ -16,7 +16,7 @@ from packager.report.words import Tongue
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Finding:
     question: str
     yes: bool | None
     """None: not measured, or it cannot be told."""
@@ -24,16 +24,16 @@ class Verdict:
     says: str
 
 
-def verdicts(facts: ReportFacts, say: Tongue) -> tuple[Verdict, ...]:
+def findings(facts: ReportFacts, say: Tongue) -> tuple[Finding, ...]:
     return _learned(facts, say), _sane(facts, say), _better(facts, say)
 
 
-def _learned(facts: ReportFacts, say: Tongue) -> Verdict:
+def _learned(facts: ReportFacts, say: Tongue) -> Finding:
     question = say("Aprendeu?", "Did it learn?")
     adapter = facts.adapter
     if adapter is None:
         none = say("O modelo base foi empacotado sem treino.", "The base was packaged without training.")
-        return Verdict(question, None, say("não treinado", "not trained"), none)
+        return Finding(question, None, say("não treinado", "not trained"), none)
     before, after = adapter.heldout_loss_before, adapter.heldout_loss_after
     drop = say.share((before - after) / before if before else 0.0)
     figures = say(
@@ -43,17 +43,17 @@ def _learned(facts: ReportFacts, say: Tongue) -> Verdict:
         f"{say.number(after)} nats per token: {drop} lower.",
     )
     passed = all(c.passed for c in facts.proof.checks if c.id.startswith("train."))
-    return Verdict(question, passed, say("sim", "yes") if passed else say("não", "no"), figures)
+    return Finding(question, passed, say("sim", "yes") if passed else say("não", "no"), figures)
 
 
-def _sane(facts: ReportFacts, say: Tongue) -> Verdict:
+def _sane(facts: ReportFacts, say: Tongue) -> Finding:
     """The checks of the quantized files, and the worst of their figures."""
     question = say("Continua são depois da quantização?", "Is it still sane after quantization?")
     checks = [c for c in facts.proof.checks if c.id.startswith(("quantize.", "smoke."))]
     passed = bool(checks) and all(c.passed for c in checks)
     ran = [f for f in facts.files if f.divergence]
     if not ran:
-        return Verdict(question, False, say("não", "no"), say("Nenhum arquivo roda.", "No file runs."))
+        return Finding(question, False, say("não", "no"), say("Nenhum arquivo roda.", "No file runs."))
     parts = [
         say(
             f"{f.type} escolhe o mesmo token que F16 em {say.share(f.divergence.same_top, 1)} dos casos (perplexidade "
@@ -72,10 +72,10 @@ def _sane(facts: ReportFacts, say: Tongue) -> Verdict:
     failed = ", ".join(sorted({c.id for c in checks if not c.passed}))
     wrong = say(f" Não passou: {failed}.", f" Failed: {failed}.") if failed else ""
     says = f"{'; '.join(parts)}. {end}{wrong}"
-    return Verdict(question, passed, say("sim", "yes") if passed else say("não", "no"), says)
+    return Finding(question, passed, say("sim", "yes") if passed else say("não", "no"), says)
 
 
-def _better(facts: ReportFacts, say: Tongue) -> Verdict:
+def _better(facts: ReportFacts, say: Tongue) -> Finding:
     """What the evaluation shows of the default file against the base, on the held-out rows."""
     question = say("É melhor que o modelo base?", "Is it better than the base?")
     default = facts.files[0].type
@@ -90,7 +90,7 @@ def _better(facts: ReportFacts, say: Tongue) -> Verdict:
             f"Para comparar base, treinado e quantizados nas mesmas perguntas: packager evaluate {facts.recipe.name}",
             f"To compare base, tuned and quantized on the same questions: packager evaluate {facts.recipe.name}",
         )
-        return Verdict(question, None, say("não medido", "not measured"), how)
+        return Finding(question, None, say("não medido", "not measured"), how)
     better = [d for d in shown if sign(d) > 0]
     worse = [d for d in shown if sign(d) < 0]
 
@@ -104,11 +104,11 @@ def _better(facts: ReportFacts, say: Tongue) -> Verdict:
         f"better in {named(better, 'none')}, worse in {named(worse, 'none')}.",
     )
     if better and not worse:
-        return Verdict(question, True, say("sim", "yes"), says)
+        return Finding(question, True, say("sim", "yes"), says)
     if worse and not better:
-        return Verdict(question, False, say("não", "no"), says)
+        return Finding(question, False, say("não", "no"), says)
     mixed = say("em parte", "in part") if better else say("não se distingue", "cannot be told")
-    return Verdict(question, None, mixed, says)
+    return Finding(question, None, mixed, says)
 
 
 def sign(difference: Difference) -> int:

@@ -47,7 +47,7 @@ def _seen(facts: ReportFacts, say: Tongue) -> dict[str, Any]:
         "version": __version__,
         "evaluation": evaluation,
         "measured": {c.type: c for c in facts.choice.candidates},
-        "verdicts": answers.verdicts(facts, say),
+        "findings": answers.findings(facts, say),
         "limits": list(answers.limits(facts, say)),
         "failed": [c for c in facts.proof.checks if not c.passed],
         "stages": answers.by_stage(facts),

@@ -17,7 +17,7 @@ _EDGES = re.compile(r"^\W+|\W+$")
 
 
 @dataclass(frozen=True)
-class Compared:
+class WordDiff:
     pieces: tuple[tuple[str, bool], ...]
     """The answer in runs of words, and whether the reference lacks them."""
     missing: tuple[str, ...]
@@ -26,7 +26,7 @@ class Compared:
     """Share of the reference's words that the answer has, in their order."""
 
 
-def compare(answer: str, reference: str) -> Compared:
+def compare(answer: str, reference: str) -> WordDiff:
     """What differs, word by word."""
     said, wanted = _WORD.findall(answer), _WORD.findall(reference)
     matcher = SequenceMatcher(None, [_key(w) for w in wanted], [_key(w) for w in said], autojunk=False)
@@ -38,7 +38,7 @@ def compare(answer: str, reference: str) -> Compared:
             shared += wanted_to - wanted_from
         elif wanted_to > wanted_from:
             missing.append(" ".join(wanted[wanted_from:wanted_to]))
-    return Compared(tuple(pieces), tuple(missing), shared / len(wanted) if wanted else 1.0)
+    return WordDiff(tuple(pieces), tuple(missing), shared / len(wanted) if wanted else 1.0)
 
 
 def _key(word: str) -> str:

@@ -70,10 +70,10 @@ def data(config: Prepare, base: Checkpoint, out: Path) -> Dataset:
     write_atomically(out / TEMPLATE_FILE, template.source)
     system = _system((*prepared.train, *prepared.heldout))
     write_corpus(out, system)
-    leaked = max(found.split.leaked, _leaked(out, answers=config.evaluation.group_by != "question"))
+    leaked = max(found.split.leaked, _leaked(out, answers=config.split.group_by != "question"))
     return Dataset(
         folder=out,
-        checks=_checks(prepared, leaked, answers=config.evaluation.group_by != "question"),
+        checks=_checks(prepared, leaked, answers=config.split.group_by != "question"),
         train_rows=len(prepared.train),
         heldout_rows=len(prepared.heldout),
         train_tokens=prepared.train_tokens,

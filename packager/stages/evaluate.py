@@ -180,10 +180,10 @@ def _models(wanted: Evaluate, base: Checkpoint, adapter: Adapter | None, f16: Gg
         yield Model(file.type, ggufs.folder / file.name, file.sha256, says, file.sha256)
 
 
-def _settings(config: Evaluating, data: Dataset) -> evaluation_answers.Settings:
+def _settings(config: Evaluating, data: Dataset) -> evaluation_answers.AnswerSettings:
     wanted, end = config.evaluate, load_tokenizer(data.folder).token_to_id(data.end_of_turn)
     assert end is not None, "the data stage found it"
-    return evaluation_answers.Settings(
+    return evaluation_answers.AnswerSettings(
         serve=config.serve.model_copy(update={"temperature": wanted.temperature}),
         seed=wanted.seed,
         max_tokens=wanted.max_answer_tokens or config.serve.max_answer_tokens,

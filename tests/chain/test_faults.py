@@ -389,7 +389,7 @@ def test_a_file_of_another_size_is_made_anew(tiny_recipe: Path, copied: Path) ->
 SENTENCEPIECE = """\
 name: tiny
 base: {{model: '{base}', licence: apache-2.0}}
-data: {{source: '{data}', fields: {{topic: topic}}, evaluation: {{fraction: 0.15}}}}
+data: {{source: '{data}', fields: {{topic: topic}}, split: {{fraction: 0.15}}}}
 train: {{method: none}}
 quantize: {{types: [Q8_0]}}
 serve: {{context: 256, max_answer_tokens: 8}}

@@ -17,10 +17,10 @@ from cards import card_facts
 from packager.artifacts.evaluation import (
     AnsweredRow,
     BenchmarkResult,
-    Comparison,
     Difference,
     EvaluatedModel,
     Evaluation,
+    JudgedPair,
     Judgement,
     JudgeScores,
     LeftOut,
@@ -103,7 +103,7 @@ def evaluation(folder: Path) -> Evaluation:
                             reject_any=("dipirona",), answers=(probe,)),),
         benchmarks=(BenchmarkResult(benchmark="medmcqa", model="base", metric="acc", value=0.25, stderr=0.02, n=500),),
         judgement=Judgement(judge="um-juiz", language="pt-BR", scores=tuple(scores), asked=20, retried=1, unusable=0,
-                            comparisons=(Comparison(model="tuned", against="base", better=5, equal=3, worse=2),),
+                            comparisons=(JudgedPair(model="tuned", against="base", better=5, equal=3, worse=2),),
                             prompt_tokens=1, answer_tokens=1, cost=0.0),
         left_out=(LeftOut(what="BERTScore", why="no encoder is here", fix="name one"),),
         resamples=1000,
@@ -113,7 +113,7 @@ def evaluation(folder: Path) -> Evaluation:
 
 
 def histogram() -> Audit:
-    bins = tuple(report.Bin(low=i * 10, high=i * 10 + 9, rows=(i * 7) % 12) for i in range(1, 9))
+    bins = tuple(report.LengthBin(low=i * 10, high=i * 10 + 9, rows=(i * 7) % 12) for i in range(1, 9))
     tokens = report.Tokens(limit=85, shortest=10, median=40, mean=41, p95=80, longest=88, total=4000,
                                  histogram=bins, too_long=1, end_of_turn="<|im_end|>", unterminated=0)  # fmt: skip
     empty = report.Duplicates(rows=9, questions=9, questions_joined=9, answers=9, answers_joined=9,
@@ -289,7 +289,7 @@ class TestDiff:
         assert found.shared == pytest.approx(3 / 7)
 
     def test_nothing_said_and_nothing_wanted(self) -> None:
-        assert word_diff.compare("", "Sim.") == word_diff.Compared((), ("Sim.",), 0.0)
+        assert word_diff.compare("", "Sim.") == word_diff.WordDiff((), ("Sim.",), 0.0)
         assert word_diff.compare("Sim", "").shared == 1.0
 
     def test_words_are_marked_as_they_are_looked_for(self) -> None:

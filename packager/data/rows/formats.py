@@ -1,6 +1,6 @@
 """Records -> conversations: what the columns of a row mean.
 
-Each format turns a record into a `Row` of messages or into a `Bad` one with its reason. The text is
+Each format turns a record into a `Row` of messages or into a `UnusableRow` one with its reason. The text is
 stripped, line ends become `\\n`, and letters are composed (NFC: the same `ã` whatever wrote it).
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from packager.data.rows import medquad
-from packager.data.rows.sources import Bad, Record, kind_of
+from packager.data.rows.sources import Record, UnusableRow, kind_of
 from packager.recipe.sections import Data
 
 ROLES = ("system", "user", "assistant")
@@ -64,7 +64,7 @@ def columns_of(config: Data) -> tuple[str, ...]:
     return (config.fields.question, config.fields.answer, *topic)
 
 
-def row_of(record: Record, config: Data) -> Row | Bad:
+def row_of(record: Record, config: Data) -> Row | UnusableRow:
     """The conversation of a record, with the recipe's system message first."""
     try:
         messages, topic = _FORMATS[config.format](record.values, config)
@@ -73,7 +73,7 @@ def row_of(record: Record, config: Data) -> Row | Bad:
                 raise _Unusable("has a system message of its own, but data.system is set")
             messages = [("system", _cleaned(config.system)), *messages]
     except _Unusable as why:
-        return Bad(record.file, record.line, str(why))
+        return UnusableRow(record.file, record.line, str(why))
     return Row(tuple(messages), topic, record.file, record.line)
 
 
