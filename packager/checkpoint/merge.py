@@ -103,6 +103,7 @@ def merge_adapter(base: Checkpoint, data: Dataset, adapter: Adapter | None, out:
     compare: dict[str, Tensor] = {}
     expected, named = 0.0, set[str]()
     source = tensors
+    reason = ""
     if adapter is not None:
         reason = lora.unusual(adapter.folder, base.folder)
         if reason:
@@ -126,6 +127,7 @@ def merge_adapter(base: Checkpoint, data: Dataset, adapter: Adapter | None, out:
         delta_norm=math.sqrt(tally.delta_square),
         delta_norm_expected=expected,
         largest_weight=tally.largest_weight,
+        by_peft=bool(reason),
     )
 
 

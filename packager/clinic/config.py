@@ -123,12 +123,8 @@ def _speed(answers: Sequence[Answer]) -> float:
 
 
 def _ram_mb(facts: ClinicFacts) -> int:
-    """The default file's memory, as the proof measured it; its sentence begins with the type."""
-    measured = [
-        float(c.measured)
-        for c in facts.proof.checks
-        if c.id == "smoke.ram" and c.says.startswith(f"{facts.model_type}:")
-    ]
+    """The default file's memory, as the proof measured it."""
+    measured = [float(c.measured) for c in facts.proof.checks if c.id == "smoke.ram" and c.subject == facts.model_type]
     return math.ceil(measured[0] * 1000) if measured else 0
 
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel
 
+from packager.artifacts.checks import tally
 from packager.artifacts.evaluation import Evaluation
 from packager.artifacts.kinds import (
     Adapter,
@@ -191,7 +192,7 @@ def line(recipe: Recipe, to: Stages, *, evaluating: bool = False) -> Iterator[Ar
             gguf,
             modelfile,
             versions=("llama_cpp_python",),
-            says=lambda p: f"{sum(c.passed for c in p.checks)} of {len(p.checks)} checks passed",
+            says=lambda p: tally(p.checks),
         )
     )
     evaluation = None

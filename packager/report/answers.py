@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from packager.artifacts.checks import Check
 from packager.artifacts.evaluation import BASE, HELDOUT, Difference
-from packager.artifacts.kinds import Check
 from packager.report.facts import ReportFacts
 from packager.report.words import Tongue
 
@@ -42,7 +42,7 @@ def _learned(facts: ReportFacts, say: Tongue) -> Finding:
         f"Loss on the {facts.data.heldout_rows} held-out questions went from {say.number(before)} to "
         f"{say.number(after)} nats per token: {drop} lower.",
     )
-    passed = all(c.passed for c in facts.proof.checks if c.id.startswith("train."))
+    passed = not any(c.failed for c in facts.proof.checks if c.id.startswith("train."))
     return Finding(question, passed, say("sim", "yes") if passed else say("não", "no"), figures)
 
 
@@ -50,7 +50,7 @@ def _sane(facts: ReportFacts, say: Tongue) -> Finding:
     """The checks of the quantized files, and the worst of their figures."""
     question = say("Continua são depois da quantização?", "Is it still sane after quantization?")
     checks = [c for c in facts.proof.checks if c.id.startswith(("quantize.", "smoke."))]
-    passed = bool(checks) and all(c.passed for c in checks)
+    passed = bool(checks) and not any(c.failed for c in checks)
     ran = [f for f in facts.files if f.divergence]
     if not ran:
         return Finding(question, False, say("não", "no"), say("Nenhum arquivo roda.", "No file runs."))
@@ -69,8 +69,14 @@ def _sane(facts: ReportFacts, say: Tongue) -> Finding:
         f"Cada arquivo respondeu a {asked} perguntas de teste nesta CPU.",
         f"Each file answered {asked} test questions on this CPU.",
     )
-    failed = ", ".join(sorted({c.id for c in checks if not c.passed}))
+    failed = ", ".join(sorted({c.name for c in checks if c.failed}))
+    waived = ", ".join(sorted({c.name for c in checks if c.waived}))
     wrong = say(f" Não passou: {failed}.", f" Failed: {failed}.") if failed else ""
+    if waived:
+        wrong += say(
+            f" Dispensado, pois o padrão é outro arquivo: {waived}.",
+            f" Waived, as another file is the default: {waived}.",
+        )
     says = f"{'; '.join(parts)}. {end}{wrong}"
     return Finding(question, passed, say("sim", "yes") if passed else say("não", "no"), says)
 
@@ -123,12 +129,6 @@ def by_stage(facts: ReportFacts) -> dict[str, list[Check]]:
     for check in facts.proof.checks:
         found.setdefault(check.stage, []).append(check)
     return found
-
-
-def subject(facts: ReportFacts, check: Check) -> str:
-    """The type of the file that a check is about; '' for one that is about the whole."""
-    name = check.says.partition(":")[0]
-    return name if name in {f.type for f in facts.files} else ""
 
 
 def limits(facts: ReportFacts, say: Tongue) -> Iterator[str]:

@@ -16,8 +16,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from packager.artifacts.checks import Check, verdict
 from packager.artifacts.files import sha256_of, write_json
-from packager.artifacts.kinds import Check, Dataset, GgufFile, Ggufs, Merged, verdict
+from packager.artifacts.kinds import Dataset, GgufFile, Ggufs, Merged
 from packager.errors import InputError, Interrupted, PackagerError, ProofFailed
 from packager.llamacpp import gguf_file
 from packager.llamacpp.gguf_file import GgufInfo

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from packager import __version__
+from packager.artifacts.checks import tally
 from packager.artifacts.evaluation import Evaluation
 from packager.artifacts.files import link_or_copy, sha256_of, write_atomically, write_json
 from packager.artifacts.kinds import (
@@ -99,7 +100,7 @@ def package(
         folder=out,
         files=names,
         size=sum((out / n).stat().st_size for n in names),
-        checks=len(proof.checks),
+        proof=tally(proof.checks),
         tokens_per_second={packed_name(recipe, f): _speed(proof, f) for f in ggufs.files},
         default_because=why,
     )
@@ -149,7 +150,6 @@ def _manifest(
     ggufs: Ggufs,
     proof: Proof,
 ) -> dict[str, Any]:
-    failed = [c.id for c in proof.checks if not c.passed]
     return {
         "packager": __version__,
         "name": recipe.name,
@@ -165,8 +165,10 @@ def _manifest(
         ],
         "proof": {
             "passed": proof.passed,
-            "failed": failed,
+            "failed": [c.id for c in proof.failed],
+            "waived": [c.name for c in proof.checks if c.waived],
             "checks": [c.model_dump(mode="json") for c in proof.checks],
+            "figures": [f.model_dump(mode="json") for f in proof.figures],
         },
         "licence": base.licence or "unknown",
     }

@@ -11,8 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from packager.__main__ import main
+from packager.artifacts.checks import verdict
 from packager.artifacts.files import sha256_of
-from packager.artifacts.kinds import Answer, Proof, verdict
+from packager.artifacts.kinds import Answer, Proof
 from packager.clinic import config, stick
 from packager.clinic.config import ClinicFacts, settings_of, write_config
 from packager.clinic.cross_compile import TARGETS
@@ -49,8 +50,8 @@ def facts(**changes: object) -> ClinicFacts:
         folder=Path(),
         passed=True,
         checks=(
-            verdict("smoke.ram", 0.244, 2, "GB", True, "Q4_K_M: needs 0.24 GB of memory at 256 tokens."),
-            verdict("smoke.ram", 0.9, 2, "GB", True, "Q8_0: needs 0.90 GB of memory at 256 tokens."),
+            verdict("smoke.ram", 0.244, 2, "GB", True, "Needs 0.24 GB of memory at 256 tokens.", subject="Q4_K_M"),
+            verdict("smoke.ram", 0.9, 2, "GB", True, "Needs 0.90 GB of memory at 256 tokens.", subject="Q8_0"),
         ),
         answers=(
             answer("O que é vacina?", 60), answer("E dengue?", 64), answer("E dengue?", 1, "model-Q8_0.gguf")

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from cards import card_facts
 
+from packager.artifacts.checks import Figure, verdict
 from packager.artifacts.evaluation import (
     AnsweredRow,
     BenchmarkResult,
@@ -31,7 +32,7 @@ from packager.artifacts.evaluation import (
     SetResult,
     Spread,
 )
-from packager.artifacts.kinds import Checkpoint, Dataset, Divergence, Merged, Proof, verdict
+from packager.artifacts.kinds import Checkpoint, Dataset, Divergence, Merged, Proof
 from packager.data.audit import report
 from packager.data.audit.report import Audit
 from packager.package import card
@@ -139,10 +140,13 @@ def gathered(
     other = file.model_copy(update={"name": "n.gguf", "type": "Q8_0", "size": 9 << 20})
     checks = [
         *known.proof.checks,
-        verdict("quantize.kl", 0.05, 0.3, "nats/token", passed, "Q4_K_M: diverges from F16."),
+        verdict("quantize.kl", 0.05, 0.3, "nats/token", passed, "Q4_K_M: diverges from F16.", subject="Q4_K_M"),
         verdict("convert.types", "Q4_K" * 40, "none", "other types", True, "All tensors are F16 or F32."),
-        *(verdict("smoke.ram", 0.2, 2.0, "GB", True, f"{t}: needs 0.2 GB.") for t in ("Q4_K_M", "Q8_0")),
-        *(verdict("smoke.speed", 60.0, 5.0, "tokens/s", True, f"{t}: 60 tokens/s.") for t in ("Q4_K_M", "Q8_0")),
+        *(verdict("smoke.ram", 0.2, 2.0, "GB", True, f"{t}: needs 0.2 GB.", subject=t) for t in ("Q4_K_M", "Q8_0")),
+        *(
+            verdict("smoke.speed", 60.0, 5.0, "tokens/s", True, f"{t}: 60 tokens/s.", subject=t)
+            for t in ("Q4_K_M", "Q8_0")
+        ),
     ]
     answer = known.proof.answers[0].model_copy(update={"answer": f"Ligue para ana@exemplo.org. {HOSTILE}"})
     assert known.adapter is not None
@@ -216,6 +220,28 @@ class TestPage:
         assert "nada foi empacotado" in text
         assert "Q4_K_M: diverges from F16." in text
         assert "✓ Passou" not in text
+
+    def test_what_is_waived_and_what_is_recorded_is_said(self, tmp_path: Path) -> None:
+        facts = gathered(tmp_path)
+        late = verdict("smoke.first_token", 99.0, 20.0, "s", False, "After at most 99 s.", subject="Q8_0")
+        waived = late.model_copy(update={"waived": "Q8_0 is not for this device; the default, Q4_K_M, is."})
+        bits = Figure(
+            id="quantize.bits", subject="Q8_0", measured=8.5, unit="bits/weight", says="8.50 bits per weight."
+        )
+        proof = facts.proof.model_copy(update={"checks": (*facts.proof.checks, waived), "figures": (bits,)})
+        known = replace(facts, proof=proof)
+        text = render_page(known)
+        assert "verificações passaram; o pacote pode ser entregue. Não passaram, e foram dispensadas" in text
+        assert "Todas as 7" not in text
+        assert "não passou; dispensada" in text
+        assert "failed; waived" in text
+        assert "Q8_0 is not for this device; the default, Q4_K_M, is." in text
+        assert "Waived, as another file is the default: smoke.first_token of Q8_0." in text
+        assert "Recorded beside the checks, not judged" in text
+        assert "8.50 bits per weight." in text
+        found = metrics(known)
+        assert (found["failed"], found["waived"], found["passed"]) == ([], ["smoke.first_token of Q8_0"], True)
+        assert [f["id"] for f in found["figures"]] == ["quantize.bits"]
 
     def test_text_of_the_build_is_escaped(self, tmp_path: Path) -> None:
         text = render_page(gathered(tmp_path, evaluated=True, description=HOSTILE))
