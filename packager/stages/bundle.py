@@ -111,8 +111,7 @@ def _carry(package: Package, manifest: dict[str, Any], limit: int, out: Path) ->
     loads: dict[str, str] = {}
     for name in package.files:
         if name not in (CHECKSUMS, READ_ME, MANIFEST):
-            carry = link_or_copy if name.endswith(".gguf") else shutil.copyfile  # what people may edit is copied
-            carry(package.folder / name, out / name)
+            _carry_file(package.folder / name, out / name)
     files = []
     for file in manifest["files"]:
         name = file["name"]
@@ -168,3 +167,9 @@ def _closed(out: Path) -> list[str]:
         progress.update(number + 1, len(paths), "files hashed")
     write_atomically(out / CHECKSUMS, "".join(sums))
     return [*names, CHECKSUMS]
+
+
+def _carry_file(source: Path, target: Path) -> None:
+    """Weights are linked where the file system can, which costs no disk; the rest is small, and copied."""
+    carry = link_or_copy if source.suffix == ".gguf" else shutil.copyfile
+    carry(source, target)

@@ -386,6 +386,6 @@ def test_a_split_file_has_its_parts_in_manifest_and_modelfile(bundle: Path, tmp_
 def test_weights_are_linked_and_the_rest_copied(tmp_path: Path) -> None:
     for name in ("m.gguf", "Modelfile"):
         (tmp_path / name).write_text(name)
-        stage._link_or_copy(tmp_path / name, tmp_path / f"{name}.copy")
+        stage._carry_file(tmp_path / name, tmp_path / f"{name}.copy")
     assert (tmp_path / "m.gguf.copy").samefile(tmp_path / "m.gguf")
     assert not (tmp_path / "Modelfile.copy").samefile(tmp_path / "Modelfile")

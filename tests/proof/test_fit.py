@@ -110,7 +110,7 @@ class TestDefault:
 
     def default(self, device: Device, *files: GgufFile) -> tuple[list[str], str]:
         files = files or self.FILES
-        found, why = default_first(files, [c for f in files for c in checks_of(f.type)], device)
+        found, why = default_first(files, [c for f in files for c in checks_of(f.type, device)], device)
         return [f.type for f in found], why
 
     def test_the_first_stays_where_it_fits(self) -> None:

@@ -115,7 +115,7 @@ def evaluation(folder: Path) -> Evaluation:
 
 def histogram() -> Audit:
     bins = tuple(report.LengthBin(low=i * 10, high=i * 10 + 9, rows=(i * 7) % 12) for i in range(1, 9))
-    tokens = report.Tokens(limit=85, shortest=10, median=40, mean=41, p95=80, longest=88, total=4000,
+    tokens = report.TokenLengths(limit=85, shortest=10, median=40, mean=41, p95=80, longest=88, total=4000,
                                  histogram=bins, too_long=1, end_of_turn="<|im_end|>", unterminated=0)  # fmt: skip
     empty = report.Duplicates(rows=9, questions=9, questions_joined=9, answers=9, answers_joined=9,
                                     repeated_rows=0)  # fmt: skip
@@ -294,13 +294,13 @@ def test_the_card_has_the_evaluation_for_people_and_for_the_hub(tmp_path: Path) 
 class TestAnswers:
     def test_better_needs_an_interval_without_zero(self, tmp_path: Path) -> None:
         facts = gathered(tmp_path, evaluated=True)
-        better = answers.verdicts(facts, ENGLISH)[2]
+        better = answers.findings(facts, ENGLISH)[2]
         assert better.yes
         assert "of 2 measures, better in 1 (Loss), worse in none" in better.says
         assert facts.evaluation is not None
         none = facts.evaluation.model_copy(update={"differences": facts.evaluation.differences[1:]})
-        assert answers.verdicts(replace(facts, evaluation=none), ENGLISH)[2].short == "cannot be told"
-        assert answers.verdicts(replace(facts, evaluation=None), ENGLISH)[2].short == "not measured"
+        assert answers.findings(replace(facts, evaluation=none), ENGLISH)[2].short == "cannot be told"
+        assert answers.findings(replace(facts, evaluation=None), ENGLISH)[2].short == "not measured"
 
     def test_what_could_not_be_measured_is_a_limit(self, tmp_path: Path) -> None:
         told = list(answers.limits(gathered(tmp_path, evaluated=True), ENGLISH))
