@@ -208,7 +208,7 @@ class Proof(Checked):
 
 
 class Report(Checked):
-    """`report.html` and `metrics.json`; `checks` are those of the proof that failed."""
+    """`report.html` and `metrics.json`; `checks` are those of the proof that did not pass."""
 
     size: int
     """Bytes of the page."""
