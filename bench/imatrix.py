@@ -30,14 +30,15 @@ from packager.llamacpp.imatrix import IMATRIX, read_imatrix  # noqa: E402
 from packager.llamacpp.model import GgufModel  # noqa: E402
 from packager.llamacpp.quantizer import quantize_file  # noqa: E402
 from packager.process import child  # noqa: E402
-from packager.prompt.corpus import Sample, answer_samples  # noqa: E402
+from packager.prompt.corpus import answer_samples  # noqa: E402
+from packager.prompt.masking import Encoded  # noqa: E402
 from packager.proof import divergence  # noqa: E402
 
 TYPES = "Q4_K_M,Q4_K_S,IQ4_XS,IQ4_NL,Q4_0,Q4_1,Q5_0,Q5_K_M,Q3_K_M"
 EVERYTHING = 10**9
 
 
-def log_p(path: Path, samples: list[Sample]) -> np.ndarray[Any, Any]:
+def log_p(path: Path, samples: list[Encoded]) -> np.ndarray[Any, Any]:
     """Log-probabilities [positions, vocabulary] of a file at all positions of all samples, as FP16."""
     rows, context = [], max(len(s.ids) for s in samples)
     with GgufModel.open(path, context=context, threads=child.physical_cores()) as model:
@@ -47,7 +48,7 @@ def log_p(path: Path, samples: list[Sample]) -> np.ndarray[Any, Any]:
     return np.concatenate(rows)
 
 
-def divergences(wanted: np.ndarray[Any, Any], path: Path, samples: list[Sample]) -> np.ndarray[Any, Any]:
+def divergences(wanted: np.ndarray[Any, Any], path: Path, samples: list[Encoded]) -> np.ndarray[Any, Any]:
     """KL divergence at every position."""
     found = log_p(path, samples)
     blocks = [slice(i, i + 64) for i in range(0, len(wanted), 64)]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from packager.artifacts.kinds import Adapter, Answer, Check, Checkpoint, Dataset, GgufFile, Ggufs, Proof
+from packager.artifacts.checks import Check
+from packager.artifacts.kinds import Adapter, Answer, Checkpoint, Dataset, GgufFile, Ggufs, Proof
 from packager.package.card import CardFacts
 from packager.recipe.recipe import Recipe
 from packager.recipe.sections import Base, Data

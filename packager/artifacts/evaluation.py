@@ -191,7 +191,7 @@ class JudgeScores(Value):
     n: int
 
 
-class Comparison(Value):
+class JudgedPair(Value):
     """Two models' answers to the same questions, seen together by the judge in blind order."""
 
     model: str
@@ -208,7 +208,7 @@ class Judgement(Value):
     """The judge's model name."""
     language: Literal["pt-BR", "en"]
     scores: tuple[JudgeScores, ...]
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[JudgedPair, ...]
     asked: int
     """Requests that were answered; `retried` of them were asked again because the answer was no valid JSON."""
     retried: int

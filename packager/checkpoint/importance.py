@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from packager.artifacts.kinds import Checkpoint, Dataset
 from packager.llamacpp.imatrix import IMATRIX, tensor_names, write_imatrix
 from packager.process import progress
-from packager.prompt.corpus import Sample, answer_samples
+from packager.prompt.corpus import answer_samples
+from packager.prompt.masking import Encoded
 
 if TYPE_CHECKING:
     import torch
@@ -50,12 +51,12 @@ def collect(made: Reference, model: Checkpoint, data: Dataset, out: Path) -> Non
     progress.note(f"importance of the columns of {len(found)} matrices, from {tokens:,} tokens of training rows")
 
 
-def training_samples(data: Dataset) -> Iterator[Sample]:
+def training_samples(data: Dataset) -> Iterator[Encoded]:
     """Training rows, spread evenly over them, TOKENS tokens in all."""
     left = TOKENS
     for row in answer_samples(data.folder / "train.jsonl", data.end_of_turn, TOKENS):
         ids = row.ids[: min(left, LONGEST)]
-        yield Sample(ids, ())
+        yield Encoded(ids)
         left -= len(ids)
         if left <= 0:
             return

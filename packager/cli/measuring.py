@@ -101,7 +101,8 @@ def fit(
     loaded = load(recipe, base, data, sets)
     run, device = build_dir / loaded.name, loaded.device
     least = device.min_tokens_per_second if min_speed is None else min_speed
-    machine = Machine(ram or device.ram_gb, least, bandwidth)
+    wait = None if bandwidth else device.max_seconds_to_first_token  # of another machine it is not known
+    machine = Machine(ram or device.ram_gb, least, wait, bandwidth)
     choice = choose_file(*of_package(run / "package"), machine)
     path = plot or run / "fit.svg"
     path.write_text(fit_plot(choice, loaded.name), encoding="utf-8")

@@ -39,7 +39,7 @@ def of_build(artifact: Artifact, talk: str) -> str:
     """The end of a build: what there is now, and the next command to type (`talk`)."""
     if not isinstance(artifact, Package):
         return f"Built up to {artifact.folder}."
-    rows = [f"Proof passed ({artifact.checks} checks). Package: {artifact.folder}"]
+    rows = [f"{artifact.proof}. Package: {artifact.folder}"]
     for name, speed in artifact.tokens_per_second.items():
         size = (artifact.folder / name).stat().st_size / MEGABYTE
         rows.append(f"  {name}: {size:,.0f} MB" + (f", {speed:.0f} tokens/s on this CPU" if speed else ""))

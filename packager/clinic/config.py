@@ -66,7 +66,7 @@ def settings_of(facts: ClinicFacts) -> dict[str, Any]:
         "model_mb": math.ceil(facts.model_bytes / 1e6),
         "context": serve.context,
         "max_answer_tokens": serve.max_answer_tokens,
-        **_sampling(facts),
+        **facts.recipe.serve.sampling,
         "seed": smoke.SEED,
         "needed_ram_mb": math.ceil(_ram_mb(facts) * 11 / 10),  # the proof's figure must hold within a tenth
         "proven_tokens_per_second": _speed(answers),
@@ -102,7 +102,7 @@ def request(facts: ClinicFacts, ask: str) -> dict[str, Any]:
     messages = [{"role": "system", "content": facts.system}] if facts.system else []
     return {
         "messages": [*messages, {"role": "user", "content": ask}],
-        **_sampling(facts),
+        **facts.recipe.serve.sampling,
         "max_tokens": facts.recipe.serve.max_answer_tokens,
         "seed": smoke.SEED,
         "stream": False,
@@ -114,18 +114,6 @@ def fill_in(text: str, config: Mapping[str, Any]) -> str:
     return string.Template(text).substitute(config)
 
 
-def _sampling(facts: ClinicFacts) -> dict[str, float]:
-    serve = facts.recipe.serve
-    return {
-        "temperature": serve.temperature,
-        "top_k": serve.top_k,
-        "top_p": serve.top_p,
-        "min_p": serve.min_p,
-        "repeat_penalty": serve.repeat_penalty,
-        "repeat_last_n": serve.repeat_last_n,
-    }
-
-
 def _answers(facts: ClinicFacts) -> list[Answer]:
     return [a for a in facts.proof.answers if a.file == facts.proven_as]
 
@@ -135,12 +123,8 @@ def _speed(answers: Sequence[Answer]) -> float:
 
 
 def _ram_mb(facts: ClinicFacts) -> int:
-    """The default file's memory, as the proof measured it; its sentence begins with the type."""
-    measured = [
-        float(c.measured)
-        for c in facts.proof.checks
-        if c.id == "smoke.ram" and c.says.startswith(f"{facts.model_type}:")
-    ]
+    """The default file's memory, as the proof measured it."""
+    measured = [float(c.measured) for c in facts.proof.checks if c.id == "smoke.ram" and c.subject == facts.model_type]
     return math.ceil(measured[0] * 1000) if measured else 0
 
 

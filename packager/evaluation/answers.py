@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from packager.artifacts.files import key_of
-from packager.evaluation.items import Item
+from packager.evaluation.items import ValidationRow
 from packager.llamacpp.model import GgufModel
 from packager.llamacpp.parallel import ParallelModel
 from packager.process import child, progress
+from packager.prompt.masking import Encoded
 from packager.proof import divergence
 from packager.recipe.sections import Serve
 
@@ -27,15 +28,7 @@ SEQUENCES, CELLS = 16, 16384
 
 
 @dataclass(frozen=True)
-class RowQuestion:
-    """Something to run: a prompt to answer, or with `trained` a conversation to measure."""
-
-    ids: tuple[int, ...]
-    trained: tuple[bool, ...] = ()
-
-
-@dataclass(frozen=True)
-class Settings:
+class AnswerSettings:
     """How answers are generated."""
 
     serve: Serve
@@ -50,18 +43,19 @@ class Settings:
 Known = dict[str, dict[str, Any]]
 
 
-def question_key(question: RowQuestion, settings: Settings) -> str:
+def question_key(question: Encoded, settings: AnswerSettings) -> str:
     how = ["likelihood"] if question.trained else [settings.serve.model_dump(), settings.seed, settings.max_tokens]
     return key_of(question.ids, question.trained, settings.end_of_turn, settings.engine, how)[:32]
 
 
-def questions_of(items: Iterable[Item], *, likelihood: bool, answers: bool) -> list[RowQuestion]:
-    found: list[RowQuestion] = []
+def questions_of(items: Iterable[ValidationRow], *, likelihood: bool, answers: bool) -> list[Encoded]:
+    """What is to be run: prompts to be answered, and conversations whose answers are measured."""
+    found: list[Encoded] = []
     for item in items:
-        if likelihood and item.ids:
-            found.append(RowQuestion(item.ids, item.trained))
+        if likelihood and item.encoded.ids:
+            found.append(item.encoded)
         if answers:
-            found.append(RowQuestion(item.prompt))
+            found.append(item.prompt)
     return found
 
 
@@ -79,7 +73,7 @@ def read_answers(cache: Path) -> Known:
     return known
 
 
-def answer_questions(path: Path, wanted: Sequence[RowQuestion], settings: Settings, cache: Path) -> None:
+def answer_questions(path: Path, wanted: Sequence[Encoded], settings: AnswerSettings, cache: Path) -> None:
     """Measure and answer what the cache lacks; every result is appended to it at once."""
     known = read_answers(cache)
     missing = [q for q in dict.fromkeys(wanted) if question_key(q, settings) not in known]
@@ -103,7 +97,7 @@ def answer_questions(path: Path, wanted: Sequence[RowQuestion], settings: Settin
         _answer(model, asked, settings, out)
 
 
-def _measure(model: ParallelModel, wanted: Sequence[RowQuestion], settings: Settings, out: IO[str]) -> None:
+def _measure(model: ParallelModel, wanted: Sequence[Encoded], settings: AnswerSettings, out: IO[str]) -> None:
     for number, question in enumerate(wanted):
         began = time.perf_counter()
         found = likelihood(model, question.ids, question.trained)
@@ -127,7 +121,7 @@ def likelihood(model: GgufModel, ids: Sequence[int], trained: Sequence[bool]) ->
     return found
 
 
-def _answer(model: ParallelModel, wanted: Sequence[RowQuestion], settings: Settings, out: IO[str]) -> None:
+def _answer(model: ParallelModel, wanted: Sequence[Encoded], settings: AnswerSettings, out: IO[str]) -> None:
     began, tokens = time.perf_counter(), 0
     stop = model.eog_tokens | {settings.end_of_turn}
     order = sorted(wanted, key=lambda q: -len(q.ids))  # like lengths together

@@ -17,15 +17,16 @@ from typing import TYPE_CHECKING, Any
 from packager.artifacts.evaluation import LeftOut
 from packager.errors import InputError, Interrupted, PackagerError
 from packager.evaluation import availability
-from packager.evaluation.items import Item
+from packager.evaluation.items import ValidationRow
 from packager.evaluation.measures import Outcome
 from packager.process import child, progress
+from packager.prompt.template import TOKENIZER_FILES
 from packager.recipe.evaluation import BertScore, Evaluate
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "*.model", "special_tokens_map.json")
+FILES = ("config.json", *TOKENIZER_FILES, "vocab.txt", "*.model")
 BATCH = 16
 """Texts encoded at once."""
 
@@ -53,7 +54,7 @@ def unreachable(wanted: Evaluate) -> list[LeftOut]:
 def added(
     wanted: Evaluate,
     outcomes: dict[str, dict[str, list[Outcome]]],
-    sets: Mapping[str, Sequence[Item]],
+    sets: Mapping[str, Sequence[ValidationRow]],
     left: list[LeftOut],
 ) -> dict[str, dict[str, list[Outcome]]]:
     """The outcomes with BERTScore among their scores, if the recipe asks for it and the encoder is here."""

@@ -26,20 +26,18 @@ from packager.recipe.sections import Data
 
 
 @dataclass(frozen=True)
-class Item:
+class ValidationRow:
     """One row of a set, ready to be run."""
 
     set: str
     row: int
     question: str
     reference: str
-    ids: tuple[int, ...]
+    encoded: Encoded
     """The whole conversation; empty where a token straddles prompt and answer, so that none can be measured."""
-    trained: tuple[bool, ...]
-    """Which of `ids` belong to an answer."""
     said: str
     """All that the assistant says in it, for counting characters and bytes."""
-    prompt: tuple[int, ...]
+    prompt: Encoded
     """The conversation before its last answer, as it is served."""
 
 
@@ -51,36 +49,36 @@ def config_of(validation: ValidationSet, data: Data) -> Data:
             "source": validation.source,
             "revision": validation.revision,
             "subset": validation.subset,
-            "split": validation.split,
+            "hub_split": validation.hub_split,
             "encoding": validation.encoding,
             **{name: value for name, value in given.items() if value is not None},
         }
     )
 
 
-def heldout(data: Dataset, limit: int | None, seed: int) -> list[Item]:
+def heldout(data: Dataset, limit: int | None, seed: int) -> list[ValidationRow]:
     found = [list(c) for c in read_conversations(data.folder / "heldout.jsonl")]
     return _items(HELDOUT, found, data, limit, seed)
 
 
-def of_set(name: str, config: Data, data: Dataset, limit: int | None, seed: int) -> list[Item]:
+def of_set(name: str, config: Data, data: Dataset, limit: int | None, seed: int) -> list[ValidationRow]:
     """The rows of a further set; raises `InputError` if none can be used."""
     table = read_rows(config)
     refuse_bad(table.bad, table.read, config)
     return _items(name, [row.as_messages() for row in table.rows], data, limit, seed)
 
 
-def prompt_of(data: Dataset, question: str) -> tuple[int, ...]:
+def prompt_of(data: Dataset, question: str) -> Encoded:
     """The tokens of one question as it is served."""
     messages = [{"role": "system", "content": data.system}] if data.system else []
     messages.append({"role": "user", "content": question})
     template, tokenizer = load_template(data.folder), load_tokenizer(data.folder)
-    return tuple(token_ids(tokenizer, template.render(messages, add_generation_prompt=True)))
+    return Encoded(tuple(token_ids(tokenizer, template.render(messages, add_generation_prompt=True))))
 
 
 def _items(
     name: str, conversations: Sequence[Sequence[Message]], data: Dataset, limit: int | None, seed: int
-) -> list[Item]:
+) -> list[ValidationRow]:
     template, tokenizer = load_template(data.folder), load_tokenizer(data.folder)
     numbers = list(range(len(conversations)))
     if limit is not None and limit < len(numbers):
@@ -91,18 +89,17 @@ def _items(
         try:
             encoded = masking.encode(template, tokenizer, data.end_of_turn, messages)
         except BoundaryError:
-            encoded = Encoded((), ())
+            encoded = Encoded(())
         prompt = token_ids(tokenizer, template.render(messages[:-1], add_generation_prompt=True))
         found.append(
-            Item(
+            ValidationRow(
                 set=name,
                 row=number,
                 question=messages[-2]["content"],
                 reference=messages[-1]["content"],
-                ids=encoded.ids,
-                trained=encoded.trained,
+                encoded=encoded,
                 said="".join(m["content"] for m in messages if m["role"] == "assistant"),
-                prompt=tuple(prompt),
+                prompt=Encoded(tuple(prompt)),
             )
         )
     if not found:

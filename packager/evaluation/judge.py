@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from packager.artifacts.evaluation import Comparison, Judgement, JudgeScores, LeftOut
+from packager.artifacts.evaluation import JudgedPair, Judgement, JudgeScores, LeftOut
 from packager.artifacts.files import key_of
 from packager.errors import InputError, MissingResource
 from packager.evaluation import bootstrap, criteria, endpoint
@@ -141,7 +141,7 @@ def _ask(where: endpoint.Endpoint, wanted: Judge, said: list[dict[str, str]], co
 
 def _complete(
     where: endpoint.Endpoint, body: dict[str, Any], formats: Sequence[dict[str, Any]], bill: Bill
-) -> endpoint.Reply:
+) -> endpoint.Completion:
     """The answer, held to the first of `formats` that the endpoint knows, or to none."""
     while bill.formats_refused < len(formats):
         try:
@@ -188,9 +188,9 @@ def _distributions(how: JudgeQuestion, rows: Sequence[Scored]) -> Iterator[Judge
         )
 
 
-def _comparisons(models: Sequence[str], rows: Sequence[Scored]) -> Iterator[Comparison]:
+def _comparisons(models: Sequence[str], rows: Sequence[Scored]) -> Iterator[JudgedPair]:
     """Row by row, whose sum of scores is greater; later models against earlier ones."""
     for against, model in itertools.combinations(models, 2):
         gaps = [sum(row[model].values()) - sum(row[against].values()) for row in rows]
         better, worse = sum(g > 0 for g in gaps), sum(g < 0 for g in gaps)
-        yield Comparison(model=model, against=against, better=better, equal=len(gaps) - better - worse, worse=worse)
+        yield JudgedPair(model=model, against=against, better=better, equal=len(gaps) - better - worse, worse=worse)

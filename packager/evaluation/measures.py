@@ -21,7 +21,7 @@ from packager.artifacts.evaluation import (
 )
 from packager.artifacts.kinds import Dataset
 from packager.evaluation import bootstrap, overlap
-from packager.evaluation.items import Item
+from packager.evaluation.items import ValidationRow
 from packager.prompt import masking
 from packager.prompt.corpus import read_conversations
 from packager.prompt.template import load_template, load_tokenizer
@@ -61,7 +61,9 @@ def scores(metrics: Sequence[str], answer: str, reference: str) -> dict[str, flo
     return found
 
 
-def result(model: str, name: str, items: Sequence[Item], outcomes: Sequence[Outcome], how: Resampled) -> SetResult:
+def result(
+    model: str, name: str, items: Sequence[ValidationRow], outcomes: Sequence[Outcome], how: Resampled
+) -> SetResult:
     """One model's measures on one set."""
     measured = [(i, o.likelihood) for i, o in zip(items, outcomes, strict=True) if o.likelihood]
     answers = [o.answer for o in outcomes if o.answer is not None]
@@ -85,7 +87,7 @@ def result(model: str, name: str, items: Sequence[Item], outcomes: Sequence[Outc
     )
 
 
-def likelihoods(measured: Sequence[tuple[Item, Mapping[str, float]]], how: Resampled) -> Iterator[Measure]:
+def likelihoods(measured: Sequence[tuple[ValidationRow, Mapping[str, float]]], how: Resampled) -> Iterator[Measure]:
     """Loss and what follows from it; the formulas are in docs/evaluation.md."""
     import numpy as np
 
@@ -131,7 +133,9 @@ def _gaps(
             yield bootstrap.difference(measure, names, mine, other, weights, how.resamples, how.seed)
 
 
-def answered(item: Item, outcomes: Mapping[str, Outcome], judged: Mapping[str, Mapping[str, int]]) -> AnsweredRow:
+def answered(
+    item: ValidationRow, outcomes: Mapping[str, Outcome], judged: Mapping[str, Mapping[str, int]]
+) -> AnsweredRow:
     """The row with every model's answer to it."""
     answers = [
         ModelAnswer(

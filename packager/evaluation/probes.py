@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Mapping
 
 from packager.artifacts.evaluation import ProbeAnswer, ProbeResult
+from packager.data.letters import unaccented
 from packager.recipe.evaluation import Probe
 
 
@@ -40,5 +40,4 @@ def occurs(word: str, text: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    decomposed = unicodedata.normalize("NFD", text.casefold())
-    return " ".join("".join(c for c in decomposed if not unicodedata.combining(c)).split())
+    return " ".join(unaccented(text).split())

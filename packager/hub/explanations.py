@@ -8,7 +8,6 @@ of this expects is a bug: it becomes a `StageCrash` that shows its traceback, wi
 from __future__ import annotations
 
 import json
-import re
 import traceback
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeVar
@@ -17,6 +16,7 @@ from packager.errors import InputError, MissingResource, PackagerError, StageCra
 from packager.errors import explain as explain_system
 from packager.hub.connection import PASSING, watch
 from packager.hub.login import endpoint, token, token_place
+from packager.process.secrets import without_secrets
 
 if TYPE_CHECKING:
     import httpx2
@@ -27,7 +27,6 @@ T = TypeVar("T")
 TRIES = 4
 AGAIN = "run the same command again; what was sent is not sent again"
 TOKENS = "https://huggingface.co/settings/tokens"
-_LOOKS_LIKE_A_TOKEN = re.compile(r"\b(?:hf|api_org)_[A-Za-z0-9]{8,}|Bearer\s+\S+")
 
 
 def ask(question: Callable[[], T], repo: str) -> T:
@@ -80,20 +79,14 @@ def explain(error: BaseException, repo: str) -> PackagerError:
 
 def bug(error: BaseException) -> PackagerError:
     """What nobody expected, with the traceback that whoever mends it needs."""
-    trace = _without_tokens("".join(traceback.format_exception(error)))
+    trace = without_secrets("".join(traceback.format_exception(error)), token())
     return StageCrash(f"Talking to the Hub failed:\n{trace}", "this is our bug: please report it")
 
 
 def scrubbed(text: str) -> str:
     """A text from outside, short and without tokens."""
-    lines = [line.strip() for line in _without_tokens(text).splitlines() if line.strip()]
+    lines = [line.strip() for line in without_secrets(text, token()).splitlines() if line.strip()]
     return " ".join(lines)[:400]
-
-
-def _without_tokens(text: str) -> str:
-    mine = token()
-    text = text.replace(mine, "[token]") if mine else text
-    return _LOOKS_LIKE_A_TOKEN.sub("[token]", text)
 
 
 def _answer(error: HfHubHTTPError, repo: str) -> PackagerError:

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from packager.artifacts.files import key_of, write_json
+from packager.artifacts.files import cache_folder, key_of, write_json
 from packager.errors import InputError, MissingResource, PackagerError
 from packager.errors import explain as explain_system
 from packager.hub.explanations import bug
@@ -119,7 +118,7 @@ def _bar() -> type[Any]:
 
 def _record(name: str, revision: str | None) -> Path:
     """Where it is remembered what a revision stood for."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "packager" / "hub"
+    folder = cache_folder("hub")
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{key_of(name, revision)[:16]}.json"
 

@@ -1,4 +1,4 @@
-"""Bounds on what reading a GGUF in a stage's own process may take: its header and vocabulary, or its quantization.
+"""Bounds on what a GGUF may take of the machine, when a child process runs it or a stage reads or quantizes it.
 
 A damaged count in a header asks for any amount of memory, a damaged table for any amount of time.
 Inside `bounded` the first fails as an allocation does, and the second ends the process with SIGXCPU,
@@ -10,7 +10,27 @@ from __future__ import annotations
 import contextlib
 import resource
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+
+RUN_SECONDS, SECONDS_PER_BYTE = 600.0, 1e-6
+"""Time for files to run: beside a constant, with their size, as every layer is read for every row."""
+ROOM = 8 << 30
+"""Address space beside the files, in bytes: contexts, logits, the interpreter."""
+
+
+@dataclass(frozen=True)
+class RunLimits:
+    """What a child process that runs GGUF files may take, before it counts as hanging or gone wrong."""
+
+    seconds: float
+    memory: int
+    """Bytes of address space."""
+
+
+def run_limits(size: int) -> RunLimits:
+    """For files of `size` bytes together, held against some thousand tokens."""
+    return RunLimits(RUN_SECONDS + size * SECONDS_PER_BYTE, 2 * size + ROOM)
 
 
 @contextlib.contextmanager

@@ -25,6 +25,7 @@ import yaml
 from packager.artifacts.files import fresh, sha256_of
 from packager.errors import InputError, MissingResource, PackagerError
 from packager.process import child, progress
+from packager.process.pip_download import download
 from packager.recipe.loading import ROOT
 
 VENDOR = ROOT / "vendor"
@@ -160,15 +161,8 @@ def _is_complete(folder: Path, pinned: Lock) -> bool:
 
 def _download(pinned: Lock, into: Path) -> Path:
     progress.note(f"fetching the source of {pinned.package} {pinned.version} (77 MB)")
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", pinned.package]
-    try:
-        child.run([*command, "--dest", into, f"{pinned.package}=={pinned.version}"], timeout=DOWNLOAD_SECONDS)
-    except PackagerError as error:
-        raise MissingResource(
-            f"Could not download {pinned.package} {pinned.version} from the package index.\n{error.message}",
-            "check the network and run `make setup` again; or put its .tar.gz into vendor/",
-        ) from error
-    return next(into.glob("*.tar.gz"))
+    advice = "check the network and run `make setup` again; or put its .tar.gz into vendor/"
+    return download(pinned.package, pinned.version, into, source=True, timeout=DOWNLOAD_SECONDS, advice=advice)
 
 
 def _unpack(sdist: Path, folder: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from packager.artifacts.checks import tally
 from packager.artifacts.evaluation import Evaluation
 from packager.artifacts.kinds import Adapter, Checkpoint, Dataset, Ggufs, Proof
 from packager.package import licence, model_index
@@ -73,13 +74,16 @@ def model_card(facts: CardFacts) -> str:
         *(model_index.table(facts.evaluation) if facts.evaluation else ()),
         "## Proof",
         "",
+        f"{tally(facts.proof.checks)}.",
+        "",
         "| | check | measured | limit | unit | |",
         "|---|---|---|---|---|---|",
         *(
-            f"| {'✓' if c.passed else '✗'} | {c.id} | {_cell(c.measured)} | {_cell(c.threshold)} | {c.unit}"
-            f" | {_cell(c.says)} |"
+            f"| {'✓' if c.passed else 'waived' if c.waived else '✗'} | {c.id} | {_cell(c.measured)}"
+            f" | {_cell(c.threshold)} | {c.unit} | {_cell(f'{c.says} {c.waived}'.strip())} |"
             for c in facts.proof.checks
         ),
+        *_recorded(facts),
         "",
         "## Answers it gave",
         "",
@@ -194,7 +198,7 @@ def _lineage(facts: CardFacts, package: str) -> list[str]:
         *_origin(facts),
         *_training(facts),
         f"- Proven in its packaged form, [{package}](https://huggingface.co/{package}):"
-        f" {len(facts.proof.checks)} checks passed. The whole lineage is in `manifest.json`.",
+        f" {tally(facts.proof.checks)}. The whole lineage is in `manifest.json`.",
         "- Check the files: `packager verify .`, or `sha256sum --strict -c SHA256SUMS`.",
     ]
 
@@ -221,6 +225,21 @@ def _training(facts: CardFacts) -> list[str]:
         f" learning rate {train.learning_rate:g}.",
         f"- Loss on held-out answers: {adapter.heldout_loss_before:.3f} before,"
         f" {adapter.heldout_loss_after:.3f} after ({drop:.0%} lower; nats per token).",
+    ]
+
+
+def _recorded(facts: CardFacts) -> list[str]:
+    """What is not judged, beside the checks."""
+    if not facts.proof.figures:
+        return []
+    rows = [f"| {f.id} | {_cell(f.measured)} | {f.unit} | {_cell(f.says)} |" for f in facts.proof.figures]
+    return [
+        "",
+        "Recorded beside the checks, and not judged:",
+        "",
+        "| figure | measured | unit | |",
+        "|---|---|---|---|",
+        *rows,
     ]
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from packager.artifacts.checks import OF_THE_DEVICE
 from packager.artifacts.files import sha256_of
 from packager.errors import ProofFailed
 from packager.package import signing
@@ -42,6 +43,8 @@ class Verified:
     """Bytes."""
     checks: int
     """How many checks its proof passed."""
+    waived: tuple[str, ...]
+    """Checks of the device that a file beside the default failed, and which file."""
     signed: str
     """By which key it is signed; '' if it is not. Only a public key got by another way makes this worth something."""
     checked: bool
@@ -65,7 +68,8 @@ def verify(folder: Path, key: Path | None = None) -> Verified:
         version=version_of(folder),
         files=len(sums) + 1,
         size=sum((folder / name).stat().st_size for name in (*sums, CHECKSUMS)),
-        checks=len(manifest["proof"]["checks"]),
+        checks=sum(c["passed"] for c in manifest["proof"]["checks"]),
+        waived=tuple(f"{c['id']} of {c['subject']}" for c in manifest["proof"]["checks"] if c.get("waived")),
         signed=signed,
         checked=key is not None,
     )
@@ -75,7 +79,8 @@ def render_verified(found: Verified) -> str:
     """A line or two for people."""
     whole = (
         f"{found.name} is whole: {found.files} files, {found.size / 1e6:,.1f} MB, version v{found.version};"
-        f" its proof passed ({found.checks} checks)."
+        f" its proof passed ({found.checks} checks"
+        + (f"; failed and waived: {', '.join(found.waived)})." if found.waived else ").")
     )
     if not found.signed:
         return whole
@@ -153,7 +158,7 @@ def _manifest(folder: Path, manifest: Mapping[str, Any], sums: Mapping[str, str]
     try:
         recorded = {str(f["name"]): (int(f["size"]), str(f["sha256"])) for f in manifest["files"]}
         checks, passed = list(manifest["proof"]["checks"]), manifest["proof"]["passed"]
-        failed = [str(c["id"]) for c in checks if c["passed"] is not True]
+        failed = [str(c["id"]) for c in checks if c["passed"] is not True and not _is_waived(c)]
         str(manifest["name"])
     except (KeyError, TypeError, ValueError):
         yield f"{MANIFEST}: lacks name, files or proof, or they are not of their form"
@@ -173,6 +178,11 @@ def _manifest(folder: Path, manifest: Mapping[str, Any], sums: Mapping[str, str]
         yield f"{MANIFEST}: names no weights"
     if failed or passed is not True or not checks:
         yield f"{MANIFEST}: its proof did not pass ({', '.join(failed) or 'no check passed'})"
+
+
+def _is_waived(check: Mapping[str, Any]) -> bool:
+    """Whether the proof says why this failed check does not count; only one of the device can be waived."""
+    return bool(check.get("waived")) and bool(check.get("subject")) and check["id"] in OF_THE_DEVICE
 
 
 def _for_ollama(folder: Path, sums: Mapping[str, str]) -> Iterator[str]:

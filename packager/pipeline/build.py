@@ -75,7 +75,10 @@ def stop_if_failed(artifact: Artifact) -> None:
     """A package that fails a check is not released, and nothing is built on what failed one."""
     if isinstance(artifact, Checked) and artifact.failed:
         lines = "\n".join(
-            f"  ✗ {c.id}: {c.says} (measured {c.measured}, limit {c.threshold} {c.unit})" for c in artifact.failed
+            f"  {'–' if c.waived else '✗'} {c.id}: {c.says} (measured {c.measured}, limit {c.threshold} {c.unit})"
+            + (f" Waived: {c.waived}" if c.waived else "")
+            for c in artifact.checks
+            if not c.passed
         )
         shown = artifact.folder / report_stage.PAGE if isinstance(artifact, Report) else artifact.folder
         raise ProofFailed(

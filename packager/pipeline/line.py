@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
+from packager.artifacts.checks import tally
 from packager.artifacts.evaluation import Evaluation
 from packager.artifacts.kinds import (
     Adapter,
@@ -89,7 +90,7 @@ LINE: tuple[Stage[Any], ...] = (
           section=lambda r: r.serve),
     Stage("proof", prove.prove, Proof, ("data", "adapter", "merged", "f16", "gguf", "modelfile"),
           section=_proving, versions=("llama_cpp_python",),
-          says=lambda p: f"{sum(c.passed for c in p.checks)} of {len(p.checks)} checks passed"),
+          says=lambda p: tally(p.checks)),
     Stage("evaluation", evaluate.evaluate, Evaluation, ("base", "data", "adapter", "merged", "f16", "gguf"),
           section=evaluating_of, versions=("llama_cpp_python", "rouge_score"),
           sources=lambda r: evaluate.fingerprint(evaluating_of(r)),

@@ -17,9 +17,9 @@ from packager.errors import InputError, Interrupted, MissingResource, PackagerEr
 from packager.llamacpp import vendored
 from packager.llamacpp.gguf_file import quantization_types, tensor_types
 from packager.llamacpp.processor_check import check_runs
+from packager.process.memory import GIGABYTE
 from packager.recipe.recipe import Recipe
 
-GIGABYTE = 10**9
 # Bytes per parameter on disk of the base (dequantized), the merged checkpoint and the F16 file, each.
 FP16_BYTES = 2.0
 # Bytes per parameter and quantized file; the largest type, Q8_0, has 8.5 bits per weight.

@@ -23,11 +23,10 @@ from pathlib import Path
 from typing import IO, Any, Generic, TypeVar
 
 from packager.errors import Interrupted, MissingResource, PackagerError, StageCrash
-from packager.process import progress
+from packager.process import progress, secrets
 
 T = TypeVar("T")
 
-SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_TOKEN", "OPENAI_API_KEY", "PACKAGER_JUDGE_KEY")
 GRACE_SECONDS = 30.0
 TAIL_LINES = 15
 WATCH_SECONDS = 0.5
@@ -45,7 +44,7 @@ def environment(extra: Mapping[str, str] | None = None, *, online: bool = False)
     """The environment of a child: ours; unless it is `online`, without secrets or calls to the Hub."""
     env = dict(os.environ)
     if not online:
-        env = {k: v for k, v in env.items() if k not in SECRETS} | {"HF_HUB_OFFLINE": "1"}
+        env = {k: v for k, v in env.items() if k not in secrets.VARIABLES} | {"HF_HUB_OFFLINE": "1"}
     env |= {"TRANSFORMERS_VERBOSITY": "error", "TOKENIZERS_PARALLELISM": "true"}
     return env | dict(extra or {})
 

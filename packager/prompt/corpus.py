@@ -11,11 +11,10 @@ import itertools
 import json
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from packager.prompt.masking import encode
+from packager.prompt.masking import Encoded, encode
 from packager.prompt.roles import RoleFormat, derive_roles
 from packager.prompt.template import Message, load_template, load_tokenizer, special_tokens, token_ids
 
@@ -46,15 +45,6 @@ LONG_PROMPTS = 8
 """Tokens that may be run for each answer token asked for, where prompts are long and answers short."""
 
 Conversation = tuple[Message, ...]
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A conversation as tokens, and the positions at which predictions of the next token are compared."""
-
-    ids: tuple[int, ...]
-    at: tuple[int, ...]
-    """Ascending; the last is at most len(ids) - 2."""
 
 
 def conversations(
@@ -123,7 +113,7 @@ def read_conversations(path: Path) -> Iterator[Conversation]:
             yield tuple(json.loads(line)["messages"])
 
 
-def corpus_samples(folder: Path, positions: int) -> list[Sample]:
+def corpus_samples(folder: Path, positions: int) -> list[Encoded]:
     """Every twelfth conversation of the corpus, with at most so many positions spread evenly over them.
 
     `folder` is that of the data stage.
@@ -132,21 +122,20 @@ def corpus_samples(folder: Path, positions: int) -> list[Sample]:
     chosen = list(read_conversations(folder / CORPUS))[::-12]  # from the last, the longest
     rows = [token_ids(tokenizer, template.render(c, add_generation_prompt=True)) for c in chosen]
     step = max(1, -(-sum(map(len, rows)) // (positions - len(rows))))  # every row may add one
-    return [Sample(tuple(ids), tuple(range(0, len(ids) - 1, step))) for ids in rows if len(ids) > 1]
+    return [Encoded.predicting(ids, range(0, len(ids) - 1, step)) for ids in rows if len(ids) > 1]
 
 
-def answer_samples(path: Path, end_of_turn: str, tokens: int) -> list[Sample]:
+def answer_samples(path: Path, end_of_turn: str, tokens: int) -> list[Encoded]:
     """Rows of a JSONL file of the data stage, spread evenly over it, with every answer token as a
     target, until there are `tokens` of them, or so many tokens in all that little more can be run."""
     template, tokenizer = load_template(path.parent), load_tokenizer(path.parent)
     rows = list(read_conversations(path))
-    found: list[Sample] = []
+    found: list[Encoded] = []
     room = LONG_PROMPTS * tokens
     for row in _spread(rows):
-        encoded = encode(template, tokenizer, end_of_turn, row)
-        found.append(Sample(encoded.ids, tuple(i - 1 for i in range(1, len(encoded.ids)) if encoded.trained[i])))
+        found.append(encode(template, tokenizer, end_of_turn, row))
         tokens -= len(found[-1].at)
-        room -= len(encoded.ids)
+        room -= len(found[-1].ids)
         if tokens <= 0 or room <= 0:
             break
     return found

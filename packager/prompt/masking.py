@@ -6,7 +6,7 @@ of the prompt and the start of the answer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,10 +23,21 @@ class BoundaryError(ValueError):
 
 @dataclass(frozen=True)
 class Encoded:
-    """A conversation as tokens. `trained[i]` says whether token i is a target of the loss."""
+    """A conversation as tokens. `trained[i]` says whether token i is a target: of the loss, or of a comparison."""
 
     ids: tuple[int, ...]
-    trained: tuple[bool, ...]
+    trained: tuple[bool, ...] = ()
+    """Empty for a prompt, which is only run, or answered."""
+
+    @classmethod
+    def predicting(cls, ids: Sequence[int], at: Collection[int]) -> Encoded:
+        """Tokens of which those that follow the positions `at` (0 to len(ids) - 2) are targets."""
+        return cls(tuple(ids), tuple(i - 1 in at for i in range(len(ids))))
+
+    @property
+    def at(self) -> tuple[int, ...]:
+        """The positions at which a target is predicted, ascending."""
+        return tuple(i - 1 for i, target in enumerate(self.trained) if target and i)
 
 
 def encode(template: ChatTemplate, tokenizer: Tokenizer, end_of_turn: str, messages: Sequence[Message]) -> Encoded:

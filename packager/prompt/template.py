@@ -28,6 +28,17 @@ _DAY = datetime.date(2024, 7, 26)
 PINNED_DATE = _DAY.strftime("%d %b %Y")
 """The date for templates that print one: Llama 3.1's own default, the same in training and serving."""
 TEMPLATE_FILE = "chat_template.jinja"
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "tokenizer.model",
+    "vocab.json",
+    "merges.txt",
+    TEMPLATE_FILE,
+)
+"""What may belong to a tokenizer; never code."""
 _SET_DATE = f'{{%- set date_string = "{PINNED_DATE}" -%}}\n'
 _CLOCK = re.compile(r"""strftime_now\(\s*(?P<quote>['"])(?P<form>[^'"\\]*)(?P=quote)\s*\)""")
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from packager.artifacts.kinds import Divergence
 from packager.llamacpp.model import GgufModel
 from packager.process import child
-from packager.prompt.corpus import Sample
+from packager.prompt.masking import Encoded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 REFERENCE = "reference.npz"
 
 
-def save_reference(path: Path, samples: Sequence[Sample], log_p: Iterable[Float32]) -> None:
+def save_reference(path: Path, samples: Sequence[Encoded], log_p: Iterable[Float32]) -> None:
     """Keep samples and their log-probabilities (chunks of [n, vocabulary], stored as float16), so that a
     later stage compares with a checkpoint without loading it."""
     import numpy as np
@@ -42,14 +42,14 @@ def save_reference(path: Path, samples: Sequence[Sample], log_p: Iterable[Float3
     )
 
 
-def load_reference(path: Path) -> tuple[list[Sample], npt.NDArray[np.float16]]:
+def load_reference(path: Path) -> tuple[list[Encoded], npt.NDArray[np.float16]]:
     """What `save_reference` kept: the samples, and log-probabilities [positions, vocabulary]."""
     import numpy as np
 
     kept = np.load(path)
     ends = np.cumsum(kept["lengths"], axis=0)[:-1]
     ids, at = np.split(kept["ids"], ends[:, 0]), np.split(kept["at"], ends[:, 1])
-    samples = [Sample(tuple(i.tolist()), tuple(a.tolist())) for i, a in zip(ids, at, strict=True)]
+    samples = [Encoded.predicting(i.tolist(), a.tolist()) for i, a in zip(ids, at, strict=True)]
     return samples, kept["log_p"]
 
 

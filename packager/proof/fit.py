@@ -14,17 +14,22 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from packager.artifacts.kinds import Check, GgufFile
+from packager.artifacts.checks import OF_THE_DEVICE, Check
+from packager.artifacts.kinds import GgufFile
 from packager.errors import InputError
+from packager.process.memory import GIGABYTE
 from packager.recipe.sections import Device
 
-GIGABYTE = 10**9
 BANDWIDTH_SHARE = 0.85
 """Share of the memory bandwidth that generation reaches, of models of 1B parameters and more (0.8 to 0.9)."""
 NOISE = 0.05
 """Relative differences of speed up to this are not told apart."""
-OF_THE_DEVICE = ("smoke.ram", "smoke.speed", "smoke.first_token")
-"""Checks that judge a file by the recipe's `device`."""
+LACKS = {
+    "smoke.ram": "needs {:.2f} GB of memory, not {:g}",
+    "smoke.speed": "makes {:.1f} tokens/s, not {:g}",
+    "smoke.first_token": "takes {:.1f} s to the first word, not {:g}",
+}
+"""Why a file does not fit, by the check of the device that says so: what was measured, and the limit."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,8 @@ class Machine:
     ram_gb: float
     """In GB of 10^9 bytes."""
     min_tokens_per_second: float
+    max_seconds_to_first_token: float | None = None
+    """None: the wait for the first word is not looked at."""
     bandwidth: float | None = None
     """Memory bandwidth in GB/s, to estimate the speed from; None: this machine, as measured."""
 
@@ -54,6 +61,8 @@ class Candidate:
     ram_gb: float
     tokens_per_second: float | None
     """None where no question was asked, so that no speed is known."""
+    seconds_to_first_token: float | None = None
+    """The longest wait, on the machine that built the package."""
     lacks: tuple[str, ...] = ()
     """Why it does not fit the machine."""
     dominated_by: str = ""
@@ -87,11 +96,11 @@ def of_package(package: Path) -> tuple[list[Candidate], str]:
 
 def candidates_of(files: Sequence[GgufFile], checks: Sequence[Check]) -> list[Candidate]:
     """The files that ran, with what the proof measured of each."""
-    measured = {(c.id, _subject(c)): c.measured for c in checks}
+    measured = {(c.id, c.subject): float(c.measured) for c in checks if isinstance(c.measured, int | float)}
     found = []
     for file in files:
-        ram, speed = measured.get(("smoke.ram", file.type)), measured.get(("smoke.speed", file.type))
-        if file.divergence is None or not isinstance(ram, int | float):
+        ram = measured.get(("smoke.ram", file.type))
+        if file.divergence is None or ram is None:
             continue
         made = Candidate(
             name=file.name,
@@ -102,8 +111,9 @@ def candidates_of(files: Sequence[GgufFile], checks: Sequence[Check]) -> list[Ca
             same_top=file.divergence.same_top,
             perplexity_ratio=file.divergence.perplexity_ratio,
             heldout_loss=file.divergence.loss,
-            ram_gb=float(ram),
-            tokens_per_second=float(speed) if isinstance(speed, int | float) else None,
+            ram_gb=ram,
+            tokens_per_second=measured.get(("smoke.speed", file.type)),
+            seconds_to_first_token=measured.get(("smoke.first_token", file.type)),
         )
         found.append(made)
     return found
@@ -118,43 +128,53 @@ def choose_file(files: Sequence[Candidate], default: str, machine: Machine) -> F
     return FileChoice(machine, tuple(sorted(judged, key=lambda f: f.size)), best, default)
 
 
+def of_device(device: Device) -> Machine:
+    """The clinic's machine, as the recipe has it."""
+    return Machine(device.ram_gb, device.min_tokens_per_second, device.max_seconds_to_first_token)
+
+
 def default_first(
     files: Sequence[GgufFile], checks: Sequence[Check], device: Device
 ) -> tuple[tuple[GgufFile, ...], str]:
     """The files with the package's default in front, and why it is not the recipe's first ('' if it is).
 
-    The first stays if no file fits the device, or if it does and the recipe prefers its own order.
+    A file fits the device if it passed every check of it. The first stays if no file fits, or if it does and
+    the recipe prefers its own order.
     """
-    machine = Machine(device.ram_gb, device.min_tokens_per_second)
-    choice = choose_file(candidates_of(files, checks), files[0].name, machine)
-    first = next((f for f in choice.candidates if f.name == files[0].name), None)
-    if first is None or choice.best in (None, first) or not (first.lacks or device.prefer == "quality"):
+    lacks = _failed_of_device(checks)
+    ran = {c.type: c for c in candidates_of(files, checks)}
+    fitting = [c for c in ran.values() if c.type not in lacks]
+    first, best = ran.get(files[0].type), min(fitting, key=lambda c: (c.kl, c.size), default=None)
+    if first is None or best is None or best is first or not (first.type in lacks or device.prefer == "quality"):
         return tuple(files), ""
-    best = next(f for f in files if choice.best and f.name == choice.best.name)
-    lack = (
-        " and ".join(first.lacks) or f"diverges more from F16 ({first.kl:.4f}, not {choice.best.kl:.4f} nats a token)"
+    lack = " and ".join(lacks.get(first.type, ())) or (
+        f"diverges more from F16 ({first.kl:.4f}, not {best.kl:.4f} nats a token)"
     )
-    why = f"{best.type} is the default: {first.type} {lack}"
-    return (best, *(f for f in files if f is not best)), why
+    chosen = next(f for f in files if f.name == best.name)
+    return (chosen, *(f for f in files if f is not chosen)), f"{best.type} is the default: {first.type} {lack}"
 
 
-def forgiven(checks: Sequence[Check], files: Sequence[GgufFile]) -> list[Check]:
-    """A proof's checks, of which those of `device` fail no file beside one that passes them all: that one
-    is made the default."""
-    failed = {_subject(c) for c in checks if c.id in OF_THE_DEVICE and not c.passed}
-    suitable = [f.type for f in files if f.type not in failed and f.divergence]
-    if not suitable:
+def waive(checks: Sequence[Check], files: Sequence[GgufFile], device: Device) -> list[Check]:
+    """A proof's checks, of which those of `device` are waived for a file that fails them beside one that passes
+    them all: that one is made the default. What was measured stays."""
+    default = default_first(files, checks, device)[0][0]
+    if default.divergence is None or default.type in _failed_of_device(checks):
         return list(checks)
-    says = f" It is not for this device; {suitable[0]} is."
     return [
-        c.model_copy(update={"passed": True, "says": c.says + says}) if c.id in OF_THE_DEVICE and not c.passed else c
+        c.model_copy(update={"waived": f"{c.subject} is not for this device; the default, {default.type}, is."})
+        if c.id in OF_THE_DEVICE and not c.passed
+        else c
         for c in checks
     ]
 
 
-def _subject(check: Check) -> str:
-    """The type of the file that a check of a single file is about."""
-    return check.says.partition(":")[0]
+def _failed_of_device(checks: Sequence[Check]) -> dict[str, list[str]]:
+    """The types of the files that fail a check of the device, and why."""
+    found: dict[str, list[str]] = {}
+    for check in checks:
+        if check.id in OF_THE_DEVICE and not check.passed:
+            found.setdefault(check.subject, []).append(LACKS[check.id].format(check.measured, check.threshold))
+    return found
 
 
 def _speed(file: Candidate, machine: Machine) -> float | None:
@@ -167,10 +187,13 @@ def _speed(file: Candidate, machine: Machine) -> float | None:
 def _lacks(file: Candidate, machine: Machine) -> tuple[str, ...]:
     found = []
     if file.ram_gb > machine.ram_gb:
-        found.append(f"needs {file.ram_gb:.2f} GB of memory, not {machine.ram_gb:g}")
+        found.append(LACKS["smoke.ram"].format(file.ram_gb, machine.ram_gb))
     speed = file.tokens_per_second
     if speed is not None and speed < machine.min_tokens_per_second:
-        found.append(f"makes {speed:.1f} tokens/s, not {machine.min_tokens_per_second:g}")
+        found.append(LACKS["smoke.speed"].format(speed, machine.min_tokens_per_second))
+    wait, most = file.seconds_to_first_token, machine.max_seconds_to_first_token
+    if wait is not None and most is not None and wait > most:
+        found.append(LACKS["smoke.first_token"].format(wait, most))
     return tuple(found)
 
 

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import re
 import time
-import unicodedata
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from packager.artifacts.kinds import Answer, Check, GgufFile, verdict
+from packager.artifacts.checks import Check, verdict
+from packager.artifacts.kinds import Answer, GgufFile
 from packager.data.language import language_of
+from packager.data.letters import unaccented
 from packager.llamacpp import binding
 from packager.llamacpp.model import GgufModel
 from packager.process import child, progress, worker
+from packager.process.memory import GIGABYTE
 from packager.recipe.sections import Device, Section, Serve, Smoke, Thresholds
 
 SEED = 42
-GIGABYTE = 10**9
 FEW = 4
 """Words of an answer that need not tell its language."""
 
@@ -91,19 +92,20 @@ def judge(
     total = len(answers)
 
     def count(name: str, bad: int, says: str) -> Check:
-        return verdict(f"smoke.{name}", bad, 0, "answers", bad == 0, f"{file.type}: {bad} of {total} answers {says}.")
+        return verdict(f"smoke.{name}", bad, 0, "answers", bad == 0, f"{file.type}: {bad} of {total} answers {says}.",
+                       subject=file.type)  # fmt: skip
 
-    wanted = config.language.partition("-")[0]
-    # A word or two may be of no language that can be told.
-    told = [a for a in answers if not (0 < len(a.answer.split()) <= FEW and language_of(a.answer) == "unknown")]
-    spoken = sum(language_of(a.answer) == wanted for a in told) / len(told) if told else 1.0
-    unexpected = sum(not _as_expected(a, q) for a, q in zip(answers, config.questions, strict=True))
+    said = []  # what cannot fail, as nothing is expected or long enough to tell its language, is no check
+    if any(q.expect_any or q.reject_any for q in config.questions):
+        unexpected = sum(not _as_expected(a, q) for a, q in zip(answers, config.questions, strict=True))
+        said.append(count("expected_words", unexpected, "lack every word the recipe expects, or hold one it rejects"))
+    said += _language(file, answers, config)
     # Speed is a property of the machine: the median over answers long enough to time.
     timed = [a for a in answers if a.tokens > 4] or [a for a in answers if a.tokens > 1]
     speeds = sorted(a.tokens_per_second for a in timed)
     speed = speeds[len(speeds) // 2] if speeds else 0.0
     slowest = max((a.seconds_to_first_token for a in answers), default=0.0)
-    device, share = config.device, config.thresholds.min_language_share
+    device = config.device
     memory = verdict(
         "smoke.ram",
         round(ram / GIGABYTE, 3),
@@ -111,6 +113,7 @@ def judge(
         "GB",
         ram <= device.ram_gb * GIGABYTE,
         f"{file.type}: needs {ram / GIGABYTE:.2f} GB of memory at {config.serve.context} tokens.",
+        subject=file.type,
     )
     if not answers:
         return [memory]
@@ -119,16 +122,26 @@ def judge(
         count("stops", sum(not a.stopped for a in answers), "did not end by themselves"),
         count("no_template_leak", sum(leaks(a.answer, specials) for a in answers), "show prompt markup"),
         count("no_loops", sum(loops(a.answer) for a in answers), "repeat themselves without end"),
-        count("expected_words", unexpected, "lack every word the recipe expects, or hold one it rejects"),
-        verdict("smoke.language", round(spoken, 3), share, "share", spoken >= share,
-               f"{file.type}: {spoken:.0%} of the answers are in {config.language}."),
+        *said,
         verdict("smoke.speed", speed, device.min_tokens_per_second, "tokens/s", speed >= device.min_tokens_per_second,
-               f"{file.type}: answers at {speed:.0f} tokens/s on this CPU."),
+               f"{file.type}: answers at {speed:.0f} tokens/s on this CPU.", subject=file.type),
         verdict("smoke.first_token", slowest, device.max_seconds_to_first_token, "s",
                slowest <= device.max_seconds_to_first_token,
-               f"{file.type}: the first word comes after at most {slowest:.2f} s."),
+               f"{file.type}: the first word comes after at most {slowest:.2f} s.", subject=file.type),
         memory,
     ]  # fmt: skip
+
+
+def _language(file: GgufFile, answers: Sequence[Answer], config: SmokeTest) -> list[Check]:
+    """The share of the answers in the recipe's language; no check where none can be told."""
+    # A word or two may be of no language that can be told.
+    told = [a for a in answers if not (0 < len(a.answer.split()) <= FEW and language_of(a.answer) == "unknown")]
+    if not told:
+        return []
+    wanted, share = config.language.partition("-")[0], config.thresholds.min_language_share
+    spoken = sum(language_of(a.answer) == wanted for a in told) / len(told)
+    says = f"{file.type}: {spoken:.0%} of the answers are in {config.language}."
+    return [verdict("smoke.language", round(spoken, 3), share, "share", spoken >= share, says, subject=file.type)]
 
 
 def leaks(answer: str, specials: Sequence[str]) -> bool:
@@ -149,11 +162,6 @@ def loops(answer: str) -> bool:
 
 
 def _as_expected(answer: Answer, question: Smoke) -> bool:
-    text = _plain(answer.answer)
-    found = not question.expect_any or any(_plain(word) in text for word in question.expect_any)
-    return found and not any(_plain(word) in text for word in question.reject_any)
-
-
-def _plain(text: str) -> str:
-    decomposed = unicodedata.normalize("NFD", text.casefold())
-    return "".join(c for c in decomposed if not unicodedata.combining(c))
+    text = unaccented(answer.answer)
+    found = not question.expect_any or any(unaccented(word) in text for word in question.expect_any)
+    return found and not any(unaccented(word) in text for word in question.reject_any)

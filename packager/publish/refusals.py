@@ -10,22 +10,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from packager.data.audit import identifiers
+from packager.process.secrets import holds_secret
 
 DATA = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".arrow", ".xml", ".xls", ".xlsx", ".db", ".sqlite")
 SECRET = (".env", ".pem", ".key", ".p12", ".netrc")
 LOGS = (".log", ".out", ".err")
 VOCABULARIES = ("tokenizer.json", "vocab.json", "merges.txt")
 """The base's own, full of numbers and of names; nothing of the data is in them."""
-_TOKENS = {
-    b"hf_": rb"hf_[A-Za-z0-9]{30,}",
-    b"api_org_": rb"api_org_[A-Za-z0-9]{30,}",
-    b"sk-": rb"sk-[A-Za-z0-9_-]{32,}",
-    b"gh": rb"gh[pousr]_[A-Za-z0-9]{36,}",
-    b"github_pat_": rb"github_pat_[A-Za-z0-9_]{40,}",
-    b"AKIA": rb"AKIA[0-9A-Z]{16}",
-    b"-----BEGIN ": rb"-----BEGIN [A-Z ]*PRIVATE KEY",
-}
-"""What the tokens of the Hub, OpenAI, GitHub and AWS and private keys look like, by how they begin."""
 _BLOCK, _OVERLAP = 1 << 20, 256
 _LONGEST_TEXT = 32 << 20
 _HEXADECIMAL = re.compile(r"\b[0-9a-f]{12,}\b")
@@ -68,7 +59,7 @@ def _holds_a_token(path: Path, private: Sequence[bytes]) -> bool:
             window = tail + block
             if any(text in window for text in private):
                 return True
-            if any(begin in window and re.search(pattern, window) for begin, pattern in _TOKENS.items()):
+            if holds_secret(window):
                 return True
             tail = window[-_OVERLAP:]
     return False

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from packager.artifacts.files import fresh, sha256_of, write_atomically, write_json
+from packager.artifacts.files import fresh, link_or_copy, sha256_of, write_atomically, write_json
 from packager.artifacts.kinds import Checkpoint
 from packager.artifacts.run_folder import open_run
 from packager.checkpoint import locate, lora
@@ -28,6 +27,7 @@ from packager.package.card import CardFacts
 from packager.package.verify import CHECKSUMS, MANIFEST, checksums, verify, version_of
 from packager.pipeline import plan
 from packager.process import progress
+from packager.prompt.template import TOKENIZER_FILES
 from packager.publish.refusals import refusals
 from packager.recipe.recipe import Recipe
 
@@ -143,7 +143,7 @@ def _parcels(
         out.mkdir()
         if part == "package":
             for name in (*sums, CHECKSUMS):
-                _link(package / name, out / name)
+                link_or_copy(package / name, out / name)
             items = dict(sums)
         else:
             items = _part(part, repo, names["package"], _facts(recipe, made), made, package, out)
@@ -173,10 +173,10 @@ def _part(
     tokenizer = facts.data.folder if part == "adapter" else source
     weights = [lora.WEIGHTS] if part == "adapter" else [p.name for p in sorted(source.glob("*.safetensors"))]
     configs = [lora.CONFIG] if part == "adapter" else [*locate.CONFIG_FILES, "model.safetensors.index.json"]
-    for at, wanted in ((source, weights + configs), (tokenizer, locate.TOKENIZER_FILES), (package, CARRIED)):
+    for at, wanted in ((source, weights + configs), (tokenizer, TOKENIZER_FILES), (package, CARRIED)):
         for name in wanted:
             if (at / name).is_file():
-                _link(at / name, out / name)
+                link_or_copy(at / name, out / name)
     text = card.adapter_card(facts, repo, package_repo) if part == "adapter" else card.merged_card(facts, package_repo)
     write_atomically(out / card.FILE, text)
     manifest = json.loads((package / MANIFEST).read_text("utf-8"))
@@ -210,15 +210,6 @@ def _notes(base: Checkpoint) -> Iterator[str]:
         yield f"the card names no base model, because {base.source} is not of the Hub: no model tree there"
     if unread := licence.unread(base.licence):
         yield unread
-
-
-def _link(source: Path, target: Path) -> None:
-    """A hard link to the file itself; where the file system has none, a copy."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(source, target, follow_symlinks=False)
-    except OSError:
-        shutil.copyfile(source, target, follow_symlinks=False)
 
 
 def _all(faults: Sequence[str], heading: str) -> InputError:

@@ -22,7 +22,7 @@ class ValidationSet(Section):
     """Branch, tag or commit of a data set on the Hub."""
     subset: str | None = None
     """Which configuration of a data set on the Hub, where it has several."""
-    split: str = "train"
+    hub_split: str = "train"
     """Which split of a data set on the Hub."""
     encoding: str = "utf-8"
     """Encoding of text files."""

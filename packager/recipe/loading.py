@@ -7,7 +7,7 @@ unknown field, the nearest right name.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,7 @@ def load(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
         problem = _apply(raw, override, applied)
         if problem:
             problems.append(problem)
+    _refuse_old_names(raw, path)
     raw.pop("overrides", None)
     try:
         recipe = Recipe.model_validate(raw | {"overrides": applied})
@@ -78,6 +79,19 @@ def load(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
         if not problems:
             return recipe
     raise all_at_once(problems, f"{len(problems)} problem(s) in {path.name}:")
+
+
+def _refuse_old_names(raw: Mapping[str, Any], path: Path) -> None:
+    """Raise `InputError` for a field that has another name than it had: one sentence, with the new one."""
+    data = raw.get("data")
+    sections = data if isinstance(data, dict) else {}
+    if "evaluation" in sections:
+        raise InputError("data.evaluation is called data.split now.", f"rename it in {path.name}, or in --set")
+    if isinstance(sections.get("split"), str):
+        raise InputError(
+            "data.split says which rows are held out; the split of a data set on the Hub is data.hub_split now.",
+            f"rename it in {path.name}, or in --set",
+        )
 
 
 class _Loader(yaml.SafeLoader):

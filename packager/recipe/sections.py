@@ -25,7 +25,7 @@ class Base(Section):
     """SPDX name, where the base does not state its own."""
 
 
-class Evaluation(Section):
+class Split(Section):
     fraction: float = Field(default=0.1, gt=0, lt=0.9)
     """Share of the rows that is held out and never trained on."""
     seed: int = Field(default=42, ge=0)
@@ -58,7 +58,7 @@ class Data(Section):
     """Branch, tag or commit of a data set on the Hub; the resolved commit is recorded."""
     subset: str | None = None
     """Which configuration of a data set on the Hub, where it has several."""
-    split: str = "train"
+    hub_split: str = "train"
     """Which split of a data set on the Hub."""
     encoding: str = "utf-8"
     """Encoding of text files. A file that is not in it is refused, and its likely encoding named."""
@@ -78,7 +78,7 @@ class Data(Section):
     """The system message of every conversation, in training and in the clinic."""
     template: str | None = None
     """A Jinja chat template, or the path of one, in place of the model's own (Alpaca, for example)."""
-    evaluation: Evaluation = Evaluation()
+    split: Split = Split()
     """What is held out."""
     max_tokens: int = Field(default=512, ge=16, le=131072)
     """Longer rows (prompt and answer, in tokens) are left out and counted."""
@@ -105,7 +105,7 @@ class Lora(Section):
     """Begin with adapters that make up for what rounding to NF4 lost (LoftQ, one step); qlora only."""
 
 
-class Batching(Section):
+class BatchSizes(Section):
     examples_per_step: int = Field(default=16, ge=1)
     """Examples that one optimizer step averages over."""
     examples_per_micro_batch: int | None = Field(default=None, ge=1)
@@ -121,7 +121,7 @@ class Train(Section):
     """Passes over the training rows."""
     max_steps: int | None = Field(default=None, ge=1)
     """Stop after this many optimizer steps, whatever the epochs say."""
-    batch: Batching = Batching()
+    batch: BatchSizes = BatchSizes()
     """How examples are grouped."""
     learning_rate: float = Field(default=2e-4, gt=0, lt=1)
     """Peak learning rate of AdamW."""
@@ -201,6 +201,12 @@ class Serve(Section):
     """Divide the logits of recent tokens by this (1: off)."""
     repeat_last_n: int = Field(default=64, ge=-1)
     """How many recent tokens the penalty looks at (-1: the whole context)."""
+
+    @property
+    def sampling(self) -> dict[str, int | float]:
+        """How the next token is chosen, by the names that Ollama and llama-server share."""
+        names = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "repeat_last_n")
+        return {name: getattr(self, name) for name in names}
 
 
 class Smoke(Section):

@@ -14,7 +14,7 @@ from packager.artifacts.evaluation import AnsweredRow, Evaluation, answered_rows
 from packager.artifacts.kinds import Adapter, Answer, Checkpoint, Dataset, GgufFile, Ggufs, Merged, Proof
 from packager.data.audit import identifiers
 from packager.data.audit.report import Audit
-from packager.proof.fit import FileChoice, Machine, candidates_of, choose_file, default_first
+from packager.proof.fit import FileChoice, candidates_of, choose_file, default_first, of_device
 from packager.recipe.recipe import Recipe
 
 SHOWN = 24
@@ -68,7 +68,6 @@ def gather_facts(
 ) -> ReportFacts:
     """Read what the artifacts' folders hold."""
     files, why = default_first(ggufs.files, proof.checks, recipe.device)
-    machine = Machine(recipe.device.ram_gb, recipe.device.min_tokens_per_second)
     audit = Audit.model_validate_json((data.folder / "audit.json").read_text(encoding="utf-8"))
     answers = tuple(redacted(answer) for answer in proof.answers)
     rows = _spread(list(answered_rows(evaluation.folder))) if evaluation else []
@@ -83,7 +82,7 @@ def gather_facts(
         proof=proof.model_copy(update={"answers": answers}),
         audit=audit,
         course=_course(adapter) if adapter else (),
-        choice=choose_file(candidates_of(files, proof.checks), files[0].name, machine),
+        choice=choose_file(candidates_of(files, proof.checks), files[0].name, of_device(recipe.device)),
         evaluation=_without_identifiers(evaluation) if evaluation else None,
         rows=tuple(_redacted_row(row) for row in rows),
     )

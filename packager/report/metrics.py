@@ -21,7 +21,8 @@ def metrics(facts: ReportFacts) -> dict[str, Any]:
         "name": facts.recipe.name,
         "language": facts.recipe.language,
         "passed": passed,
-        "failed": [c.id for c in facts.proof.checks if not c.passed],
+        "failed": [c.id for c in facts.proof.failed],
+        "waived": [c.name for c in facts.proof.checks if c.waived],
         "base": facts.base.model_dump(mode="json", include={"source", "revision", "parameters", "licence"}),
         "data": facts.data.model_dump(
             mode="json", include={"train_rows", "heldout_rows", "train_tokens", "heldout_tokens", "data_sha256"}
@@ -43,6 +44,7 @@ def metrics(facts: ReportFacts) -> dict[str, Any]:
             for number, f in enumerate(facts.files)
         ],
         "checks": [c.model_dump(mode="json") for c in facts.proof.checks],
+        "figures": [f.model_dump(mode="json") for f in facts.proof.figures],
         "answers": [a.model_dump(mode="json") for a in facts.proof.answers],
         "evaluation": facts.evaluation.model_dump(mode="json", exclude={"folder", "key"}) if facts.evaluation else None,
     }

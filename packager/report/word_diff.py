@@ -6,17 +6,18 @@ Case and punctuation make no difference; the order of words does.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+
+from packager.data.letters import unaccented
 
 _WORD = re.compile(r"\S+")
 _EDGES = re.compile(r"^\W+|\W+$")
 
 
 @dataclass(frozen=True)
-class Compared:
+class WordDiff:
     pieces: tuple[tuple[str, bool], ...]
     """The answer in runs of words, and whether the reference lacks them."""
     missing: tuple[str, ...]
@@ -25,7 +26,7 @@ class Compared:
     """Share of the reference's words that the answer has, in their order."""
 
 
-def compare(answer: str, reference: str) -> Compared:
+def compare(answer: str, reference: str) -> WordDiff:
     """What differs, word by word."""
     said, wanted = _WORD.findall(answer), _WORD.findall(reference)
     matcher = SequenceMatcher(None, [_key(w) for w in wanted], [_key(w) for w in said], autojunk=False)
@@ -37,7 +38,7 @@ def compare(answer: str, reference: str) -> Compared:
             shared += wanted_to - wanted_from
         elif wanted_to > wanted_from:
             missing.append(" ".join(wanted[wanted_from:wanted_to]))
-    return Compared(tuple(pieces), tuple(missing), shared / len(wanted) if wanted else 1.0)
+    return WordDiff(tuple(pieces), tuple(missing), shared / len(wanted) if wanted else 1.0)
 
 
 def _key(word: str) -> str:
@@ -68,10 +69,5 @@ def marked(text: str, words: Sequence[str], *, whole: bool) -> Iterator[tuple[st
 
 def _plain(text: str) -> tuple[str, list[int]]:
     """Without case and accents, and where in `text` each letter of it stands."""
-    letters = [
-        (letter, place)
-        for place, character in enumerate(text)
-        for letter in unicodedata.normalize("NFD", character.casefold())
-        if not unicodedata.combining(letter)
-    ]
+    letters = [(letter, place) for place, character in enumerate(text) for letter in unaccented(character)]
     return "".join(letter for letter, _ in letters), [place for _, place in letters]

@@ -18,8 +18,8 @@ from packager.checkpoint import locate
 from packager.checkpoint.locate import locate_base
 from packager.errors import InputError, ProofFailed
 from packager.process import progress
-from packager.prompt.corpus import Sample
-from packager.prompt.template import load_tokenizer
+from packager.prompt.masking import Encoded
+from packager.prompt.template import TOKENIZER_FILES, load_tokenizer
 from packager.proof import divergence
 from packager.recipe.sections import Base
 
@@ -61,7 +61,7 @@ def base(config: Base, out: Path) -> Checkpoint:
 
 
 def _link(folder: Path, out: Path) -> None:
-    for name in (*locate.TOKENIZER_FILES, *locate.CONFIG_FILES):
+    for name in (*TOKENIZER_FILES, *locate.CONFIG_FILES):
         if (folder / name).is_file():
             shutil.copyfile(folder / name, out / name)
     _forget(out / "config.json", "auto_map")  # Phi-3's, for one: transformers has the class itself
@@ -103,7 +103,7 @@ def prove_unpacked(gguf: Path, folder: Path) -> None:
     from packager.checkpoint import reference
 
     tokenizer = load_tokenizer(folder)
-    samples = [Sample(ids, tuple(range(len(ids) - 1))) for ids in (tuple(tokenizer.encode(t).ids) for t in TEXTS)]
+    samples = [Encoded.predicting(ids, range(len(ids) - 1)) for ids in (tokenizer.encode(t).ids for t in TEXTS)]
     with reference.opened(folder) as made, tempfile.TemporaryDirectory() as aside:
         kept = Path(aside, divergence.REFERENCE)
         divergence.save_reference(kept, samples, (log_p for log_p, _ in made.predictions(samples)))

@@ -7,15 +7,13 @@ not allow; `StageCrash` if a text would tell a path of this machine.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from packager.artifacts.files import sha256_of, write_atomically, write_json
+from packager.artifacts.files import link_or_copy, sha256_of, write_atomically, write_json
 from packager.artifacts.kinds import Bundle, Checkpoint, Ggufs, Modelfile, Package, Proof, Servers
 from packager.clinic import config as configuring
 from packager.clinic import starter, stick
@@ -113,7 +111,7 @@ def _carry(package: Package, manifest: dict[str, Any], limit: int, out: Path) ->
     loads: dict[str, str] = {}
     for name in package.files:
         if name not in (CHECKSUMS, READ_ME, MANIFEST):
-            _link_or_copy(package.folder / name, out / name)
+            _carry_file(package.folder / name, out / name)
     files = []
     for file in manifest["files"]:
         name = file["name"]
@@ -171,10 +169,7 @@ def _closed(out: Path) -> list[str]:
     return [*names, CHECKSUMS]
 
 
-def _link_or_copy(source: Path, target: Path) -> None:
-    """Weights are linked, which costs no disk, where the file system can; the rest is small and copied."""
-    if source.suffix == ".gguf":
-        with contextlib.suppress(OSError):
-            os.link(source, target)
-            return
-    shutil.copyfile(source, target)
+def _carry_file(source: Path, target: Path) -> None:
+    """Weights are linked where the file system can, which costs no disk; the rest is small, and copied."""
+    carry = link_or_copy if source.suffix == ".gguf" else shutil.copyfile
+    carry(source, target)

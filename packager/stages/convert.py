@@ -16,11 +16,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from packager.artifacts.checks import Check, verdict
 from packager.artifacts.files import sha256_of, write_json
-from packager.artifacts.kinds import Check, Dataset, GgufFile, Ggufs, Merged, verdict
+from packager.artifacts.kinds import Dataset, GgufFile, Ggufs, Merged
 from packager.errors import InputError, Interrupted, PackagerError, ProofFailed
 from packager.llamacpp import gguf_file
 from packager.llamacpp.gguf_file import GgufInfo
+from packager.llamacpp.limits import run_limits
 from packager.llamacpp.model import GgufModel
 from packager.llamacpp.vendored import known_architectures, run_converter, tokenizer_problem
 from packager.package import licence
@@ -35,10 +37,6 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 NAME = "model-F16.gguf"
-RUN_SECONDS, SECONDS_PER_BYTE = 600.0, 1e-6
-"""Time for the file to run: beside a constant, with its size."""
-ROOM = 8 << 30
-"""Address space beside the file, in bytes: context, logits, the interpreter."""
 MAX_KL = 1e-3
 """Most that the F16 file may diverge from the merged checkpoint, nats per token: see docs/proof.md."""
 BUFFERS = (".attention.masked_bias", ".attention.bias", ".rotary_emb.inv_freq")
@@ -186,10 +184,9 @@ def splits_differently(model: GgufModel, tokenizer: Tokenizer, texts: Sequence[s
 def _predictions(path: Path, folder: Path) -> Check:
     """What the file predicts, in a child of its own, against what the merge stage noted of the checkpoint."""
     try:
-        size = path.stat().st_size
-        timeout = RUN_SECONDS + size * SECONDS_PER_BYTE
+        limits = run_limits(path.stat().st_size)
         found = child.call(
-            divergence.from_reference, path, folder / REFERENCE, timeout=timeout, memory_limit=2 * size + ROOM
+            divergence.from_reference, path, folder / REFERENCE, timeout=limits.seconds, memory_limit=limits.memory
         ).value
     except Interrupted:
         raise

@@ -15,8 +15,9 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from packager.artifacts.checks import Check, Figure, verdict
 from packager.artifacts.files import write_atomically, write_json
-from packager.artifacts.kinds import Check, Checkpoint, Dataset, verdict
+from packager.artifacts.kinds import Checkpoint, Dataset
 from packager.data.audit import preparation
 from packager.data.audit.duplicates import normalise
 from packager.data.audit.lengths import measurer
@@ -31,6 +32,7 @@ from packager.prompt.ollama import composed
 from packager.prompt.roles import derive_roles
 from packager.prompt.template import (
     TEMPLATE_FILE,
+    TOKENIZER_FILES,
     ChatTemplate,
     load_template,
     load_tokenizer,
@@ -40,7 +42,6 @@ from packager.prompt.template import (
 from packager.recipe.sections import Data, Serve
 
 TRAIN, HELDOUT, AUDIT = "train.jsonl", "heldout.jsonl", "audit.json"
-CARRIED = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "tokenizer.model")
 
 
 class Prepare(Data):
@@ -64,16 +65,17 @@ def data(config: Prepare, base: Checkpoint, out: Path) -> Dataset:
         progress.note(line)
     digest = _write(out / TRAIN, prepared.train) + _write(out / HELDOUT, prepared.heldout)
     write_json(out / AUDIT, found.model_dump(mode="json"))
-    for name in CARRIED:
+    for name in TOKENIZER_FILES:
         if (base.folder / name).is_file():
             shutil.copyfile(base.folder / name, out / name)
     write_atomically(out / TEMPLATE_FILE, template.source)
     system = _system((*prepared.train, *prepared.heldout))
     write_corpus(out, system)
-    leaked = max(found.split.leaked, _leaked(out, answers=config.evaluation.group_by != "question"))
+    leaked = max(found.split.leaked, _leaked(out, answers=config.split.group_by != "question"))
     return Dataset(
         folder=out,
-        checks=_checks(prepared, leaked, answers=config.evaluation.group_by != "question"),
+        checks=_checks(prepared, leaked, answers=config.split.group_by != "question"),
+        figures=_figures(prepared),
         train_rows=len(prepared.train),
         heldout_rows=len(prepared.heldout),
         train_tokens=prepared.train_tokens,
@@ -113,8 +115,6 @@ def _checks(prepared: Prepared, leaked: int, *, answers: bool) -> tuple[Check, .
     tokens = prepared.audit.tokens
     assert tokens is not None
     total = len(prepared.train) + len(prepared.heldout) + tokens.too_long
-    found = sum(one.count for one in prepared.audit.identifiers)
-    policy = prepared.audit.identifiers_policy
     what, more = ("question or answer", "") if answers else ("question", "; answers may repeat")
     return (
         verdict("data.no_leak", leaked, 0, "rows", leaked == 0,
@@ -123,11 +123,20 @@ def _checks(prepared: Prepared, leaked: int, *, answers: bool) -> tuple[Check, .
         verdict("data.end_of_turn", tokens.unterminated, 0, "rows", tokens.unterminated == 0,
               f"{total - tokens.too_long - tokens.unterminated} of {total - tokens.too_long} rows end in a trained "
               f"{tokens.end_of_turn}, so that the model learns to stop."),
-        verdict("data.left_out", round(tokens.too_long / total, 4), "recorded", "share", True,
-              f"{tokens.too_long} of {total} rows were left out for their length."),
-        verdict("data.identifiers", found, "recorded" if policy != "stop" else 0, "identifiers",
-              found == 0 or policy != "stop",
-              f"{found} patient identifiers were found; the recipe says: {policy}."),
+    )  # fmt: skip
+
+
+def _figures(prepared: Prepared) -> tuple[Figure, ...]:
+    """What was left out, and the identifiers that a recipe may allow: `refuse` has stopped what must not be."""
+    audit = prepared.audit
+    assert audit.tokens is not None
+    total = len(prepared.train) + len(prepared.heldout) + audit.tokens.too_long
+    found = sum(one.count for one in audit.identifiers)
+    return (
+        Figure(id="data.left_out", measured=round(audit.tokens.too_long / total, 4), unit="share",
+               says=f"{audit.tokens.too_long} of {total} rows were left out for their length."),
+        Figure(id="data.identifiers", measured=found, unit="identifiers",
+               says=f"{found} patient identifiers were found; the recipe says: {audit.identifiers_policy}."),
     )  # fmt: skip
 
 

@@ -36,10 +36,11 @@ from packager.artifacts.kinds import Adapter, Checkpoint, Dataset, Ggufs, Merged
 from packager.errors import InputError, Interrupted, PackagerError, ProofFailed
 from packager.evaluation import answers as evaluation_answers
 from packager.evaluation import benchmarks, bertscore, items, judge, measures, probes
-from packager.evaluation.answers import RowQuestion, answer_questions, question_key, questions_of, read_answers
-from packager.evaluation.items import Item
+from packager.evaluation.answers import answer_questions, question_key, questions_of, read_answers
+from packager.evaluation.items import ValidationRow
 from packager.evaluation.judge import JudgeQuestion
 from packager.evaluation.measures import Outcome, Resampled
+from packager.llamacpp.limits import run_limits
 from packager.llamacpp.vendored import run_converter
 from packager.process import child, progress
 from packager.prompt.template import load_tokenizer
@@ -47,8 +48,6 @@ from packager.recipe.evaluation import Evaluate
 from packager.recipe.sections import Data, Section, Serve
 
 CACHE = "evaluation.cache"
-ROOM = 8 << 30
-"""Address space beside a file, in bytes: contexts, logits, the interpreter."""
 SECONDS_PER_TOKEN_AND_BYTE = 2e-9
 """No model takes longer than this for a token, per byte of its file."""
 
@@ -144,7 +143,7 @@ def _without_folders(one: LeftOut) -> LeftOut:
     return one.model_copy(update={name: path.sub(r"\1", getattr(one, name)) for name in ("what", "why", "fix")})
 
 
-def _sets(config: Evaluating, data: Dataset, left: list[LeftOut]) -> dict[str, list[Item]]:
+def _sets(config: Evaluating, data: Dataset, left: list[LeftOut]) -> dict[str, list[ValidationRow]]:
     wanted = config.evaluate
     sets = {HELDOUT: items.heldout(data, wanted.rows, wanted.seed)}
     for name, validation in wanted.sets.items():
@@ -157,7 +156,7 @@ def _sets(config: Evaluating, data: Dataset, left: list[LeftOut]) -> dict[str, l
             left.append(LeftOut(what=f"set {name}", why=error.message, fix=fix, failed=failed))
     room = config.serve.context
     for name, rows in sets.items():
-        sets[name] = [i for i in rows if max(len(i.ids), len(i.prompt) + 1) < room]
+        sets[name] = [i for i in rows if max(len(i.encoded.ids), len(i.prompt.ids) + 1) < room]
         if too_long := len(rows) - len(sets[name]):
             why = f"{too_long} rows are longer than serve.context ({room} tokens)"
             left.append(LeftOut(what=f"rows of {name}", why=why, fix="raise serve.context"))
@@ -181,10 +180,10 @@ def _models(wanted: Evaluate, base: Checkpoint, adapter: Adapter | None, f16: Gg
         yield Model(file.type, ggufs.folder / file.name, file.sha256, says, file.sha256)
 
 
-def _settings(config: Evaluating, data: Dataset) -> evaluation_answers.Settings:
+def _settings(config: Evaluating, data: Dataset) -> evaluation_answers.AnswerSettings:
     wanted, end = config.evaluate, load_tokenizer(data.folder).token_to_id(data.end_of_turn)
     assert end is not None, "the data stage found it"
-    return evaluation_answers.Settings(
+    return evaluation_answers.AnswerSettings(
         serve=config.serve.model_copy(update={"temperature": wanted.temperature}),
         seed=wanted.seed,
         max_tokens=wanted.max_answer_tokens or config.serve.max_answer_tokens,
@@ -194,13 +193,19 @@ def _settings(config: Evaluating, data: Dataset) -> evaluation_answers.Settings:
 
 
 def _run(
-    model: Model, config: Evaluating, data: Dataset, rows: Sequence[Item], base: Checkpoint, out: Path, cache: Path
+    model: Model,
+    config: Evaluating,
+    data: Dataset,
+    rows: Sequence[ValidationRow],
+    base: Checkpoint,
+    out: Path,
+    cache: Path,
 ) -> tuple[EvaluatedModel, evaluation_answers.Known]:
     """Everything that one model is to be asked, from the cache where it is known."""
     settings, wanted = _settings(config, data), config.evaluate
     generates = any(metric != "likelihood" for metric in wanted.metrics) or wanted.judge is not None
     asked = questions_of(rows, likelihood="likelihood" in wanted.metrics, answers=generates)
-    asked += [RowQuestion(items.prompt_of(data, probe.ask)) for probe in wanted.probes]
+    asked += [items.prompt_of(data, probe.ask) for probe in wanted.probes]
     store = cache / f"{model.identity[:24]}.jsonl"
     known, peak, path = read_answers(store), 0, model.path
     missing = [q for q in asked if question_key(q, settings) not in known]
@@ -213,7 +218,7 @@ def _run(
         tokens = sum(len(q.ids) + (0 if q.trained else settings.max_tokens) for q in missing)
         limit = 600 + tokens * (0.05 + size * SECONDS_PER_TOKEN_AND_BYTE)
         finished = child.call(
-            answer_questions, path, missing, settings, store, timeout=limit, memory_limit=2 * size + ROOM
+            answer_questions, path, missing, settings, store, timeout=limit, memory_limit=run_limits(size).memory
         )
         known, peak = read_answers(store), finished.peak_ram
     used = [known[question_key(q, settings)] for q in dict.fromkeys(asked)]
@@ -246,7 +251,7 @@ def _converted(base: Checkpoint, out: Path) -> Path:
 
 def _score(
     config: Evaluating,
-    sets: Mapping[str, Sequence[Item]],
+    sets: Mapping[str, Sequence[ValidationRow]],
     ran: Mapping[str, evaluation_answers.Known],
     left: list[LeftOut],
     base: Checkpoint,
@@ -259,8 +264,8 @@ def _score(
         for name, rows in sets.items():
             found[model][name] = outcomes = []
             for item in rows:
-                measured = known.get(question_key(RowQuestion(item.ids, item.trained), settings)) if item.ids else None
-                answer = known.get(question_key(RowQuestion(item.prompt), settings))
+                measured = known.get(question_key(item.encoded, settings)) if item.encoded.ids else None
+                answer = known.get(question_key(item.prompt, settings))
                 scores = measures.scores(metrics, answer["text"], item.reference) if answer else {}
                 outcomes.append(Outcome(measured, answer, scores))
     return bertscore.added(config.evaluate, found, sets, left)
@@ -269,13 +274,13 @@ def _score(
 def _probes(config: Evaluating, data: Dataset, ran: Mapping[str, evaluation_answers.Known]) -> Iterator[ProbeResult]:
     settings = _settings(config, data)
     for probe in config.evaluate.probes:
-        name = question_key(RowQuestion(items.prompt_of(data, probe.ask)), settings)
+        name = question_key(items.prompt_of(data, probe.ask), settings)
         yield probes.judge(probe, {model: known[name]["text"] for model, known in ran.items()})
 
 
 def _judged(
     config: Evaluating,
-    rows: Sequence[Item],
+    rows: Sequence[ValidationRow],
     outcomes: Mapping[str, Sequence[Outcome]],
     cache: Path,
     left: list[LeftOut],

@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from packager.artifacts.kinds import Adapter, Check, Checkpoint, Dataset, Divergence, Merged, verdict
+from packager.artifacts.checks import Check, Figure, verdict
+from packager.artifacts.kinds import Adapter, Checkpoint, Dataset, Divergence, Merged
 from packager.checkpoint import lora
 from packager.checkpoint.merge import merge_adapter
 from packager.process import progress
@@ -51,7 +52,7 @@ def merge(config: Merge | None, base: Checkpoint, data: Dataset, adapter: Adapte
             "divergence": found,
         }
     )
-    return merged.model_copy(update={"checks": tuple(_judged(merged, adapter))})
+    return merged.model_copy(update={"checks": tuple(_judged(merged, adapter)), "figures": _figures(merged)})
 
 
 @dataclass(frozen=True)
@@ -117,10 +118,7 @@ def _judged(merged: Merged, adapter: Adapter | None) -> list[Check]:
     """The checks of what was merged."""
     expected = merged.delta_norm_expected
     error = abs(merged.delta_norm - expected) / expected if expected else 0.0
-    checks = [
-        verdict("merge.finite", merged.largest_weight, 65504.0, "weight", merged.largest_weight < 65504.0,
-              "All merged weights are finite in FP16."),
-    ]  # fmt: skip
+    checks = []
     if merged.divergence:
         kl, positions = merged.divergence.kl_mean, merged.divergence.positions
         checks.append(
@@ -128,16 +126,30 @@ def _judged(merged: Merged, adapter: Adapter | None) -> list[Check]:
                   f"The merged checkpoint predicts as base + adapter do at {positions} positions.")
         )  # fmt: skip
     if adapter and merged.pairs_total:
+        if not merged.by_peft:
+            checks.append(
+                verdict("merge.pairs", merged.pairs_used, merged.pairs_total, "pairs",
+                      merged.pairs_used == merged.pairs_total,
+                      f"{merged.pairs_used} of {merged.pairs_total} adapter pairs are in the merged weights.")
+            )  # fmt: skip
         checks += [
-            verdict("merge.pairs", merged.pairs_used, merged.pairs_total, "pairs",
-                  merged.pairs_used == merged.pairs_total,
-                  f"{merged.pairs_used} of {merged.pairs_total} adapter pairs are in the merged weights."),
             verdict("merge.delta", round(error, 5), DELTA_TOLERANCE, "relative",
                   expected > 0 and error <= DELTA_TOLERANCE,
                   f"The weights moved by {merged.delta_norm:.4g}; the adapter says {expected:.4g}."),
         ]  # fmt: skip
         checks += _kept_what_was_learned(merged, adapter)
     return checks
+
+
+def _figures(merged: Merged) -> tuple[Figure, ...]:
+    """What merging itself refuses (a weight that is not finite), or what peft did and nobody else counted."""
+    largest = Figure(id="merge.largest_weight", measured=merged.largest_weight, unit="weight",
+                     says="The largest merged weight; FP16 holds up to 65,504.")  # fmt: skip
+    if not merged.by_peft:
+        return (largest,)
+    pairs = Figure(id="merge.pairs", measured=merged.pairs_total, unit="pairs",
+                   says=f"peft merged {merged.pairs_total} adapter pairs.")  # fmt: skip
+    return largest, pairs
 
 
 def _kept_what_was_learned(merged: Merged, adapter: Adapter) -> list[Check]:

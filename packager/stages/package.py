@@ -10,7 +10,6 @@ file that holds one stops the stage.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import statistics
@@ -19,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from packager import __version__
+from packager.artifacts.checks import tally
 from packager.artifacts.evaluation import Evaluation
-from packager.artifacts.files import sha256_of, write_atomically, write_json
+from packager.artifacts.files import link_or_copy, sha256_of, write_atomically, write_json
 from packager.artifacts.kinds import (
     Adapter,
     Checkpoint,
@@ -38,6 +38,7 @@ from packager.llamacpp import vendored
 from packager.package import card, licence
 from packager.package.card import CardFacts
 from packager.process import progress
+from packager.process.secrets import holds_secret
 from packager.prompt.ollama.hub_files import hub_differences, hub_files
 from packager.prompt.ollama.modelfile import with_from
 from packager.proof.fit import default_first
@@ -46,7 +47,6 @@ from packager.recipe.recipe import Recipe
 CHECKSUMS = "SHA256SUMS"
 REPORTED = ("report.html", "metrics.json")
 """What the package takes over from the report."""
-TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{30,}\b")
 
 
 def package(
@@ -70,7 +70,7 @@ def package(
     if why:
         progress.note(why)
     for file in ggufs.files:
-        _link_or_copy(ggufs.folder / file.name, out / packed_name(recipe, file))
+        link_or_copy(ggufs.folder / file.name, out / packed_name(recipe, file))
     for number, file in enumerate(ggufs.files):
         name = "Modelfile" if number == 0 else f"Modelfile.{file.type}"
         text = with_from(modelfile.text, packed_name(recipe, file), base.licence)
@@ -100,7 +100,7 @@ def package(
         folder=out,
         files=names,
         size=sum((out / n).stat().st_size for n in names),
-        checks=len(proof.checks),
+        proof=tally(proof.checks),
         tokens_per_second={packed_name(recipe, f): _speed(proof, f) for f in ggufs.files},
         default_because=why,
     )
@@ -150,7 +150,6 @@ def _manifest(
     ggufs: Ggufs,
     proof: Proof,
 ) -> dict[str, Any]:
-    failed = [c.id for c in proof.checks if not c.passed]
     return {
         "packager": __version__,
         "name": recipe.name,
@@ -166,19 +165,13 @@ def _manifest(
         ],
         "proof": {
             "passed": proof.passed,
-            "failed": failed,
+            "failed": [c.id for c in proof.failed],
+            "waived": [c.name for c in proof.checks if c.waived],
             "checks": [c.model_dump(mode="json") for c in proof.checks],
+            "figures": [f.model_dump(mode="json") for f in proof.figures],
         },
         "licence": base.licence or "unknown",
     }
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    """A hard link costs no disk; where the file system has none, a copy."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
 
 
 def _refuse_private(out: Path, folders: Sequence[Path]) -> None:
@@ -188,7 +181,7 @@ def _refuse_private(out: Path, folders: Sequence[Path]) -> None:
             continue
         text = path.read_text(encoding="utf-8")
         private = [str(folder) for folder in folders if len(folder.parts) > 1 and str(folder) in text]
-        if private or TOKEN.search(text):
+        if private or holds_secret(text.encode()):
             what = private[0] if private else "something that looks like a token"
             raise StageCrash(f"{path.name} would contain {what}; it was not packaged.", "remove it from the recipe")
         if path.suffix == ".json":

@@ -10,23 +10,23 @@ written says something else than its source.
 from __future__ import annotations
 
 import contextlib
-import os
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from packager.artifacts.files import sha256_of
+from packager.artifacts.files import link_or_copy, sha256_of
 from packager.artifacts.kinds import Dataset, Divergence, GgufFile, Ggufs, Merged
 from packager.errors import InputError, Interrupted, PackagerError, ProofFailed
 from packager.llamacpp import gguf_file
 from packager.llamacpp.gguf_file import GgufInfo, tensor_shapes, types_of_tensors
 from packager.llamacpp.imatrix import IMATRIX, read_imatrix
+from packager.llamacpp.limits import run_limits
 from packager.llamacpp.model import GgufModel
 from packager.llamacpp.quantizer import planned_types, quantize_file
 from packager.process import child, progress
-from packager.prompt.corpus import Sample, answer_samples, corpus_samples
+from packager.prompt.corpus import answer_samples, corpus_samples
+from packager.prompt.masking import Encoded
 from packager.proof import divergence
 from packager.proof.divergence import RunningDivergence
 from packager.recipe.sections import Quantize
@@ -40,10 +40,6 @@ ANSWER_TOKENS = 768
 """Held-out answer tokens on which predictions are compared."""
 LEAST_TOKENS = 256
 """With fewer than these, the corpus that every stage is proven on is added."""
-RUN_SECONDS, SECONDS_PER_BYTE = 600.0, 1e-6
-"""Time to compare files: beside a constant, with their size, as every layer is read for every row."""
-ROOM = 8 << 30
-"""Address space beside the files, in bytes: contexts, logits, the interpreter."""
 
 
 def quantize(config: Quantize, data: Dataset, merged: Merged, source: Ggufs, out: Path) -> Ggufs:
@@ -57,7 +53,7 @@ def quantize(config: Quantize, data: Dataset, merged: Merged, source: Ggufs, out
     for name in config.types:
         path = out / f"model-{name}.gguf"
         if name == source.files[0].type:
-            _link(original, path)
+            link_or_copy(original, path)
         else:
             _quantize(original, path, name, columns, config.tensors)
         info = _read(path)
@@ -87,9 +83,11 @@ def compared(files: Sequence[GgufFile], original: Path, data: Dataset, out: Path
     if sum(len(s.at) for s in samples) < LEAST_TOKENS:  # a handful would judge by chance
         samples += corpus_samples(data.folder, LEAST_TOKENS)
     size = original.stat().st_size + sum(file.size for file in files)
-    paths, timeout = [out / file.name for file in files], RUN_SECONDS + size * SECONDS_PER_BYTE
+    paths, limits = [out / file.name for file in files], run_limits(size)
     try:
-        found = child.call(divergences, original, paths, samples, timeout=timeout, memory_limit=2 * size + ROOM).value
+        found = child.call(
+            divergences, original, paths, samples, timeout=limits.seconds, memory_limit=limits.memory
+        ).value
     except Interrupted:
         raise
     except PackagerError as error:
@@ -99,7 +97,7 @@ def compared(files: Sequence[GgufFile], original: Path, data: Dataset, out: Path
     return tuple(f.model_copy(update={"divergence": d, "fault": ""}) for f, d in zip(files, found, strict=True))
 
 
-def divergences(original: Path, paths: Sequence[Path], samples: Sequence[Sample]) -> list[Divergence]:
+def divergences(original: Path, paths: Sequence[Path], samples: Sequence[Encoded]) -> list[Divergence]:
     """How far each file predicts from `original`; all advance together, so one chunk of logits a file is held."""
     context, threads = max(len(s.ids) for s in samples), child.physical_cores()
     comparisons = [RunningDivergence() for _ in paths]
@@ -164,11 +162,3 @@ def _importance(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> Columns:
     if without := [name for name in matrices if name not in found]:
         progress.note(f"{len(without)} of {len(matrices)} matrices have no importance, {without[0]} first")
     return found
-
-
-def _link(source: Path, path: Path) -> None:
-    """The same file under another name; a copy where the disk has no hard links."""
-    try:
-        os.link(source, path)
-    except OSError:
-        shutil.copyfile(source, path)

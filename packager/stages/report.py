@@ -33,4 +33,4 @@ def report(
     facts = gather_facts(recipe, base, data, adapter, merged, ggufs, proof, evaluation)
     write_atomically(out / PAGE, render_page(facts))
     write_json(out / METRICS, metrics(facts))
-    return Report(folder=out, checks=proof.failed, size=(out / PAGE).stat().st_size)
+    return Report(folder=out, checks=tuple(c for c in proof.checks if not c.passed), size=(out / PAGE).stat().st_size)

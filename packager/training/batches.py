@@ -58,7 +58,7 @@ def read(path: Path, data: Dataset) -> list[Encoded]:
             raise InputError(f"{path.name}, row {number} has no answer to learn.", "leave the row out")
         rows.append(row)
     if not rows:
-        raise InputError(f"{path.name} has no rows.", "give more data, or change data.evaluation.fraction")
+        raise InputError(f"{path.name} has no rows.", "give more data, or change data.split.fraction")
     return rows
 
 

@@ -62,7 +62,7 @@ def optimize(run: Run, done: int, stop: Callable[[], bool]) -> None:
     """
     if run.patience_lost:
         return
-    watch = Watch()
+    watch = LossWatch()
     for loss in run.losses:
         watch.diverges(loss)
     saved = time.monotonic()
@@ -99,7 +99,7 @@ def keep_if_best(run: Run, loss: float, step: int) -> None:
 
 
 @dataclass
-class Watch:
+class LossWatch:
     """Follows the running mean of the loss and tells when it has run away."""
 
     mean: float = math.nan

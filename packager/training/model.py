@@ -6,7 +6,6 @@ if the model has none of the layers that the recipe names.
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 
 from packager.artifacts.kinds import Checkpoint
 from packager.errors import InputError
+from packager.process.memory import keep_freed_memory
 from packager.recipe.sections import Lora, Train
 from packager.training import attention, lora_linear
 from packager.training.parallel import ALONE, World
@@ -59,7 +59,7 @@ def load(
         sharded = sharded or weights > ROOMY * torch.cuda.get_device_properties(device).total_memory
     implementation = "eager" if device.type == "cpu" and mean_tokens < attention.EAGER_BELOW else "sdpa"
     if device.type == "cpu":
-        keep_freed_memory()
+        keep_freed_memory(1 << 30, (1 << 31) - 1)  # to map each block anew costs 4 % of a step
     place = torch.device("cpu") if sharded else device
     model = _load_base(base.folder, place, dtype, implementation, quantized=config.method == "qlora")
     return adapt(model, config, base, device, dtype, world if sharded else ALONE)
@@ -102,15 +102,6 @@ def compute_dtype(device: torch.device) -> torch.dtype:
     abilities = torch.cpu.get_capabilities()
     native = abilities.get("avx512_bf16") or abilities.get("amx_bf16")
     return torch.bfloat16 if native else torch.float32
-
-
-def keep_freed_memory() -> None:
-    """Let glibc reuse large freed blocks; to map each anew costs 4 % of a step in page faults."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        trim_threshold, mmap_threshold = -1, -3  # malloc.h
-        mallopt(mmap_threshold, 1 << 30)
-        mallopt(trim_threshold, (1 << 31) - 1)
 
 
 def _load_base(folder: Path, device: torch.device, dtype: torch.dtype, implementation: str, *, quantized: bool) -> Any:

@@ -125,7 +125,7 @@ base: {{model: '{base}', licence: apache-2.0}}
 data:
   source: '{data}'
   fields: {{question: question, answer: answer, topic: topic}}
-  evaluation: {{fraction: 0.15, group_by: topic}}
+  split: {{fraction: 0.15, group_by: topic}}
 train:
   epochs: 4
   batch: {{examples_per_step: 8}}

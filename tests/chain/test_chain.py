@@ -114,7 +114,7 @@ def test_help_imports_nothing_heavy() -> None:
         ("serve.temperature=0.3", "modelfile"),
         ("train.epochs=2", "adapter"),
         ("quantize.types=[Q8_0]", "gguf"),
-        ("data.evaluation.seed=7", "data"),
+        ("data.split.seed=7", "data"),
         ("device.ram_gb=3", "proof"),
     ],
 )

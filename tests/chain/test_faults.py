@@ -27,6 +27,7 @@ from packager.artifacts.run_folder import RunFolder, open_run
 from packager.artifacts.stage import Stage
 from packager.errors import PackagerError, ProofFailed
 from packager.llamacpp.vendored import run_converter
+from packager.package.verify import verify
 from packager.pipeline import build as building
 from packager.pipeline.line import STAGES, line
 from packager.recipe import loading
@@ -262,7 +263,37 @@ def write_another_type() -> None:
     )
 
 
+def answer_late(kind: str) -> None:
+    """The file's first word comes after 99 s."""
+
+    def late(real: Callable[..., Any]) -> Callable[..., Any]:
+        def judge(file: Any, answers: Sequence[Any], *args: Any) -> Any:
+            if file.type == kind:
+                answers = [a.model_copy(update={"seconds_to_first_token": 99.0}) for a in answers]
+            return real(file, answers, *args)
+
+        return judge
+
+    patch("packager.proof.smoke:judge", late)
+
+
 # ------------------------------------------------------------------ the faults
+
+
+def test_a_slow_first_word_of_one_file_is_waived_and_makes_the_other_the_default(
+    tiny_recipe: Path, copied: Path
+) -> None:
+    build_with(tiny_recipe, copied, Fault("proof", functools.partial(answer_late, "Q8_0")))
+    proof = json.loads((copied / "tiny" / "proof" / "proof.json").read_text(encoding="utf-8"))
+    late = [c for c in proof["checks"] if not c["passed"]]
+    assert [(c["id"], c["subject"], c["measured"]) for c in late] == [("smoke.first_token", "Q8_0", 99.0)]
+    assert late[0]["waived"] == "Q8_0 is not for this device; the default, Q4_K_M, is."
+    package = copied / "tiny" / "package"
+    manifest = json.loads((package / "manifest.json").read_text(encoding="utf-8"))
+    assert [f["type"] for f in manifest["files"] if f["default"]] == ["Q4_K_M"]
+    assert manifest["proof"]["waived"] == ["smoke.first_token of Q8_0"]
+    assert verify(package).waived == ("smoke.first_token of Q8_0",)
+    assert "failed and is waived: smoke.first_token of Q8_0" in (package / "README.md").read_text(encoding="utf-8")
 
 
 def test_a_build_without_a_fault_passes(tiny_recipe: Path, copied: Path) -> None:
@@ -391,7 +422,7 @@ def test_a_file_of_another_size_is_made_anew(tiny_recipe: Path, copied: Path) ->
 SENTENCEPIECE = """\
 name: tiny
 base: {{model: '{base}', licence: apache-2.0}}
-data: {{source: '{data}', fields: {{topic: topic}}, evaluation: {{fraction: 0.15}}}}
+data: {{source: '{data}', fields: {{topic: topic}}, split: {{fraction: 0.15}}}}
 train: {{method: none}}
 quantize: {{types: [Q8_0]}}
 serve: {{context: 256, max_answer_tokens: 8}}

@@ -20,7 +20,7 @@ from packager.checkpoint.merge import merge_adapter
 from packager.errors import InputError, ProofFailed
 from packager.llamacpp import half_precision
 from packager.process import child, progress
-from packager.prompt.corpus import Sample
+from packager.prompt.masking import Encoded
 
 Tensors = dict[str, torch.Tensor]
 
@@ -208,7 +208,7 @@ class TestMoreThanPairs:
         assert merged.delta_norm > 0
         ids = torch.arange(3, 40)[None]
         with reference.opened(untied.folder, adapter.folder) as unmerged, torch.no_grad():
-            sample = Sample(tuple(ids[0].tolist()), tuple(range(36)))
+            sample = Encoded.predicting(tuple(ids[0].tolist()), tuple(range(36)))
             found = np.concatenate([log_p for log_p, _ in unmerged.predictions([sample])])
             logits = wanted(input_ids=ids).logits[0, :36]
         np.testing.assert_allclose(found, torch.log_softmax(logits, -1).numpy(), atol=1e-4)

@@ -19,11 +19,12 @@ from packager.checkpoint import reference
 from packager.checkpoint.merge import merge_adapter
 from packager.errors import ProofFailed
 from packager.process import child
-from packager.prompt.corpus import Sample, answer_samples, corpus_samples
+from packager.prompt.corpus import answer_samples, corpus_samples
+from packager.prompt.masking import Encoded
 from packager.prompt.template import load_tokenizer
 from packager.stages.merge import merge
 
-SAMPLES = (Sample(tuple(range(3, 40)), (0, 5, 35)), Sample((7, 8, 9), (1,)))
+SAMPLES = (Encoded.predicting(tuple(range(3, 40)), (0, 5, 35)), Encoded.predicting((7, 8, 9), (1,)))
 
 
 def adapter_at(base: Checkpoint, folder: Path, **settings: Any) -> Adapter:
@@ -188,11 +189,11 @@ class TestMergeStage:
 
 
 @pytest.fixture
-def corpus_of(tmp_path: Path, tiny_data: Dataset) -> Callable[..., list[Sample]]:
+def corpus_of(tmp_path: Path, tiny_data: Dataset) -> Callable[..., list[Encoded]]:
     return lambda positions: corpus_samples(tiny_data.folder, positions)
 
 
-def test_corpus_samples_spread_over_all_shapes(corpus_of: Callable[..., list[Sample]]) -> None:
+def test_corpus_samples_spread_over_all_shapes(corpus_of: Callable[..., list[Encoded]]) -> None:
     few, many = corpus_of(100), corpus_of(400)
     assert [s.ids for s in few] == [s.ids for s in many]
     assert 90 <= sum(len(s.at) for s in few) <= 130

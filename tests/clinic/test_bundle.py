@@ -11,8 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from packager.__main__ import main
+from packager.artifacts.checks import verdict
 from packager.artifacts.files import sha256_of
-from packager.artifacts.kinds import Answer, Proof, verdict
+from packager.artifacts.kinds import Answer, Proof
 from packager.clinic import config, stick
 from packager.clinic.config import ClinicFacts, settings_of, write_config
 from packager.clinic.cross_compile import TARGETS
@@ -49,8 +50,8 @@ def facts(**changes: object) -> ClinicFacts:
         folder=Path(),
         passed=True,
         checks=(
-            verdict("smoke.ram", 0.244, 2, "GB", True, "Q4_K_M: needs 0.24 GB of memory at 256 tokens."),
-            verdict("smoke.ram", 0.9, 2, "GB", True, "Q8_0: needs 0.90 GB of memory at 256 tokens."),
+            verdict("smoke.ram", 0.244, 2, "GB", True, "Needs 0.24 GB of memory at 256 tokens.", subject="Q4_K_M"),
+            verdict("smoke.ram", 0.9, 2, "GB", True, "Needs 0.90 GB of memory at 256 tokens.", subject="Q8_0"),
         ),
         answers=(
             answer("O que é vacina?", 60), answer("E dengue?", 64), answer("E dengue?", 1, "model-Q8_0.gguf")
@@ -385,6 +386,6 @@ def test_a_split_file_has_its_parts_in_manifest_and_modelfile(bundle: Path, tmp_
 def test_weights_are_linked_and_the_rest_copied(tmp_path: Path) -> None:
     for name in ("m.gguf", "Modelfile"):
         (tmp_path / name).write_text(name)
-        stage._link_or_copy(tmp_path / name, tmp_path / f"{name}.copy")
+        stage._carry_file(tmp_path / name, tmp_path / f"{name}.copy")
     assert (tmp_path / "m.gguf.copy").samefile(tmp_path / "m.gguf")
     assert not (tmp_path / "Modelfile.copy").samefile(tmp_path / "Modelfile")

@@ -35,7 +35,7 @@ from packager.data.rows.table import Table, read_rows
 from packager.errors import InputError
 from packager.recipe.loading import ROOT
 from packager.recipe.recipe import Recipe
-from packager.recipe.sections import Base, Data, Evaluation, Fields
+from packager.recipe.sections import Base, Data, Fields, Split
 
 REAL = Path(os.environ.get("PACKAGER_REAL_DATA", ROOT.parent / "shared" / "data"))
 APS = REAL / "aps" / "perguntas_respostas_APS_2000.jsonl"
@@ -128,7 +128,7 @@ def test_rows_with_an_answer_or_question_in_common_are_never_split() -> None:
         row(r.question.upper() + "?", f"outra resposta {i} {r.question[:9]}") for i, r in enumerate(listed[10:40])
     ]
     for seed in range(20):
-        config = Evaluation(fraction=0.2, seed=seed)
+        config = Split(fraction=0.2, seed=seed)
         made = split(listed, group(listed, "answer"), config)
         train, heldout = [listed[i] for i in made.train], [listed[i] for i in made.heldout]
         assert sorted((*made.train, *made.heldout)) == list(range(len(listed)))
@@ -144,7 +144,7 @@ def test_the_split_depends_on_the_seed_and_not_on_the_order_of_the_file() -> Non
     shuffled = random.Random(1).sample(listed, len(listed))
 
     def heldout(rows_: list[Row], seed: int) -> set[str]:
-        return texts(rows_, split(rows_, group(rows_, "answer"), Evaluation(seed=seed)).heldout)
+        return texts(rows_, split(rows_, group(rows_, "answer"), Split(seed=seed)).heldout)
 
     assert heldout(listed, 42) == heldout(shuffled, 42)
     assert heldout(listed, 42) != heldout(listed, 43)
@@ -152,7 +152,7 @@ def test_the_split_depends_on_the_seed_and_not_on_the_order_of_the_file() -> Non
 
 def test_held_out_rows_are_spread_evenly_over_topics() -> None:
     listed = distinct(100, topics=10)
-    made = split(listed, group(listed, "topic"), Evaluation(group_by="topic", fraction=0.2))
+    made = split(listed, group(listed, "topic"), Split(group_by="topic", fraction=0.2))
     held = [listed[i].topic for i in made.heldout]
     assert {topic: held.count(topic) for topic in set(held)} == {f"t{i}": 2 for i in range(10)}
 
@@ -160,22 +160,22 @@ def test_held_out_rows_are_spread_evenly_over_topics() -> None:
 def test_a_topic_with_one_group_stays_in_training() -> None:
     listed = [*distinct(20), row("única pergunta", "única resposta", topic="raro")]
     for seed in range(30):
-        made = split(listed, group(listed, "answer"), Evaluation(seed=seed, fraction=0.3))
+        made = split(listed, group(listed, "answer"), Split(seed=seed, fraction=0.3))
         assert "única pergunta" in texts(listed, made.train)
 
 
 def test_two_groups_are_enough_and_one_is_not() -> None:
     two = [row("a", "x"), row("b", "x"), row("c", "y")]
-    made = split(two, group(two, "answer"), Evaluation(fraction=0.01))
+    made = split(two, group(two, "answer"), Split(fraction=0.01))
     assert made.heldout == (2,)
     one = [row("a", "x"), row("b", "x")]
     with pytest.raises(InputError, match="none can be held out"):
-        split(one, group(one, "answer"), Evaluation())
+        split(one, group(one, "answer"), Split())
 
 
 def test_a_group_larger_than_its_share_is_not_held_out() -> None:
     listed = [row(f"pergunta {i} {'abcdefgh'[i % 8] * 9}", "a mesma resposta") for i in range(60)] + distinct(40)
-    made = split(listed, group(listed, "answer"), Evaluation(fraction=0.1))
+    made = split(listed, group(listed, "answer"), Split(fraction=0.1))
     assert len(made.heldout) == 10
     assert all(listed[i].answer != "a mesma resposta" for i in made.heldout)
 
@@ -186,9 +186,9 @@ def test_answers_that_repeat_by_nature_may_be_split_if_the_recipe_says_so() -> N
         for i, r in enumerate(distinct(40))
     ]
     assert len(group(listed, "answer").rows) == 2
-    made = split(listed, group(listed, "question"), Evaluation(group_by="question"))
+    made = split(listed, group(listed, "question"), Split(group_by="question"))
     assert len(made.heldout) == 4
-    prepared = preparation.prepare(Data(source="a.jsonl", evaluation=Evaluation(group_by="question")), table(*listed))
+    prepared = preparation.prepare(Data(source="a.jsonl", split=Split(group_by="question")), table(*listed))
     assert prepared.audit.split is not None
     assert prepared.audit.split.leaked == 0
 
@@ -196,7 +196,7 @@ def test_answers_that_repeat_by_nature_may_be_split_if_the_recipe_says_so() -> N
 def test_grouping_by_topic_needs_topics() -> None:
     listed = distinct(10)
     with pytest.raises(InputError, match=r"group_by is topic, but rows have no topic"):
-        split(listed, group(listed, "topic"), Evaluation(group_by="topic"))
+        split(listed, group(listed, "topic"), Split(group_by="topic"))
 
 
 def test_the_leak_check_finds_what_is_planted() -> None:

@@ -442,7 +442,7 @@ def test_a_data_set_of_the_hub_is_fetched_once_at_its_commit(tmp_path: Path) -> 
             tmp_path,
             source,
             source | {"revision": "v1"},
-            source | {"split": "test"},
+            source | {"hub_split": "test"},
             source | {"revision": "v9"},
             source | {"source": "hf:org/none"},
             source | {"source": "hf:org/gated"},
@@ -454,7 +454,7 @@ def test_a_data_set_of_the_hub_is_fetched_once_at_its_commit(tmp_path: Path) -> 
         }
         assert pinned["revision"] == COMMIT
         assert "test" in split["message"]
-        assert "data.split" in split["fix"]
+        assert "data.hub_split" in split["fix"]
         assert "v9" in revision["message"]
         assert revision["fix"] == "correct data.revision"
         assert missing["error"] == "InputError"

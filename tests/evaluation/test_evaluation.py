@@ -11,14 +11,21 @@ from packager.artifacts.evaluation import BASE, TUNED
 from packager.cli import comparison
 from packager.errors import InputError
 from packager.evaluation import bertscore, bootstrap, criteria, endpoint, items, judge, measures, overlap, probes
+from packager.prompt.masking import Encoded
 from packager.recipe.evaluation import Evaluate, Judge, Probe
 
 HOW = measures.Resampled(resamples=200, seed=1)
 
 
-def item(row: int, said: str) -> items.Item:
-    return items.Item(
-        set="heldout", row=row, question="?", reference=said, said=said, prompt=(1,), ids=(1, 2), trained=(False, True)
+def item(row: int, said: str) -> items.ValidationRow:
+    return items.ValidationRow(
+        set="heldout",
+        row=row,
+        question="?",
+        reference=said,
+        said=said,
+        prompt=Encoded((1,)),
+        encoded=Encoded((1, 2), (False, True)),
     )
 
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from packager.__main__ import main
 from packager.artifacts.files import sha256_of
 from packager.errors import ProofFailed
-from packager.package.verify import verify
+from packager.package.verify import render_verified, verify
 from packager.prompt.ollama.hub_files import hub_files
 from packager.prompt.ollama.modelfile import commands_of, write_modelfile
 from packager.recipe.sections import Serve
@@ -61,6 +61,14 @@ def test_a_whole_package_passes_without_network(package: Path, monkeypatch: pyte
     done = CliRunner().invoke(main, ["verify", str(package), "--json"])
     assert done.exit_code == 0
     assert json.loads(done.stdout)["version"] == found.version
+
+
+def test_what_was_waived_is_said(package: Path) -> None:
+    waived = CHECK | {"id": "smoke.ram", "passed": False, "subject": "Q8_0", "waived": "It is not for this device."}
+    manifest_with(proof={"passed": True, "checks": [CHECK, waived]})(package)
+    found = verify(package)
+    assert (found.checks, found.waived) == (1, ("smoke.ram of Q8_0",))
+    assert "its proof passed (1 checks; failed and waived: smoke.ram of Q8_0)." in render_verified(found)
 
 
 def test_what_the_hub_and_its_client_add_is_no_fault(package: Path) -> None:
@@ -147,6 +155,8 @@ FAILED = {"passed": False, "failed": ["smoke.stops"], "checks": [CHECK | {"passe
          ["m-Q8_0.gguf: manifest.json and SHA256SUMS give it different checksums"]),
         (manifest_with(proof=FAILED), ["proof did not pass (smoke.stops)"]),
         (manifest_with(proof={"passed": True, "checks": []}), ["no check passed"]),
+        (manifest_with(proof={"passed": True, "checks": [CHECK | {"passed": False, "subject": "m", "waived": "So."}]}),
+         [f"proof did not pass ({CHECK['id']})"]),
         (written("n-Q4_0.gguf", b"GGUF", sealed=True), ["n-Q4_0.gguf: are weights that manifest.json does not know"]),
         (written("template", b"x", sealed=True), ["template: does not say what the Modelfile says"]),
         (written("system", b"Responda.\n", sealed=True), ["system: does not say what the Modelfile says"]),

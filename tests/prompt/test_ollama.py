@@ -11,7 +11,7 @@ from chat_templates import KNOWN, LLAMA_SPECIALS, REAL, SPECIAL_TOKENS, conversa
 
 from packager.errors import InputError
 from packager.prompt.ollama.go_template import go_template, limits, stops
-from packager.prompt.ollama.modelfile import Command, commands_of, parse_modelfile, with_from, write_modelfile
+from packager.prompt.ollama.modelfile import ModelfileCommand, commands_of, parse_modelfile, with_from, write_modelfile
 from packager.prompt.ollama.simulated import render_go
 from packager.prompt.roles import RoleFormat, derive_roles
 from packager.prompt.template import ChatTemplate
@@ -49,10 +49,10 @@ def roles_of(name: str) -> RoleFormat:
     return derive_roles(KNOWN[name], SPECIAL_TOKENS)
 
 
-def written(**changed: str) -> tuple[Command, ...]:
+def written(**changed: str) -> tuple[ModelfileCommand, ...]:
     """Commands with other values."""
     commands = commands_of(TEMPLATE, "Oi", SERVE, ("<|end|>",))
-    return tuple(Command(name, changed.get(name, value)) for name, value in commands)
+    return tuple(ModelfileCommand(name, changed.get(name, value)) for name, value in commands)
 
 
 def values(text: str, name: str) -> list[str]:

@@ -25,7 +25,7 @@ from chat_templates import (
 
 from packager.errors import InputError
 from packager.prompt import masking
-from packager.prompt.masking import BoundaryError
+from packager.prompt.masking import BoundaryError, Encoded
 from packager.prompt.roles import derive_roles
 from packager.prompt.template import (
     PINNED_DATE,
@@ -283,3 +283,11 @@ def test_rendering_is_that_of_transformers() -> None:
                 assert ours == theirs[0], path.name
                 compared += 1
     assert compared > 100
+
+
+def test_the_positions_at_which_targets_are_predicted() -> None:
+    row = Encoded.predicting((7, 8, 9, 10), (0, 2))
+    assert row == Encoded((7, 8, 9, 10), (False, True, False, True))
+    assert row.at == (0, 2)
+    assert Encoded((7, 8)).at == ()
+    assert Encoded((7, 8), (True, True)).at == (0,)  # nothing predicts the first

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from packager.prompt.corpus import Sample
+from packager.prompt.masking import Encoded
 from packager.proof import divergence
 from packager.proof.divergence import RunningDivergence
 
@@ -44,7 +44,7 @@ def test_log_softmax_of_large_logits() -> None:
 
 
 def test_what_is_kept_comes_back(tmp_path: Path) -> None:
-    samples = [Sample((5, 6, 7), (0, 1)), Sample((8, 9), (0,))]
+    samples = [Encoded.predicting((5, 6, 7), (0, 1)), Encoded.predicting((8, 9), (0,))]
     log_p = np.log(np.random.default_rng(0).dirichlet(np.ones(11), 3)).astype("f4")
     divergence.save_reference(tmp_path / "reference.npz", samples, [log_p[:2], log_p[2:]])
     kept, found = divergence.load_reference(tmp_path / "reference.npz")

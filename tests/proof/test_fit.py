@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from pydantic import ValidationError
 
 from packager.__main__ import main
-from packager.artifacts.kinds import Check, Divergence, GgufFile, verdict
+from packager.artifacts.checks import Check, tally, verdict
+from packager.artifacts.kinds import Divergence, GgufFile
 from packager.errors import InputError
 from packager.proof.fit import (
     Candidate,
@@ -19,8 +21,9 @@ from packager.proof.fit import (
     candidates_of,
     choose_file,
     default_first,
-    forgiven,
+    of_device,
     of_package,
+    waive,
 )
 from packager.recipe.sections import Device
 from packager.report.fit import fit_advice, fit_plot, fit_table
@@ -45,8 +48,18 @@ def checks_of(kind: str, device: Device = Device()) -> list[Check]:  # noqa: B00
     _, _, ram, speed = MEASURED[kind]
     least = device.min_tokens_per_second
     return [
-        verdict("smoke.speed", speed, least, "tokens/s", speed >= least, f"{kind}: answers at {speed:.0f} tokens/s."),
-        verdict("smoke.ram", ram, device.ram_gb, "GB", ram <= device.ram_gb, f"{kind}: needs {ram:.2f} GB."),
+        verdict(
+            "smoke.speed",
+            speed,
+            least,
+            "tokens/s",
+            speed >= least,
+            f"{kind}: answers at {speed:.0f} tokens/s.",
+            subject=kind,
+        ),
+        verdict(
+            "smoke.ram", ram, device.ram_gb, "GB", ram <= device.ram_gb, f"{kind}: needs {ram:.2f} GB.", subject=kind
+        ),
     ]
 
 
@@ -97,7 +110,7 @@ class TestDefault:
 
     def default(self, device: Device, *files: GgufFile) -> tuple[list[str], str]:
         files = files or self.FILES
-        found, why = default_first(files, [c for f in files for c in checks_of(f.type)], device)
+        found, why = default_first(files, [c for f in files for c in checks_of(f.type, device)], device)
         return [f.type for f in found], why
 
     def test_the_first_stays_where_it_fits(self) -> None:
@@ -121,27 +134,62 @@ class TestDefault:
         assert self.default(Device(ram_gb=0.1)) == (["Q8_0", "Q4_K_M", "Q2_K"], "")
 
 
-class TestForgiven:
-    """A file that is too large for the device fails the proof only where no other would do."""
+def slow_to_begin(kind: str, device: Device = Device()) -> list[Check]:  # noqa: B008
+    """The checks of a file that fits but for its first word."""
+    wait, most = 99.0, device.max_seconds_to_first_token
+    late = verdict("smoke.first_token", wait, most, "s", False, f"{kind}: after at most 99 s.", subject=kind)
+    return [*checks_of(kind, device), late]
+
+
+class TestWaived:
+    """A file that is not for the device fails the proof only where no other would do."""
 
     def failed(self, device: Device, *kinds: str) -> list[str]:
         checks = [c for k in kinds for c in checks_of(k, device)]
-        checks.append(verdict("smoke.stops", 1, 0, "answers", False, f"{kinds[0]}: 1 of 2 did not end."))
-        found = forgiven(checks, [file_of(k) for k in kinds])
-        assert [c.id for c in found] == [c.id for c in checks]
-        return [f"{c.id} {c.says[:6]}" for c in found if not c.passed]
+        checks.append(verdict("smoke.stops", 1, 0, "answers", False, "1 of 2 did not end.", subject=kinds[0]))
+        found = waive(checks, [file_of(k) for k in kinds], device)
+        assert [(c.id, c.passed, c.says) for c in found] == [(c.id, c.passed, c.says) for c in checks]
+        return [c.name for c in found if c.failed]
 
     def test_beside_one_that_fits(self) -> None:
-        assert self.failed(Device(ram_gb=2), "Q8_0", "Q4_K_M") == ["smoke.stops Q8_0: "]
+        assert self.failed(Device(ram_gb=2), "Q8_0", "Q4_K_M") == ["smoke.stops of Q8_0"]
 
     def test_alone(self) -> None:
-        assert self.failed(Device(ram_gb=2), "Q8_0") == ["smoke.ram Q8_0: ", "smoke.stops Q8_0: "]
+        assert self.failed(Device(ram_gb=2), "Q8_0") == ["smoke.ram of Q8_0", "smoke.stops of Q8_0"]
 
-    def test_it_is_said(self) -> None:
+    def test_it_is_said_and_not_counted_as_passed(self) -> None:
         device = Device(ram_gb=2)
         checks = [*checks_of("Q8_0", device), *checks_of("Q4_K_M", device)]
-        says = forgiven(checks, [file_of("Q8_0"), file_of("Q4_K_M")])[1].says
-        assert says == "Q8_0: needs 2.10 GB. It is not for this device; Q4_K_M is."
+        found = waive(checks, [file_of("Q8_0"), file_of("Q4_K_M")], device)
+        assert found[1].waived == "Q8_0 is not for this device; the default, Q4_K_M, is."
+        assert not found[1].passed
+        assert tally(found) == "3 of 4 checks passed; 1 failed and is waived: smoke.ram of Q8_0"
+        assert tally(found[2:]) == "All 2 checks passed"
+
+    def test_a_slow_first_word_makes_another_file_the_default(self) -> None:
+        files = [file_of("Q8_0"), file_of("Q4_K_M")]
+        checks = [*slow_to_begin("Q8_0"), *checks_of("Q4_K_M")]
+        found, why = default_first(files, checks, Device())
+        assert [f.type for f in found] == ["Q4_K_M", "Q8_0"]
+        assert why == "Q4_K_M is the default: Q8_0 takes 99.0 s to the first word, not 20"
+        waived = waive(checks, files, Device())
+        assert [c.name for c in waived if c.waived] == ["smoke.first_token of Q8_0"]
+        assert not any(c.failed for c in waived)
+        choice = choose_file(candidates_of(found, checks), found[0].name, of_device(Device()))
+        assert choice.best
+        assert choice.best.type == "Q4_K_M"
+
+    def test_a_slow_first_word_everywhere_is_no_ground_to_waive_it(self) -> None:
+        kinds = ("Q8_0", "Q4_K_M")
+        checks = [c for k in kinds for c in slow_to_begin(k)]
+        found = waive(checks, [file_of(k) for k in kinds], Device())
+        assert [c.name for c in found if c.failed] == ["smoke.first_token of Q8_0", "smoke.first_token of Q4_K_M"]
+
+    @pytest.mark.parametrize(("name", "passed"), [("smoke.stops", False), ("smoke.ram", True)])
+    def test_only_a_failed_check_of_the_device_can_be_waived(self, name: str, passed: bool) -> None:
+        made = verdict(name, 1, 0, "", passed, "Says.").model_dump()
+        with pytest.raises(ValidationError, match="cannot be waived"):
+            Check.model_validate(made | {"waived": "because"})
 
 
 class TestShown:

@@ -69,6 +69,17 @@ def test_short_right_answers_pass() -> None:
         assert not [c for c in smoke.judge(FILE, answers, [], 1, asked) if not c.passed]
 
 
+def test_what_cannot_fail_is_no_check() -> None:
+    """No expected words, and an answer too short to tell its language: neither is judged."""
+    said = [Answer(file=FILE.name, ask="?", answer="Mosquito Aedes aegypti.", tokens=7, stopped=True,
+                   seconds_to_first_token=0.1, tokens_per_second=80)]  # fmt: skip
+    asked = ASKED.model_copy(update={"questions": (Smoke(ask="?"),)})
+    found = {c.id for c in smoke.judge(FILE, said, [], 1, asked)}
+    assert not found & {"smoke.expected_words", "smoke.language"}
+    assert {"smoke.stops", "smoke.ram"} <= found
+    assert all(c.subject == FILE.type for c in smoke.judge(FILE, said, [], 1, asked))
+
+
 def test_each_fault_of_the_run_is_named() -> None:
     assert failed(stopped=False) == {"stops"}
     assert failed(speed=1) == {"speed"}

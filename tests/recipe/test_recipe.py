@@ -51,6 +51,23 @@ def test_all_problems_at_once_with_the_nearest_name(tmp_path: Path) -> None:
     assert text.startswith("5 problem(s)")
 
 
+@pytest.mark.parametrize(
+    ("text", "overrides", "new"),
+    [
+        ("data: {source: a.jsonl, evaluation: {fraction: 0.2}}", [], "data.evaluation is called data.split now."),
+        ("data: {source: a.jsonl}", ["data.evaluation.seed=7"], "data.evaluation is called data.split now."),
+        ("data: {source: 'hf:a/b', split: test}", [], "data.hub_split"),
+    ],
+)
+def test_a_field_that_was_renamed_gets_one_sentence(tmp_path: Path, text: str, overrides: list[str], new: str) -> None:
+    path = write(tmp_path, f"name: a\nbase: {{model: b}}\n{text}\nserv: {{}}\n")
+    with pytest.raises(InputError) as caught:
+        loading.load(path, overrides)
+    assert new in caught.value.message
+    assert caught.value.message.count("\n") == 0
+    assert caught.value.exit_code == 2
+
+
 def test_missing_fields_and_keys_given_twice(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"base: required[\s\S]*data: required"):
         loading.load(write(tmp_path, "name: a\n"))

@@ -14,13 +14,14 @@ import pytest
 import yaml
 from cards import card_facts
 
+from packager.artifacts.checks import Figure, verdict
 from packager.artifacts.evaluation import (
     AnsweredRow,
     BenchmarkResult,
-    Comparison,
     Difference,
     EvaluatedModel,
     Evaluation,
+    JudgedPair,
     Judgement,
     JudgeScores,
     LeftOut,
@@ -31,7 +32,7 @@ from packager.artifacts.evaluation import (
     SetResult,
     Spread,
 )
-from packager.artifacts.kinds import Checkpoint, Dataset, Divergence, Merged, Proof, verdict
+from packager.artifacts.kinds import Checkpoint, Dataset, Divergence, Merged, Proof
 from packager.data.audit import report
 from packager.data.audit.report import Audit
 from packager.package import card
@@ -103,7 +104,7 @@ def evaluation(folder: Path) -> Evaluation:
                             reject_any=("dipirona",), answers=(probe,)),),
         benchmarks=(BenchmarkResult(benchmark="medmcqa", model="base", metric="acc", value=0.25, stderr=0.02, n=500),),
         judgement=Judgement(judge="um-juiz", language="pt-BR", scores=tuple(scores), asked=20, retried=1, unusable=0,
-                            comparisons=(Comparison(model="tuned", against="base", better=5, equal=3, worse=2),),
+                            comparisons=(JudgedPair(model="tuned", against="base", better=5, equal=3, worse=2),),
                             prompt_tokens=1, answer_tokens=1, cost=0.0),
         left_out=(LeftOut(what="BERTScore", why="no encoder is here", fix="name one"),),
         resamples=1000,
@@ -113,8 +114,8 @@ def evaluation(folder: Path) -> Evaluation:
 
 
 def histogram() -> Audit:
-    bins = tuple(report.Bin(low=i * 10, high=i * 10 + 9, rows=(i * 7) % 12) for i in range(1, 9))
-    tokens = report.Tokens(limit=85, shortest=10, median=40, mean=41, p95=80, longest=88, total=4000,
+    bins = tuple(report.LengthBin(low=i * 10, high=i * 10 + 9, rows=(i * 7) % 12) for i in range(1, 9))
+    tokens = report.TokenLengths(limit=85, shortest=10, median=40, mean=41, p95=80, longest=88, total=4000,
                                  histogram=bins, too_long=1, end_of_turn="<|im_end|>", unterminated=0)  # fmt: skip
     empty = report.Duplicates(rows=9, questions=9, questions_joined=9, answers=9, answers_joined=9,
                                     repeated_rows=0)  # fmt: skip
@@ -139,10 +140,13 @@ def gathered(
     other = file.model_copy(update={"name": "n.gguf", "type": "Q8_0", "size": 9 << 20})
     checks = [
         *known.proof.checks,
-        verdict("quantize.kl", 0.05, 0.3, "nats/token", passed, "Q4_K_M: diverges from F16."),
+        verdict("quantize.kl", 0.05, 0.3, "nats/token", passed, "Q4_K_M: diverges from F16.", subject="Q4_K_M"),
         verdict("convert.types", "Q4_K" * 40, "none", "other types", True, "All tensors are F16 or F32."),
-        *(verdict("smoke.ram", 0.2, 2.0, "GB", True, f"{t}: needs 0.2 GB.") for t in ("Q4_K_M", "Q8_0")),
-        *(verdict("smoke.speed", 60.0, 5.0, "tokens/s", True, f"{t}: 60 tokens/s.") for t in ("Q4_K_M", "Q8_0")),
+        *(verdict("smoke.ram", 0.2, 2.0, "GB", True, f"{t}: needs 0.2 GB.", subject=t) for t in ("Q4_K_M", "Q8_0")),
+        *(
+            verdict("smoke.speed", 60.0, 5.0, "tokens/s", True, f"{t}: 60 tokens/s.", subject=t)
+            for t in ("Q4_K_M", "Q8_0")
+        ),
     ]
     answer = known.proof.answers[0].model_copy(update={"answer": f"Ligue para ana@exemplo.org. {HOSTILE}"})
     assert known.adapter is not None
@@ -217,6 +221,28 @@ class TestPage:
         assert "Q4_K_M: diverges from F16." in text
         assert "✓ Passou" not in text
 
+    def test_what_is_waived_and_what_is_recorded_is_said(self, tmp_path: Path) -> None:
+        facts = gathered(tmp_path)
+        late = verdict("smoke.first_token", 99.0, 20.0, "s", False, "After at most 99 s.", subject="Q8_0")
+        waived = late.model_copy(update={"waived": "Q8_0 is not for this device; the default, Q4_K_M, is."})
+        bits = Figure(
+            id="quantize.bits", subject="Q8_0", measured=8.5, unit="bits/weight", says="8.50 bits per weight."
+        )
+        proof = facts.proof.model_copy(update={"checks": (*facts.proof.checks, waived), "figures": (bits,)})
+        known = replace(facts, proof=proof)
+        text = render_page(known)
+        assert "verificações passaram; o pacote pode ser entregue. Não passaram, e foram dispensadas" in text
+        assert "Todas as 7" not in text
+        assert "não passou; dispensada" in text
+        assert "failed; waived" in text
+        assert "Q8_0 is not for this device; the default, Q4_K_M, is." in text
+        assert "Waived, as another file is the default: smoke.first_token of Q8_0." in text
+        assert "Recorded beside the checks, not judged" in text
+        assert "8.50 bits per weight." in text
+        found = metrics(known)
+        assert (found["failed"], found["waived"], found["passed"]) == ([], ["smoke.first_token of Q8_0"], True)
+        assert [f["id"] for f in found["figures"]] == ["quantize.bits"]
+
     def test_text_of_the_build_is_escaped(self, tmp_path: Path) -> None:
         text = render_page(gathered(tmp_path, evaluated=True, description=HOSTILE))
         assert "<script" not in text
@@ -268,13 +294,13 @@ def test_the_card_has_the_evaluation_for_people_and_for_the_hub(tmp_path: Path) 
 class TestAnswers:
     def test_better_needs_an_interval_without_zero(self, tmp_path: Path) -> None:
         facts = gathered(tmp_path, evaluated=True)
-        better = answers.verdicts(facts, ENGLISH)[2]
+        better = answers.findings(facts, ENGLISH)[2]
         assert better.yes
         assert "of 2 measures, better in 1 (Loss), worse in none" in better.says
         assert facts.evaluation is not None
         none = facts.evaluation.model_copy(update={"differences": facts.evaluation.differences[1:]})
-        assert answers.verdicts(replace(facts, evaluation=none), ENGLISH)[2].short == "cannot be told"
-        assert answers.verdicts(replace(facts, evaluation=None), ENGLISH)[2].short == "not measured"
+        assert answers.findings(replace(facts, evaluation=none), ENGLISH)[2].short == "cannot be told"
+        assert answers.findings(replace(facts, evaluation=None), ENGLISH)[2].short == "not measured"
 
     def test_what_could_not_be_measured_is_a_limit(self, tmp_path: Path) -> None:
         told = list(answers.limits(gathered(tmp_path, evaluated=True), ENGLISH))
@@ -289,7 +315,7 @@ class TestDiff:
         assert found.shared == pytest.approx(3 / 7)
 
     def test_nothing_said_and_nothing_wanted(self) -> None:
-        assert word_diff.compare("", "Sim.") == word_diff.Compared((), ("Sim.",), 0.0)
+        assert word_diff.compare("", "Sim.") == word_diff.WordDiff((), ("Sim.",), 0.0)
         assert word_diff.compare("Sim", "").shared == 1.0
 
     def test_words_are_marked_as_they_are_looked_for(self) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from packager.artifacts.checks import Check
 from packager.artifacts.files import fresh, sha256_of
-from packager.artifacts.kinds import Check, Dataset, Ggufs, Merged
+from packager.artifacts.kinds import Dataset, Ggufs, Merged
 from packager.errors import InputError, PackagerError, ProofFailed
 from packager.llamacpp import gguf_file
 from packager.process import child

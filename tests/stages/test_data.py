@@ -19,7 +19,7 @@ from packager.process import child, progress
 from packager.prompt import masking
 from packager.prompt.template import load_template, load_tokenizer
 from packager.recipe.loading import ROOT
-from packager.recipe.sections import Evaluation, Fields
+from packager.recipe.sections import Fields, Split
 from packager.stages.data import Prepare, data
 
 REAL = Path(os.environ.get("PACKAGER_REAL_DATA", ROOT.parent / "shared" / "data"))
@@ -174,7 +174,7 @@ def test_the_rows_are_the_same_every_time_and_depend_on_the_seed(tmp_path: Path,
     path = source(tmp_path)
 
     def digest(name: str, seed: int) -> str:
-        config = Prepare(source=str(path), evaluation=Evaluation(seed=seed))
+        config = Prepare(source=str(path), split=Split(seed=seed))
         return data(config, tiny_base, fresh(tmp_path / name)).data_sha256
 
     assert digest("a", 1) == digest("b", 1) != digest("c", 2)

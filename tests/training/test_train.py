@@ -247,12 +247,12 @@ def test_a_base_that_computes_no_number_is_named(poisoned: tuple[Checkpoint, Dat
 
 
 def test_a_loss_that_runs_away_is_noticed_but_not_a_peak() -> None:
-    from packager.training.loop import PATIENCE, Watch
+    from packager.training.loop import PATIENCE, LossWatch
 
-    watch = Watch()
+    watch = LossWatch()
     assert not any(watch.diverges(loss) for loss in [2.0] * 30 + [50.0] + [2.0] * 60 + [4.0] * 60)
     assert [watch.diverges(9.0) for _ in range(PATIENCE + 8)][-1]
-    assert not Watch().diverges(1e6)
+    assert not LossWatch().diverges(1e6)
 
 
 @pytest.mark.parametrize("micro_batch", [1, 2, 3])

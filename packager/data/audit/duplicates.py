@@ -11,9 +11,10 @@ from __future__ import annotations
 import functools
 import math
 import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+
+from packager.data.letters import unaccented
 
 THRESHOLD = 0.8
 Shingler = Callable[[str], frozenset[str]]
@@ -24,10 +25,7 @@ _LEAD_IN = re.compile(r"\s*[^\W\d_]+(?:\s[^\W\d_]+){0,3}\s*:\s+(?=\S)")
 @functools.lru_cache(maxsize=1 << 17)
 def normalise(text: str) -> str:
     """Lower case, no accents, no punctuation, single spaces; the text itself if nothing is left."""
-    plain = text.casefold()
-    if not plain.isascii():
-        plain = "".join(c for c in unicodedata.normalize("NFKD", plain) if not unicodedata.combining(c))
-    return _SEPARATORS.sub(" ", plain).strip() or text.strip()
+    return _SEPARATORS.sub(" ", unaccented(text)).strip() or text.strip()
 
 
 def letters(text: str, size: int = 4) -> frozenset[str]:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from packager.data.audit.report import Bin, Tokens
+from packager.data.audit.report import LengthBin, TokenLengths
 from packager.data.rows.formats import Row
-from packager.data.rows.sources import Bad
+from packager.data.rows.sources import UnusableRow
 from packager.prompt import masking
 from packager.prompt.masking import BoundaryError
 from packager.prompt.roles import derive_roles
@@ -20,7 +20,7 @@ BINS = 12
 
 
 @dataclass(frozen=True)
-class Measured:
+class RowTokens:
     """A row in tokens. `terminated`: its last trained token is the end-of-turn token."""
 
     tokens: int
@@ -28,7 +28,7 @@ class Measured:
     end_of_turn: str
 
 
-Measurer = Callable[[Sequence[Row]], tuple[list[Row], dict[int, Measured], list[Bad]]]
+Measurer = Callable[[Sequence[Row]], tuple[list[Row], dict[int, RowTokens], list[UnusableRow]]]
 """Rows -> those that can be encoded, their lengths by `id`, and those that cannot."""
 
 
@@ -39,23 +39,23 @@ def measurer(template: ChatTemplate, folder: Path, report: Callable[[int, int], 
     end_of_turn = derive_roles(template, specials).end_of_turn
     end_id = tokenizer.token_to_id(end_of_turn)
 
-    def measure(rows: Sequence[Row]) -> tuple[list[Row], dict[int, Measured], list[Bad]]:
+    def measure(rows: Sequence[Row]) -> tuple[list[Row], dict[int, RowTokens], list[UnusableRow]]:
         kept: list[Row] = []
-        lengths: dict[int, Measured] = {}
-        bad: list[Bad] = []
+        lengths: dict[int, RowTokens] = {}
+        bad: list[UnusableRow] = []
         for number, row in enumerate(rows, 1):
             inside = next((s for s in specials for _, content in row.messages if s in content), None)
             if inside:
-                bad.append(Bad(row.file, row.line, f"the text contains the special token {inside}"))
+                bad.append(UnusableRow(row.file, row.line, f"the text contains the special token {inside}"))
                 continue
             try:
                 encoded = masking.encode(template, tokenizer, end_of_turn, row.as_messages())
             except BoundaryError as error:
-                bad.append(Bad(row.file, row.line, str(error)))
+                bad.append(UnusableRow(row.file, row.line, str(error)))
                 continue
             kept.append(row)
             ends = encoded.trained[-1] and encoded.ids[-1] == end_id
-            lengths[id(row)] = Measured(len(encoded.ids), ends, end_of_turn)
+            lengths[id(row)] = RowTokens(len(encoded.ids), ends, end_of_turn)
             if report and number % 200 == 0:
                 report(number, len(rows))
         return kept, lengths, bad
@@ -63,10 +63,10 @@ def measurer(template: ChatTemplate, folder: Path, report: Callable[[int, int], 
     return measure
 
 
-def tokens_of(measured: Sequence[Measured], limit: int) -> Tokens:
+def tokens_of(measured: Sequence[RowTokens], limit: int) -> TokenLengths:
     """The lengths in figures, and as a histogram of equal, round steps."""
     lengths = sorted(one.tokens for one in measured)
-    return Tokens(
+    return TokenLengths(
         limit=limit,
         shortest=lengths[0],
         median=round(statistics.median(lengths)),
@@ -81,11 +81,11 @@ def tokens_of(measured: Sequence[Measured], limit: int) -> Tokens:
     )
 
 
-def histogram(lengths: Sequence[int]) -> tuple[Bin, ...]:
+def histogram(lengths: Sequence[int]) -> tuple[LengthBin, ...]:
     """At most `BINS` + 1 bins of 1, 2 or 5 times a power of ten tokens, from the shortest to the longest."""
     low, high = min(lengths), max(lengths)
     step = next(s for power in range(12) for s in (10**power, 2 * 10**power, 5 * 10**power) if s * BINS > high - low)
     counts = Counter(length // step for length in lengths)
     return tuple(
-        Bin(low=i * step, high=(i + 1) * step - 1, rows=counts[i]) for i in range(low // step, high // step + 1)
+        LengthBin(low=i * step, high=(i + 1) * step - 1, rows=counts[i]) for i in range(low // step, high // step + 1)
     )

@@ -18,17 +18,17 @@ from packager.data.audit.report import (
     Audit,
     Dropped,
     Duplicates,
-    Found,
+    IdentifierCount,
     Leak,
-    Made,
     OtherLanguage,
+    SplitSummary,
     count,
     places,
 )
-from packager.data.audit.split import Groups, Split, deduplicate, group, split
+from packager.data.audit.split import Groups, SplitRows, deduplicate, group, split
 from packager.data.language import language_of
 from packager.data.rows.formats import Row
-from packager.data.rows.sources import Bad
+from packager.data.rows.sources import UnusableRow
 from packager.data.rows.table import Table, refuse_bad
 from packager.errors import InputError
 from packager.recipe.sections import Data
@@ -45,7 +45,7 @@ class Prepared:
     heldout: tuple[Row, ...]
     train_tokens: int
     heldout_tokens: int
-    bad: tuple[Bad, ...]
+    bad: tuple[UnusableRow, ...]
     audit: Audit
 
 
@@ -57,7 +57,7 @@ def prepare(config: Data, table: Table, measure: Measurer | None = None, languag
     """
     place = _placer(table)
     usable, found = _identifiers(table.rows, place, redacting=config.identifiers == "redact")
-    every = group(usable, config.evaluation.group_by)
+    every = group(usable, config.split.group_by)
     single = deduplicate(usable) if config.deduplicate else usable
     kept, measured, bad = measure(single) if measure else (single, {}, [])
     bad = [*table.bad, *bad]
@@ -68,7 +68,7 @@ def prepare(config: Data, table: Table, measure: Measurer | None = None, languag
         *_dropped(f"longer than {config.max_tokens} tokens", _missing(kept, fitting), place),
     )
     groups = every.of({id(row) for row in fitting}, usable)
-    made = split(fitting, groups, config.evaluation) if len(groups.rows) > 1 else None
+    made = split(fitting, groups, config.split) if len(groups.rows) > 1 else None
     train = [fitting[i] for i in made.train] if made else fitting
     heldout = [fitting[i] for i in made.heldout] if made else []
     spoken = [language_of(row.answer) for row in fitting]
@@ -130,7 +130,7 @@ def refuse(config: Data, prepared: Prepared) -> None:
         )
 
 
-Place = Callable[[Row | Bad], str]
+Place = Callable[[Row | UnusableRow], str]
 
 
 def _placer(table: Table) -> Place:
@@ -140,7 +140,9 @@ def _placer(table: Table) -> Place:
     return lambda row: f"{row.file}:{row.line}"
 
 
-def _identifiers(rows: Sequence[Row], place: Place, *, redacting: bool) -> tuple[list[Row], tuple[Found, ...]]:
+def _identifiers(
+    rows: Sequence[Row], place: Place, *, redacting: bool
+) -> tuple[list[Row], tuple[IdentifierCount, ...]]:
     counts: Counter[str] = Counter()
     where: dict[str, list[str]] = defaultdict(list)
     kept = []
@@ -154,7 +156,9 @@ def _identifiers(rows: Sequence[Row], place: Place, *, redacting: bool) -> tuple
             messages = tuple((role, text) for (role, _), (text, _) in zip(row.messages, texts, strict=True))
             row = replace(row, messages=messages)
         kept.append(row)
-    found = tuple(Found(kind=k, count=counts[k], where=tuple(where[k][:SHOWN])) for k in identifiers.KINDS if counts[k])
+    found = tuple(
+        IdentifierCount(kind=k, count=counts[k], where=tuple(where[k][:SHOWN])) for k in identifiers.KINDS if counts[k]
+    )
     return kept, found
 
 
@@ -176,19 +180,19 @@ def _duplicates(rows: Sequence[Row], groups: Groups) -> Duplicates:
 
 
 def _random(groups: Groups, rows: int, heldout: int, config: Data) -> Leak:
-    questions, answers = random_leak(groups, rows, heldout, config.evaluation.seed)
+    questions, answers = random_leak(groups, rows, heldout, config.split.seed)
     return Leak(heldout_rows=heldout, question_in_training=questions, answer_in_training=answers)
 
 
-def _made(groups: Groups, made: Split, train: Sequence[Row], heldout: Sequence[Row], config: Data) -> Made:
-    return Made(
+def _made(groups: Groups, made: SplitRows, train: Sequence[Row], heldout: Sequence[Row], config: Data) -> SplitSummary:
+    return SplitSummary(
         train_rows=len(train),
         heldout_rows=len(heldout),
         train_groups=len(groups.rows) - made.heldout_groups,
         heldout_groups=made.heldout_groups,
         topics=len({row.topic for row in (*train, *heldout)} - {None}),
         heldout_topics=len({row.topic for row in heldout} - {None}),
-        leaked=len(leaked(train, heldout, answers=config.evaluation.group_by != "question")),
+        leaked=len(leaked(train, heldout, answers=config.split.group_by != "question")),
     )
 
 
@@ -220,7 +224,7 @@ def _notes(audit: Audit, config: Data, rows: Sequence[Row]) -> Iterable[str]:
         yield f"Most answers are not in {audit.language}, the recipe's language."
 
 
-def _reasons(bad: Sequence[Bad], place: Place) -> list[Dropped]:
+def _reasons(bad: Sequence[UnusableRow], place: Place) -> list[Dropped]:
     by_reason: dict[str, list[str]] = defaultdict(list)
     for one in bad:
         by_reason[one.reason].append(place(one))

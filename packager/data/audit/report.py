@@ -24,7 +24,7 @@ class Dropped(_Value):
     """They cannot be read, or lack a question or an answer."""
 
 
-class Found(_Value):
+class IdentifierCount(_Value):
     """Patient identifiers of one kind."""
 
     kind: str
@@ -67,7 +67,7 @@ class Leak(_Value):
     answer_in_training: int
 
 
-class Made(_Value):
+class SplitSummary(_Value):
     """The split that was made."""
 
     train_rows: int
@@ -80,7 +80,7 @@ class Made(_Value):
     """Held-out rows found in training by a check that knows nothing of the groups (must be 0)."""
 
 
-class Bin(_Value):
+class LengthBin(_Value):
     """Rows of `low` to `high` tokens, both included."""
 
     low: int
@@ -88,7 +88,7 @@ class Bin(_Value):
     rows: int
 
 
-class Tokens(_Value):
+class TokenLengths(_Value):
     """Lengths in tokens, prompt and answer together."""
 
     limit: int
@@ -99,7 +99,7 @@ class Tokens(_Value):
     p95: int
     longest: int
     total: int
-    histogram: tuple[Bin, ...]
+    histogram: tuple[LengthBin, ...]
     too_long: int
     """Rows over the limit, left out."""
     end_of_turn: str
@@ -121,8 +121,8 @@ class Audit(_Value):
     duplicates: Duplicates
     random_split: Leak | None
     """None where the rows cannot be split."""
-    split: Made | None
-    tokens: Tokens | None
+    split: SplitSummary | None
+    tokens: TokenLengths | None
     """None where no base model was at hand to count with."""
     languages: dict[str, int]
     """Rows whose answer is in which language."""
@@ -130,7 +130,7 @@ class Audit(_Value):
     """The language the recipe wants, '' if unknown."""
     other_language: OtherLanguage | None
     """None where no recipe says which language is wanted. Answers too short to tell are not counted."""
-    identifiers: tuple[Found, ...]
+    identifiers: tuple[IdentifierCount, ...]
     identifiers_policy: str
     notes: tuple[str, ...]
     """Advice for this data, in plain words."""

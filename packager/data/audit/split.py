@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from packager.data.audit.duplicates import Joined, answer_clusters, normalise, question_clusters
 from packager.data.rows.formats import Row
 from packager.errors import InputError
-from packager.recipe.sections import Evaluation
+from packager.recipe.sections import Split
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Groups:
 
 
 @dataclass(frozen=True)
-class Split:
+class SplitRows:
     """Indices of rows, ascending."""
 
     train: tuple[int, ...]
@@ -58,14 +58,14 @@ def group(rows: Sequence[Row], by: str) -> Groups:
     return Groups(tuple(questions), tuple(answers), tuple(tuple(g) for g in joined.groups()))
 
 
-def split(rows: Sequence[Row], groups: Groups, config: Evaluation) -> Split:
+def split(rows: Sequence[Row], groups: Groups, config: Split) -> SplitRows:
     """Hold out whole groups until the fraction is reached as nearly as they allow.
 
     The next group always comes from the topic that is furthest below its share, and a topic keeps
     at least one group in training. Raises `InputError` if there are fewer than two groups.
     """
     if config.group_by == "topic" and any(row.topic is None for row in rows):
-        raise InputError("data.evaluation.group_by is topic, but rows have no topic.", "name it in data.fields.topic")
+        raise InputError("data.split.group_by is topic, but rows have no topic.", "name it in data.fields.topic")
     if len(groups.rows) < 2:
         raise InputError(
             f"All {len(rows)} rows share one question or answer, so none can be held out without a leak.",
@@ -89,7 +89,7 @@ def split(rows: Sequence[Row], groups: Groups, config: Evaluation) -> Split:
         taken.append(min(groups.rows, key=lambda g: (len(g), _identity(rows, g, config.seed))))
     heldout = {row for found in taken for row in found}
     train = tuple(i for i in range(len(rows)) if i not in heldout)
-    return Split(train, tuple(sorted(heldout)), len(taken))
+    return SplitRows(train, tuple(sorted(heldout)), len(taken))
 
 
 def deduplicate(rows: Sequence[Row]) -> list[Row]:

@@ -1,6 +1,6 @@
 """Records -> conversations: what the columns of a row mean.
 
-Each format turns a record into a `Row` of messages or into a `Bad` one with its reason. The text is
+Each format turns a record into a `Row` of messages or into a `UnusableRow` one with its reason. The text is
 stripped, line ends become `\\n`, and letters are composed (NFC: the same `ã` whatever wrote it).
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from packager.data.rows import medquad
-from packager.data.rows.sources import Bad, Record, kind_of
+from packager.data.rows.sources import Record, UnusableRow, kind_of
 from packager.recipe.sections import Data
 
 ROLES = ("system", "user", "assistant")
@@ -64,7 +64,7 @@ def columns_of(config: Data) -> tuple[str, ...]:
     return (config.fields.question, config.fields.answer, *topic)
 
 
-def row_of(record: Record, config: Data) -> Row | Bad:
+def row_of(record: Record, config: Data) -> Row | UnusableRow:
     """The conversation of a record, with the recipe's system message first."""
     try:
         messages, topic = _FORMATS[config.format](record.values, config)
@@ -73,27 +73,27 @@ def row_of(record: Record, config: Data) -> Row | Bad:
                 raise _Unusable("has a system message of its own, but data.system is set")
             messages = [("system", _cleaned(config.system)), *messages]
     except _Unusable as why:
-        return Bad(record.file, record.line, str(why))
+        return UnusableRow(record.file, record.line, str(why))
     return Row(tuple(messages), topic, record.file, record.line)
 
 
-Conversation = tuple[list[tuple[str, str]], str | None]
+MessagesAndTopic = tuple[list[tuple[str, str]], str | None]
 
 
-def _qa(values: Mapping[str, Any], config: Data) -> Conversation:
+def _qa(values: Mapping[str, Any], config: Data) -> MessagesAndTopic:
     question = _text(values, config.fields.question)
     answer = _text(values, config.fields.answer)
     return [("user", question), ("assistant", answer)], _topic(values, config)
 
 
-def _alpaca(values: Mapping[str, Any], config: Data) -> Conversation:
+def _alpaca(values: Mapping[str, Any], config: Data) -> MessagesAndTopic:
     instruction = _text(values, "instruction")
     extra = _text(values, "input", required=False)
     question = f"{instruction}\n{extra}" if extra else instruction
     return [("user", question), ("assistant", _text(values, "output"))], _topic(values, config)
 
 
-def _messages(values: Mapping[str, Any], config: Data) -> Conversation:
+def _messages(values: Mapping[str, Any], config: Data) -> MessagesAndTopic:
     listed = values.get("messages")
     if not isinstance(listed, list) or not listed:
         raise _Unusable("missing field 'messages'" if listed is None else "'messages' is not a list of messages")
@@ -111,7 +111,7 @@ def _messages(values: Mapping[str, Any], config: Data) -> Conversation:
     return messages, _topic(values, config)
 
 
-def _medquad(values: Mapping[str, Any], config: Data) -> Conversation:
+def _medquad(values: Mapping[str, Any], config: Data) -> MessagesAndTopic:
     topic = _text(values, "topic", required=False) or None
     if "Answer" in values:
         parts = medquad.split_cell(_text(values, "Answer"))

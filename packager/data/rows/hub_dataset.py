@@ -9,12 +9,11 @@ configuration or split.
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from packager.artifacts.files import key_of, write_json
+from packager.artifacts.files import cache_folder, key_of, write_json
 from packager.errors import InputError, MissingResource
 from packager.recipe.sections import Data
 
@@ -48,7 +47,7 @@ def local(config: Data) -> tuple[Path, str]:
             Path(aside.name).unlink()
             raise
     Path(aside.name).replace(folder / ROWS)
-    record = {"repo": repo, "commit": commit, "subset": config.subset, "split": config.split}
+    record = {"repo": repo, "commit": commit, "subset": config.subset, "split": config.hub_split}
     write_json(folder / RECORD, record)
     return folder / ROWS, commit
 
@@ -61,11 +60,11 @@ def _load(config: Data, repo: str, commit: str) -> Any:
     datasets.utils.logging.set_verbosity_error()
     datasets.disable_progress_bars()
     try:
-        return datasets.load_dataset(repo, config.subset, split=config.split, revision=commit)
+        return datasets.load_dataset(repo, config.subset, split=config.hub_split, revision=commit)
     except datasets.exceptions.DatasetNotFoundError as error:
         raise InputError(f"{repo}: {error}", "check the name, or `hf auth login`") from error
     except ValueError as error:  # unknown configuration or split; the message lists those there are
-        raise InputError(f"{repo}: {error}", "correct data.subset or data.split") from error
+        raise InputError(f"{repo}: {error}", "correct data.subset or data.hub_split") from error
     except (datasets.exceptions.DatasetsError, datasets.exceptions.DataFilesNotFoundError) as error:
         raise InputError(f"{repo} cannot be read: {error}", "give its files as a folder") from error
     except RuntimeError as error:  # a data set with a loading script: code, which is never run
@@ -77,6 +76,5 @@ def _load(config: Data, repo: str, commit: str) -> Any:
 
 
 def _folder(config: Data) -> Path:
-    root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    key = key_of(config.source, config.revision, config.subset, config.split)[:16]
-    return Path(root).expanduser() / "packager" / "datasets" / key
+    key = key_of(config.source, config.revision, config.subset, config.hub_split)[:16]
+    return cache_folder("datasets", key)

@@ -1,7 +1,7 @@
 """Files of rows: a path -> records, each with the line it stands on.
 
 JSON Lines, JSON, CSV (the delimiter is found), Parquet, MedQuAD's XML, and folders of such files.
-What cannot be read becomes a `Bad` record with its line and reason: never a traceback, and the rest
+What cannot be read becomes a `UnusableRow` record with its line and reason: never a traceback, and the rest
 of the file is still read. Only a file that is missing, empty or in another encoding raises.
 """
 
@@ -32,7 +32,7 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Bad:
+class UnusableRow:
     """A row that cannot be used, and why (never what it says)."""
 
     file: str
@@ -64,7 +64,7 @@ def files_of(source: Path, suffixes: Sequence[str] = ()) -> list[Path]:
     return [source]
 
 
-def read_file(path: Path, encoding: str, columns: Sequence[str]) -> Iterator[Record | Bad]:
+def read_file(path: Path, encoding: str, columns: Sequence[str]) -> Iterator[Record | UnusableRow]:
     """The records of one file; `columns` are those the caller needs (they help to find a delimiter).
 
     Raises `InputError` if the file is empty or not in `encoding`.
@@ -74,7 +74,7 @@ def read_file(path: Path, encoding: str, columns: Sequence[str]) -> Iterator[Rec
     yield from READERS[path.suffix.lower()](path, encoding, columns)
 
 
-def _json_lines(path: Path, encoding: str, columns: Sequence[str]) -> Iterator[Record | Bad]:
+def _json_lines(path: Path, encoding: str, columns: Sequence[str]) -> Iterator[Record | UnusableRow]:
     text = read_text(path, encoding)
     if text.lstrip().startswith("["):
         yield from _json_text(path.name, text)
@@ -85,12 +85,12 @@ def _json_lines(path: Path, encoding: str, columns: Sequence[str]) -> Iterator[R
             yield _one_json(path.name, number, line)
 
 
-def _one_json(name: str, number: int, line: str) -> Record | Bad:
+def _one_json(name: str, number: int, line: str) -> Record | UnusableRow:
     try:
         value = json.loads(line)
     except (json.JSONDecodeError, RecursionError) as error:
         why = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
-        return Bad(name, number, f"invalid JSON ({why})")
+        return UnusableRow(name, number, f"invalid JSON ({why})")
     return _object(name, number, value)
 
 
@@ -107,17 +107,17 @@ def kind_of(value: Any) -> str:
     return kinds.get(type(value), "nothing" if value is None else f"a {type(value).__name__}")
 
 
-def _object(name: str, number: int, value: Any) -> Record | Bad:
+def _object(name: str, number: int, value: Any) -> Record | UnusableRow:
     if not isinstance(value, dict):
-        return Bad(name, number, f"not an object with named fields, but {kind_of(value)}")
+        return UnusableRow(name, number, f"not an object with named fields, but {kind_of(value)}")
     return Record(name, number, value)
 
 
-def _json(path: Path, encoding: str, columns: Sequence[str]) -> Iterator[Record | Bad]:
+def _json(path: Path, encoding: str, columns: Sequence[str]) -> Iterator[Record | UnusableRow]:
     yield from _json_text(path.name, read_text(path, encoding))
 
 
-def _json_text(name: str, text: str) -> Iterator[Record | Bad]:
+def _json_text(name: str, text: str) -> Iterator[Record | UnusableRow]:
     """A list of objects, an object with one such list in it, or (misnamed) JSON lines."""
     start = len(text) - len(text.lstrip())
     if text[start : start + 1] == "{":
@@ -125,7 +125,7 @@ def _json_text(name: str, text: str) -> Iterator[Record | Bad]:
             whole = json.loads(text)
         except json.JSONDecodeError as error:
             if error.msg != "Extra data":
-                yield Bad(name, error.lineno, f"invalid JSON ({error.msg})")
+                yield UnusableRow(name, error.lineno, f"invalid JSON ({error.msg})")
                 return
             for number, line in enumerate(text.split("\n"), 1):
                 if line.strip():
@@ -157,7 +157,7 @@ def _after(text: str, position: int, skipped: str) -> int:
     return position
 
 
-def _json_array(name: str, text: str, start: int) -> Iterator[Record | Bad]:
+def _json_array(name: str, text: str, start: int) -> Iterator[Record | UnusableRow]:
     """The objects of the array that begins at `start`, each with the line it begins on."""
     decoder, position, line, counted = json.JSONDecoder(), start + 1, 1, 0
     while True:
@@ -169,12 +169,12 @@ def _json_array(name: str, text: str, start: int) -> Iterator[Record | Bad]:
         try:
             value, position = decoder.raw_decode(text, position)
         except json.JSONDecodeError as error:
-            yield Bad(name, error.lineno, f"invalid JSON ({error.msg}); nothing after it was read")
+            yield UnusableRow(name, error.lineno, f"invalid JSON ({error.msg}); nothing after it was read")
             return
         yield _object(name, line, value)
 
 
-def _csv(path: Path, encoding: str, columns: Sequence[str]) -> Iterator[Record | Bad]:
+def _csv(path: Path, encoding: str, columns: Sequence[str]) -> Iterator[Record | UnusableRow]:
     text = read_text(path, encoding)
     reader = csv.reader(_lines(text), delimiter=delimiter_of(text, columns), strict=True)
     header: list[str] = []
@@ -185,14 +185,14 @@ def _csv(path: Path, encoding: str, columns: Sequence[str]) -> Iterator[Record |
         except StopIteration:
             return
         except csv.Error as error:
-            yield Bad(path.name, begins, f"broken CSV ({_csv_reason(error)})")
+            yield UnusableRow(path.name, begins, f"broken CSV ({_csv_reason(error)})")
             continue
         if not header:
             header = [cell.strip() for cell in cells]
         elif len(cells) == len(header):
             yield Record(path.name, begins, dict(zip(header, cells, strict=True)))
         elif any(cell.strip() for cell in cells):
-            yield Bad(path.name, begins, f"{len(cells)} cells, but the header has {len(header)}")
+            yield UnusableRow(path.name, begins, f"{len(cells)} cells, but the header has {len(header)}")
 
 
 def _lines(text: str) -> Iterator[str]:
@@ -232,7 +232,7 @@ def delimiter_of(text: str, columns: Sequence[str]) -> str:
     return max(DELIMITERS, key=score)
 
 
-def _parquet(path: Path, encoding: str, columns: Sequence[str]) -> Iterator[Record | Bad]:
+def _parquet(path: Path, encoding: str, columns: Sequence[str]) -> Iterator[Record | UnusableRow]:
     try:
         import pyarrow
         import pyarrow.parquet as parquet
@@ -249,10 +249,10 @@ def _parquet(path: Path, encoding: str, columns: Sequence[str]) -> Iterator[Reco
         raise InputError(f"{path.name} is not a Parquet file that can be read: {error}", "export it again") from error
 
 
-def _xml(path: Path, encoding: str, columns: Sequence[str]) -> Iterator[Record | Bad]:
+def _xml(path: Path, encoding: str, columns: Sequence[str]) -> Iterator[Record | UnusableRow]:
     for line, found in medquad.read_xml(path.read_bytes()):
         if isinstance(found, str):
-            yield Bad(path.name, line, found)
+            yield UnusableRow(path.name, line, found)
         else:
             yield Record(path.name, line, found)
 
@@ -268,7 +268,7 @@ def _nearest(path: Path) -> str:
     return f"did you mean {folder / near[0]}?" if near else "check data.source"
 
 
-Reader = Callable[[Path, str, Sequence[str]], Iterator[Record | Bad]]
+Reader = Callable[[Path, str, Sequence[str]], Iterator[Record | UnusableRow]]
 READERS: dict[str, Reader] = {
     ".jsonl": _json_lines,
     ".ndjson": _json_lines,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from packager.artifacts.files import key_of, sha256_of
 from packager.data.rows.formats import Row, columns_of, row_of
-from packager.data.rows.sources import Bad, Record, files_of, read_file
+from packager.data.rows.sources import Record, UnusableRow, files_of, read_file
 from packager.errors import InputError
 from packager.recipe.loading import located
 from packager.recipe.sections import Data
@@ -27,7 +27,7 @@ class Table:
     """All rows of a source, in the order they were read."""
 
     rows: tuple[Row, ...]
-    bad: tuple[Bad, ...]
+    bad: tuple[UnusableRow, ...]
     files: tuple[str, ...]
     sha256: str
     """Of the file; of the names and hashes of all files, where there are several."""
@@ -45,7 +45,7 @@ def read_rows(config: Data) -> Table:
     base = _root(config, files)
     wanted = columns_of(config)
     rows: list[Row] = []
-    bad: list[Bad] = []
+    bad: list[UnusableRow] = []
     seen: set[str] = set()
     for path in files:
         name = path.relative_to(base).as_posix()
@@ -55,7 +55,7 @@ def read_rows(config: Data) -> Table:
                     seen.update(record.values)
                 made = row_of(Record(name, record.line, record.values), config)
             else:
-                made = Bad(name, record.line, record.reason)
+                made = UnusableRow(name, record.line, record.reason)
             if isinstance(made, Row):
                 rows.append(made)
             else:
@@ -82,7 +82,7 @@ def check_rows(config: Data) -> None:
     refuse_bad(table.bad, table.read, config)
 
 
-def refuse_bad(bad: Sequence[Bad], read: int, config: Data) -> None:
+def refuse_bad(bad: Sequence[UnusableRow], read: int, config: Data) -> None:
     """Raise `InputError` that names the bad ones of the rows `read`, unless the recipe drops them and
     some are left."""
     if not bad or (config.bad_rows == "drop" and len(bad) < read):
@@ -94,7 +94,7 @@ def refuse_bad(bad: Sequence[Bad], read: int, config: Data) -> None:
     )
 
 
-def named(bad: Sequence[Bad], shown: int = SHOWN) -> list[str]:
+def named(bad: Sequence[UnusableRow], shown: int = SHOWN) -> list[str]:
     """The first bad rows as `file:line: reason`, and how many more there are."""
     lines = [f"{b.file}:{b.line}: {b.reason}" for b in bad[:shown]]
     return lines if len(bad) <= shown else [*lines, f"... and {len(bad) - shown} more"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from packager.prompt.ollama.modelfile import Command, parse_modelfile
+from packager.prompt.ollama.modelfile import ModelfileCommand, parse_modelfile
 
 HUB_FILES = ("template", "system", "params")
 _NOT_PARAMETERS = frozenset(
@@ -52,12 +52,15 @@ def hub_differences(modelfile: str, files: Mapping[str, str]) -> list[str]:
     return found
 
 
-def _parameters(commands: Sequence[Command]) -> list[Command]:
+def _parameters(commands: Sequence[ModelfileCommand]) -> list[ModelfileCommand]:
     return [c for c in commands if c.name not in _NOT_PARAMETERS]
 
 
-def _read_params(text: str) -> list[Command]:
+def _read_params(text: str) -> list[ModelfileCommand]:
     """The file as the PARAMETER commands it stands for."""
     params = json.loads(text)
     stops = params.pop("stop", [])
-    return [*(Command(name, repr(value)) for name, value in params.items()), *(Command("stop", s) for s in stops)]
+    return [
+        *(ModelfileCommand(name, repr(value)) for name, value in params.items()),
+        *(ModelfileCommand("stop", s) for s in stops),
+    ]

@@ -25,20 +25,20 @@ _NEWLINE = "\r\n"
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*\.gguf", re.ASCII)
 
 
-class Command(NamedTuple):
+class ModelfileCommand(NamedTuple):
     """A command as Ollama holds it: FROM is called `model`, a PARAMETER by its own name."""
 
     name: str
     value: str
 
 
-def parse_modelfile(text: str) -> tuple[Command, ...]:
+def parse_modelfile(text: str) -> tuple[ModelfileCommand, ...]:
     """The commands of a Modelfile; raises `ValueError` where Ollama's parser fails.
 
     As in Ollama, characters that are not printable vanish from values (line ends and tabs inside
     quotes stay), and a quoted value ends with the first line that ends in its closing quotes.
     """
-    commands: list[Command] = []
+    commands: list[ModelfileCommand] = []
     text, at = text.removeprefix("\ufeff"), 0
     while at < len(text):
         if text[at] in _BLANK + _NEWLINE:
@@ -54,7 +54,7 @@ def parse_modelfile(text: str) -> tuple[Command, ...]:
     return tuple(commands)
 
 
-def _command(text: str, at: int) -> tuple[Command, int]:
+def _command(text: str, at: int) -> tuple[ModelfileCommand, int]:
     """The command that begins at `at`, and where it ends."""
     word, at = _word(text, at if _is_print(text[at]) else at + 1, r"[A-Za-z]")
     keyword, role = word.lower(), ""
@@ -68,7 +68,7 @@ def _command(text: str, at: int) -> tuple[Command, int]:
         if role not in _MESSAGE_ROLES:
             raise ValueError(f"{role!r} is no role of a message")
     value, at = _value(text, at)
-    return Command(name, f"{role}: {value}" if role else value), at
+    return ModelfileCommand(name, f"{role}: {value}" if role else value), at
 
 
 def _word(text: str, at: int, letter: str) -> tuple[str, int]:
@@ -120,7 +120,7 @@ def _is_print(character: str) -> bool:
 
 def commands_of(
     template: str, system: str | None, serve: Serve, stops: Sequence[str], file_name: str = PLACEHOLDER
-) -> tuple[Command, ...]:
+) -> tuple[ModelfileCommand, ...]:
     """What a Modelfile is to say, in the order it is written.
 
     Every setting whose default differs between versions of Ollama is written out. Whole numbers
@@ -129,24 +129,19 @@ def commands_of(
     parameters: dict[str, int | float] = {
         "num_ctx": serve.context,
         "num_predict": serve.max_answer_tokens,
-        "temperature": serve.temperature,
-        "top_k": serve.top_k,
-        "top_p": serve.top_p,
-        "min_p": serve.min_p,
-        "repeat_penalty": serve.repeat_penalty,
-        "repeat_last_n": serve.repeat_last_n,
+        **serve.sampling,
     }
     return (
-        Command("model", f"./{file_name}"),
-        Command("requires", REQUIRES),
-        Command("template", template),
-        *([Command("system", system)] if system else []),
-        *(Command(name, repr(value)) for name, value in parameters.items()),
-        *(Command("stop", stop) for stop in stops),
+        ModelfileCommand("model", f"./{file_name}"),
+        ModelfileCommand("requires", REQUIRES),
+        ModelfileCommand("template", template),
+        *([ModelfileCommand("system", system)] if system else []),
+        *(ModelfileCommand(name, repr(value)) for name, value in parameters.items()),
+        *(ModelfileCommand("stop", stop) for stop in stops),
     )
 
 
-def write_modelfile(commands: Sequence[Command]) -> str:
+def write_modelfile(commands: Sequence[ModelfileCommand]) -> str:
     """The Modelfile that says `commands`; raises `InputError` for text that Ollama would alter."""
     for name, value in commands:
         if faults := sorted({c for c in value if not (_is_print(c) or c in "\n\t")}):
@@ -154,7 +149,7 @@ def write_modelfile(commands: Sequence[Command]) -> str:
             raise InputError(
                 f"The {_field(name)} contains {shown}, which Ollama would silently drop.", "take it out, or use a space"
             )
-        if _read_back(Command(name, value)) != value:
+        if _read_back(ModelfileCommand(name, value)) != value:
             raise InputError(
                 f"The {_field(name)} has quotes at its start, or three that end a line, where Ollama would end it.",
                 "use other quotes",
@@ -169,11 +164,11 @@ def with_from(text: str, file_name: str, licence: str = "") -> str:
     first, *rest = parse_modelfile(text)
     if first.name != "model":
         raise ValueError("the Modelfile does not begin with FROM")
-    licences = [Command("license", licence)] if licence else []
-    return write_modelfile([Command("model", f"./{file_name}"), *rest, *licences])
+    licences = [ModelfileCommand("license", licence)] if licence else []
+    return write_modelfile([ModelfileCommand("model", f"./{file_name}"), *rest, *licences])
 
 
-def _line(command: Command) -> str:
+def _line(command: ModelfileCommand) -> str:
     name, value = command
     if name == "model":
         return f"FROM {value}\n"
@@ -184,7 +179,7 @@ def _line(command: Command) -> str:
     return f'PARAMETER {name} "{value}"\n' if name == "stop" else f"PARAMETER {name} {value}\n"
 
 
-def _read_back(command: Command) -> str | None:
+def _read_back(command: ModelfileCommand) -> str | None:
     """What Ollama would make of a command's value; None if it would not even read one command."""
     before = "" if command.name == "model" else "FROM x\n"
     try:
