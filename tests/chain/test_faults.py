@@ -174,7 +174,7 @@ def copy_a_heldout_row() -> None:
 
         return write
 
-    patch("packager.stages.data:_write", leaking)
+    patch("packager.data.conversations:write_conversations", leaking)
 
 
 def rewrite_adapter(folder: Path, change: Callable[[str, Any], tuple[str, Any]]) -> None:
