@@ -414,7 +414,7 @@ def test_a_base_that_was_not_unpacked_as_its_file_says(copied: Path) -> None:
     """As where transformers puts the rows of a matrix into another order than the file's."""
     from safetensors.numpy import load_file, save_file
 
-    from packager.stages.base import prove_unpacked
+    from packager.checkpoint.unpack import prove_unpacked
 
     gguf, folder = copied / "tiny" / "f16" / "model-F16.gguf", copied / "tiny" / "merged"
     prove_unpacked(gguf, folder)
