@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from packager.llamacpp import vendored
+from packager.process import progress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,6 +75,18 @@ def read_imatrix(path: Path) -> dict[str, Float32]:
         return {name: total / tensors[name + COUNTS].item() for name, total in sums.items()}
     except (KeyError, IndexError, OverflowError, TypeError, ValueError) as error:
         raise ValueError(f"{path.name} is not a readable importance matrix: {error}") from error
+
+
+def importance_for(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Float32]:
+    """The importance of columns that the merge stage noted in `path`, for the tensors of `shapes`; none without it."""
+    if not path.is_file():
+        return {}
+    noted = read_imatrix(path)
+    columns = {name: values for name, values in noted.items() if shapes.get(name, ())[:1] == values.shape}
+    matrices = [name for name, shape in shapes.items() if len(shape) > 1 and name.startswith("blk.")]
+    if without := [name for name in matrices if name not in columns]:
+        progress.note(f"{len(without)} of {len(matrices)} matrices have no importance, {without[0]} first")
+    return columns
 
 
 @functools.cache
