@@ -21,8 +21,8 @@ from packager.artifacts.files import key_of, sha256_of
 from packager.checkpoint.wheel import file_from_wheel
 from packager.errors import InputError, PackagerError
 from packager.llamacpp import gguf_file
+from packager.llamacpp.converter import known_architectures, pretokenizer_known
 from packager.llamacpp.gguf_file import GENERATED, tensor_shapes
-from packager.llamacpp.vendored import known_architectures, pretokenizer_known
 from packager.recipe.sections import Base
 
 if TYPE_CHECKING:

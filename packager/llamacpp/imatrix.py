@@ -17,7 +17,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from packager.llamacpp import vendored
+from packager.llamacpp.converter import parsed_module
+from packager.llamacpp.vendored import converter
 from packager.process import progress
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def _name_tables() -> Any:
     """gguf-py's tensor_mapping as vendored: the tables that the converter names tensors by. Its own
     package is not imported, because the installed gguf has the same name."""
     package = types.ModuleType(_NAMES)
-    package.__path__ = [str(vendored.converter().parent / "gguf-py" / "gguf")]
+    package.__path__ = [str(converter().parent / "gguf-py" / "gguf")]
     sys.modules[_NAMES] = package
     return importlib.import_module(f"{_NAMES}.tensor_mapping")
 
@@ -102,7 +103,7 @@ def _name_tables() -> Any:
 @functools.cache
 def _gguf_architecture(architecture: str) -> str:
     """The member of MODEL_ARCH that the converter gives an architecture of config.json ('' if none)."""
-    classes = [node for node in vendored.parsed_module(architecture) if isinstance(node, ast.ClassDef)]
+    classes = [node for node in parsed_module(architecture) if isinstance(node, ast.ClassDef)]
     by_name = {c.name: c for c in classes}
     for found in classes:
         if architecture in _registered(found) and (arch := _arch_of(found, by_name)) not in ("", "MMPROJ"):

@@ -12,6 +12,11 @@ import resource
 from collections.abc import Iterator
 from pathlib import Path
 
+RUN_SECONDS, SECONDS_PER_BYTE = 600.0, 1e-6
+"""Time to run files over a few hundred tokens: beside a constant, with their size, as every layer is read."""
+ROOM = 8 << 30
+"""Address space beside the files, in bytes: contexts, logits, the interpreter."""
+
 
 @contextlib.contextmanager
 def bounded(memory: int, seconds: int) -> Iterator[None]:
@@ -49,12 +54,6 @@ def _address_space() -> int | None:
     except OSError:
         return None
     return int(pages) * resource.getpagesize()
-
-
-RUN_SECONDS, SECONDS_PER_BYTE = 600.0, 1e-6
-"""Time to run files over a few hundred tokens: beside a constant, with their size, as every layer is read."""
-ROOM = 8 << 30
-"""Address space beside the files, in bytes: contexts, logits, the interpreter."""
 
 
 def running(size: int) -> tuple[float, int]:

@@ -40,7 +40,7 @@ from packager.evaluation.answers import RowQuestion, answer_questions, question_
 from packager.evaluation.items import Item
 from packager.evaluation.judge import JudgeQuestion
 from packager.evaluation.measures import Outcome, Resampled
-from packager.llamacpp.vendored import run_converter
+from packager.llamacpp.converter import run_converter
 from packager.process import child, progress
 from packager.prompt.template import load_tokenizer
 from packager.recipe.evaluation import Evaluate

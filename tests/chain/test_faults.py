@@ -25,7 +25,7 @@ import sentencepiece_base
 
 from packager.artifacts.run_folder import RunFolder, open_run
 from packager.errors import PackagerError, ProofFailed
-from packager.llamacpp.vendored import run_converter
+from packager.llamacpp.converter import run_converter
 from packager.pipeline import build as building
 from packager.pipeline.line import STAGES, line
 from packager.recipe import loading
