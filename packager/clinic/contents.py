@@ -15,7 +15,8 @@ from typing import Any
 from packager.artifacts.files import link_or_copy, sha256_of, write_atomically, write_json
 from packager.artifacts.kinds import Package, Servers
 from packager.clinic import starter, stick
-from packager.clinic.cross_compile import LICENCES, TARGETS, Target
+from packager.clinic.cross_compile import LICENCES
+from packager.clinic.targets import TARGETS, Target
 from packager.errors import StageCrash, all_at_once
 from packager.llamacpp.split import split_file
 from packager.package.verify import CHECKSUMS, MANIFEST

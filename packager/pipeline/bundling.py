@@ -12,7 +12,7 @@ from pathlib import Path
 from packager.artifacts.kinds import Bundle, Servers
 from packager.artifacts.run_folder import open_run
 from packager.clinic import cross_compile, starter
-from packager.clinic.cross_compile import TARGETS
+from packager.clinic.targets import TARGETS
 from packager.pipeline import plan
 from packager.process import child, progress
 from packager.recipe.recipe import Recipe

@@ -17,7 +17,7 @@ from packager.clinic import config as configuring
 from packager.clinic import contents, starter, stick
 from packager.clinic.config import ClinicFacts, settings_of, write_config
 from packager.clinic.contents import ASSETS, READ_ME
-from packager.clinic.cross_compile import TARGETS
+from packager.clinic.targets import TARGETS
 from packager.package.verify import MANIFEST
 from packager.recipe.recipe import Recipe
 from packager.recipe.sections import Section
@@ -57,7 +57,6 @@ def bundle(
         model_type=default["type"],
         model_bytes=default["size"],
         system=modelfile.system,
-        stops=modelfile.stops,
         proof=proof,
         proven_as=next(file.name for file in ggufs.files if file.type == default["type"]),
         targets=tuple(t for n, t in TARGETS.items() if n in servers.binaries),

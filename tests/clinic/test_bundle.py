@@ -16,7 +16,7 @@ from packager.artifacts.kinds import Answer, Proof, verdict
 from packager.clinic import config, stick
 from packager.clinic import contents as bundle_contents
 from packager.clinic.config import ClinicFacts, settings_of, write_config
-from packager.clinic.cross_compile import TARGETS
+from packager.clinic.targets import TARGETS
 from packager.errors import InputError, MissingResource, ProofFailed
 from packager.package import signing
 from packager.package.verify import verify
@@ -59,7 +59,7 @@ def facts(**changes: object) -> ClinicFacts:
     known = {
         "recipe": RECIPE, "version": "20261125.2155", "licence": "apache-2.0", "model": "tiny-Q4_K_M.gguf",
         "model_type": "Q4_K_M", "model_bytes": 105_000_001, "system": "Responda 'bem'.\nEm português.",
-        "stops": ("<|im_end|>",), "proof": proof, "proven_as": "model-Q4_K_M.gguf",
+        "proof": proof, "proven_as": "model-Q4_K_M.gguf",
         "targets": (TARGETS["windows-x86_64"], TARGETS["linux-arm64"]), "signed": False,
     }  # fmt: skip
     return ClinicFacts(**(known | changes))  # type: ignore[arg-type]
@@ -68,12 +68,11 @@ def facts(**changes: object) -> ClinicFacts:
 def test_the_facts_that_program_and_page_need(tmp_path: Path) -> None:
     write_config(facts(), tmp_path)
     told = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
-    numbers = "model_mb needed_ram_mb context proven_tokens_per_second min_tokens_per_second questions"
-    assert [told[n] for n in numbers.split()] == [106, 269, 256, 62, 2.5, 2]
-    assert (told["model"], told["model_type"], told["signed"]) == ("tiny-Q4_K_M.gguf", "Q4_K_M", False)
+    numbers = "model_mb needed_ram_mb context"
+    assert [told[n] for n in numbers.split()] == [106, 269, 256]
+    assert (told["model"], told["signed"]) == ("tiny-Q4_K_M.gguf", False)
     assert told["system"] == "Responda 'bem'.\nEm português."
     assert told["targets"]["windows-x86_64"] == {
-        "server": "runtime/windows-x86_64/llama-server.exe",
         "cpu_features": ["sse4_2", "avx", "avx2", "fma", "f16c", "bmi2"],
     }
     assert (tmp_path / "pagina" / "config.json").read_bytes() == (tmp_path / "config.json").read_bytes()

@@ -19,6 +19,7 @@ import pytest
 from packager.artifacts.files import sha256_of
 from packager.artifacts.kinds import Checkpoint, Ggufs, Merged
 from packager.errors import InputError, MissingResource, ProofFailed, StageCrash
+from packager.evaluation.answers import likelihood
 from packager.llamacpp import converter, gguf_file
 from packager.llamacpp import vendored as llamacpp_vendored
 from packager.llamacpp import vendored as source
@@ -326,9 +327,9 @@ class TestRunning:
             logits = reference(torch.tensor([ids])).logits[0]
         losses = torch.nn.functional.cross_entropy(logits[:-1], torch.tensor(ids[1:]), reduction="none")
         wanted = float(losses[torch.tensor(trained[1:])].sum())
-        total, count = model.nll(ids, trained)
-        assert count == sum(trained[1:])
-        assert total == pytest.approx(wanted, rel=1e-3)
+        measured = likelihood(model, ids, trained)
+        assert measured["tokens"] == sum(trained[1:])
+        assert measured["nll"] == pytest.approx(wanted, rel=1e-3)
         rows = np.concatenate([part.copy() for _, part in model.logits(ids)])
         assert np.abs(rows - logits.numpy()).max() < 0.02
 
@@ -369,7 +370,7 @@ class TestRunning:
         with pytest.raises(InputError, match="The prompt has"):
             next(model.generate([5] * (model.n_context + 1), GREEDY, seed=0))
         with pytest.raises(InputError, match="do not fit"):
-            model.nll([5] * (model.n_context + 1), [True] * (model.n_context + 1))
+            next(model.logits([5] * (model.n_context + 1)))
 
     def test_a_damaged_file_says_why(self, spm_f16: Ggufs, tmp_path: Path) -> None:
         (tmp_path / "cut.gguf").write_bytes(path_of(spm_f16).read_bytes()[:500_000])
