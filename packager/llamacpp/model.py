@@ -165,7 +165,7 @@ class GgufModel:
             raise InputError(f"The prompt has {len(ids)} tokens, the context {self.n_context}.", "shorten the question")
         stop = self.eog_tokens if stop is None else stop
         room = self.n_context - len(ids)
-        sampler = _sampler(self._lib, self._vocab, sampling, seed, self.n_context, self.n_vocab)
+        sampler = _sampler(self._lib, sampling, seed, self.n_context, self.n_vocab)
         try:
             for token in ids:  # as Ollama and llama-server do: the penalty sees the prompt
                 self._lib.llama_sampler_accept(sampler, token)
@@ -245,7 +245,7 @@ def _context_params(lib: Any, context: int, threads: int, sequences: int) -> Any
     return params
 
 
-def _sampler(lib: Any, vocab: Any, sampling: Serve, seed: int, n_context: int, n_vocab: int) -> Any:
+def _sampler(lib: Any, sampling: Serve, seed: int, n_context: int, n_vocab: int) -> Any:
     """The samplers of the recipe's `serve` section, in llama.cpp's own order."""
     last = n_context if sampling.repeat_last_n < 0 else sampling.repeat_last_n
     chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())

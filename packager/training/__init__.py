@@ -1,3 +1,3 @@
 """Training: rows become batches (`batches`, `flat`), batches become losses (`compute`, `loss`, `attention`), losses
-become steps (`step`, `loop`), with what one device holds (`memory`) and several share (`parallel`, `launch`).
+become steps (`step`, `loop`, all of it in `trainer`), with what one device holds (`memory`) and several share (`parallel`, `launch`).
 """
