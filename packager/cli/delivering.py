@@ -43,7 +43,7 @@ def push(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...],
 
 
 def _targets(context: click.Context, option: click.Parameter, value: Sequence[str] | str | None) -> tuple[str, ...]:
-    from packager.clinic.cross_compile import TARGETS
+    from packager.clinic.targets import TARGETS
 
     names = tuple(value.split(",")) if isinstance(value, str) else tuple(value or ())
     if unknown := [name for name in names if name not in TARGETS]:
@@ -57,7 +57,7 @@ def _targets(context: click.Context, option: click.Parameter, value: Sequence[st
               help="Where run folders lie.")  # fmt: skip
 def runtime(targets: tuple[str, ...], build_dir: Path) -> None:
     """Build llama-server for clinics: windows-x86_64, linux-x86_64, linux-arm64, or those named."""
-    from packager.clinic.cross_compile import TARGETS
+    from packager.clinic.targets import TARGETS
     from packager.pipeline import bundling
     from packager.process import child
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from packager.artifacts.files import write_json
 from packager.artifacts.kinds import Answer, Proof
-from packager.clinic.cross_compile import Target
+from packager.clinic.targets import Target
 from packager.package import licence
 from packager.prompt.ollama.modelfile import REQUIRES
 from packager.proof import smoke
@@ -34,7 +34,6 @@ class ClinicFacts:
     model_type: str
     model_bytes: int
     system: str | None
-    stops: tuple[str, ...]
     proof: Proof
     proven_as: str
     """What the default file was called when it was proven."""
@@ -53,32 +52,21 @@ def write_config(facts: ClinicFacts, runtime: Path) -> None:
 def settings_of(facts: ClinicFacts) -> dict[str, Any]:
     """config.json."""
     recipe, serve = facts.recipe, facts.recipe.serve
-    answers = _answers(facts)
     return {
         "format": FORMAT,
         "recipe": recipe.name,
         "title": licence.titled(facts.licence, recipe.name),
-        "description": recipe.description,
-        "language": recipe.language,
         "version": facts.version,
         "model": facts.model,
-        "model_type": facts.model_type,
         "model_mb": math.ceil(facts.model_bytes / 1e6),
         "context": serve.context,
         "max_answer_tokens": serve.max_answer_tokens,
         **facts.recipe.serve.sampling,
-        "seed": smoke.SEED,
         "needed_ram_mb": math.ceil(_ram_mb(facts) * 11 / 10),  # the proof's figure must hold within a tenth
-        "proven_tokens_per_second": _speed(answers),
-        "proven_seconds_to_first_token": max((a.seconds_to_first_token for a in answers), default=0.0),
-        "min_tokens_per_second": recipe.device.min_tokens_per_second,
-        "max_seconds_to_first_token": recipe.device.max_seconds_to_first_token,
-        "questions": len(recipe.smoke),
         "ollama_minimum": REQUIRES,
-        "targets": {t.name: {"server": t.server, "cpu_features": list(t.cpu_features)} for t in facts.targets},
+        "targets": {t.name: {"cpu_features": list(t.cpu_features)} for t in facts.targets},
         "signed": facts.signed,
         "system": facts.system or "",
-        "stops": list(facts.stops),
     }
 
 

@@ -18,12 +18,12 @@ import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 from packager.artifacts.files import key_of, sha256_of, write_json
 from packager.artifacts.kinds import Servers
+from packager.clinic.targets import TARGETS, Target
 from packager.errors import MissingResource, StageCrash
 from packager.llamacpp.vendored import VENDOR, converter, lock
 from packager.process import child, progress
@@ -35,6 +35,8 @@ LICENCES = "LICENCES.txt"
 """Beside the binary: what the authors of its parts ask to be passed on."""
 INSTALL = "make runtime, or .venv/bin/pip install -c constraints.txt -e '.[runtime]'"
 BUILD_SECONDS = 3 * 3600.0
+_PT_INTERP = 3
+"""The ELF program header that asks for a dynamic loader."""
 OPTIONS = {
     "CMAKE_BUILD_TYPE": "Release",
     "CMAKE_EXE_LINKER_FLAGS": "-static",
@@ -56,50 +58,6 @@ OPTIONS = {
 """No TLS, no page of its own, no processes started: it answers on one port and does nothing else."""
 ALWAYS = ("-s",)
 """For every compiler call, CMake's trials included: zig builds its C libraries anew for unstripped programs."""
-_AVX2 = {f"GGML_{name}": "ON" for name in ("SSE42", "AVX", "AVX2", "FMA", "F16C", "BMI2")} | {
-    f"GGML_{name}": "OFF"
-    for name in ("AVX_VNNI", "AVX512", "AVX512_VBMI", "AVX512_VNNI", "AVX512_BF16", "AMX_TILE", "AMX_INT8", "AMX_BF16")
-}
-_AVX2_FEATURES = ("sse4_2", "avx", "avx2", "fma", "f16c", "bmi2")
-
-
-@dataclass(frozen=True)
-class Target:
-    """A kind of machine that a server is built for."""
-
-    name: str
-    triple: str
-    """As zig names it."""
-    system: str
-    processor: str
-    """As CMake names them."""
-    options: Mapping[str, str]
-    cpu_features: tuple[str, ...]
-    """What the machine must have, as /proc/cpuinfo names it."""
-    compiler_flags: tuple[str, ...] = ()
-    suffix: str = ""
-
-    @property
-    def binary(self) -> str:
-        return f"llama-server{self.suffix}"
-
-    @property
-    def server(self) -> str:
-        """Where it lies in a bundle."""
-        return f"runtime/{self.name}/{self.binary}"
-
-
-TARGETS = {
-    target.name: target
-    for target in (
-        Target("windows-x86_64", "x86_64-windows-gnu", "Windows", "x86_64", _AVX2, _AVX2_FEATURES, suffix=".exe"),
-        Target("linux-x86_64", "x86_64-linux-musl", "Linux", "x86_64", _AVX2, _AVX2_FEATURES),
-        # zig knows no -march=armv8-a, which GGML_CPU_ARM_ARCH would become; its generic CPU is just that.
-        Target("linux-arm64", "aarch64-linux-musl", "Linux", "aarch64", {"GGML_CPU_ARM_ARCH": ""}, ("asimd",),
-               compiler_flags=("-mcpu=generic",)),
-    )
-}  # fmt: skip
-"""The clinic's usual machine comes first."""
 
 
 @contextlib.contextmanager
@@ -254,10 +212,6 @@ def _check_kind(binary: Path, target: Target, source: Path) -> None:
         raise StageCrash(f"{binary.name} is no static program for {target.name}.", "this is our bug: please report it")
     if str(source.resolve()).encode() in data:
         raise StageCrash(f"{binary.name} names a folder of this machine.", "this is our bug: please report it")
-
-
-_PT_INTERP = 3
-"""The ELF program header that asks for a dynamic loader."""
 
 
 def _licences(source: Path, zig: Path, target: Target) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from packager.artifacts.files import fresh, key_of, sha256_of
-from packager.clinic.cross_compile import Target
+from packager.clinic.targets import Target
 from packager.errors import MissingResource, StageCrash
 from packager.process import child
 

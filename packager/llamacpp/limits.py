@@ -1,8 +1,8 @@
-"""Bounds on what a GGUF may take of the machine, when a child process runs it or a stage reads or quantizes it.
+"""Bounds on what a GGUF may take: in a stage's own process to be read or quantized, in a child's to be run.
 
 A damaged count in a header asks for any amount of memory, a damaged table for any amount of time.
 Inside `bounded` the first fails as an allocation does, and the second ends the process with SIGXCPU,
-which `proc` names. Both are relative to what the process has taken before.
+which `process/child.py` names. Both are relative to what the process has taken before.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Run a GGUF file in this process, on the CPU: tokenize, generate, measure likelihood.
+"""Run a GGUF file in this process, on the CPU: tokenize, generate, predict.
 
 Meant for child processes: a damaged file can abort the process that loads it. Raises `ProofFailed`
 if the file does not load, `MissingResource` if its context does not fit into memory.
@@ -165,7 +165,7 @@ class GgufModel:
             raise InputError(f"The prompt has {len(ids)} tokens, the context {self.n_context}.", "shorten the question")
         stop = self.eog_tokens if stop is None else stop
         room = self.n_context - len(ids)
-        sampler = _sampler(self._lib, self._vocab, sampling, seed, self.n_context, self.n_vocab)
+        sampler = _sampler(self._lib, sampling, seed, self.n_context, self.n_vocab)
         try:
             for token in ids:  # as Ollama and llama-server do: the penalty sees the prompt
                 self._lib.llama_sampler_accept(sampler, token)
@@ -203,20 +203,6 @@ class GgufModel:
             if positions:
                 rows = self._lib.llama_get_logits(self._context)
                 yield positions, np.ctypeslib.as_array(rows, shape=(len(positions), self.n_vocab))
-
-    def nll(self, ids: Sequence[int], trained: Sequence[bool]) -> tuple[float, int]:
-        """Sum of -log p(token i | tokens before it), in nats, over the tokens with `trained[i]`, and
-        their count. Token 0 has nothing before it and is never counted."""
-        import numpy as np
-
-        total, count = 0.0, 0
-        for positions, rows in self.logits(ids, [*trained[1:], False]):
-            top = rows.max(axis=1)
-            partition = np.exp(rows - top[:, None]).sum(axis=1, dtype=np.float64)
-            chosen = rows[np.arange(len(positions)), [ids[p + 1] for p in positions]]
-            total += float((np.log(partition) + top - chosen).sum())
-            count += len(positions)
-        return total, count
 
     def _forget(self) -> None:
         self._lib.llama_memory_clear(self._lib.llama_get_memory(self._context), True)
@@ -259,7 +245,7 @@ def _context_params(lib: Any, context: int, threads: int, sequences: int) -> Any
     return params
 
 
-def _sampler(lib: Any, vocab: Any, sampling: Serve, seed: int, n_context: int, n_vocab: int) -> Any:
+def _sampler(lib: Any, sampling: Serve, seed: int, n_context: int, n_vocab: int) -> Any:
     """The samplers of the recipe's `serve` section, in llama.cpp's own order."""
     last = n_context if sampling.repeat_last_n < 0 else sampling.repeat_last_n
     chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())

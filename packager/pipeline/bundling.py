@@ -13,7 +13,7 @@ from packager.artifacts.kinds import Bundle, Servers
 from packager.artifacts.run_folder import open_run
 from packager.artifacts.stage import Stage
 from packager.clinic import cross_compile, starter
-from packager.clinic.cross_compile import TARGETS
+from packager.clinic.targets import TARGETS
 from packager.pipeline import plan
 from packager.process import child, progress
 from packager.recipe.recipe import Recipe

@@ -24,11 +24,11 @@ from typing import IO, Any, Generic, TypeVar
 
 from packager.errors import Interrupted, MissingResource, PackagerError, StageCrash
 from packager.process import progress, secrets
+from packager.process.deaths import death, last_lines, oom_kills
 
 T = TypeVar("T")
 
 GRACE_SECONDS = 30.0
-TAIL_LINES = 15
 WATCH_SECONDS = 0.5
 
 
@@ -70,16 +70,9 @@ def call(
     """
     receiver, sender = Pipe(duplex=False)
     with receiver, _log(log) as output:
-        start, ooms = output.tell(), _oom_kills()
+        start, ooms = output.tell(), oom_kills()
         with sender:
-            child = subprocess.Popen(
-                [sys.executable, "-m", "packager.process.worker", str(sender.fileno()), str(os.getpid())],
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=environment(online=online),
-                pass_fds=(sender.fileno(), *keep_fds),
-            )
+            child = _start_worker(sender, output, keep_fds, online=online)
         try:
             assert child.stdin is not None
             with contextlib.suppress(BrokenPipeError), child.stdin as stdin:
@@ -102,7 +95,21 @@ def call(
             raise outcome
         if isinstance(outcome, str):
             raise StageCrash(f"{function.__name__} failed:\n{outcome}", "this is our bug: please report it")
-        raise _died(function.__name__, child.returncode, _tail(output, start), _oom_kills() > ooms)
+        raise death(function.__name__, child.returncode, last_lines(output, start), oom_kills() > ooms)
+
+
+def _start_worker(
+    sender: Connection, output: IO[bytes], keep_fds: Sequence[int], *, online: bool
+) -> subprocess.Popen[bytes]:
+    """The process that takes a function on stdin and answers through `sender`."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "packager.process.worker", str(sender.fileno()), str(os.getpid())],
+        stdin=subprocess.PIPE,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        env=environment(online=online),
+        pass_fds=(sender.fileno(), *keep_fds),
+    )
 
 
 def run(
@@ -147,7 +154,7 @@ def run(
             _stop(child)
             raise
         if child.returncode != 0:
-            raise _died(Path(words[0]).name, child.returncode, _tail(output, start), False)
+            raise death(Path(words[0]).name, child.returncode, last_lines(output, start), False)
         output.seek(start)
         return output.read().decode(errors="replace")
 
@@ -222,22 +229,6 @@ def _receive(receiver: Connection, deadline: float | None) -> Any:
             return message
 
 
-def _died(name: str, code: int, tail: str, killed_for_memory: bool) -> PackagerError:
-    if code < 0:
-        name_of = signal.Signals(-code).name
-        if killed_for_memory or code == -signal.SIGKILL:
-            certain = "" if killed_for_memory else " (the usual cause of a SIGKILL from outside)"
-            return MissingResource(
-                f"{name} was killed: the machine ran out of memory{certain}.{tail}",
-                "close other programs, or lower train.batch.examples_per_micro_batch, "
-                "data.max_tokens or the model's size; finished stages are kept",
-            )
-        return StageCrash(f"{name} died of {name_of}.{tail}", "see build.log")
-    if "No space left on device" in tail:
-        return MissingResource(f"{name}: the disk is full.{tail}", "free some space and run again")
-    return StageCrash(f"{name} failed with exit code {code}.{tail}", "see build.log")
-
-
 def _wait(
     child: subprocess.Popen[bytes], timeout: float | None, output: IO[bytes], watch: Callable[[str], None] | None
 ) -> None:
@@ -278,21 +269,3 @@ def _die_with_parent() -> None:
 def _log(path: Path | None) -> Iterator[IO[bytes]]:
     with path.open("ab+") if path else tempfile.TemporaryFile() as output:
         yield output
-
-
-def _tail(output: IO[bytes], start: int) -> str:
-    """The last lines printed since `start`, to follow a sentence: each begins a line of its own."""
-    output.flush()
-    end = output.seek(0, os.SEEK_END)
-    output.seek(max(start, end - 8192))
-    lines = output.read().decode(errors="replace").replace("\r", "\n").splitlines()
-    return "".join(f"\n  | {line}" for line in lines[-TAIL_LINES:])
-
-
-def _oom_kills() -> int:
-    """Processes that the kernel has killed for memory since boot (0 where it does not say)."""
-    with contextlib.suppress(OSError, ValueError):
-        for line in Path("/proc/vmstat").read_text().splitlines():
-            if line.startswith("oom_kill "):
-                return int(line.split()[1])
-    return 0

@@ -26,7 +26,8 @@ import pytest
 
 from packager.artifacts.kinds import Bundle, Servers
 from packager.clinic import cross_compile, starter
-from packager.clinic.cross_compile import LICENCES, TARGETS
+from packager.clinic.cross_compile import LICENCES
+from packager.clinic.targets import TARGETS
 from packager.errors import InputError
 from packager.llamacpp.model import GgufModel
 from packager.package import signing
@@ -116,8 +117,8 @@ def test_a_bundle_holds_the_package_and_what_runs_it(
         same = (bundle.folder / name).read_bytes() == (made["package"].folder / name).read_bytes()
         assert same != (name in changed), name
     for target in TARGETS.values():
-        assert os.access(bundle.folder / target.server, os.X_OK)
-        assert told["targets"][target.name]["server"] == target.server
+        assert os.access(bundle.folder / "runtime" / target.name / target.binary, os.X_OK)
+        assert told["targets"][target.name]["cpu_features"] == list(target.cpu_features)
     assert f"Versão {told['version']}" in (bundle.folder / "LEIA-ME.txt").read_text(encoding="utf-8")
     proven = json.loads((bundle.folder / "runtime" / "prova.json").read_text(encoding="utf-8"))
     assert [q["answer"] for q in proven["questions"]] == [
@@ -153,7 +154,7 @@ def test_weights_too_large_for_a_stick_are_split_and_still_run(
 @contextmanager
 def serving(prefix: list[str], bundle: Path, target: str, env: dict[str, str] | None = None) -> Iterator[str]:
     """The bundle's server on a port of its own, once it answers; `prefix` is what runs it here."""
-    if not (server := bundle / TARGETS[target].server).is_file():
+    if not (server := bundle / "runtime" / target / TARGETS[target].binary).is_file():
         pytest.skip(f"the server for {target} is not built: make runtime")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -215,7 +216,7 @@ def test_a_bundle_is_made_signed_copied_and_kept(builds: Path, tiny_recipe: Path
     assert "unchanged" in again.stderr
     assert [p for p in (work / "stick").iterdir() if p.is_dir()] == [copied]
     for name in targets:
-        assert (copied / TARGETS[name].server).is_file()
+        assert (copied / "runtime" / name / TARGETS[name].binary).is_file()
 
 
 @pytest.mark.slow

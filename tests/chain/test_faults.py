@@ -24,14 +24,12 @@ import pytest
 import sentencepiece_base
 
 from packager.artifacts.run_folder import RunFolder, open_run
-from packager.artifacts.stage import Stage
 from packager.errors import PackagerError, ProofFailed
-from packager.llamacpp.vendored import run_converter
+from packager.llamacpp.converter import run_converter
 from packager.package.verify import verify
 from packager.pipeline import build as building
 from packager.pipeline.line import STAGES, line
 from packager.recipe import loading
-from packager.recipe.recipe import Recipe
 
 PREDICTIONS = {"quantize.kl", "quantize.top", "quantize.perplexity"}
 """One measurement, three figures: how far a file predicts from the F16 file."""
@@ -43,7 +41,7 @@ class Spoiled:
 
     def __init__(self, function: Callable[..., Any], before: Plant | None, after: Plant | None) -> None:
         self.function, self.before, self.after = function, before, after
-        self.__name__, self.__module__ = function.__name__, function.__module__
+        self.__name__ = function.__name__
 
     def __call__(self, *args: Any) -> Any:
         if self.before:
@@ -65,7 +63,7 @@ class Again:
         shutil.copytree(self.folder, out, symlinks=True, dirs_exist_ok=True)
         (out / "stage.json").unlink()
         record = json.loads((self.folder / "stage.json").read_text("utf-8"))
-        return self.returns.model_validate(record["artifact"] | {"folder": out})
+        return self.returns.model_validate(record["artifact"] | {"folder": out, "key": record["key"]})
 
 
 @dataclass(frozen=True)
@@ -80,13 +78,13 @@ class Fault:
 class FaultyRun(RunFolder):
     faults: Sequence[Fault] = ()
 
-    def make(self, stage: Stage[Any], recipe: Recipe, inputs: Sequence[Any]) -> Any:
+    def stage(self, name: str, returns: Any, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
         for fault in self.faults:
-            if fault.stage == stage.name:
-                kept = kept_aside(self.path, stage.name)
-                again = Again(stage.name, stage.returns, kept) if kept.is_dir() and not fault.before else stage.door
-                stage = replace(stage, door=Spoiled(again, fault.before, fault.after))
-        return super().make(stage, recipe, inputs)
+            if fault.stage == name:
+                kept = kept_aside(self.path, name)
+                again = Again(name, returns, kept) if kept.is_dir() and not fault.before else function
+                function = Spoiled(again, fault.before, fault.after)
+        return super().stage(name, returns, function, *args, **options)
 
 
 def kept_aside(run_folder: Path, stage: str) -> Path:
@@ -177,7 +175,7 @@ def copy_a_heldout_row() -> None:
 
         return write
 
-    patch("packager.stages.data:_write", leaking)
+    patch("packager.data.conversations:write_conversations", leaking)
 
 
 def rewrite_adapter(folder: Path, change: Callable[[str, Any], tuple[str, Any]]) -> None:
@@ -201,7 +199,10 @@ def overflow(folder: Path) -> None:
 
 
 def merge_nothing() -> None:
-    patch("packager.checkpoint.merge:_stream", lambda real: lambda tensors, pairs, *a, **k: real(tensors, {}, *a, **k))
+    patch(
+        "packager.checkpoint.merge_blocks:write_merged",
+        lambda real: lambda tensors, pairs, *a, **k: real(tensors, {}, *a, **k),
+    )
 
 
 def lose_the_head() -> None:
@@ -447,7 +448,7 @@ def test_a_base_that_was_not_unpacked_as_its_file_says(copied: Path) -> None:
     """As where transformers puts the rows of a matrix into another order than the file's."""
     from safetensors.numpy import load_file, save_file
 
-    from packager.stages.base import prove_unpacked
+    from packager.checkpoint.unpack import prove_unpacked
 
     gguf, folder = copied / "tiny" / "f16" / "model-F16.gguf", copied / "tiny" / "merged"
     prove_unpacked(gguf, folder)

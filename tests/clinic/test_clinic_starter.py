@@ -174,7 +174,7 @@ def test_an_old_processor_is_told_before_anything_else(
     tmp_path: Path, program: Path, processor: str, words: str
 ) -> None:
     features = ["sse4_2", "avx", "avx2", "fma", "f16c", "bmi2"]
-    targets = {TARGET: {"server": "", "cpu_features": features}}
+    targets = {TARGET: {"cpu_features": features}}
     bundle = clinic_bundle.make(tmp_path / "b", program, {"targets": targets})
     (bundle / CONFIG["model"]).unlink()
     command = ["qemu-x86_64", "-cpu", processor, str(program), "iniciar", "--pasta", str(bundle)]

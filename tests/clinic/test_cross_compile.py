@@ -10,7 +10,7 @@ import pytest
 
 from packager.artifacts.files import sha256_of
 from packager.clinic import cross_compile
-from packager.clinic.cross_compile import TARGETS
+from packager.clinic.targets import TARGETS
 from packager.errors import MissingResource, StageCrash
 from packager.llamacpp import vendored
 from packager.llamacpp.vendored import VENDOR

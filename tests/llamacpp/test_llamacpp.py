@@ -19,19 +19,20 @@ import pytest
 from packager.artifacts.files import sha256_of
 from packager.artifacts.kinds import Checkpoint, Ggufs, Merged
 from packager.errors import InputError, MissingResource, ProofFailed, StageCrash
-from packager.llamacpp import gguf_file
+from packager.evaluation.answers import likelihood
+from packager.llamacpp import converter, gguf_file
 from packager.llamacpp import vendored as llamacpp_vendored
 from packager.llamacpp import vendored as source
-from packager.llamacpp.gguf_file import quantization_types
-from packager.llamacpp.model import GgufModel
-from packager.llamacpp.quantizer import quantize_file
-from packager.llamacpp.vendored import (
+from packager.llamacpp.converter import (
     convert_command,
-    fetch_source,
     known_architectures,
     pretokenizer_known,
     tokenizer_problem,
 )
+from packager.llamacpp.gguf_file import quantization_types
+from packager.llamacpp.model import GgufModel
+from packager.llamacpp.quantizer import quantize_file
+from packager.llamacpp.vendored import fetch_source
 from packager.prompt.template import load_tokenizer, token_ids
 from packager.recipe.loading import ROOT
 from packager.recipe.sections import Serve
@@ -326,9 +327,9 @@ class TestRunning:
             logits = reference(torch.tensor([ids])).logits[0]
         losses = torch.nn.functional.cross_entropy(logits[:-1], torch.tensor(ids[1:]), reduction="none")
         wanted = float(losses[torch.tensor(trained[1:])].sum())
-        total, count = model.nll(ids, trained)
-        assert count == sum(trained[1:])
-        assert total == pytest.approx(wanted, rel=1e-3)
+        measured = likelihood(model, ids, trained)
+        assert measured["tokens"] == sum(trained[1:])
+        assert measured["nll"] == pytest.approx(wanted, rel=1e-3)
         rows = np.concatenate([part.copy() for _, part in model.logits(ids)])
         assert np.abs(rows - logits.numpy()).max() < 0.02
 
@@ -369,7 +370,7 @@ class TestRunning:
         with pytest.raises(InputError, match="The prompt has"):
             next(model.generate([5] * (model.n_context + 1), GREEDY, seed=0))
         with pytest.raises(InputError, match="do not fit"):
-            model.nll([5] * (model.n_context + 1), [True] * (model.n_context + 1))
+            next(model.logits([5] * (model.n_context + 1)))
 
     def test_a_damaged_file_says_why(self, spm_f16: Ggufs, tmp_path: Path) -> None:
         (tmp_path / "cut.gguf").write_bytes(path_of(spm_f16).read_bytes()[:500_000])
@@ -384,7 +385,7 @@ class TestRunning:
 
 
 def test_the_pretokenizer_table_is_read_whole(vendored: Path) -> None:
-    text, hashes = source._pretokenizers()
+    text, hashes = converter._pretokenizers()
     written = (vendored / "conversion" / "base.py").read_text(encoding="utf-8")
     assert hashes == set(re.findall(r'chkhsh == "([0-9a-f]{64})"', written))
     assert text.startswith("\n \n\n")

@@ -10,13 +10,15 @@ import pytest
 from packager.artifacts.files import sha256_of
 from packager.artifacts.kinds import Dataset, Ggufs, Merged
 from packager.errors import InputError, ProofFailed
+from packager.evaluation.answers import likelihood
 from packager.llamacpp import gguf_file
 from packager.llamacpp.gguf_file import quantization_types, tensor_shapes, types_of_tensors
 from packager.llamacpp.model import GgufModel
 from packager.llamacpp.quantizer import planned_types, quantize_file
 from packager.process import progress
+from packager.proof.quantized import compared, differences, unplanned
 from packager.recipe.sections import Quantize
-from packager.stages.quantize import compared, differences, quantize, unplanned
+from packager.stages.quantize import quantize
 
 
 def test_every_type_in_order(spm_f16: Ggufs, spm_data: Dataset, spm_merged: Merged, tmp_path: Path) -> None:
@@ -88,7 +90,7 @@ def test_the_template_and_the_tokens_are_kept(
     ):
         ids = one.tokenize(text)
         assert other.tokenize(text) == ids
-        losses = [model.nll(ids, [True] * len(ids))[0] / (len(ids) - 1) for model in (one, other)]
+        losses = [likelihood(model, ids, [True] * len(ids))["nll"] / (len(ids) - 1) for model in (one, other)]
     assert losses[0] == pytest.approx(losses[1], rel=0.01)
     assert losses[0] != losses[1]
 
