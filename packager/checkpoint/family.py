@@ -15,6 +15,7 @@ from packager.checkpoint import transformers_tables as tables
 from packager.errors import InputError
 from packager.llamacpp.vendored import known_architectures
 
+FAMILY_TEXT = "use the text model of the same family (for Gemma 3: google/gemma-3-1b-it or gemma-3-270m-it); or "
 PARTS = ("vision_config", "audio_config", "text_config", "thinker_config", "llm_config", "language_config")
 """Fields of config.json that say that a model is put together from several."""
 PART_NAMES = re.compile(r"(^|\.)(vision_tower|vision_model|visual|audio_tower|multi_modal_projector)\.")
@@ -72,8 +73,8 @@ def _kind_problem(
         return None
     found = f" ({', '.join(parts) or seen})" if parts or seen else ""
     return InputError(
-        f"{what}, {kind}{found}; the line trains and proves models of text alone.",
-        "use the text model of the same family (for Gemma 3: google/gemma-3-1b-it or gemma-3-270m-it), or " + INSTEAD,
+        f"{what}, {kind}{found}; the line trains and proves decoders of text.",
+        "" + (FAMILY_TEXT if kind.startswith(("a model of", "put")) else "") + INSTEAD,
     )
 
 
@@ -91,7 +92,7 @@ def _experts_problem(config: Mapping[str, Any], names: Collection[str], what: st
 
 
 def _layers_problem(config: Mapping[str, Any], names: Collection[str], what: str, model_type: str) -> InputError | None:
-    kinds = config.get("layer_types") or config.get("layers_block_type") or ()
+    kinds = config.get("layer_types") or config.get("layers_block_type") or []
     others = sorted({str(one) for one in kinds} - set(ATTENTION)) if isinstance(kinds, list) else [str(kinds)]
     seen = next((name for name in names if STATE_NAMES.search(name)), "")
     if others or seen or STATE_TYPES.search(model_type):

@@ -2,7 +2,7 @@
 
 config.json and every tensor's shape -> what is missing, too much, or of another size. What holds for every
 family: as many layers as config.json says, each with the tensors of its neighbours, and an embedding of
-vocab_size rows. For the families in `LAYERS`, the names and shapes of transformers' own class as well.
+vocab_size rows. For the families in `layer_tensors`, the names and shapes of transformers' own class as well.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from packager.checkpoint import transformers_tables as tables
+from packager.checkpoint.layer_tensors import LAYERS, layer_tensors, setting
 from packager.errors import InputError
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -30,28 +30,6 @@ _UNEVEN = ("num_kv_shared_layers", "block_configs", "ffn_multipliers", "num_quer
 _SHOWN = 3
 AGAIN = "download the base model again; if it was edited, make config.json and weights those of one model"
 
-_QKVO = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj")
-_MLP = ("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
-_NORMS = ("input_layernorm", "post_attention_layernorm")
-_FOUR_NORMS = (*_NORMS, "pre_feedforward_layernorm", "post_feedforward_layernorm")
-_LLAMA = (*_QKVO, *_MLP, *_NORMS)
-_HEAD_NORMS = ("self_attn.q_norm", "self_attn.k_norm")
-LAYERS: dict[str, tuple[str, ...]] = {
-    "llama": _LLAMA,
-    "mistral": _LLAMA,
-    "ministral": _LLAMA,
-    "ministral3": _LLAMA,
-    "smollm3": _LLAMA,
-    "granite": _LLAMA,
-    "gemma": _LLAMA,
-    "gemma2": (*_QKVO, *_MLP, *_FOUR_NORMS),
-    "gemma3_text": (*_QKVO, *_HEAD_NORMS, *_MLP, *_FOUR_NORMS),
-    "qwen2": _LLAMA,
-    "qwen3": (*_LLAMA, *_HEAD_NORMS),
-    "phi3": ("self_attn.qkv_proj", "self_attn.o_proj", "mlp.gate_up_proj", "mlp.down_proj", *_NORMS),
-}
-"""The modules with weights of one layer, by model type (transformers' modeling_*.py)."""
-
 
 def layout_problems(config: Mapping[str, Any], shapes: Shapes) -> list[InputError]:
     """Everything in which weights and config.json contradict each other; raises nothing."""
@@ -59,10 +37,9 @@ def layout_problems(config: Mapping[str, Any], shapes: Shapes) -> list[InputErro
     if wrong := _no_numbers(config):
         return wrong
     layers, outside = _by_layer(shapes)
-    known = LAYERS.get(str(config.get("model_type")))
     problems = [*_count_problems(config, layers)]
-    if known:
-        problems += _named_problems(config, layers, outside, known)
+    if config.get("model_type") in LAYERS:
+        problems += _named_problems(config, layers, outside)
     elif not any(config.get(name) for name in _UNEVEN):
         problems += _uneven_problems(config, layers)
     return [*problems, *_embedding_problems(config, shapes)]
@@ -78,13 +55,6 @@ def layer_gaps(count: int, shapes: Shapes) -> list[str]:
 def embedding(shapes: Shapes) -> str:
     """The name of the embedding ('' if there is none)."""
     return next((name for name, shape in shapes.items() if EMBEDDING.search(name) and len(shape) == 2), "")
-
-
-def setting(config: Mapping[str, Any], field: str) -> Any:
-    """A field of config.json, or what transformers takes it for where it is left out."""
-    if field in config:
-        return config[field]
-    return tables.default(str(config.get("model_type", "")), field)
 
 
 def _no_numbers(config: Mapping[str, Any]) -> list[InputError]:
@@ -155,10 +125,9 @@ def _named_problems(
     config: Mapping[str, Any],
     layers: Mapping[int, Mapping[str, tuple[int, ...]]],
     outside: Shapes,
-    modules: Sequence[str],
 ) -> Iterator[InputError]:
     """Against the names and shapes of a known class."""
-    expected = dict(_expected(config, modules))
+    expected = dict(layer_tensors(config))
     missing, unknown, sizes = [], [], []
     for number, tensors in sorted(layers.items()):
         found = {name.replace("N", str(number), 1): shape for name, shape in tensors.items()}
@@ -179,37 +148,6 @@ def _named_problems(
         yield InputError(f"The weights hold what a {kind} model does not use: {_listed(unknown)}.", AGAIN)
     if sizes:
         yield InputError(f"Weights are of another size than config.json says: {_listed(sizes)}.", AGAIN)
-
-
-def _expected(config: Mapping[str, Any], modules: Sequence[str]) -> Iterator[tuple[str, tuple[int, ...] | None]]:
-    """Names of one layer's tensors, with their shapes where config.json gives them."""
-    hidden, inner = setting(config, "hidden_size"), setting(config, "intermediate_size")
-    heads = setting(config, "num_attention_heads")
-    shared = setting(config, "num_key_value_heads") if "num_key_value_heads" in config else heads
-    if not all(isinstance(n, int) and n > 0 for n in (hidden, inner, heads)):
-        return
-    width = setting(config, "head_dim") or hidden // heads
-    q, kv = heads * width, (shared or heads) * width
-    matrices = {
-        "q_proj": (q, hidden), "k_proj": (kv, hidden), "v_proj": (kv, hidden), "o_proj": (hidden, q),
-        "qkv_proj": (q + 2 * kv, hidden), "gate_up_proj": (2 * inner, hidden),
-        "gate_proj": (inner, hidden), "up_proj": (inner, hidden), "down_proj": (hidden, inner),
-    }  # fmt: skip
-    for module in modules:
-        shape = matrices.get(module.rpartition(".")[2])
-        norm = (width,) if module in _HEAD_NORMS else (hidden,)
-        yield f"{module}.weight", shape or norm
-        if shape and _has_bias(config, module):
-            yield f"{module}.bias", shape[:1]
-
-
-def _has_bias(config: Mapping[str, Any], module: str) -> bool:
-    kind = config.get("model_type")
-    if kind == "qwen2":
-        return module in _QKVO[:3]
-    if kind in ("phi3", "mistral", "ministral", "ministral3"):
-        return False
-    return bool(setting(config, "attention_bias" if "self_attn" in module else "mlp_bias"))
 
 
 def _embedding_problems(config: Mapping[str, Any], shapes: Shapes) -> Iterator[InputError]:

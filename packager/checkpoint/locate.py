@@ -158,10 +158,12 @@ def check_config(config: Mapping[str, Any], source: str, original: str = "") -> 
 
 def _on_disk(path: Path, source: str) -> tuple[Located, list[PackagerError]]:
     found, config, problems = _folder(path, source)
+    if stand_ins(path, _weight_files(path)):
+        return found, problems
     try:
         tensors = weights.checkpoint(path)
     except PackagerError as error:
-        return found, [*problems, *([] if any(error.message in p.message for p in problems) else [error])]
+        return found, [*problems, error]
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
     problems += _weights(path, config, shapes, output_head.equal_on_disk(tensors), source)
     return replace(found, parameters=sum(tensor.elements for tensor in tensors.values())), problems
@@ -182,7 +184,7 @@ def _folder(path: Path, source: str) -> tuple[Located, dict[str, Any], list[Pack
     if problem := inspection.not_a_model(path):
         raise problem
     problems: list[PackagerError] = [*stand_ins(path, (*CONFIG_FILES, *TOKENIZER_FILES, *_weight_files(path)))]
-    if problems and any(name in problems[0].message for name in ("config.json is", "tokenizer.json is")):
+    if problems and any(f"{name} is" in problems[0].message for name in ("config.json", "tokenizer.json")):
         raise problems[0]
     card = _card(path)
     original = card.get("base_model") or ""

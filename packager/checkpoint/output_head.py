@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from packager.checkpoint.layout import HEADS, LAYERS, Shapes, embedding, setting
+from packager.checkpoint.layer_tensors import LAYERS, setting
+from packager.checkpoint.layout import HEADS, Shapes, embedding
 from packager.checkpoint.weights import Reader, Tensor
 from packager.errors import InputError
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from packager.checkpoint.layout import setting
+from packager.checkpoint.layer_tensors import setting
 from packager.errors import InputError
 from packager.llamacpp.vendored import module_text
 
@@ -44,7 +44,7 @@ def limits(config: Mapping[str, Any], architecture: str) -> list[Limit]:
     window = _window(config)
     if window and architecture not in WINDOWED:
         why = f"it looks back {window} tokens only (sliding_window), and llama.cpp, which serves it, all the way"
-        found.append(Limit(window, why))
+        found.append(Limit(window + 1, why))  # the last token's own prediction has no place in the context
     rope = rope_settings(config)
     original = rope.get("original_max_position_embeddings") or setting(config, "original_max_position_embeddings")
     if not isinstance(original, int):

@@ -25,8 +25,6 @@ def instead_of_a_file(path: Path) -> str:
     """What lies there in place of the file, in words ('' if it may be the file)."""
     with path.open("rb") as file:
         head = file.read(512)
-    if not head:
-        return "empty"
     if head.startswith(POINTER):
         return "a Git LFS pointer, not the file itself"
     if head.lstrip().lower().startswith(PAGES):

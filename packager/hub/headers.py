@@ -51,8 +51,8 @@ def fetch_headers(repo: Repo) -> dict[str, RemoteTensor]:
 
 def fetch_bytes(repo: Repo, file: str, begin: int, end: int) -> tuple[bytes, int]:
     """Bytes [begin, end) of one file, fewer where it ends before; and the size of the file (0: not said)."""
-    from huggingface_hub import hf_hub_url
-    from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+    from huggingface_hub import get_session, hf_hub_url, hf_raise_for_status
+    from huggingface_hub.utils._headers import build_hf_headers
 
     def question() -> tuple[bytes, int]:
         url = hf_hub_url(repo.name, file, revision=repo.commit)

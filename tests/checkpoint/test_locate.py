@@ -73,7 +73,7 @@ def gguf_file(path: Path, *, tokenizer: str = "gpt2", architecture: str = "llama
 def test_a_gguf_is_described(vendored: Path, tmp_path: Path) -> None:
     found = locate(gguf_file(tmp_path / "model.gguf"))
     assert found.is_gguf
-    assert (found.architecture, found.parameters, found.context) == ("LlamaForCausalLM", 64, 512)
+    assert (found.architecture, found.parameters, found.limits[0].tokens) == ("LlamaForCausalLM", 64, 512)
 
 
 def test_a_gguf_that_does_not_hold_all_of_its_base_is_refused_at_once(tmp_path: Path, spm_f16: Ggufs) -> None:
