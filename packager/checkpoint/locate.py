@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from packager.artifacts.files import key_of, sha256_of
-from packager.checkpoint import inspection, output_head, transformers_tables, weights
+from packager.checkpoint import inspection, licence_files, output_head, transformers_tables, weights
 from packager.checkpoint.family import family_problem
 from packager.checkpoint.gguf_base import CLASSES, named_gguf, read_gguf
 from packager.checkpoint.layout import Shapes
@@ -44,8 +44,6 @@ TOKENIZER_FILES = (
 )
 CONFIG_FILES = ("config.json", "generation_config.json")
 CARD = "README.md"
-LICENCE_FILES = ("LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*", "COPYING*")
-"""What a licence asks to be passed on, as bases call it."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +56,8 @@ class Located:
     parameters: int
     revision: str = ""
     licence: str = ""
+    licence_link: str = ""
+    """Where its text is, of a licence that the Hub does not know by name."""
     has_template: bool = True
     """Whether it brings a chat template."""
     limits: tuple[Limit, ...] = ()
@@ -126,7 +126,8 @@ def inspect_base(base: Base) -> tuple[Located, list[PackagerError]]:
             found = _gguf(named_gguf(path), name)
         else:
             found, problems = _on_disk(path, name)
-    return replace(found, licence=base.licence or found.licence), problems
+    link = found.licence_link if base.licence in (None, found.licence) else ""
+    return replace(found, licence=base.licence or found.licence, licence_link=link), problems
 
 
 def parameters_of(folder: Path) -> int:
@@ -196,13 +197,14 @@ def _folder(path: Path, source: str) -> tuple[Located, dict[str, Any], list[Pack
         _check_tokenizer(path, source)
     except PackagerError as error:
         problems.append(error)
-    licence = card.get("license", "")
+    licence, licence_link = licence_files.named(card)
     found = Located(
         path=path,
         source=source,
         architecture=architecture,
         parameters=0,
-        licence=licence if isinstance(licence, str) else "",
+        licence=licence,
+        licence_link=licence_link,
         has_template=(path / "chat_template.jinja").is_file() or "chat_template" in settings,
         limits=tuple(limits(config, architecture)),
         template_fault=inspection.template_problem(path, settings),
@@ -262,7 +264,7 @@ def _from_hub(base: Base) -> tuple[Located, list[PackagerError]]:
     from packager.hub.reading import fetch_small
 
     name = base.model.removeprefix("hf:")
-    small = (*TOKENIZER_FILES, *CONFIG_FILES, CARD, weights.INDEX, *LICENCE_FILES)
+    small = (*TOKENIZER_FILES, *CONFIG_FILES, CARD, weights.INDEX, *licence_files.PATTERNS)
     repo, folder = fetch_small(name, base.revision, small)
     found, config, problems = _folder(folder, name)
     found = replace(found, parameters=repo.parameters, revision=repo.commit, repo=repo)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from packager.artifacts.files import key_of, sha256_of
 from packager.artifacts.kinds import Checkpoint
-from packager.checkpoint import locate
+from packager.checkpoint import licence_files, locate
 from packager.checkpoint.locate import locate_base
 from packager.errors import InputError, ProofFailed
 from packager.process import progress
@@ -56,6 +56,7 @@ def base(config: Base, out: Path) -> Checkpoint:
         architecture=architecture,
         parameters=locate.parameters_of(out),
         licence=found.licence,
+        licence_link=found.licence_link,
         weights_sha256=key_of([sha256_of(path) for path in weights]),
     )
 
@@ -64,6 +65,7 @@ def _link(folder: Path, out: Path) -> None:
     for name in (*locate.TOKENIZER_FILES, *locate.CONFIG_FILES):
         if (folder / name).is_file():
             shutil.copyfile(folder / name, out / name)
+    licence_files.carry(folder, out)
     _forget(out / "config.json", "auto_map")  # Phi-3's, for one: transformers has the class itself
     _forget(out / "tokenizer_config.json", "auto_map")
     listed = sorted(folder.glob("model*.safetensors*")) or sorted(folder.glob("*.safetensors*"))

@@ -33,6 +33,7 @@ from packager.artifacts.kinds import (
     Proof,
     Report,
 )
+from packager.checkpoint import licence_files
 from packager.errors import ProofFailed, StageCrash
 from packager.llamacpp import vendored
 from packager.package import card, licence
@@ -77,7 +78,7 @@ def package(
         write_atomically(out / name, text)
     _for_ollama_on_the_hub(out)
     changes = f"{'fine-tuned (LoRA, merged), ' if adapter else ''}converted to GGUF, quantized"
-    for name, text in licence.texts(base.licence, base.source, changes).items():
+    for name, text in licence.texts(base.licence, base.source, changes, licence_files.read(base.folder)).items():
         write_atomically(out / name, text)
     manifest = _manifest(recipe, base, data, adapter, merged, ggufs, proof)
     write_json(out / "manifest.json", manifest)

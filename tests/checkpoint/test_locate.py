@@ -50,6 +50,11 @@ def test_the_licence_is_the_recipes_or_else_the_cards(folder: Path) -> None:
     (folder / "README.md").write_text("---\nlicense: mit\ntags:\n- x\n---\n# Model\n", encoding="utf-8")
     assert locate(folder).licence == "mit"
     assert locate(folder, licence="apache-2.0").licence == "apache-2.0"
+    card = "---\nlicense: other\nlicense_name: qwen-research\nlicense_link: https://x/LICENSE\n---\n"
+    (folder / "README.md").write_text(card, encoding="utf-8")
+    found = locate(folder)
+    assert (found.licence, found.licence_link) == ("qwen-research", "https://x/LICENSE")
+    assert locate(folder, licence="mit").licence_link == ""
     (folder / "README.md").write_text("---\nlicense: [broken\n---\n", encoding="utf-8")
     assert locate(folder).licence == ""
 
