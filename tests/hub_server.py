@@ -158,17 +158,19 @@ class Handler(BaseHTTPRequestHandler):
             return self._say(404, b"", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": repo.commit})
         content = path.read_bytes()
         headers = {"X-Repo-Commit": repo.commit, "ETag": f'"{_etag(path)}"', "Accept-Ranges": "bytes"}
-        asked = self.headers.get("Range", "").removeprefix("bytes=").partition("-")[0]
-        start = int(asked) if asked.isdecimal() else 0
-        if start:
-            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
-        whole = content[start:]
-        if self.command == "GET" and self.hub.breaks[name] > 0:
+        first, _, last = self.headers.get("Range", "").removeprefix("bytes=").partition("-")
+        start = int(first) if first.isdecimal() else 0
+        stop = min(int(last) + 1, len(content)) if last.isdecimal() else len(content)
+        ranged = first.isdecimal() and (start, stop) != (0, len(content))
+        if ranged:
+            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(content)}"
+        whole = content[start:stop]
+        if self.command == "GET" and self.hub.breaks[name] > 0 and not last:  # not of a look at the header
             self.hub.breaks[name] -= 1
-            self._say(206 if start else 200, whole, headers, sent=len(whole) // 2)
+            self._say(206 if ranged else 200, whole, headers, sent=len(whole) // 2)
             self.close_connection = True
             return None
-        return self._say(206 if start else 200, whole, headers)
+        return self._say(206 if ranged else 200, whole, headers)
 
     def _json(self, value: object) -> None:
         self._say(200, json.dumps(value).encode(), {"Content-Type": "application/json"})

@@ -73,6 +73,8 @@ class Checkpoint(Artifact):
     architecture: str
     parameters: int
     licence: str = ""
+    licence_link: str = ""
+    """Where the licence's text is, of one that the Hub does not know by name."""
     weights_sha256: str = ""
 
 

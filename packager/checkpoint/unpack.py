@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from packager.checkpoint import locate
+from packager.checkpoint import licence_files, locate
 from packager.errors import ProofFailed
 from packager.process import progress
 from packager.prompt.masking import Encoded
@@ -32,6 +32,7 @@ def link_checkpoint(folder: Path, out: Path) -> None:
     for name in (*TOKENIZER_FILES, *locate.CONFIG_FILES):
         if (folder / name).is_file():
             shutil.copyfile(folder / name, out / name)
+    licence_files.carry(folder, out)
     _forget(out / "config.json", "auto_map")  # Phi-3's, for one: transformers has the class itself
     _forget(out / "tokenizer_config.json", "auto_map")
     listed = sorted(folder.glob("model*.safetensors*")) or sorted(folder.glob("*.safetensors*"))

@@ -11,6 +11,7 @@ import contextlib
 import json
 import math
 import os
+import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ INDEX = "model.safetensors.index.json"
 SHARD_BYTES = 2_000_000_000
 WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 """Bytes per element of the types that occur in checkpoints that are not quantized."""
+_SHARD = re.compile(r".*-(?P<number>\d{5})-of-(?P<count>\d{5})\.safetensors")
 FLOATS = ("F64", "F32", "F16", "BF16")
 
 
@@ -60,37 +62,75 @@ class Tensor:
 def checkpoint(folder: Path) -> dict[str, Tensor]:
     """The tensors of a model folder in the order of its files; raises `InputError` if damaged."""
     index = folder / INDEX
+    said: Mapping[str, str] = {}
     if index.is_file():
-        files = [folder / name for name in _shard_names(index)]
+        said = _weight_map(index)
+        files = [folder / name for name in sorted(set(said.values()))]
     elif (folder / "model.safetensors").is_file():
         files = [folder / "model.safetensors"]
     else:
         files = sorted(folder.glob("*.safetensors"))
+        whole_set([file.name for file in files])
     if not files:
-        raise InputError("The checkpoint has no safetensors weights.", "convert its weights to safetensors first")
+        raise _no_weights(folder)
     found: dict[str, Tensor] = {}
     for file in files:
         tensors = header(file)
         if twice := found.keys() & tensors.keys():
             raise InputError(f"{min(twice)} is in two weight files.", "download the base model again")
         found |= tensors
+    places = {name: tensor.file.name for name, tensor in found.items()}
+    if said and (wrong := sorted(name for name in {*said, *places} if said.get(name) != places.get(name))):
+        raise index_error(wrong, said, places)
     return found
 
 
-def _shard_names(index: Path) -> list[str]:
-    """The files that an index names, in their order; raises `InputError` if one is not there."""
+def whole_set(names: Sequence[str]) -> None:
+    """Raises `InputError` if files without an index are some of several (model-00002-of-00002.safetensors)."""
+    numbered = {name: match for name in names if (match := _SHARD.fullmatch(name))}
+    if not numbered:
+        return
+    count = max(int(match["count"]) for match in numbered.values())
+    absent = sorted(set(range(1, count + 1)) - {int(match["number"]) for match in numbered.values()})
+    lacks = f", and {len(absent)} of the {count} files are missing (number {absent[0]})" if absent else ""
+    raise InputError(
+        f"The weights are in files of a set ({min(numbered)}), but {INDEX} is not there{lacks}.",
+        f"download {INDEX}{' and the missing files' if absent else ''} again",
+    )
+
+
+def index_error(wrong: Sequence[str], said: Mapping[str, str], places: Mapping[str, str]) -> InputError:
+    """An index and the files it names do not agree about the tensors in `wrong`."""
+    one = wrong[0]
+    return InputError(
+        f"{INDEX} and the weights do not agree about {len(wrong)} tensors: {one} is said to be in"
+        f" {said.get(one, 'none of the files')}, and is in {places.get(one, 'none of them')}.",
+        "download the base model again",
+    )
+
+
+def _no_weights(folder: Path) -> InputError:
+    others = sorted(p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth", ".h5", ".msgpack", ".gguf"))
+    found = f" (there is {others[0]}, which is of another format)" if others else ""
+    fix = f"set base.model to {others[0]} itself" if others and others[0].endswith(".gguf") else (
+        "load it with transformers and save it with save_pretrained, or use a base that has them")  # fmt: skip
+    return InputError(f"The checkpoint has no safetensors weights{found}.", fix)
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    """The file of every tensor, by an index; raises `InputError` if it is damaged or a file is not there."""
     try:
-        names = sorted(
-            {Path(name).name for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()}
-        )
+        entries = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        said = {name: Path(file).name for name, file in entries.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{index.name} is damaged: {error}", "download it again") from error
+    names = sorted(set(said.values()))
     if missing := [name for name in names if not (index.parent / name).is_file()]:
         raise InputError(
             f"{missing[0]} is not there: {len(missing)} of the {len(names)} files that {index.name} names are missing.",
             "download the base model again",
         )
-    return names
+    return said
 
 
 def header(file: Path) -> dict[str, Tensor]:

@@ -54,7 +54,7 @@ def fetch_small(name: str, revision: str | None, files: Sequence[str]) -> tuple[
 
     record = _record(name, revision)
     try:
-        repo, folder = _ask(question, name, revision)
+        repo, folder = ask(question, name, revision)
         write_json(record, asdict(repo))
     except MissingResource:
         if not record.is_file():
@@ -86,7 +86,7 @@ def fetch_weights(repo: Repo) -> Path:
         folder = None
     if folder and all((folder / weight).is_file() for weight in repo.weights):
         return folder
-    folder = _ask(
+    folder = ask(
         lambda: Path(
             snapshot_download(repo.name, revision=repo.commit, allow_patterns=[*repo.weights, INDEX], tqdm_class=_bar())
         ),
@@ -127,7 +127,7 @@ def _cached(repo: Repo) -> Path:
     """The folder of that commit in the Hub's cache, whatever is in it; raises `MissingResource`."""
     from huggingface_hub import snapshot_download
 
-    return _ask(
+    return ask(
         lambda: Path(snapshot_download(repo.name, revision=repo.commit, local_files_only=True)),
         repo.name,
         repo.commit,
@@ -146,7 +146,7 @@ def dataset_commit(repo: str, revision: str | None) -> str:
     name = f"datasets/{repo}"
     record = _record(name, revision)
     try:
-        commit = _ask(lambda: HfApi().dataset_info(repo, revision=revision).sha or "", name, revision, "data.revision")
+        commit = ask(lambda: HfApi().dataset_info(repo, revision=revision).sha or "", name, revision, "data.revision")
         write_json(record, {"commit": commit})
     except MissingResource:
         if not record.is_file():
@@ -156,7 +156,7 @@ def dataset_commit(repo: str, revision: str | None) -> str:
     return commit
 
 
-def _ask(question: Callable[[], T], repo: str, revision: str | None, field: str = "base.revision") -> T:
+def ask(question: Callable[[], T], repo: str, revision: str | None, field: str = "base.revision") -> T:
     """The client's answer; raises the explanation of its error, in which nothing of the request is left."""
     try:
         return question()

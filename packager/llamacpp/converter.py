@@ -94,6 +94,12 @@ def parsed_module(architecture: str) -> Sequence[ast.stmt]:
     return _parsed(f"{module}.py").body if module else ()
 
 
+def module_text(architecture: str) -> str:
+    """The source of the converter's module for an architecture ('' for an unknown one)."""
+    module = _text_models().get(architecture)
+    return (converter().parent / "conversion" / f"{module}.py").read_text(encoding="utf-8") if module else ""
+
+
 @functools.cache
 def _text_models() -> dict[str, str]:
     """The converter's TEXT_MODEL_MAP: architecture -> module of `conversion`."""

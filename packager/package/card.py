@@ -171,6 +171,8 @@ def _head(facts: CardFacts, relation: str, library: str, tags: list[str]) -> lis
         data["license"] = base.licence.lower()  # as the Hub spells them
         if terms := licence.known(base.licence):
             data["license_link"] = terms.url
+        elif base.licence_link:
+            data |= {"license": "other", "license_name": base.licence, "license_link": base.licence_link}
     if recipe.data.source.startswith("hf:"):
         data["datasets"] = [recipe.data.source.removeprefix("hf:")]
     packaged = facts.ggufs.files if relation == "quantized" else ()

@@ -6,7 +6,7 @@ the model's name must begin. For a licence that is not among them nothing is kno
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,29 +51,56 @@ KNOWN = {
     "llama3.1": _llama("3.1", "https://llama.meta.com"),
     "llama3.2": _llama("3.2", "https://www.llama.com"),
 }
+NOT_CARRIED = {
+    "gemma": Licence(
+        title="Gemma Terms of Use",
+        url="https://ai.google.dev/gemma/terms",
+        attribution="Gemma is provided under and subject to the Gemma Terms of Use found at ai.google.dev/gemma/terms",
+        shows="Gemma Terms of Use",
+        policy="https://ai.google.dev/gemma/prohibited_use_policy",
+    ),
+    "llama3.3": _llama("3.3", "https://www.llama.com"),
+}
+"""Known terms whose text is not in `licences/`: it must lie beside the base."""
 HOLDERS = {"microsoft": "Microsoft Corporation"}
 """Whose copyright an MIT notice names, by the base's organization on the Hub."""
 
 
 def known(name: str) -> Licence | None:
     """The terms of a licence by its name, as the Hub or SPDX spells it."""
-    return KNOWN.get(name.lower())
+    return KNOWN.get(name.lower()) or NOT_CARRIED.get(name.lower())
 
 
-def texts(name: str, base: str, changes: str) -> dict[str, str]:
-    """The files that a package carries for its base's licence: LICENSE and NOTICE, if the licence is known."""
-    terms = known(name)
-    if terms is None:
+def texts(name: str, base: str, changes: str, own: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The files that a package carries for its base's licence.
+
+    `own` are the base's own texts, by file name; they are passed on as they are, NOTICE after what is said of
+    this model. Of a known licence there is a LICENSE and a NOTICE in any case; of another, what the base has.
+    """
+    terms, kept = known(name), dict(own or {})
+    if terms is None and not kept:
         return {}
+    notices = [kept.pop(file) for file in sorted(kept) if file.upper().startswith(NOTICE)]
+    licence = next((file for file in sorted(kept) if file.upper().startswith((TEXT, "LICENCE", "COPYING"))), "")
+    if licence:
+        kept[TEXT] = kept.pop(licence)
+    elif name.lower() in KNOWN:
+        kept[TEXT] = _text(name, base)
+    under = f"the {terms.title}" if terms else f"the licence '{name or 'unknown'}'"
+    said = [
+        f"This model was made from {base}, which is under {under}{f' (see {TEXT})' if TEXT in kept else ''}.",
+        f"What was changed: {changes}.",
+        *([terms.attribution] if terms and terms.attribution else []),
+    ]
+    notice = "\n".join(said) + "\n"
+    return kept | {NOTICE: "\n".join([notice, *notices])}
+
+
+def _text(name: str, base: str) -> str:
     # Braces occur in none of the texts but where the holder stands.
     text = (ROOT / "licences" / f"{name.lower()}.txt").read_text(encoding="utf-8")
     holder = HOLDERS.get(base.partition("/")[0], f"the authors of {base}")
-    notice = [
-        f"This model was made from {base}, which is under the {terms.title} (see {TEXT}).",
-        f"What was changed: {changes}.",
-        *([terms.attribution] if terms.attribution else []),
-    ]
-    return {TEXT: text.replace("{holder}", holder), NOTICE: "\n".join(notice) + "\n"}
+    return text.replace("{holder}", holder)
 
 
 def titled(name: str, title: str) -> str:
@@ -103,7 +130,9 @@ def gaps(name: str, package: str, repos: Sequence[str], folder: Path) -> list[st
     for file, text in ((TEXT, terms.title.partition(" ")[0]), (NOTICE, terms.attribution), (CARD, terms.shows)):
         path = folder / file
         if not path.is_file():
-            found.append(f"{file} is not in the package: delete the package folder and build again")
+            by_hand = file == TEXT and name.lower() in NOT_CARRIED
+            first = f"put its text ({terms.url}) beside the base as {TEXT}, " if by_hand else ""
+            found.append(f"{file} is not in the package: {first}delete the package folder and build again")
         elif text.lower() not in path.read_text(encoding="utf-8").lower():
             found.append(f"{file} must say “{text}”")
     return found

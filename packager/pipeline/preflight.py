@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from packager.checkpoint import locate
-from packager.checkpoint.locate import locate_base
+from packager.checkpoint.locate import inspect_base
 from packager.data.rows.table import check_rows
-from packager.errors import InputError, Interrupted, MissingResource, PackagerError
+from packager.errors import InputError, Interrupted, MissingResource, PackagerError, together
 from packager.llamacpp import vendored
 from packager.llamacpp.gguf_file import quantization_types, tensor_types
 from packager.llamacpp.processor_check import check_runs
@@ -57,12 +57,8 @@ def check(recipe: Recipe, folder: Path, waiting: Collection[str] = STAGES) -> lo
         except PackagerError as error:
             problems.append(error)
     try:
-        found = locate_base(recipe.base)
-        if recipe.data.template is None and not found.has_template:
-            raise InputError(
-                f"{found.source} has no chat template.", "use an instruct model, or give one in data.template"
-            )
-        _must_fit(recipe, found)
+        found, wrong = inspect_base(recipe.base)
+        problems += [*wrong, *_template(recipe, found), *_must_fit(recipe, found)]
         _room(need(recipe, found.parameters, waiting), folder)
     except Interrupted:
         raise
@@ -70,12 +66,8 @@ def check(recipe: Recipe, folder: Path, waiting: Collection[str] = STAGES) -> lo
         problems.append(error)
     if not problems and "gguf" in waiting:
         check_runs()
-    if len(problems) == 1:
-        raise problems[0]
     if problems:
-        text = "\n".join(f"- {p.format_message()}" for p in problems)
-        kind = InputError if any(isinstance(p, InputError) for p in problems) else MissingResource
-        raise kind(f"{len(problems)} problems:\n{text}")
+        raise together(problems)
     assert found is not None
     return found
 
@@ -109,14 +101,25 @@ def free_disk(folder: Path) -> int:
     return shutil.disk_usage(existing).free
 
 
-def _must_fit(recipe: Recipe, base: locate.Located) -> None:
-    """Neither a row nor a conversation in the clinic may be longer than what the base was made for."""
+def _template(recipe: Recipe, base: locate.Located) -> list[PackagerError]:
+    """The base's own chat template, where the recipe gives no other."""
+    if recipe.data.template is not None:
+        return []
+    if base.template_fault:
+        return [base.template_fault]
+    fix = "use an instruct model, or give one in data.template"
+    return [] if base.has_template else [InputError(f"{base.source} has no chat template.", fix)]
+
+
+def _must_fit(recipe: Recipe, base: locate.Located) -> list[PackagerError]:
+    """Neither a row nor a conversation in the clinic may be longer than what the base computes alike everywhere."""
+    problems: list[PackagerError] = []
     for name, tokens in (("serve.context", recipe.serve.context), ("data.max_tokens", recipe.data.max_tokens)):
-        if base.context and tokens > base.context:
-            raise InputError(
-                f"{name} is {tokens}, but {base.source} was made for {base.context} tokens.",
-                f"set {name} to at most {base.context}, or use another base",
-            )
+        if over := [limit for limit in base.limits if tokens > limit.tokens]:
+            why = "; ".join(limit.why for limit in over)
+            fix = f"set {name} to at most {over[0].tokens}, or use another base"
+            problems.append(InputError(f"{name} is {tokens}, which is too much for {base.source}: {why}.", fix))
+    return problems
 
 
 def _types(recipe: Recipe) -> None:

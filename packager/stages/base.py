@@ -43,5 +43,6 @@ def base(config: Base, out: Path) -> Checkpoint:
         architecture=architecture,
         parameters=locate.parameters_of(out),
         licence=located.licence,
+        licence_link=located.licence_link,
         weights_sha256=key_of([sha256_of(path) for path in weights]),
     )

@@ -28,6 +28,7 @@ from packager.artifacts.kinds import (
     Proof,
     Report,
 )
+from packager.checkpoint import licence_files
 from packager.errors import StageCrash
 from packager.package import card, contents, licence
 from packager.package.card import CardFacts
@@ -64,7 +65,7 @@ def package(
     contents.put_weights(recipe, ggufs, out)
     contents.write_modelfiles(recipe, ggufs, modelfile, base.licence, out)
     changes = f"{'fine-tuned (LoRA, merged), ' if adapter else ''}converted to GGUF, quantized"
-    for name, text in licence.texts(base.licence, base.source, changes).items():
+    for name, text in licence.texts(base.licence, base.source, changes, licence_files.read(base.folder)).items():
         write_atomically(out / name, text)
     write_json(out / MANIFEST, manifest_of(recipe, base, data, adapter, merged, ggufs, proof))
     facts = CardFacts(

