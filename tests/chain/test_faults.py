@@ -24,12 +24,14 @@ import pytest
 import sentencepiece_base
 
 from packager.artifacts.run_folder import RunFolder, open_run
+from packager.artifacts.stage import Stage
 from packager.errors import PackagerError, ProofFailed
 from packager.llamacpp.converter import run_converter
 from packager.package.verify import verify
 from packager.pipeline import build as building
 from packager.pipeline.line import STAGES, line
 from packager.recipe import loading
+from packager.recipe.recipe import Recipe
 
 PREDICTIONS = {"quantize.kl", "quantize.top", "quantize.perplexity"}
 """One measurement, three figures: how far a file predicts from the F16 file."""
@@ -41,7 +43,7 @@ class Spoiled:
 
     def __init__(self, function: Callable[..., Any], before: Plant | None, after: Plant | None) -> None:
         self.function, self.before, self.after = function, before, after
-        self.__name__ = function.__name__
+        self.__name__, self.__module__ = function.__name__, function.__module__
 
     def __call__(self, *args: Any) -> Any:
         if self.before:
@@ -63,7 +65,7 @@ class Again:
         shutil.copytree(self.folder, out, symlinks=True, dirs_exist_ok=True)
         (out / "stage.json").unlink()
         record = json.loads((self.folder / "stage.json").read_text("utf-8"))
-        return self.returns.model_validate(record["artifact"] | {"folder": out, "key": record["key"]})
+        return self.returns.model_validate(record["artifact"] | {"folder": out})
 
 
 @dataclass(frozen=True)
@@ -78,13 +80,13 @@ class Fault:
 class FaultyRun(RunFolder):
     faults: Sequence[Fault] = ()
 
-    def stage(self, name: str, returns: Any, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    def make(self, stage: Stage[Any], recipe: Recipe, inputs: Sequence[Any]) -> Any:
         for fault in self.faults:
-            if fault.stage == name:
-                kept = kept_aside(self.path, name)
-                again = Again(name, returns, kept) if kept.is_dir() and not fault.before else function
-                function = Spoiled(again, fault.before, fault.after)
-        return super().stage(name, returns, function, *args, **options)
+            if fault.stage == stage.name:
+                kept = kept_aside(self.path, stage.name)
+                again = Again(stage.name, stage.returns, kept) if kept.is_dir() and not fault.before else stage.door
+                stage = replace(stage, door=Spoiled(again, fault.before, fault.after))
+        return super().make(stage, recipe, inputs)
 
 
 def kept_aside(run_folder: Path, stage: str) -> Path:
