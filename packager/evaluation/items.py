@@ -38,7 +38,7 @@ class Item:
     trained: tuple[bool, ...]
     """Which of `ids` belong to an answer."""
     said: str
-    """All that the assistant says in it, for counting characters and bytes."""
+    """All that the assistant says in it and is trained, for counting characters and bytes."""
     prompt: tuple[int, ...]
     """The conversation before its last answer, as it is served."""
 
@@ -101,7 +101,7 @@ def _items(
                 reference=messages[-1]["content"],
                 ids=encoded.ids,
                 trained=encoded.trained,
-                said="".join(m["content"] for m in messages if m["role"] == "assistant"),
+                said="".join(m["content"] for m in messages if m["role"] == "assistant" and m.get("weight", 1)),
                 prompt=tuple(prompt),
             )
         )

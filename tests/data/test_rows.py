@@ -377,8 +377,8 @@ def test_a_template_that_is_not_there_is_found_early(tmp_path: Path) -> None:
 def test_checking_two_thousand_rows_takes_no_time_and_nothing_heavy(tmp_path: Path) -> None:
     config = write(tmp_path / "a.jsonl", QA * 1000)
     code = (
-        "import sys; from packager import rows; from packager.recipe import Data;"
-        f"rows.check(Data(source={config.source!r}));"
+        "import sys; from packager.data.rows.table import check_rows; from packager.recipe.sections import Data;"
+        f"check_rows(Data(source={config.source!r}));"
         "print([m for m in ('torch', 'transformers', 'numpy', 'pyarrow', 'pandas') if m in sys.modules])"
     )
     began = time.perf_counter()
@@ -408,14 +408,14 @@ def in_child(hub: Hub, cache: Path, *configs: dict[str, Any]) -> list[dict[str, 
     """Read each config in one fresh process against that Hub: what it read, or how it failed."""
     code = """
 import json, sys
-from packager import rows
+from packager.data.rows.table import check_rows, read_rows
 from packager.errors import PackagerError
-from packager.recipe import Data
+from packager.recipe.sections import Data
 for given in json.loads(sys.argv[1]):
     try:
         config = Data(**given)
-        rows.check(config)
-        table = rows.read(config)
+        check_rows(config)
+        table = read_rows(config)
         said = {"rows": len(table.rows), "first": table.rows[0].messages, "revision": table.revision}
     except PackagerError as error:
         said = {"error": type(error).__name__, "message": error.message, "fix": error.fix}

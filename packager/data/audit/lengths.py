@@ -10,7 +10,7 @@ from pathlib import Path
 
 from packager.data.audit.report import Bin, Tokens
 from packager.data.rows.formats import Row
-from packager.data.rows.sources import Bad
+from packager.data.rows.records import Bad
 from packager.prompt import masking
 from packager.prompt.masking import BoundaryError
 from packager.prompt.roles import derive_roles

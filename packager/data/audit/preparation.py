@@ -12,23 +12,28 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 
 from packager.data.audit import identifiers
+from packager.data.audit.contradictions import contradictions
+from packager.data.audit.damage import damaged
 from packager.data.audit.leak import leaked, random_leak
 from packager.data.audit.lengths import Measurer, tokens_of
 from packager.data.audit.report import (
     Audit,
+    Contradiction,
+    Damage,
     Dropped,
     Duplicates,
     Found,
     Leak,
     Made,
     OtherLanguage,
+    Share,
     count,
     places,
 )
 from packager.data.audit.split import Groups, Split, deduplicate, group, split
 from packager.data.language import language_of
 from packager.data.rows.formats import Row
-from packager.data.rows.sources import Bad
+from packager.data.rows.records import Bad
 from packager.data.rows.table import Table, refuse_bad
 from packager.errors import InputError
 from packager.recipe.sections import Data
@@ -47,6 +52,8 @@ class Prepared:
     heldout_tokens: int
     bad: tuple[Bad, ...]
     audit: Audit
+    mended: tuple[tuple[Row, Row], ...] = ()
+    """Rows that `data.clean` changed, before and after."""
 
 
 def prepare(config: Data, table: Table, measure: Measurer | None = None, language: str = "") -> Prepared:
@@ -72,6 +79,7 @@ def prepare(config: Data, table: Table, measure: Measurer | None = None, languag
     train = [fitting[i] for i in made.train] if made else fitting
     heldout = [fitting[i] for i in made.heldout] if made else []
     spoken = [language_of(row.answer) for row in fitting]
+    disagreeing = list(contradictions(usable, every.questions))
     audit = Audit(
         source=config.source if config.source.startswith("hf:") else PurePath(config.source).name or config.source,
         sha256=table.sha256,
@@ -90,6 +98,13 @@ def prepare(config: Data, table: Table, measure: Measurer | None = None, languag
         identifiers=found,
         identifiers_policy=config.identifiers,
         notes=(),
+        files=_shares(table),
+        damage=_damage(table, place),
+        contradictions=tuple(
+            Contradiction(kind=pair.kind, one=_named(pair.one, place), other=_named(pair.other, place))
+            for pair in disagreeing[:SHOWN]
+        ),
+        contradicting=len(disagreeing),
     )
     return Prepared(
         train=tuple(train),
@@ -97,7 +112,8 @@ def prepare(config: Data, table: Table, measure: Measurer | None = None, languag
         train_tokens=sum(measured[id(row)].tokens for row in train) if measured else 0,
         heldout_tokens=sum(measured[id(row)].tokens for row in heldout) if measured else 0,
         bad=tuple(bad),
-        audit=audit.model_copy(update={"notes": tuple(_notes(audit, config, fitting))}),
+        audit=audit.model_copy(update={"notes": (*_notes(audit, config, fitting), *_left(table))}),
+        mended=table.mended,
     )
 
 
@@ -156,6 +172,44 @@ def _identifiers(rows: Sequence[Row], place: Place, *, redacting: bool) -> tuple
         kept.append(row)
     found = tuple(Found(kind=k, count=counts[k], where=tuple(where[k][:SHOWN])) for k in identifiers.KINDS if counts[k])
     return kept, found
+
+
+def _named(row: Row, place: Place) -> str:
+    where = place(row)
+    return f"line {where}" if where.isdecimal() else where
+
+
+def _shares(table: Table) -> tuple[Share, ...]:
+    if len(table.files) == 1:
+        return ()
+    rows, bad = Counter(row.file for row in table.rows), Counter(row.file for row in table.bad)
+    return tuple(Share(file=name, rows=rows[name], bad=bad[name]) for name in table.files)
+
+
+def _damage(table: Table, place: Place) -> tuple[Damage, ...]:
+    """What is damaged now, and what was before `data.clean`."""
+    now = {kind: rows for kind, rows in damaged(table.rows)}
+    given = {(after.file, after.line): before for before, after in table.mended}
+    before = dict(damaged([given.get((row.file, row.line), row) for row in table.rows])) if given else now
+    return tuple(
+        Damage(
+            kind=kind.name,
+            what=kind.what,
+            rows=len(now.get(kind, ())),
+            where=tuple(place(row) for row in now.get(kind, ())[:SHOWN]),
+            mended=max(0, len(before.get(kind, ())) - len(now.get(kind, ()))),
+            mendable=kind.mendable,
+        )
+        for kind in {**before, **now}
+    )
+
+
+def _left(table: Table) -> Iterable[str]:
+    """What lies in a folder and was not read."""
+    if table.other_splits:
+        yield f"Kept apart as other splits, not read here: {', '.join(table.other_splits[:SHOWN])}."
+    if table.unread:
+        yield f"Not read, being of no known type: {', '.join(table.unread[:SHOWN])}."
 
 
 def _other_language(rows: Sequence[Row], spoken: Sequence[str], wanted: str, place: Place) -> OtherLanguage:

@@ -33,6 +33,41 @@ class Found(_Value):
     """The first rows that hold them, likewise."""
 
 
+class Share(_Value):
+    """What one file of several gave."""
+
+    file: str
+    rows: int
+    """Usable rows."""
+    bad: int
+    """Rows that cannot be used."""
+
+
+class Damage(_Value):
+    """Texts that encodings, exports or generators damaged in one way."""
+
+    kind: str
+    what: str
+    """The same in words."""
+    rows: int
+    """Rows that have it now."""
+    where: tuple[str, ...]
+    """The first of them, likewise."""
+    mended: int
+    """Rows that had it before `data.clean`, and have it no more."""
+    mendable: bool
+    """`data.clean` can mend it."""
+
+
+class Contradiction(_Value):
+    """Two rows with nearly the same question, whose answers disagree."""
+
+    kind: str
+    """In what: numbers, or yes or no."""
+    one: str
+    other: str
+
+
 class Duplicates(_Value):
     """How often usable rows repeat."""
 
@@ -134,17 +169,32 @@ class Audit(_Value):
     identifiers_policy: str
     notes: tuple[str, ...]
     """Advice for this data, in plain words."""
+    files: tuple[Share, ...] = ()
+    """Where there are several."""
+    damage: tuple[Damage, ...] = ()
+    """Kinds of damaged text that were found, or mended."""
+    contradictions: tuple[Contradiction, ...] = ()
+    """The first of them."""
+    contradicting: int = 0
+    """How many pairs there are."""
 
 
 def render_audit(audit: Audit) -> str:
     """The audit in plain words, for the terminal."""
-    parts = [*_rows(audit), *_repetition(audit), *_split(audit), *_tokens(audit), *_text(audit)]
+    parts = [
+        *_rows(audit), *_repetition(audit), *_split(audit), *_tokens(audit), *_text(audit), *_damage(audit),
+        *_contradictions(audit),
+    ]  # fmt: skip
     return "\n".join([*parts, *(f"! {note}" for note in audit.notes)])
 
 
 def _rows(audit: Audit) -> list[str]:
     revision = f" at {audit.revision[:12]}" if audit.revision else ""
     lines = [f"{audit.source}{revision}: {count(audit.rows_read, 'row')} read, {audit.rows_kept:,} kept."]
+    lines += [
+        f"  {share.file}: {count(share.rows, 'row')}" + (f", {share.bad:,} that cannot be used" if share.bad else "")
+        for share in audit.files
+    ]
     lines += [f"  left out: {d.rows:,}, {d.reason} ({places(d.where, d.rows)})" for d in audit.dropped]
     return lines
 
@@ -219,6 +269,29 @@ def _text(audit: Audit) -> list[str]:
     done = {"redact": "replaced", "allow": "allowed by the recipe", "stop": "the build stops"}
     listed = [f"  {f.kind}: {f.count:,} ({places(f.where, f.count)})" for f in audit.identifiers]
     return [*lines, f"Patient identifiers found ({done[audit.identifiers_policy]}):", *listed]
+
+
+def _damage(audit: Audit) -> list[str]:
+    if not audit.damage:
+        return ["Damaged text: none found."]
+    lines = ["Damaged text:"]
+    for found in audit.damage:
+        mended = f"; {count(found.mended, 'row')} before it was mended" if found.mended else ""
+        advice = f" (data.clean: [{found.kind}] mends it)" if found.mendable and found.rows and not mended else ""
+        where = f" ({places(found.where, found.rows)})" if found.rows else ""
+        lines.append(f"  {count(found.rows, 'row')}: {found.what}{where}{mended}{advice}")
+    return lines
+
+
+def _contradictions(audit: Audit) -> list[str]:
+    if not audit.contradicting:
+        return []
+    lines = [
+        f"Contradictions: {count(audit.contradicting, 'pair')} of rows ask nearly the same, and their answers disagree;"
+        " decide which holds:"
+    ]
+    lines += [f"  {pair.one} and {pair.other}, in {pair.kind}" for pair in audit.contradictions]
+    return lines + (["  ..."] if audit.contradicting > len(audit.contradictions) else [])
 
 
 def count(number: int, thing: str) -> str:
