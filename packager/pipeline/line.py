@@ -108,7 +108,11 @@ def line(recipe: Recipe, to: Stages, *, evaluating: bool = False) -> Iterator[Ar
             "data",
             Dataset,
             data_stage.data,
-            data_stage.Prepare(**recipe.data.model_dump(), language=recipe.language),
+            data_stage.Prepare(
+                **recipe.data.model_dump(),
+                language=recipe.language,
+                context=data_stage.system_context(recipe.data.system, recipe.serve.context),
+            ),
             base,
             extra=rows_fingerprint(recipe.data),
             online=True,

@@ -29,9 +29,17 @@ def shipped() -> list[Path]:
 
 
 def located(path: str) -> Path:
-    """A file that a recipe names: as seen from here, or else from the checkout, where `make` runs."""
-    here = Path(path).expanduser()
-    return here if here.exists() or not (ROOT / here).exists() else ROOT / here
+    """A file that a recipe names: as seen from here, or else from the checkout, where `make` runs.
+
+    Raises `InputError` for a text that can be no path.
+    """
+    try:
+        here = Path(path).expanduser()
+        return here if here.exists() or not (ROOT / here).exists() else ROOT / here
+    except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL in it, a home that is nobody's
+        raise InputError(
+            f"This is no path of a file: {path[:80]!r} ({error.__class__.__name__}).", "correct it"
+        ) from error
 
 
 def own_folder() -> Path:
@@ -41,7 +49,10 @@ def own_folder() -> Path:
 
 def is_named(name: str) -> bool:
     """Is there a recipe of that name, here or among those shipped?"""
-    return any((folder / f"{name}.yaml").is_file() for folder in _folders())
+    try:
+        return any((folder / f"{name}.yaml").is_file() for folder in _folders())
+    except OSError:  # too long to be a file's name
+        return False
 
 
 def _folders() -> tuple[Path, ...]:

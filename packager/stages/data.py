@@ -18,6 +18,7 @@ from pathlib import Path
 from packager.artifacts.files import write_atomically, write_json
 from packager.artifacts.kinds import Check, Checkpoint, Dataset, verdict
 from packager.data.audit import preparation
+from packager.data.audit.beforehand import shared_system
 from packager.data.audit.duplicates import normalise
 from packager.data.audit.lengths import measurer
 from packager.data.audit.preparation import Prepared
@@ -36,17 +37,24 @@ from packager.prompt.template import (
     load_tokenizer,
     pin_date,
     special_tokens,
+    token_ids,
 )
 from packager.recipe.sections import Data, Serve
 
+TEMPLATE_TOKENS = 100
+"""More than a chat template puts around a system message and a question."""
 TRAIN, HELDOUT, AUDIT = "train.jsonl", "heldout.jsonl", "audit.json"
 CARRIED = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "tokenizer.model")
 
 
 class Prepare(Data):
-    """The recipe's data section, and the language that the answers should be in."""
+    """The recipe's data section, and what else of the recipe the rows are held to."""
 
     language: str = ""
+    """What the answers should be in."""
+    context: int | None = None
+    """serve.context, where the recipe's system message may not fit it; else None, so that the rows do not have to
+    be prepared anew for another context."""
 
 
 def data(config: Prepare, base: Checkpoint, out: Path) -> Dataset:
@@ -54,6 +62,7 @@ def data(config: Prepare, base: Checkpoint, out: Path) -> Dataset:
     table = read_rows(config)
     template = pin_date(load_template(base.folder, template_of(config)))
     _must_be_servable(template, base.folder, next((row.system for row in table.rows if row.system), None))
+    _must_fit(template, base.folder, config)
     measure = measurer(template, base.folder, lambda done, total: progress.update(done, total, "rows"))
     prepared = preparation.prepare(config, table, measure, config.language)
     preparation.refuse(config, prepared)
@@ -68,7 +77,7 @@ def data(config: Prepare, base: Checkpoint, out: Path) -> Dataset:
         if (base.folder / name).is_file():
             shutil.copyfile(base.folder / name, out / name)
     write_atomically(out / TEMPLATE_FILE, template.source)
-    system = _system((*prepared.train, *prepared.heldout))
+    system = shared_system((*prepared.train, *prepared.heldout))
     write_corpus(out, system)
     leaked = max(found.split.leaked, _leaked(out, answers=config.evaluation.group_by != "question"))
     return Dataset(
@@ -143,6 +152,25 @@ def _must_be_servable(template: ChatTemplate, folder: Path, system: str | None) 
     composed.compose(Serve(), roles, specials, system, add_bos=False)
 
 
+def _must_fit(template: ChatTemplate, folder: Path, config: Prepare) -> None:
+    """The system message must leave room for a question and an answer in the clinic's context."""
+    if config.context is None or config.system is None:
+        return
+    prompt = template.render([{"role": "system", "content": config.system.strip()}, {"role": "user", "content": "?"}],
+                             add_generation_prompt=True)  # fmt: skip
+    tokens = len(token_ids(load_tokenizer(folder), prompt))
+    if tokens >= config.context:
+        raise InputError(
+            f"The system message alone makes prompts of {tokens} tokens, but serve.context is {config.context}.",
+            "shorten data.system, or raise serve.context",
+        )
+
+
+def system_context(system: str | None, context: int) -> int | None:
+    """The context, where a system message of so many bytes may not fit it: no token is shorter than a byte."""
+    return context if system and len(system.encode()) + TEMPLATE_TOKENS >= context else None
+
+
 def _write(path: Path, conversations: Sequence[Row]) -> str:
     """Write one conversation a line; returns the sha256 of the file."""
     text = "".join(
@@ -151,14 +179,3 @@ def _write(path: Path, conversations: Sequence[Row]) -> str:
     )
     write_atomically(path, text)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _system(conversations: Sequence[Row]) -> str | None:
-    """The system message that all conversations share; raises `InputError` if they differ."""
-    found = {row.system for row in conversations}
-    if len(found) > 1:
-        raise InputError(
-            f"The rows have {len(found)} different system messages (or none), but the clinic is served one.",
-            "give every row the same, or take them out and set data.system",
-        )
-    return found.pop()

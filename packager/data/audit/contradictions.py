@@ -18,6 +18,8 @@ from packager.data.rows.formats import Row
 NUMBERS, YES_NO = "numbers", "yes or no"
 MOST = 60
 """Answers of one cluster that are compared with each other."""
+FEW = 8
+"""Amounts in an answer: of long texts that hold more, some always differ."""
 ALIKE = 0.7
 """The least Jaccard index of two questions' letters: clusters join questions through others too."""
 _WORDS = {
@@ -88,6 +90,8 @@ def _amounts(text: str) -> frozenset[tuple[float, str]]:
 
 def _disagree(one: frozenset[tuple[float, str]], other: frozenset[tuple[float, str]]) -> bool:
     """Each names an amount that the other does not; where both have doses, those alone are held together."""
+    if max(len(one), len(other)) > FEW:
+        return False
     doses = [frozenset(amount for amount in found if amount[1]) for found in (one, other)]
     a, b = doses if all(doses) else (one, other)
     return bool(a - b) and bool(b - a)

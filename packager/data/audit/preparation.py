@@ -122,12 +122,8 @@ def refuse(config: Data, prepared: Prepared) -> None:
     rows that cannot be split."""
     audit = prepared.audit
     refuse_bad(prepared.bad, audit.rows_read, config)
-    if audit.identifiers and config.identifiers == "stop":
-        listed = "\n".join(f"  - {f.kind}: {f.count} ({places(f.where, f.count)})" for f in audit.identifiers)
-        raise InputError(
-            f"{audit.source} holds what look like patient identifiers:\n{listed}",
-            "remove them, have them replaced with data.identifiers: redact, or, if they identify nobody, allow them",
-        )
+    if config.identifiers == "stop":
+        refuse_identifiers(audit.source, audit.identifiers)
     too_long = audit.tokens.too_long if audit.tokens else 0
     total = audit.rows_kept + too_long
     if too_long > config.max_left_out * total:
@@ -143,6 +139,21 @@ def refuse(config: Data, prepared: Prepared) -> None:
             f"The {audit.rows_kept} rows of {audit.source} share one question or answer, or there is only one:"
             " none can be held out without a leak.",
             "add rows with other questions and answers",
+        )
+
+
+def identifiers_in(table: Table) -> tuple[Found, ...]:
+    """The patient identifiers in the rows of a table, by kind."""
+    return _identifiers(table.rows, _placer(table), redacting=False)[1]
+
+
+def refuse_identifiers(source: str, found: Sequence[Found]) -> None:
+    """Raise `InputError` that names the kinds and lines, if there are any."""
+    if found:
+        listed = "\n".join(f"  - {f.kind}: {f.count} ({places(f.where, f.count)})" for f in found)
+        raise InputError(
+            f"{source} holds what look like patient identifiers:\n{listed}",
+            "remove them, have them replaced with data.identifiers: redact, or, if they identify nobody, allow them",
         )
 
 

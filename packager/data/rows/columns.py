@@ -32,6 +32,7 @@ PAIRS = (
     ("entrada", "saida"),
     ("user", "assistant"),
     ("usuario", "assistente"),
+    ("q", "a"),
     ("abstract", "title"),
     ("resumo", "titulo"),
 )

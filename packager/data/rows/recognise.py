@@ -24,7 +24,7 @@ from packager.data.rows.columns import (
 from packager.data.rows.encoding import encoding_of
 from packager.data.rows.formats import INPUT, INSTRUCTION, NOT_TEXT, OUTPUT
 from packager.data.rows.json_files import CONVERSATIONS
-from packager.data.rows.records import Record
+from packager.data.rows.records import Bad, Record
 from packager.data.rows.sources import TEXT, Reading, read_file
 from packager.errors import InputError
 from packager.recipe.sections import Data, Fields
@@ -108,7 +108,8 @@ def recognised(source: str, files: Sequence[Path], data: Data, named: Named = NO
         if columns := columns_in(path, how):
             shapes[path.name if len(files) == 1 else str(path)] = shape_of(path.name, columns, named)
     if not shapes:
-        raise InputError(f"{source} holds no row that can be read.", "look into it, and export it again")
+        why = next((f": line {bad.line}, {bad.reason}" for bad in read_file(files[0], how) if isinstance(bad, Bad)), "")
+        raise InputError(f"{source} holds no row that can be read{why}.", "look into it, and export it again")
     kinds = {(shape.format, shape.fields) for shape in shapes.values()}
     first = next(iter(shapes.values()))
     if len(kinds) == 1:

@@ -99,19 +99,20 @@ def _config_of(path: Path, name: str, config: Data) -> Data:
     return config.model_copy(update={"format": shape.format, "fields": fields})
 
 
-def check_rows(config: Data) -> None:
-    """Raise `InputError` with everything that is wrong with the source, before any stage runs.
+def check_rows(config: Data) -> Table | None:
+    """The rows; raises `InputError` with every one that cannot be used, before any stage runs.
 
-    A data set of the Hub that is not on this machine yet is not looked at.
+    A data set of the Hub that is not on this machine yet is not looked at (None).
     """
     template_of(config)
     if config.source.startswith("hf:"):
         from packager.data.rows import hub_dataset
 
         if hub_dataset.cached(config) is None:
-            return
+            return None
     table = read_rows(config)
     refuse_bad(table.bad, table.read, config)
+    return table
 
 
 def refuse_bad(bad: Sequence[Bad], read: int, config: Data) -> None:
