@@ -16,7 +16,8 @@ import yaml
 from packager.data.audit import files, identifiers, preparation
 from packager.data.audit.files import Described
 from packager.data.audit.preparation import Prepared
-from packager.data.audit.report import Audit, places
+from packager.data.audit.rendering import places
+from packager.data.audit.report import Audit
 from packager.data.rows.columns import column
 from packager.data.rows.formats import Row
 from packager.data.rows.recognise import NOBODY, Named

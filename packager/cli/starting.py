@@ -49,7 +49,7 @@ def audit(
 ) -> None:
     """Say what is in the data: duplicates, leaks, lengths, language, damage, patient identifiers."""
     from packager.data.audit import files
-    from packager.data.audit.report import render_audit
+    from packager.data.audit.rendering import render_audit
     from packager.data.rows.recognise import Named
     from packager.recipe import loading
 

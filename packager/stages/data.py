@@ -22,7 +22,7 @@ from packager.data.audit.beforehand import shared_system
 from packager.data.audit.duplicates import normalise
 from packager.data.audit.lengths import measurer
 from packager.data.audit.preparation import Prepared
-from packager.data.audit.report import render_audit
+from packager.data.audit.rendering import render_audit
 from packager.data.rows.formats import Row
 from packager.data.rows.table import read_rows, template_of
 from packager.errors import InputError

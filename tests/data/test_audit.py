@@ -27,7 +27,7 @@ from packager.data.audit.duplicates import (
 from packager.data.audit.files import audit_file, audit_recipe, describe, write_rows
 from packager.data.audit.leak import leaked
 from packager.data.audit.lengths import histogram
-from packager.data.audit.report import render_audit
+from packager.data.audit.rendering import render_audit
 from packager.data.audit.split import deduplicate, group, split
 from packager.data.language import language_of
 from packager.data.rows.formats import Row

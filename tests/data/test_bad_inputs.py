@@ -109,7 +109,7 @@ CASES: list[tuple[str, bytes | Make, tuple[str, ...]]] = [
     ("a.csv", b'pergunta,resposta\na,b\n"c"d,e\n', ("a closing quote is followed by text", "line 3")),
     ("a.csv", b"pergunta,resposta\na,b\nc,\n", ("empty 'resposta'", "line 3")),
     ("a.csv", b"pergunta;resposta\na;b\nc;#N/D\n", ("empty cell", "line 3")),
-    ("a.csv", "sep=;\npergunta;resposta\na;b\nc;NaN\n".encode(), ("empty cell", "line 4")),
+    ("a.csv", b"sep=;\npergunta;resposta\na;b\nc;NaN\n", ("empty cell", "line 4")),
     ("a.csv", b"id,texto\n1,a\n", ("id, texto", "--question COLUMN")),
     ("a.jsonl", chat(user(), said()) + chat(user(), said(), said()), ("do not alternate", "line 2")),
     ("a.jsonl", chat(user(), said()) + chat(user()), ("do not alternate", "line 2")),

@@ -21,7 +21,7 @@ PREFIX = 60
 SHARED = 0.5
 CAPS = (255, 256, 500, 512, 1000, 1023, 1024, 2000, 2047, 2048, 4000, 4096, 8192, 32767)
 """Lengths at which databases and spreadsheets cut a text."""
-_LOST = re.compile(r"\ufffd|(?<![\w/=&?.])[^\W\d_]{2,}\?{1,2}[^\W\d_]{2,}(?![\w/=])")
+_LOST = re.compile(r"\ufffd|(?<![\w/=&?.])[^\W\d_]{2,}\?{1,3}[a-zà-öø-ÿ]+(?![\w/=])")
 _OPEN_END = re.compile(
     r"(?:[,;(\[{–—-]|\b(?:e|ou|de|do|da|dos|das|em|no|na|com|para|por|que|se|um|uma|o|a|os|as|and|or|of|the|to|in|with|for"
     r"|that|an|é|são|is|are|deve|pode|must|should))$",

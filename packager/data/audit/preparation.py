@@ -7,28 +7,24 @@ and patient identifiers are counted here; whether they stop a build is `refuse`'
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 
 from packager.data.audit import identifiers
 from packager.data.audit.contradictions import contradictions
-from packager.data.audit.damage import damaged
+from packager.data.audit.findings import SHOWN, Place, damage, left_unread, notes, pairs, shares
 from packager.data.audit.leak import leaked, random_leak
 from packager.data.audit.lengths import Measurer, tokens_of
+from packager.data.audit.rendering import places
 from packager.data.audit.report import (
     Audit,
-    Contradiction,
-    Damage,
     Dropped,
     Duplicates,
     Found,
     Leak,
     Made,
     OtherLanguage,
-    Share,
-    count,
-    places,
 )
 from packager.data.audit.split import Groups, Split, deduplicate, group, split
 from packager.data.language import language_of
@@ -37,9 +33,6 @@ from packager.data.rows.records import Bad
 from packager.data.rows.table import Table, refuse_bad
 from packager.errors import InputError
 from packager.recipe.sections import Data
-
-SHOWN = 10
-"""How many places a message names."""
 
 
 @dataclass(frozen=True)
@@ -98,12 +91,9 @@ def prepare(config: Data, table: Table, measure: Measurer | None = None, languag
         identifiers=found,
         identifiers_policy=config.identifiers,
         notes=(),
-        files=_shares(table),
-        damage=_damage(table, place),
-        contradictions=tuple(
-            Contradiction(kind=pair.kind, one=_named(pair.one, place), other=_named(pair.other, place))
-            for pair in disagreeing[:SHOWN]
-        ),
+        files=shares(table),
+        damage=damage(table, place),
+        contradictions=pairs(disagreeing, place),
         contradicting=len(disagreeing),
     )
     return Prepared(
@@ -112,7 +102,7 @@ def prepare(config: Data, table: Table, measure: Measurer | None = None, languag
         train_tokens=sum(measured[id(row)].tokens for row in train) if measured else 0,
         heldout_tokens=sum(measured[id(row)].tokens for row in heldout) if measured else 0,
         bad=tuple(bad),
-        audit=audit.model_copy(update={"notes": (*_notes(audit, config, fitting), *_left(table))}),
+        audit=audit.model_copy(update={"notes": (*notes(audit, config, fitting), *left_unread(table))}),
         mended=table.mended,
     )
 
@@ -157,9 +147,6 @@ def refuse_identifiers(source: str, found: Sequence[Found]) -> None:
         )
 
 
-Place = Callable[[Row | Bad], str]
-
-
 def _placer(table: Table) -> Place:
     """How a row is named: by its line, and by its file where there are several."""
     if len(table.files) == 1:
@@ -183,44 +170,6 @@ def _identifiers(rows: Sequence[Row], place: Place, *, redacting: bool) -> tuple
         kept.append(row)
     found = tuple(Found(kind=k, count=counts[k], where=tuple(where[k][:SHOWN])) for k in identifiers.KINDS if counts[k])
     return kept, found
-
-
-def _named(row: Row, place: Place) -> str:
-    where = place(row)
-    return f"line {where}" if where.isdecimal() else where
-
-
-def _shares(table: Table) -> tuple[Share, ...]:
-    if len(table.files) == 1:
-        return ()
-    rows, bad = Counter(row.file for row in table.rows), Counter(row.file for row in table.bad)
-    return tuple(Share(file=name, rows=rows[name], bad=bad[name]) for name in table.files)
-
-
-def _damage(table: Table, place: Place) -> tuple[Damage, ...]:
-    """What is damaged now, and what was before `data.clean`."""
-    now = {kind: rows for kind, rows in damaged(table.rows)}
-    given = {(after.file, after.line): before for before, after in table.mended}
-    before = dict(damaged([given.get((row.file, row.line), row) for row in table.rows])) if given else now
-    return tuple(
-        Damage(
-            kind=kind.name,
-            what=kind.what,
-            rows=len(now.get(kind, ())),
-            where=tuple(place(row) for row in now.get(kind, ())[:SHOWN]),
-            mended=max(0, len(before.get(kind, ())) - len(now.get(kind, ()))),
-            mendable=kind.mendable,
-        )
-        for kind in {**before, **now}
-    )
-
-
-def _left(table: Table) -> Iterable[str]:
-    """What lies in a folder and was not read."""
-    if table.other_splits:
-        yield f"Kept apart as other splits, not read here: {', '.join(table.other_splits[:SHOWN])}."
-    if table.unread:
-        yield f"Not read, being of no known type: {', '.join(table.unread[:SHOWN])}."
 
 
 def _other_language(rows: Sequence[Row], spoken: Sequence[str], wanted: str, place: Place) -> OtherLanguage:
@@ -255,34 +204,6 @@ def _made(groups: Groups, made: Split, train: Sequence[Row], heldout: Sequence[R
         heldout_topics=len({row.topic for row in heldout} - {None}),
         leaked=len(leaked(train, heldout, answers=config.evaluation.group_by != "question")),
     )
-
-
-def _notes(audit: Audit, config: Data, rows: Sequence[Row]) -> Iterable[str]:
-    unusable = sum(one.rows for one in audit.dropped if one.unusable)
-    if unusable and config.bad_rows == "stop":
-        yield (
-            f"A build stops at the {count(unusable, 'row')} that cannot be used: correct them, or leave them out with "
-            "data.bad_rows: drop."
-        )
-    found = audit.duplicates
-    if found.repeated_rows > found.rows // 10 and not config.deduplicate:
-        effect = (
-            f"most of the training would repeat the same {found.answers:,} answers"
-            if found.repeated_rows > found.rows // 2
-            else f"{found.repeated_rows / found.rows:.0%} of the training would repeat the rest"
-        )
-        yield (
-            f"{found.repeated_rows:,} rows only repeat another row's question and answer: {effect}. "
-            f"data.deduplicate: true keeps one of each, {found.rows - found.repeated_rows:,} rows."
-        )
-    unmatched = sum(row.answer.endswith(")") and row.answer.count(")") > row.answer.count("(") for row in rows)
-    if config.format == "medquad" and unmatched > len(rows) // 2:
-        yield (
-            f"{unmatched:,} answers end in a ')' that nothing opens; a model would learn to write it. "
-            "data.unmatched_bracket: drop leaves it out."
-        )
-    if audit.other_language and audit.other_language.share > 0.5:
-        yield f"Most answers are not in {audit.language}, the recipe's language."
 
 
 def _reasons(bad: Sequence[Bad], place: Place) -> list[Dropped]:

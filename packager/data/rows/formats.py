@@ -6,12 +6,12 @@ the case and accents of their names.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from packager.data.rows import medquad, mending
-from packager.data.rows.columns import value_of
+from packager.data.rows.columns import column, value_of
 from packager.data.rows.conversations import Turn, turns_of
 from packager.data.rows.json_files import CONVERSATIONS
 from packager.data.rows.records import Bad, Record
@@ -73,6 +73,14 @@ def columns_of(config: Data) -> tuple[str, ...]:
     if config.format == "medquad":
         return medquad.COLUMNS
     return (config.fields.question, config.fields.answer, *named)
+
+
+def missing_columns(names: Collection[str], config: Data) -> list[str]:
+    """The columns that a record must have and that are not among `names`, by whatever name files give them."""
+    also = {INSTRUCTION[0]: INSTRUCTION, OUTPUT[0]: OUTPUT} if config.format == "alpaca" else {}
+    if config.format == "sharegpt":
+        also = {CONVERSATIONS[1]: CONVERSATIONS}
+    return [name for name in columns_of(config) if not any(column(names, one) for one in also.get(name, (name,)))]
 
 
 def columns_read(config: Data) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ _NAMES = (
 _TAG = re.compile(rf"</?(?:{'|'.join(_NAMES.split())})(?:\s[^<>]*|/)?/?>|<!--.*?-->|<!DOCTYPE[^>]*>", re.I | re.S)
 _HIDDEN = re.compile(r"<(script|style)\b.*?</\1\s*>", re.I | re.S)
 _BREAK = re.compile(r"\s*<(?:br\s*/?|/(?:p|div|tr|h[1-6]|ul|ol|table|blockquote|section))\s*>\s*", re.I)
+_LIST = re.compile(r"\s*<(?:ul|ol)(?:\s[^<>]*)?>\s*", re.I)
 _ITEM = re.compile(r"\s*<li(?:\s[^<>]*)?>\s*", re.I)
 _EXCEL = re.compile(r"_x([0-9A-Fa-f]{4})_")
 _CONTROL = re.compile(
@@ -70,7 +71,8 @@ def _without_mojibake(text: str) -> str:
 
 
 def _without_html(text: str) -> str:
-    text = _ITEM.sub("\n- ", _BREAK.sub("\n", _HIDDEN.sub("", text)))
+    text = _BREAK.sub("\n", _LIST.sub("", _HIDDEN.sub("", text)))
+    text = re.sub(r"\n+- ", "\n- ", _ITEM.sub("\n- ", text))
     text = html.unescape(_TAG.sub("", text)).replace("\u00a0", " ")
     return re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]+\n", "\n", text)).strip()
 

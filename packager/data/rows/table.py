@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from packager.artifacts.files import key_of, sha256_of
-from packager.data.rows.columns import check_no_row, column
-from packager.data.rows.formats import Row, columns_of, columns_read, row_of
+from packager.data.rows.columns import check_no_row
+from packager.data.rows.formats import Row, columns_read, missing_columns, row_of
 from packager.data.rows.recognise import columns_in, shape_of
 from packager.data.rows.records import Bad, Record
 from packager.data.rows.sources import Files, Reading, files_of, read_file
@@ -180,12 +180,10 @@ def _digest(files: Sequence[Path], base: Path) -> str:
 
 def _require_columns(source: str, config: Data, seen: set[str]) -> None:
     """Raise one error for a wrong column name, rather than the same one for every row."""
-    missing = [wanted for wanted in columns_of(config) if column(seen, wanted) is None]
+    missing = missing_columns(seen, config)
     if not missing or not seen or config.format == "medquad":
         return
     check_no_row(source, sorted(seen))
-    if config.format == "sharegpt" and (column(seen, "conversation") or column(seen, "messages")):
-        return
     near = [difflib.get_close_matches(m, seen, n=1) for m in missing]
     hint = next((f"did you mean '{found[0]}'? " for found in near if found), "")
     raise InputError(
