@@ -40,6 +40,10 @@ MOST_EPOCHS = 4.0
 ROWS_PER_STEP = 16
 WARM_UP = 0.05
 """Share of the steps over which the learning rate rises."""
+ROOM = 1.5
+"""What an answer in the clinic may be longer than the longest of the data."""
+FEW_ROWS = 20
+"""Fewer prove nothing."""
 SHORTEST_ANSWER = 160
 """serve.max_answer_tokens is at least so much."""
 
@@ -177,6 +181,8 @@ def _data(wanted: Wanted, drafted: Drafted) -> tuple[dict[str, Any], list[str]]:
                 + (f"; data.clean: [{one.kind}] mends it" if one.mendable else "") for one in found.damage]  # fmt: skip
     if found.contradicting:
         assumed.append(f"{found.contradicting:,} pairs of rows contradict each other: packager audit lists them")
+    if found.rows_kept < FEW_ROWS:
+        assumed.append(f"{found.rows_kept} rows are too few to teach or to prove anything: add some")
     fields["max_tokens"] = _limit(drafted.rows)
     assumed.append(f"nearly all rows have up to {fields['max_tokens']:,} tokens (max_tokens; a guess by their letters)")
     return fields, assumed
@@ -191,7 +197,7 @@ def _limit(listed: list[Row]) -> int:
 def _settings(base: str, drafted: Drafted, max_tokens: int) -> dict[str, Any]:
     """The sections beside the data: they depend on how many rows there are and how long they are."""
     answers = [len(text) for row in drafted.rows for role, text in row.messages if role == "assistant"]
-    longest = min(max(answers) / CHARACTERS_PER_TOKEN, max_tokens)
+    longest = ROOM * max(answers) / CHARACTERS_PER_TOKEN
     cap = max(SHORTEST_ANSWER, min(-(-int(longest) // 64) * 64, max_tokens))
     context = next((limit for limit in LENGTHS if limit >= max_tokens + cap), LENGTHS[-1])
     serve = {"context": max(2048, context), "max_answer_tokens": cap}
