@@ -158,6 +158,7 @@ def _data(wanted: Wanted, drafted: Drafted) -> tuple[dict[str, Any], list[str]]:
         source = str(Path(source).absolute())  # a build may be started elsewhere
     fields: dict[str, Any] = {"source": source, "format": config.format}
     assumed = list(drafted.described.taken)
+    assumed += [f"{share.file} gives {share.rows:,} rows" for share in found.files]
     if config.format == "qa" or config.fields.topic or config.fields.system:
         fields["fields"] = config.fields.model_dump(exclude_none=True, exclude_defaults=config.format != "qa")
     if config.fields.topic != drafted.described.data.fields.topic:

@@ -255,3 +255,18 @@ def test_identifiers_that_new_saw_are_not_forgotten_by_the_check(tmp_path: Path)
     with pytest.raises(InputError, match="patient identifiers") as caught:
         check_data(loading.load("meu").data)
     assert "João" not in caught.value.message
+
+
+def test_a_mixed_folder_says_each_files_share(tmp_path: Path) -> None:
+    folder = tmp_path / "dados"
+    folder.mkdir()
+    source(folder, rows(tema="APS"))
+    talk = [{"conversations": [{"from": "human", "value": "Oi?"}, {"from": "gpt", "value": "A equipe ajuda você."}]}]
+    (folder / "conversas.jsonl").write_text("".join(json.dumps(one) + "\n" for one in talk), encoding="utf-8")
+    result = new("meu", "--data", str(folder))
+    assert result.exit_code == 0, result.output
+    for words in ("conversas.jsonl gives 1 rows", "dados.jsonl gives 18 rows", "dados.jsonl: not read: column tema"):
+        assert words in result.output
+    made = loading.load("meu").data
+    assert made.format == "mixed"
+    assert len(read_rows(made).rows) == 19

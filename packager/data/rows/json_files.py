@@ -19,7 +19,7 @@ CONVERSATIONS = ("messages", "conversations", "conversation")
 DEEPEST = 200
 """How deep a record may be nested; Python's own limit depends on who calls."""
 _BLANK = " \t\n\r"
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
 _SCALAR_ENDS = re.compile(r"[,\]}\s]")
 
 

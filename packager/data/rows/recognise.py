@@ -115,7 +115,14 @@ def recognised(source: str, files: Sequence[Path], data: Data, named: Named = NO
     if len(kinds) == 1:
         return data.model_copy(update={"format": first.format, "fields": first.fields}), shapes
     topics = all(shape.fields.topic for shape in shapes.values())
+    if not topics:
+        shapes = {name: _without_topic(shape) for name, shape in shapes.items()}
     return data.model_copy(update={"format": "mixed", "fields": Fields(topic="topic" if topics else None)}), shapes
+
+
+def _without_topic(shape: Shape) -> Shape:
+    unread = (*shape.unread, shape.fields.topic) if shape.fields.topic else shape.unread
+    return Shape(shape.format, shape.fields.model_copy(update={"topic": None}), unread)
 
 
 def _qa(columns: Sequence[str], question: str, answer: str, more: dict[str, Any]) -> Shape:
