@@ -190,3 +190,13 @@ def test_what_clean_mends_is_shown_before_and_after(tmp_path: Path) -> None:
     shown = "\n".join(samples(prepared))
     assert f"before: {damaged}" in shown
     assert "after:  É o sistema público." in shown
+
+
+def test_a_recipe_with_another_format_is_told_the_right_one(tmp_path: Path) -> None:
+    turns = [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]
+    with pytest.raises(InputError) as caught:
+        read_rows(Data(source=jsonl(tmp_path / "a.jsonl", {"conversations": turns})))
+    assert "data: {format: sharegpt}" in caught.value.fix
+    with pytest.raises(InputError) as caught:
+        read_rows(Data(source=jsonl(tmp_path / "b.jsonl", {"Pergunta": "a", "Resposta": "b"})))
+    assert "fields: {question: Pergunta, answer: Resposta}" in caught.value.fix

@@ -184,6 +184,20 @@ def _require_columns(source: str, config: Data, seen: set[str]) -> None:
     if not missing or not seen or config.format == "medquad":
         return
     check_no_row(source, sorted(seen))
+    try:
+        shape = shape_of(source, sorted(seen))
+    except InputError:
+        pass
+    else:
+        told = (
+            ""
+            if shape.format != "qa"
+            else f", fields: {{question: {shape.fields.question}, answer: {shape.fields.answer}}}"
+        )
+        raise InputError(
+            f"{source} has no column {' or '.join(repr(m) for m in missing)}; it has {', '.join(sorted(seen))}.",
+            f"write in the recipe data: {{format: {shape.format}{told}}}, by the names of its columns",
+        )
     near = [difflib.get_close_matches(m, seen, n=1) for m in missing]
     hint = next((f"did you mean '{found[0]}'? " for found in near if found), "")
     raise InputError(
