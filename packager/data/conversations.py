@@ -38,7 +38,7 @@ def shared_system(conversations: Sequence[Row]) -> str | None:
             f"The rows have {len(messages)} different system messages (or none), but the clinic is served one.",
             "give every row the same, or take them out and set data.system",
         )
-    return messages.pop()
+    return messages.pop() if messages else None
 
 
 def leaked_rows(folder: Path, *, answers: bool) -> int:

@@ -36,7 +36,7 @@ class ValidationRow:
     encoded: Encoded
     """The whole conversation; empty where a token straddles prompt and answer, so that none can be measured."""
     said: str
-    """All that the assistant says in it, for counting characters and bytes."""
+    """All that the assistant says in it and is trained, for counting characters and bytes."""
     prompt: Encoded
     """The conversation before its last answer, as it is served."""
 
@@ -98,7 +98,7 @@ def _items(
                 question=messages[-2]["content"],
                 reference=messages[-1]["content"],
                 encoded=encoded,
-                said="".join(m["content"] for m in messages if m["role"] == "assistant"),
+                said="".join(m["content"] for m in messages if m["role"] == "assistant" and m.get("weight", 1)),
                 prompt=Encoded(tuple(prompt)),
             )
         )

@@ -184,5 +184,5 @@ def _per_token(data: Dataset, name: str) -> tuple[float, float]:
         if number == COURSE_ROWS:
             break
         tokens += sum(masking.encode(template, tokenizer, data.end_of_turn, row).trained)
-        said += "".join(m["content"] for m in row if m["role"] == "assistant")
+        said += "".join(m["content"] for m in row if m["role"] == "assistant" and m.get("weight", 1))
     return len(said) / max(1, tokens), len(said.encode()) / max(1, tokens)

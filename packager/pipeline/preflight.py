@@ -12,7 +12,7 @@ from pathlib import Path
 
 from packager.checkpoint import locate
 from packager.checkpoint.locate import inspect_base
-from packager.data.rows.table import check_rows
+from packager.data.audit.beforehand import check_data
 from packager.errors import InputError, Interrupted, MissingResource, PackagerError, together
 from packager.llamacpp import vendored
 from packager.llamacpp.gguf_file import quantization_types, tensor_types
@@ -49,7 +49,7 @@ def check(recipe: Recipe, folder: Path, waiting: Collection[str] = STAGES) -> lo
     """
     problems: list[PackagerError] = []
     found = None
-    for attempt in (lambda: vendored.converter(), lambda: check_rows(recipe.data), lambda: _types(recipe)):
+    for attempt in (lambda: vendored.converter(), lambda: check_data(recipe.data), lambda: _types(recipe)):
         try:
             attempt()
         except Interrupted:

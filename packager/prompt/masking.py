@@ -43,7 +43,8 @@ class Encoded:
 def encode(template: ChatTemplate, tokenizer: Tokenizer, end_of_turn: str, messages: Sequence[Message]) -> Encoded:
     """The tokens of a conversation that ends in an answer, and which of them are trained.
 
-    Trained are the tokens of every assistant turn and the end-of-turn token after each. The ids up
+    Trained are the tokens of every assistant turn, unless its message has `weight: 0`, and the end-of-turn token
+    after each. The ids up
     to an answer are exactly those of the prompt that is served. What follows the last answer's
     end-of-turn token is left out.
 
@@ -54,7 +55,10 @@ def encode(template: ChatTemplate, tokenizer: Tokenizer, end_of_turn: str, messa
     text, spans = _answers(template, end_of_turn, messages)
     ids = token_ids(tokenizer, text)
     trained = [False] * len(ids)
-    for start, end in spans:
+    weights = [message.get("weight", 1) for message in messages if message["role"] == "assistant"]
+    for (start, end), weight in zip(spans, weights, strict=True):
+        if not weight:
+            continue
         first = _tokens_until(tokenizer, text, start, ids)
         last = len(ids) if end == len(text) else _tokens_until(tokenizer, text, end, ids)
         trained[first:last] = [True] * (last - first)

@@ -57,7 +57,8 @@ class RoleFormat:
         return self.bos + head + "".join(self._block(m) for m in messages) + self.generation_prompt
 
     def _block(self, message: Message) -> str:
-        role, content = message["role"], message["content"]
+        role: str = message["role"]
+        content: str = message["content"]
         if role not in self.prefix:
             return ""
         if role == "system" and not content:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from jinja2 import Template
     from tokenizers import Tokenizer
 
-Message = Mapping[str, str]
-"""{"role": "system" | "user" | "assistant", "content": text}"""
+Message = Mapping[str, Any]
+"""{"role": "system" | "user" | "assistant", "content": text}; an answer that is not trained has "weight": 0 too."""
 
 _DAY = datetime.date(2024, 7, 26)
 PINNED_DATE = _DAY.strftime("%d %b %Y")
@@ -60,7 +60,7 @@ class ChatTemplate:
 
         try:
             text: str = _compiled(self.source).render(
-                messages=[dict(m) for m in messages],
+                messages=[{name: value for name, value in m.items() if name != "weight"} for m in messages],
                 tools=None,
                 documents=None,
                 bos_token=self.bos_token,

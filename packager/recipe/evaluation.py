@@ -7,14 +7,14 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from packager.recipe.sections import Fields, Section
+from packager.recipe.sections import Fields, Format, Section
 
 
 class ValidationSet(Section):
     source: str
     """Its rows: a file, a folder or hf:org/name, as in data.source. They are read as data says, but for
     what is given here."""
-    format: Literal["qa", "alpaca", "messages", "medquad"] | None = None
+    format: Format | None = None
     """Where it is not that of the training data."""
     fields: Fields | None = None
     """Where they are not those of the training data."""

@@ -30,9 +30,34 @@ def shipped() -> list[Path]:
 
 
 def located(path: str) -> Path:
-    """A file that a recipe names: as seen from here, or else from the checkout, where `make` runs."""
-    here = Path(path).expanduser()
-    return here if here.exists() or not (ROOT / here).exists() else ROOT / here
+    """A file that a recipe names: as seen from here, or else from the checkout, where `make` runs.
+
+    Raises `InputError` for a text that can be no path.
+    """
+    try:
+        here = Path(path).expanduser()
+        return here if here.exists() or not (ROOT / here).exists() else ROOT / here
+    except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL in it, a home that is nobody's
+        raise InputError(
+            f"This is no path of a file: {path[:80]!r} ({error.__class__.__name__}).", "correct it"
+        ) from error
+
+
+def own_folder() -> Path:
+    """Where recipes of one's own are written: recipes/ here, or this folder itself where there is none."""
+    return Path("recipes") if Path("recipes").is_dir() else Path()
+
+
+def is_named(name: str) -> bool:
+    """Is there a recipe of that name, here or among those shipped?"""
+    try:
+        return any((folder / f"{name}.yaml").is_file() for folder in _folders())
+    except OSError:  # too long to be a file's name
+        return False
+
+
+def _folders() -> tuple[Path, ...]:
+    return (Path("recipes"), Path(), SHIPPED)
 
 
 def find(name_or_path: str) -> Path:
@@ -42,10 +67,11 @@ def find(name_or_path: str) -> Path:
         if path.is_file():
             return path
         raise InputError(f"No recipe file at {path}.", "check the path, or run `packager recipes`")
-    named = SHIPPED / f"{name_or_path}.yaml"
-    if named.is_file():
-        return named
-    names = [p.stem for p in shipped()]
+    for folder in _folders():
+        named = folder / f"{name_or_path}.yaml"
+        if named.is_file():
+            return named
+    names = sorted({p.stem for folder in _folders() for p in folder.glob("*.yaml")})
     near = difflib.get_close_matches(name_or_path, names, n=1)
     hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(names)}"
     raise InputError(f"No recipe is called '{name_or_path}'.", f"{hint} A file is given as PATH.yaml")

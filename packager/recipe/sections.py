@@ -43,17 +43,26 @@ class Fields(Section):
     """Column with the answer."""
     topic: str | None = None
     """Column with the topic, for a split that covers every topic."""
+    system: str | None = None
+    """Column with the system message, where rows bring their own (all the same: the clinic is served one)."""
+
+
+Format = Literal["qa", "alpaca", "messages", "sharegpt", "medquad", "mixed"]
 
 
 class Data(Section):
     source: str
-    """The questions and answers: a file (.jsonl, .json, .csv, .tsv, .parquet, .xml) or a folder of them,
-    relative to where you run the command, or absolute; or hf:org/name, a data set on the Hub."""
-    format: Literal["qa", "alpaca", "messages", "medquad"] = "qa"
-    """How a row becomes messages: qa (two named columns), alpaca (instruction, input, output), messages
-    (a list of role and content), medquad (the judged-answers CSV or the XML release)."""
+    """The questions and answers: a file (.jsonl, .json, .csv, .tsv, .xlsx, .ods, .parquet, .arrow, .xml) or a
+    folder of them, relative to where you run the command, or absolute; or hf:org/name, a data set on the Hub.
+    Of a folder laid out as on the Hub, with train and test files, only one split is read."""
+    format: Format = "qa"
+    """How a row becomes messages: qa (two named columns, of text or of messages), alpaca (instruction, input,
+    output), messages (OpenAI's list of role and content), sharegpt (conversations of from and value), medquad (the
+    judged-answers CSV or the XML release), mixed (a folder whose files are read each by its own columns)."""
     fields: Fields = Fields()
-    """Which columns hold what."""
+    """Which columns hold what; their names are found whatever their case and accents."""
+    sheet: str | None = None
+    """Which sheet of a spreadsheet, where several hold rows."""
     revision: str | None = None
     """Branch, tag or commit of a data set on the Hub; the resolved commit is recorded."""
     subset: str | None = None
@@ -68,6 +77,9 @@ class Data(Section):
     unmatched_bracket: Literal["keep", "drop"] = "keep"
     """MedQuAD's judged answers end in a ')' that nothing opens: keep it, or drop it (never one that
     closes a bracket)."""
+    clean: tuple[Literal["mojibake", "html", "excel", "control"], ...] = ()
+    """Damage to mend in every text: mojibake (UTF-8 read as another encoding), html (tags and entities), excel
+    (_x000D_), control (control and invisible characters). The audit counts it before and after."""
     deduplicate: bool = False
     """Keep one row of those whose question and answer are both equal (case, accents and punctuation
     ignored)."""

@@ -17,7 +17,7 @@ from packager.artifacts.files import write_atomically, write_json
 from packager.artifacts.kinds import Checkpoint, Dataset
 from packager.data.audit import preparation
 from packager.data.audit.lengths import measurer
-from packager.data.audit.report import render_audit
+from packager.data.audit.rendering import render_audit
 from packager.data.checks import data_checks, data_figures
 from packager.data.conversations import HELDOUT, TRAIN, leaked_rows, shared_system, write_conversations
 from packager.data.rows.table import read_rows, template_of

@@ -12,6 +12,10 @@ from click.testing import CliRunner, Result
 from packager.__main__ import main
 from packager.artifacts.kinds import Checkpoint
 from packager.cli import new_recipe
+from packager.data.audit.beforehand import check_data
+from packager.data.rows.table import read_rows
+from packager.errors import InputError
+from packager.evaluation.items import config_of
 from packager.llamacpp.vendored import VENDOR
 from packager.recipe import loading
 from packager.recipe.loading import SHIPPED
@@ -36,13 +40,13 @@ def rows(question: str = "pergunta", answer: str = "resposta", **more: str) -> l
 
 @pytest.fixture(autouse=True)
 def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Recipes are written into a folder of the test's own, beside the one that is taken as an example."""
+    """Recipes are written into recipes/ where the user works, here a folder with the one taken as an example."""
     folder = tmp_path / "recipes"
     folder.mkdir()
     text = (SHIPPED / f"{new_recipe.EXAMPLE}.yaml").read_text("utf-8")
     (folder / f"{new_recipe.EXAMPLE}.yaml").write_text(text, encoding="utf-8")
-    monkeypatch.setattr(new_recipe, "SHIPPED", folder)
     monkeypatch.setattr("packager.recipe.loading.SHIPPED", folder)
+    monkeypatch.chdir(tmp_path)
     return folder
 
 
@@ -100,11 +104,14 @@ def test_without_a_base_the_examples_settings_are_taken(tmp_path: Path) -> None:
     assert new("meu", "--data", source(tmp_path, rows())).exit_code == 0
     made, example = loading.load("meu"), loading.load(new_recipe.EXAMPLE)
     assert made.quantize == Quantize(types=example.quantize.types), "the example leaves the importance matrix out"
-    assert (made.base, made.train, made.device) == (
+    assert (made.base, made.train.lora, made.train.batch, made.device) == (
         example.base,
-        example.train,
+        example.train.lora,
+        example.train.batch,
         example.device,
     )
+    assert made.train.epochs == 4.0, "few rows are gone through several times"
+    assert 1 <= made.train.warmup_steps <= 2
     assert made.data.system is None
 
 
@@ -145,12 +152,12 @@ def test_an_encoding_and_a_language_can_be_given(tmp_path: Path) -> None:
     path = tmp_path / "excel.csv"
     body = "".join(f"{row['pergunta']};{row['resposta']}\r\n" for row in rows())
     path.write_bytes(f"pergunta;resposta\r\n{body}".encode("cp1252"))
-    refused = new("meu", "--data", str(path))
-    assert refused.exit_code == 2
-    assert "--encoding cp1252" in refused.output
     assert new("meu", "--data", str(path), "--encoding", "cp1252", "--language", "en").exit_code == 0
     made = loading.load("meu")
     assert (made.data.encoding, made.language) == ("cp1252", "en")
+    found = new("outro", "--data", str(path))
+    assert "the file is not UTF-8; it is read as cp1252" in found.output
+    assert loading.load("outro").data.encoding == "cp1252"
 
 
 def test_a_recipe_is_never_overwritten(tmp_path: Path, shipped: Path) -> None:
@@ -167,6 +174,8 @@ def test_a_recipe_is_never_overwritten(tmp_path: Path, shipped: Path) -> None:
         ("Meu Projeto", rows(), "is no name for a recipe"),
         ("../meu", rows(), "is no name for a recipe"),
         ("meu", [{"a": "x", "b": "y", "c": "z"}], "It has a, b, c"),
+        ("meu", [{"id": "0", "texto": "A equipe da unidade."}], "say so: --question COLUMN --answer COLUMN"),
+        ("meu", [{"pergunta": "O que é?", "pergunta_2": "E?", "texto": "A."}], "--question COLUMN --answer COLUMN"),
         ("meu", [{"q": str(i), "a": f"12 {i}"} for i in range(5)], "--language pt-BR"),
     ],
 )
@@ -177,3 +186,87 @@ def test_what_does_not_tell_is_asked_for(
     assert result.exit_code == 2
     assert words in result.output
     assert [path.stem for path in shipped.iterdir()] == [new_recipe.EXAMPLE]
+
+
+def test_columns_can_be_named_and_a_wrong_name_is_said(tmp_path: Path) -> None:
+    given = source(tmp_path, rows("a", "b", c="APS"))
+    wrong = new("meu", "--data", given, "--question", "x", "--answer", "b")
+    assert wrong.exit_code == 2
+    assert "has no column 'x'; it has a, b, c" in wrong.output
+    made = new("meu", "--data", given, "--question", "A", "--answer", "b", "--topic", "c", "--system", "Seja claro.")
+    assert made.exit_code == 0, made.output
+    fields = loading.load("meu").data.fields
+    assert (fields.question, fields.answer, fields.topic) == ("a", "b", "c")
+    assert loading.load("meu").data.system == "Seja claro."
+
+
+def test_a_system_message_can_stand_in_a_column(tmp_path: Path) -> None:
+    given = source(tmp_path, rows(papel="Seja claro."))
+    assert new("meu", "--data", given, "--system", "papel").exit_code == 0
+    made = loading.load("meu").data
+    assert (made.fields.system, made.system) == ("papel", None)
+
+
+def test_the_cap_on_answers_follows_the_data(tmp_path: Path) -> None:
+    listed = [row | {"resposta": row["resposta"] * 14} for row in rows()]  # some 300 tokens
+    assert new("meu", "--data", source(tmp_path, listed)).exit_code == 0
+    made = loading.load("meu")
+    assert 400 <= made.serve.max_answer_tokens <= 512, "half as much again"
+    assert made.serve.context >= made.data.max_tokens
+    assert new("curto", "--data", source(tmp_path, rows())).exit_code == 0
+    assert loading.load("curto").serve.max_answer_tokens == new_recipe.SHORTEST_ANSWER
+
+
+def test_a_smoke_question_is_a_conversations_first(tmp_path: Path) -> None:
+    listed = [
+        {"messages": [{"role": "user", "content": row["pergunta"]}, {"role": "assistant", "content": row["resposta"]},
+                      {"role": "user", "content": "E depois?"}, {"role": "assistant", "content": row["resposta"]}]}
+        for row in rows()
+    ]  # fmt: skip
+    assert new("meu", "--data", source(tmp_path, listed)).exit_code == 0
+    assert loading.load("meu").smoke[0].ask in {row["pergunta"] for row in rows()}
+
+
+def test_a_test_split_is_kept_for_validation(tmp_path: Path) -> None:
+    folder = tmp_path / "dados"
+    for split, listed in (("train", rows()), ("test", rows()[:4])):
+        (folder / split).mkdir(parents=True)
+        source(folder / split, listed)
+    result = new("meu", "--data", str(folder))
+    assert result.exit_code == 0, result.output
+    made = loading.load("meu")
+    assert made.evaluate.sets["test"].split == "test"
+    assert read_rows(made.data).files == ("train/dados.jsonl",)
+    assert read_rows(config_of(made.evaluate.sets["test"], made.data)).files == ("test/dados.jsonl",)
+
+
+def test_recipes_land_where_the_user_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = source(tmp_path, rows())
+    (tmp_path / "obra").mkdir()
+    monkeypatch.chdir(tmp_path / "obra")
+    assert new("meu", "--data", given).exit_code == 0
+    assert (tmp_path / "obra" / "meu.yaml").is_file()
+    assert loading.load("meu").name == "meu"
+
+
+def test_identifiers_that_new_saw_are_not_forgotten_by_the_check(tmp_path: Path) -> None:
+    listed = [*rows(), {"pergunta": "E o paciente João Souza?", "resposta": "Ele não tem o que dizer à equipe."}]
+    assert new("meu", "--data", source(tmp_path, listed)).exit_code == 0
+    with pytest.raises(InputError, match="patient identifiers") as caught:
+        check_data(loading.load("meu").data)
+    assert "João" not in caught.value.message
+
+
+def test_a_mixed_folder_says_each_files_share(tmp_path: Path) -> None:
+    folder = tmp_path / "dados"
+    folder.mkdir()
+    source(folder, rows(tema="APS"))
+    talk = [{"conversations": [{"from": "human", "value": "Oi?"}, {"from": "gpt", "value": "A equipe ajuda você."}]}]
+    (folder / "conversas.jsonl").write_text("".join(json.dumps(one) + "\n" for one in talk), encoding="utf-8")
+    result = new("meu", "--data", str(folder))
+    assert result.exit_code == 0, result.output
+    for words in ("conversas.jsonl gives 1 rows", "dados.jsonl gives 18 rows", "dados.jsonl: not read: column tema"):
+        assert words in result.output
+    made = loading.load("meu").data
+    assert made.format == "mixed"
+    assert len(read_rows(made).rows) == 19

@@ -24,10 +24,10 @@ from packager.data.audit.duplicates import (
     question_clusters,
     words,
 )
-from packager.data.audit.files import audit_file, audit_recipe, guess, write_rows
+from packager.data.audit.files import audit_file, audit_recipe, describe, write_rows
 from packager.data.audit.leak import leaked
 from packager.data.audit.lengths import histogram
-from packager.data.audit.report import render_audit
+from packager.data.audit.rendering import render_audit
 from packager.data.audit.split import deduplicate, group, split
 from packager.data.language import language_of
 from packager.data.rows.formats import Row
@@ -405,7 +405,10 @@ def test_another_language_than_the_recipes_is_pointed_out(tmp_path: Path) -> Non
         (("pergunta", "resposta", "tema"), "qa", ("pergunta", "resposta", "tema")),
         (("input", "output"), "qa", ("input", "output", None)),
         (("Question", "Answer"), "qa", ("Question", "Answer", None)),
-        (("frage", "antwort"), "qa", ("frage", "antwort", None)),
+        (("Resposta_Final", "Pergunta_Final"), "qa", ("Pergunta_Final", "Resposta_Final", None)),
+        (("id", "Dúvida", "Orientação", "Área"), "qa", ("Dúvida", "Orientação", "Área")),
+        (("prompt", "completion"), "qa", ("prompt", "completion", None)),
+        (("conversations",), "sharegpt", None),
         (("instruction", "input", "output"), "alpaca", None),
         (("messages",), "messages", None),
         (("AnswerID", "Answer"), "medquad", None),
@@ -416,7 +419,7 @@ def test_columns_are_guessed_by_their_names(
 ) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps(dict.fromkeys(columns, "x")) + "\n", encoding="utf-8")
-    config = guess(str(path))
+    config = describe(str(path)).data
     assert config.format == format_
     if fields:
         assert (config.fields.question, config.fields.answer, config.fields.topic) == fields
@@ -424,9 +427,11 @@ def test_columns_are_guessed_by_their_names(
 
 def test_columns_that_say_nothing_are_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
-    path.write_text('{"a": "1", "b": "2", "c": "3"}\n', encoding="utf-8")
-    with pytest.raises(InputError, match="It has a, b, c"):
-        guess(str(path))
+    for columns in (("a", "b", "c"), ("id", "texto"), ("frage", "antwort")):
+        path.write_text(json.dumps(dict.fromkeys(columns, "x")) + "\n", encoding="utf-8")
+        with pytest.raises(InputError, match=f"It has {', '.join(columns)}") as caught:
+            describe(str(path))
+        assert caught.value.fix == "say so: --question COLUMN --answer COLUMN"
 
 
 def test_cleaned_rows_are_written_in_order_and_read_back(tmp_path: Path) -> None:

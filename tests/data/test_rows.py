@@ -171,7 +171,7 @@ def test_json_objects_know_the_line_they_begin_on(tmp_path: Path) -> None:
     table = read_rows(write(tmp_path / "a.json", text))
     assert [row.line for row in table.rows] == [2, 4]
     assert table.bad[0].line == 5
-    assert "nothing after it was read" in table.bad[0].reason
+    assert "invalid JSON" in table.bad[0].reason
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
@@ -265,7 +265,7 @@ def test_conversations_of_several_turns(tmp_path: Path) -> None:
         ([("user", "a"), ("user", "b"), ("assistant", "c")], "do not alternate"),
         ([("system", "a")], "do not alternate"),
         ([("user", "a"), ("system", "s"), ("assistant", "b")], "after the first message"),
-        ([("human", "a"), ("assistant", "b")], "message 1 has no role"),
+        ([("narrator", "a"), ("assistant", "b")], "message 1 has no role"),
         ([("user", "a"), ("assistant", " ")], "empty 'content' in message 2"),
         ([], "not a list of messages"),
     ],

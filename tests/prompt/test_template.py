@@ -219,6 +219,17 @@ def test_exactly_the_answers_and_their_ends_are_trained(tmp_path: Path) -> None:
         assert encoded.trained[len(prompt)]
 
 
+def test_an_answer_of_weight_0_is_in_the_text_and_not_trained(tmp_path: Path) -> None:
+    write_tokenizer(tmp_path)
+    tokenizer, template = load_tokenizer(tmp_path), load_template(tmp_path)
+    turns = say(("user", "Oi"), ("assistant", "Olá!"), ("user", "E?"), ("assistant", "Sim."))
+    every = masking.encode(template, tokenizer, END_OF_TURN, turns)
+    some = masking.encode(template, tokenizer, END_OF_TURN, [turns[0], {**turns[1], "weight": 0}, *turns[2:]])
+    assert some.ids == every.ids, "the weight is no part of the prompt"
+    left = [i for i, counts in enumerate(some.trained) if counts]
+    assert tokenizer.decode([some.ids[i] for i in left], skip_special_tokens=False) == "Sim.<|im_end|>"
+
+
 def test_what_follows_the_last_end_of_turn_is_left_out(tmp_path: Path) -> None:
     write_tokenizer(tmp_path)
     tokenizer = load_tokenizer(tmp_path)

@@ -251,3 +251,22 @@ def test_a_greeting_that_many_conversations_share_is_no_leak(tmp_path: Path, out
     made = data(Prepare(source=str(path), format="messages", max_tokens=512, max_left_out=1), tiny_base, out)
     assert made.failed == ()
     assert made.leaked == 0
+
+
+def test_a_weight_reaches_the_rows_and_the_mask(tmp_path: Path, tiny_base: Checkpoint) -> None:
+    def row(number: int) -> dict[str, Any]:
+        words = [f"{w}{number}" * 3 for w in ("um", "dois", "três", "quatro")]
+        roles = ("user", "assistant", "user", "assistant")
+        turns: list[dict[str, Any]] = [{"role": r, "content": w} for r, w in zip(roles, words, strict=True)]
+        turns[1]["weight"] = 0
+        return {"messages": turns}
+
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row(i)) + "\n" for i in range(20)), encoding="utf-8")
+    made = data(Prepare(source=str(path), format="messages"), tiny_base, fresh(tmp_path / "out"))
+    template, tokenizer = load_template(made.folder), load_tokenizer(made.folder)
+    for line in lines_of(made.folder / "train.jsonl"):
+        assert [m.get("weight") for m in line["messages"]] == [None, 0, None, None]
+        encoded = masking.encode(template, tokenizer, made.end_of_turn, line["messages"])
+        said = tokenizer.decode([i for i, t in zip(encoded.ids, encoded.trained, strict=True) if t])
+        assert said == line["messages"][3]["content"]

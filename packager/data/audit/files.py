@@ -1,37 +1,39 @@
 """Auditing a file or a recipe from the command line, and writing the cleaned rows.
 
 FILE or recipe -> `Prepared`, never a stop: bad rows and identifiers are counted and reported. The
-columns of a bare file are guessed from their names.
+columns of a bare file are told by their names.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from packager.artifacts.files import write_atomically
+from packager.data.audit import identifiers
 from packager.data.audit.lengths import measurer
 from packager.data.audit.preparation import Prepared, prepare
-from packager.data.rows import medquad
 from packager.data.rows.formats import Row
-from packager.data.rows.table import first_columns, read_rows, template_of
-from packager.errors import InputError
+from packager.data.rows.recognise import NOBODY, Named, Shape, columns_in, detected_encoding, recognised
+from packager.data.rows.sources import Reading
+from packager.data.rows.table import files_in, read_rows, template_of
 from packager.prompt.template import load_template, pin_date
 from packager.recipe.recipe import Recipe
-from packager.recipe.sections import Data, Fields
-
-QUESTIONS = ("question", "pergunta", "input", "prompt", "query", "user", "abstract", "resumo")
-ANSWERS = ("answer", "resposta", "output", "response", "completion", "assistant", "title", "titulo", "título")
-TOPICS = ("topic", "tema", "tópico", "topico", "assunto", "category", "categoria", "qtype", "focus")
+from packager.recipe.sections import Data
 
 
-def audit_file(source: str, *, redact: bool = False, language: str = "", encoding: str = "utf-8") -> Prepared:
-    """Audit a file, folder or hf: data set as it is; token lengths are not known without a model.
+def audit_file(
+    source: str, *, redact: bool = False, language: str = "", described: Described | None = None
+) -> Prepared:
+    """Audit a file, folder or hf: data set as it is (as `described`, or as `describe` finds it); token lengths are
+    not known without a model.
 
     Raises `InputError` for a source that is not there, unreadable, or whose columns say nothing.
     """
-    config = guess(source, encoding).model_copy(update={"identifiers": "redact" if redact else "stop"})
+    described = described or describe(source)
+    config = described.data.model_copy(update={"identifiers": "redact" if redact else "stop"})
     return prepare(config, read_rows(config), language=language)
 
 
@@ -52,6 +54,19 @@ def audit_recipe(
     return prepare(config, read_rows(config), measure, recipe.language)
 
 
+def samples(prepared: Prepared, shown: int = 3) -> list[str]:
+    """Places that `data.clean` mended, before and after, with identifiers replaced: for the terminal only."""
+    lines = []
+    for before, after in prepared.mended[:shown]:
+        pairs = zip(before.messages, after.messages, strict=True)
+        old, new = next((b, a) for (_, b), (_, a) in pairs if b != a)
+        start = next((i for i, (x, y) in enumerate(zip(old, new, strict=False)) if x != y), 0)
+        start = max(0, start - 20)
+        old, new = (identifiers.redact(text)[0][start : start + 60].replace("\n", "⏎") for text in (old, new))
+        lines += [f"  {before.file}:{before.line}, before: {old}", f"  {before.file}:{before.line}, after:  {new}"]
+    return [f"Mended (data.clean): {len(prepared.mended)} rows, such as:", *lines] if lines else []
+
+
 def write_rows(prepared: Prepared, path: Path) -> int:
     """Write the rows, in the order of the source, as JSON Lines of question, answer and topic, or of
     messages where a conversation has several turns. Returns how many."""
@@ -61,38 +76,61 @@ def write_rows(prepared: Prepared, path: Path) -> int:
     return len(lines)
 
 
-def guess(source: str, encoding: str = "utf-8") -> Data:
-    """The `data` section for a source whose columns have telling names.
+@dataclass(frozen=True)
+class Described:
+    """The `data` section for a source, and in words what its columns were taken for."""
+
+    data: Data
+    taken: tuple[str, ...]
+    other_splits: tuple[str, ...]
+    """The splits of a folder laid out as on the Hub, beside the one to train on."""
+
+
+def describe(source: str, encoding: str = "", sheet: str | None = None, named: Named = NOBODY) -> Described:
+    """What a source is, told by the names of its columns; without an `encoding` given, it is looked for.
 
     Raises `InputError` that names the columns if they do not tell.
     """
-    columns = first_columns(source, encoding)
-    lower = {name.lower(): name for name in reversed(columns)}
-    topic = _first(lower, TOPICS)
-    if set(medquad.COLUMNS) <= set(columns) or source.lower().endswith(".xml") or "qtype" in columns:
-        return Data(source=source, encoding=encoding, format="medquad")
-    if "messages" in columns:
-        return Data(source=source, encoding=encoding, format="messages", fields=Fields(topic=topic))
-    if {"instruction", "output"} <= set(columns):
-        return Data(source=source, encoding=encoding, format="alpaca", fields=Fields(topic=topic))
-    question, answer = _first(lower, QUESTIONS), _first(lower, ANSWERS)
-    if question is None or answer is None:
-        if len(columns) != 2:
-            raise InputError(
-                f"{source}: which column is the question, and which the answer? It has {', '.join(columns)}.",
-                "name two of them question and answer, or audit a recipe that says so in data.fields",
-            )
-        question, answer = columns
-    return Data(source=source, encoding=encoding, fields=Fields(question=question, answer=answer, topic=topic))
+    given = Data(source=source, sheet=sheet, encoding=encoding or "utf-8")
+    files, _ = files_in(given)
+    if not encoding:
+        given = given.model_copy(update={"encoding": detected_encoding(files.read)})
+    data, shapes = recognised(source, files.read, given, named)
+    taken = [
+        line for name, shape in shapes.items() for line in _meaning(shape, Path(name).name if len(shapes) > 1 else "")
+    ]
+    if len({(shape.format, shape.fields, shape.unread) for shape in shapes.values()}) == 1:
+        taken = _meaning(next(iter(shapes.values())), "")
+    if data.encoding != "utf-8" and not encoding:
+        taken.append(f"the file is not UTF-8; it is read as {data.encoding} (encoding)")
+    return Described(data, tuple(taken), tuple(files.other_splits))
 
 
-def _first(columns: dict[str, str], wanted: Iterable[str]) -> str | None:
-    return next((columns[name] for name in wanted if name in columns), None)
+def columns(config: Data) -> tuple[str, ...]:
+    """The columns of the first file of a source."""
+    files, _ = files_in(config)
+    return columns_in(files.read[0], Reading(config.encoding, config.sheet))
+
+
+def _meaning(shape: Shape, file: str) -> list[str]:
+    head = f"{file}: " if file else ""
+    fields = shape.fields
+    what = {
+        "qa": f"questions are in column '{fields.question}', answers in '{fields.answer}'",
+        "alpaca": "rows are instructions (instruction, input, output)",
+        "messages": "rows are conversations (messages)",
+        "sharegpt": "rows are conversations (ShareGPT)",
+        "medquad": "rows are MedQuAD's",
+    }[shape.format]
+    what += f", topics in '{fields.topic}'" if fields.topic else ""
+    what += f", system messages in '{fields.system}'" if fields.system else ""
+    unread = f"{head}not read: column {', '.join(name[:40] for name in shape.unread[:20])}"
+    return [head + what, *([unread] if shape.unread else [])]
 
 
 def _plain(row: Row) -> dict[str, object]:
     roles = [role for role, _ in row.messages]
     content: dict[str, object] = {"messages": row.as_messages()}
-    if roles == ["user", "assistant"]:
+    if roles == ["user", "assistant"] and not row.untrained:
         content = {"question": row.question, "answer": row.answer}
     return content | ({"topic": row.topic} if row.topic else {})

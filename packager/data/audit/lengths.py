@@ -10,7 +10,7 @@ from pathlib import Path
 
 from packager.data.audit.report import LengthBin, TokenLengths
 from packager.data.rows.formats import Row
-from packager.data.rows.sources import UnusableRow
+from packager.data.rows.records import UnusableRow
 from packager.prompt import masking
 from packager.prompt.masking import BoundaryError
 from packager.prompt.roles import derive_roles

@@ -7,13 +7,17 @@ and patient identifiers are counted here; whether they stop a build is `refuse`'
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
+from typing import Any
 
 from packager.data.audit import identifiers
+from packager.data.audit.contradictions import contradictions
+from packager.data.audit.findings import SHOWN, Place, damage, left_unread, notes, pairs, shares
 from packager.data.audit.leak import leaked, random_leak
-from packager.data.audit.lengths import Measurer, tokens_of
+from packager.data.audit.lengths import Measurer, RowTokens, tokens_of
+from packager.data.audit.rendering import places
 from packager.data.audit.report import (
     Audit,
     Dropped,
@@ -22,19 +26,14 @@ from packager.data.audit.report import (
     Leak,
     OtherLanguage,
     SplitSummary,
-    count,
-    places,
 )
 from packager.data.audit.split import Groups, SplitRows, deduplicate, group, split
 from packager.data.language import language_of
 from packager.data.rows.formats import Row
-from packager.data.rows.sources import UnusableRow
+from packager.data.rows.records import UnusableRow
 from packager.data.rows.table import Table, refuse_bad
 from packager.errors import InputError
 from packager.recipe.sections import Data
-
-SHOWN = 10
-"""How many places a message names."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,8 @@ class Prepared:
     heldout_tokens: int
     bad: tuple[UnusableRow, ...]
     audit: Audit
+    mended: tuple[tuple[Row, Row], ...] = ()
+    """Rows that `data.clean` changed, before and after."""
 
 
 def prepare(config: Data, table: Table, measure: Measurer | None = None, language: str = "") -> Prepared:
@@ -90,15 +91,29 @@ def prepare(config: Data, table: Table, measure: Measurer | None = None, languag
         identifiers=found,
         identifiers_policy=config.identifiers,
         notes=(),
+        files=shares(table),
+        damage=damage(table, place),
+        **_contradictions(usable, every, place),
     )
     return Prepared(
         train=tuple(train),
         heldout=tuple(heldout),
-        train_tokens=sum(measured[id(row)].tokens for row in train) if measured else 0,
-        heldout_tokens=sum(measured[id(row)].tokens for row in heldout) if measured else 0,
+        train_tokens=_tokens(train, measured),
+        heldout_tokens=_tokens(heldout, measured),
         bad=tuple(bad),
-        audit=audit.model_copy(update={"notes": tuple(_notes(audit, config, fitting))}),
+        audit=audit.model_copy(update={"notes": (*notes(audit, config, fitting), *left_unread(table))}),
+        mended=table.mended,
     )
+
+
+def _contradictions(rows: Sequence[Row], groups: Groups, place: Place) -> dict[str, Any]:
+    """How many pairs of near-equal questions have answers that disagree, and some of them."""
+    disagreeing = list(contradictions(rows, groups.questions))
+    return {"contradictions": pairs(disagreeing, place), "contradicting": len(disagreeing)}
+
+
+def _tokens(rows: Sequence[Row], measured: Mapping[int, RowTokens]) -> int:
+    return sum(measured[id(row)].tokens for row in rows) if measured else 0
 
 
 def refuse(config: Data, prepared: Prepared) -> None:
@@ -106,12 +121,8 @@ def refuse(config: Data, prepared: Prepared) -> None:
     rows that cannot be split."""
     audit = prepared.audit
     refuse_bad(prepared.bad, audit.rows_read, config)
-    if audit.identifiers and config.identifiers == "stop":
-        listed = "\n".join(f"  - {f.kind}: {f.count} ({places(f.where, f.count)})" for f in audit.identifiers)
-        raise InputError(
-            f"{audit.source} holds what look like patient identifiers:\n{listed}",
-            "remove them, have them replaced with data.identifiers: redact, or, if they identify nobody, allow them",
-        )
+    if config.identifiers == "stop":
+        refuse_identifiers(audit.source, audit.identifiers)
     too_long = audit.tokens.too_long if audit.tokens else 0
     total = audit.rows_kept + too_long
     if too_long > config.max_left_out * total:
@@ -130,7 +141,19 @@ def refuse(config: Data, prepared: Prepared) -> None:
         )
 
 
-Place = Callable[[Row | UnusableRow], str]
+def identifiers_in(table: Table) -> tuple[IdentifierCount, ...]:
+    """The patient identifiers in the rows of a table, by kind."""
+    return _identifiers(table.rows, _placer(table), redacting=False)[1]
+
+
+def refuse_identifiers(source: str, found: Sequence[IdentifierCount]) -> None:
+    """Raise `InputError` that names the kinds and lines, if there are any."""
+    if found:
+        listed = "\n".join(f"  - {f.kind}: {f.count} ({places(f.where, f.count)})" for f in found)
+        raise InputError(
+            f"{source} holds what look like patient identifiers:\n{listed}",
+            "remove them, have them replaced with data.identifiers: redact, or, if they identify nobody, allow them",
+        )
 
 
 def _placer(table: Table) -> Place:
@@ -194,34 +217,6 @@ def _made(groups: Groups, made: SplitRows, train: Sequence[Row], heldout: Sequen
         heldout_topics=len({row.topic for row in heldout} - {None}),
         leaked=len(leaked(train, heldout, answers=config.split.group_by != "question")),
     )
-
-
-def _notes(audit: Audit, config: Data, rows: Sequence[Row]) -> Iterable[str]:
-    unusable = sum(one.rows for one in audit.dropped if one.unusable)
-    if unusable and config.bad_rows == "stop":
-        yield (
-            f"A build stops at the {count(unusable, 'row')} that cannot be used: correct them, or leave them out with "
-            "data.bad_rows: drop."
-        )
-    found = audit.duplicates
-    if found.repeated_rows > found.rows // 10 and not config.deduplicate:
-        effect = (
-            f"most of the training would repeat the same {found.answers:,} answers"
-            if found.repeated_rows > found.rows // 2
-            else f"{found.repeated_rows / found.rows:.0%} of the training would repeat the rest"
-        )
-        yield (
-            f"{found.repeated_rows:,} rows only repeat another row's question and answer: {effect}. "
-            f"data.deduplicate: true keeps one of each, {found.rows - found.repeated_rows:,} rows."
-        )
-    unmatched = sum(row.answer.endswith(")") and row.answer.count(")") > row.answer.count("(") for row in rows)
-    if config.format == "medquad" and unmatched > len(rows) // 2:
-        yield (
-            f"{unmatched:,} answers end in a ')' that nothing opens; a model would learn to write it. "
-            "data.unmatched_bracket: drop leaves it out."
-        )
-    if audit.other_language and audit.other_language.share > 0.5:
-        yield f"Most answers are not in {audit.language}, the recipe's language."
 
 
 def _reasons(bad: Sequence[UnusableRow], place: Place) -> list[Dropped]:

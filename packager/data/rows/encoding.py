@@ -41,6 +41,18 @@ def read_text(path: Path, encoding: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
+def encoding_of(path: Path) -> str:
+    """The encoding of a text file: utf-8, where all of it is that, else the likeliest."""
+    content = path.read_bytes()
+    if not bom_of(content) and b"\0" not in content:
+        try:
+            content.decode("utf-8")
+        except UnicodeDecodeError:
+            return guess(content)
+        return "utf-8"
+    return guess(content)
+
+
 def bom_of(content: bytes) -> str:
     """The encoding a byte order mark states, or ''."""
     return next((name for bom, name in _BOMS if content.startswith(bom)), "")

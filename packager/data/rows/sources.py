@@ -1,255 +1,118 @@
 """Files of rows: a path -> records, each with the line it stands on.
 
-JSON Lines, JSON, CSV (the delimiter is found), Parquet, MedQuAD's XML, and folders of such files.
+JSON Lines, JSON, CSV, spreadsheets, Parquet, Arrow, MedQuAD's XML, and folders of such files, also those that the
+`datasets` library saved and those laid out as on the Hub (a split's name in the file's or folder's).
 What cannot be read becomes a `UnusableRow` record with its line and reason: never a traceback, and the rest
 of the file is still read. Only a file that is missing, empty or in another encoding raises.
 """
 
 from __future__ import annotations
 
-import csv
 import difflib
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from packager.data.rows import medquad
-from packager.data.rows.encoding import read_text
-from packager.errors import InputError, MissingResource
+from packager.data.rows.arrow_files import read_arrow, read_parquet
+from packager.data.rows.columns import folded
+from packager.data.rows.csv_files import read_csv
+from packager.data.rows.json_files import read_json, read_json_lines
+from packager.data.rows.records import Record, UnusableRow
+from packager.data.rows.sheets import read_sheet
+from packager.errors import InputError
 
-DELIMITERS = (",", ";", "\t", "|")
+ABOUT = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "metadata.json")
+"""What the `datasets` library writes beside the rows."""
+SPLITS = {
+    "train": ("train", "training", "treino", "treinamento"),
+    "validation": ("validation", "valid", "val", "dev", "eval", "validacao"),
+    "test": ("test", "teste", "testing"),
+}
+"""A split by the names that files and folders give it."""
 
 
 @dataclass(frozen=True)
-class Record:
-    """One row as it stands in the file. In Parquet, `line` is the number of the row."""
+class Reading:
+    """How a file is to be read, and which columns are wanted (the only ones read, where a file allows it)."""
 
-    file: str
-    line: int
-    values: Mapping[str, Any]
+    encoding: str = "utf-8"
+    sheet: str | None = None
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class UnusableRow:
-    """A row that cannot be used, and why (never what it says)."""
+class Files:
+    """The files of a source: those to read, and what else lies in the folder."""
 
-    file: str
-    line: int
-    reason: str
+    read: tuple[Path, ...]
+    other_splits: dict[str, tuple[Path, ...]]
+    """By split, in a folder laid out as on the Hub."""
+    unread: tuple[Path, ...] = ()
+    """Files of no known type."""
 
 
-def files_of(source: Path, suffixes: Sequence[str] = ()) -> list[Path]:
-    """The data files of a file or folder, in the order of their names.
+def files_of(source: Path, suffixes: Sequence[str] = (), split: str = "train") -> Files:
+    """The data files of a file or folder, in the order of their names; of a folder with splits those of `split`.
 
     Raises `InputError` if there are none, with the nearest name that exists.
     """
     known = tuple(suffixes) or tuple(READERS)
     if source.is_dir():
-        inside = sorted(
-            p
-            for p in source.rglob("*")
-            if p.suffix.lower() in known
-            and p.is_file()
-            and not any(part.startswith(".") for part in p.relative_to(source).parts)
-        )
-        if not inside:
-            raise InputError(f"The folder {source} holds no data file.", f"known are {', '.join(known)}")
-        return inside
+        return _of_folder(source, known, split)
     if not source.is_file():
-        raise InputError(f"There is no data file {source}.", _nearest(source))
+        raise InputError(f"There is no data file {_short(source)}.", _nearest(source))
     if source.suffix.lower() not in known:
-        raise InputError(f"{source.name} is of no known type.", f"give it as {', '.join(known)}")
-    return [source]
+        raise InputError(
+            f"{source.name} is of no known type.", f"save it as one of them and give that: {', '.join(known)}"
+        )
+    return Files((source,), {})
 
 
-def read_file(path: Path, encoding: str, columns: Sequence[str]) -> Iterator[Record | UnusableRow]:
-    """The records of one file; `columns` are those the caller needs (they help to find a delimiter).
+def _of_folder(source: Path, known: Sequence[str], split: str) -> Files:
+    every = sorted(
+        p
+        for p in source.rglob("*")
+        if p.is_file() and not any(part.startswith((".", "cache-")) for part in p.relative_to(source).parts)
+    )
+    inside = [p for p in every if p.suffix.lower() in known and p.name not in ABOUT]
+    if not inside:
+        raise InputError(f"The folder {_short(source)} holds no data file.", f"known are {', '.join(known)}")
+    unread = tuple(p for p in every if p not in inside and p.name not in ABOUT)
+    by_split: dict[str, list[Path]] = {}
+    for path in inside:
+        by_split.setdefault(split_of(path.relative_to(source)), []).append(path)
+    if "train" not in by_split or not set(by_split) - {"train", ""}:
+        return Files(tuple(inside), {}, unread)
+    if alone := by_split.pop("", []):
+        raise InputError(
+            f"The folder {_short(source)} has splits ({', '.join(by_split)}), but {alone[0].name} belongs to none.",
+            "move it out, or give the files to train on a folder of their own",
+        )
+    if split not in by_split:
+        raise InputError(
+            f"The folder {_short(source)} has no split '{split}'; it has {', '.join(by_split)}.", "correct the split"
+        )
+    others = {name: tuple(paths) for name, paths in by_split.items() if name != split}
+    return Files(tuple(by_split[split]), others, unread)
 
-    Raises `InputError` if the file is empty or not in `encoding`.
-    """
+
+def split_of(path: Path) -> str:
+    """The split that a file's path names (`data/test-00000-of-00001.parquet`), or ''."""
+    *folders, name = path.parts
+    words = [folded(part) for part in folders] + [folded(w) for w in re.split(r"[\W_\d]+", Path(name).stem)]
+    return next((split for split, names in SPLITS.items() if set(words) & set(names)), "")
+
+
+def read_file(path: Path, how: Reading) -> Iterator[Record | UnusableRow]:
+    """The records of one file. Raises `InputError` if it is empty, broken as a whole or not in its encoding."""
     if path.stat().st_size == 0:
-        raise InputError(f"{path} is empty.", "export it again")
-    yield from READERS[path.suffix.lower()](path, encoding, columns)
+        raise InputError(f"{_short(path)} is empty.", "export it again")
+    yield from READERS[path.suffix.lower()](path, how)
 
 
-def _json_lines(path: Path, encoding: str, columns: Sequence[str]) -> Iterator[Record | UnusableRow]:
-    text = read_text(path, encoding)
-    if text.lstrip().startswith("["):
-        yield from _json_text(path.name, text)
-        return
-    # Not splitlines: U+2028 and the like may stand inside a JSON string.
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            yield _one_json(path.name, number, line)
-
-
-def _one_json(name: str, number: int, line: str) -> Record | UnusableRow:
-    try:
-        value = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
-        why = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
-        return UnusableRow(name, number, f"invalid JSON ({why})")
-    return _object(name, number, value)
-
-
-def kind_of(value: Any) -> str:
-    """What a value of a JSON file is called."""
-    kinds = {
-        int: "a number",
-        float: "a number",
-        bool: "true or false",
-        str: "a text",
-        list: "a list",
-        dict: "an object",
-    }
-    return kinds.get(type(value), "nothing" if value is None else f"a {type(value).__name__}")
-
-
-def _object(name: str, number: int, value: Any) -> Record | UnusableRow:
-    if not isinstance(value, dict):
-        return UnusableRow(name, number, f"not an object with named fields, but {kind_of(value)}")
-    return Record(name, number, value)
-
-
-def _json(path: Path, encoding: str, columns: Sequence[str]) -> Iterator[Record | UnusableRow]:
-    yield from _json_text(path.name, read_text(path, encoding))
-
-
-def _json_text(name: str, text: str) -> Iterator[Record | UnusableRow]:
-    """A list of objects, an object with one such list in it, or (misnamed) JSON lines."""
-    start = len(text) - len(text.lstrip())
-    if text[start : start + 1] == "{":
-        try:
-            whole = json.loads(text)
-        except json.JSONDecodeError as error:
-            if error.msg != "Extra data":
-                yield UnusableRow(name, error.lineno, f"invalid JSON ({error.msg})")
-                return
-            for number, line in enumerate(text.split("\n"), 1):
-                if line.strip():
-                    yield _one_json(name, number, line)
-            return
-        lists = [key for key, value in whole.items() if isinstance(value, list)]
-        if len(lists) != 1 or "messages" in lists:
-            yield _object(name, 1, whole)
-            return
-        start = _value_of(text, start, lists[0])
-    yield from _json_array(name, text, start)
-
-
-def _value_of(text: str, start: int, wanted: str) -> int:
-    """Where the value of a key begins in the (valid) JSON object that begins at `start`."""
-    decoder, position = json.JSONDecoder(), start + 1
-    while True:
-        position = _after(text, position, " \t\n\r,")
-        key, position = decoder.raw_decode(text, position)
-        position = _after(text, position, " \t\n\r:")
-        if key == wanted:
-            return position
-        _, position = decoder.raw_decode(text, position)
-
-
-def _after(text: str, position: int, skipped: str) -> int:
-    while text[position] in skipped:
-        position += 1
-    return position
-
-
-def _json_array(name: str, text: str, start: int) -> Iterator[Record | UnusableRow]:
-    """The objects of the array that begins at `start`, each with the line it begins on."""
-    decoder, position, line, counted = json.JSONDecoder(), start + 1, 1, 0
-    while True:
-        while position < len(text) and text[position] in " \t\n,":
-            position += 1
-        line, counted = line + text.count("\n", counted, position), position
-        if text[position : position + 1] == "]":
-            return
-        try:
-            value, position = decoder.raw_decode(text, position)
-        except json.JSONDecodeError as error:
-            yield UnusableRow(name, error.lineno, f"invalid JSON ({error.msg}); nothing after it was read")
-            return
-        yield _object(name, line, value)
-
-
-def _csv(path: Path, encoding: str, columns: Sequence[str]) -> Iterator[Record | UnusableRow]:
-    text = read_text(path, encoding)
-    reader = csv.reader(_lines(text), delimiter=delimiter_of(text, columns), strict=True)
-    header: list[str] = []
-    while True:
-        begins = reader.line_num + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield UnusableRow(path.name, begins, f"broken CSV ({_csv_reason(error)})")
-            continue
-        if not header:
-            header = [cell.strip() for cell in cells]
-        elif len(cells) == len(header):
-            yield Record(path.name, begins, dict(zip(header, cells, strict=True)))
-        elif any(cell.strip() for cell in cells):
-            yield UnusableRow(path.name, begins, f"{len(cells)} cells, but the header has {len(header)}")
-
-
-def _lines(text: str) -> Iterator[str]:
-    """Lines with their `\\n`; only `\\n` ends a line, as editors count."""
-    start = 0
-    while start < len(text):
-        end = text.find("\n", start)
-        end = len(text) if end < 0 else end + 1
-        yield text[start:end]
-        start = end
-
-
-def _csv_reason(error: csv.Error) -> str:
-    text = str(error)
-    if text == "unexpected end of data":
-        return "a quote is opened and never closed; nothing after it was read"
-    return "a closing quote is followed by text" if "expected after" in text else text
-
-
-def delimiter_of(text: str, columns: Sequence[str]) -> str:
-    """The delimiter under which the header holds the wanted columns and the rows agree with it."""
-    sample = text[:200_000]
-
-    def score(delimiter: str) -> tuple[int, float, int]:
-        rows = []
-        try:
-            for cells in csv.reader(_lines(sample), delimiter=delimiter):
-                rows.append(cells)
-                if len(rows) > 200:
-                    break
-        except csv.Error:
-            return (0, 0.0, 0)
-        header = [cell.strip() for cell in rows[0]] if rows else []
-        agree = sum(len(row) == len(header) for row in rows) / max(1, len(rows))
-        return (sum(c in header for c in columns), agree if len(header) > 1 else 0.0, len(header))
-
-    return max(DELIMITERS, key=score)
-
-
-def _parquet(path: Path, encoding: str, columns: Sequence[str]) -> Iterator[Record | UnusableRow]:
-    try:
-        import pyarrow
-        import pyarrow.parquet as parquet
-    except ImportError as error:
-        raise MissingResource("Reading Parquet needs pyarrow.", "pip install pyarrow, or export JSONL") from error
-    number = 0
-    try:
-        with parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=2048):
-                for values in batch.to_pylist():
-                    number += 1
-                    yield Record(path.name, number, values)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise InputError(f"{path.name} is not a Parquet file that can be read: {error}", "export it again") from error
-
-
-def _xml(path: Path, encoding: str, columns: Sequence[str]) -> Iterator[Record | UnusableRow]:
+def _xml(path: Path, how: Reading) -> Iterator[Record | UnusableRow]:
     for line, found in medquad.read_xml(path.read_bytes()):
         if isinstance(found, str):
             yield UnusableRow(path.name, line, found)
@@ -262,20 +125,35 @@ def _nearest(path: Path) -> str:
     while not folder.is_dir() and folder != folder.parent:
         folder = folder.parent
     if folder != path.parent:
-        return f"correct data.source: the folder {path.parent} does not exist either, {folder} does"
+        return f"correct data.source: the folder {_short(path.parent)} does not exist either, {_short(folder)} does"
     names = [p.name for p in folder.iterdir() if p.is_dir() or p.suffix.lower() in READERS]
     near = difflib.get_close_matches(path.name, names, n=1)
-    return f"did you mean {folder / near[0]}?" if near else "check data.source"
+    return f"did you mean {_short(folder / near[0])}?" if near else "check data.source"
 
 
-Reader = Callable[[Path, str, Sequence[str]], Iterator[Record | UnusableRow]]
+def _short(path: Path) -> str:
+    text = str(path)
+    return text if len(text) <= 200 else f"{text[:80]}...{text[-80:]}"
+
+
+def _sheet(path: Path, how: Reading) -> Iterator[Record | UnusableRow]:
+    return read_sheet(path, how.sheet, how.columns)
+
+
+Reader = Callable[[Path, Reading], Iterator[Record | UnusableRow]]
 READERS: dict[str, Reader] = {
-    ".jsonl": _json_lines,
-    ".ndjson": _json_lines,
-    ".json": _json,
-    ".csv": _csv,
-    ".tsv": _csv,
-    ".parquet": _parquet,
+    ".jsonl": lambda path, how: read_json_lines(path, how.encoding),
+    ".ndjson": lambda path, how: read_json_lines(path, how.encoding),
+    ".json": lambda path, how: read_json(path, how.encoding),
+    ".csv": lambda path, how: read_csv(path, how.encoding, how.columns),
+    ".tsv": lambda path, how: read_csv(path, how.encoding, how.columns),
+    ".xlsx": _sheet,
+    ".xlsm": _sheet,
+    ".xls": _sheet,
+    ".ods": _sheet,
+    ".parquet": lambda path, how: read_parquet(path, how.columns),
+    ".arrow": lambda path, how: read_arrow(path, how.columns),
     ".xml": _xml,
 }
-csv.field_size_limit(1 << 24)
+TEXT = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
+"""Files that have an encoding."""
