@@ -235,7 +235,7 @@ def test_a_test_split_is_kept_for_validation(tmp_path: Path) -> None:
     result = new("meu", "--data", str(folder))
     assert result.exit_code == 0, result.output
     made = loading.load("meu")
-    assert made.evaluate.sets["test"].split == "test"
+    assert made.evaluate.sets["test"].hub_split == "test"
     assert read_rows(made.data).files == ("train/dados.jsonl",)
     assert read_rows(config_of(made.evaluate.sets["test"], made.data)).files == ("test/dados.jsonl",)
 
