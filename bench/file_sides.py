@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from packager import llamacpp, proc
+from packager.llamacpp.gguf_file import quantization_types
+from packager.process import child
 
 
 def by_peft(base: Path, adapter: Path, out: Path) -> None:
@@ -24,7 +25,7 @@ def bare_quantizer(source: Path, out: Path, kind: str) -> None:
     import llama_cpp
 
     params = llama_cpp.llama_model_quantize_default_params()
-    params.ftype, params.nthread = llamacpp.quantization_types()[kind], proc.physical_cores()
+    params.ftype, params.nthread = quantization_types()[kind], child.physical_cores()
     assert llama_cpp.llama_model_quantize(bytes(source), bytes(out), ctypes.byref(params)) == 0
 
 

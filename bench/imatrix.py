@@ -23,24 +23,32 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 import measuring  # noqa: E402
 import numpy as np  # noqa: E402
 
-from packager import chat, divergence, importance, llamacpp, proc, reference  # noqa: E402
-from packager.artifacts import Dataset, Merged  # noqa: E402
+from packager.artifacts.kinds import Dataset, Merged  # noqa: E402
+from packager.checkpoint import importance, reference  # noqa: E402
+from packager.llamacpp import gguf_file  # noqa: E402
+from packager.llamacpp.imatrix import IMATRIX, read_imatrix  # noqa: E402
+from packager.llamacpp.model import GgufModel  # noqa: E402
+from packager.llamacpp.quantizer import quantize_file  # noqa: E402
+from packager.process import child  # noqa: E402
+from packager.prompt.corpus import answer_samples  # noqa: E402
+from packager.prompt.masking import Encoded  # noqa: E402
+from packager.proof import divergence  # noqa: E402
 
 TYPES = "Q4_K_M,Q4_K_S,IQ4_XS,IQ4_NL,Q4_0,Q4_1,Q5_0,Q5_K_M,Q3_K_M"
 EVERYTHING = 10**9
 
 
-def log_p(path: Path, samples: list[chat.Sample]) -> np.ndarray[Any, Any]:
+def log_p(path: Path, samples: list[Encoded]) -> np.ndarray[Any, Any]:
     """Log-probabilities [positions, vocabulary] of a file at all positions of all samples, as FP16."""
     rows, context = [], max(len(s.ids) for s in samples)
-    with llamacpp.GgufModel.open(path, context=context, threads=proc.physical_cores()) as model:
+    with GgufModel.open(path, context=context, threads=child.physical_cores()) as model:
         for sample in samples:
             wanted = [i in set(sample.at) for i in range(len(sample.ids))]
             rows += [divergence.log_softmax(r).astype(np.float16) for _, r in model.logits(sample.ids, wanted)]
     return np.concatenate(rows)
 
 
-def divergences(wanted: np.ndarray[Any, Any], path: Path, samples: list[chat.Sample]) -> np.ndarray[Any, Any]:
+def divergences(wanted: np.ndarray[Any, Any], path: Path, samples: list[Encoded]) -> np.ndarray[Any, Any]:
     """KL divergence at every position."""
     found = log_p(path, samples)
     blocks = [slice(i, i + 64) for i in range(0, len(wanted), 64)]
@@ -59,7 +67,7 @@ def collected(run: Path, data: Dataset, work: Path) -> tuple[dict[str, Any], flo
     merged, began = artifact(run / "merged", Merged), time.perf_counter()
     with reference.opened(merged.folder) as made:
         importance.collect(made, merged, data, work)
-    return dict(llamacpp.read_imatrix(work / llamacpp.IMATRIX)), time.perf_counter() - began
+    return dict(read_imatrix(work / IMATRIX)), time.perf_counter() - began
 
 
 def compare(
@@ -69,9 +77,9 @@ def compare(
     found, seconds = [], []
     for chosen in ({}, columns):
         path, began = work / f"{kind}.gguf", time.perf_counter()
-        llamacpp.quantize_file(original, path, kind, proc.physical_cores(), importance=chosen)
+        quantize_file(original, path, kind, child.physical_cores(), importance=chosen)
         seconds.append(round(time.perf_counter() - began, 1))
-        info = llamacpp.inspect(path)
+        info = gguf_file.inspect(path)
         found.append(divergences(wanted, path, samples))
         path.unlink()
     plain, weighed = found
@@ -98,7 +106,7 @@ def main() -> None:
     given = parser.parse_args()
     data = artifact(given.run / "data", Dataset)
     original = given.run / "f16" / "model-F16.gguf"
-    samples = chat.answer_samples(data.folder / "heldout.jsonl", data.end_of_turn, given.tokens)
+    samples = answer_samples(data.folder / "heldout.jsonl", data.end_of_turn, given.tokens)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         columns, seconds = collected(given.run, data, work)

@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from packager import proc
+from packager.process import child as process_child
 
 EVERY_SECONDS = 0.02
 
@@ -34,12 +34,12 @@ class Cost:
 
 def child(function: Callable[..., Any], *arguments: Any) -> Cost:
     """Run `function(*arguments)` in a fresh process."""
-    return _watched(lambda: proc.call(function, *arguments))
+    return _watched(lambda: process_child.call(function, *arguments))
 
 
 def command(words: list[str | Path]) -> Cost:
     """Run an external tool."""
-    return _watched(lambda: proc.run(words))
+    return _watched(lambda: process_child.run(words))
 
 
 def on_disk(*folders: Path) -> None:
@@ -51,7 +51,7 @@ def on_disk(*folders: Path) -> None:
 def machine() -> dict[str, Any]:
     """What the figures hold for."""
     versions = {n: metadata.version(n) for n in ("torch", "transformers", "peft", "numpy", "llama_cpp_python")}
-    found: dict[str, Any] = {"cpu": cpu(), "cores": proc.physical_cores(), "python": platform.python_version()}
+    found: dict[str, Any] = {"cpu": cpu(), "cores": process_child.physical_cores(), "python": platform.python_version()}
     return found | {"load_before": round(os.getloadavg()[0], 2)} | versions
 
 

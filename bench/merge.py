@@ -24,8 +24,8 @@ import file_sides  # noqa: E402
 import measuring  # noqa: E402
 import shapes  # noqa: E402
 
-from packager import merging  # noqa: E402
-from packager.artifacts import Adapter, Checkpoint  # noqa: E402
+from packager.artifacts.kinds import Adapter, Checkpoint  # noqa: E402
+from packager.checkpoint.merge import merge_adapter  # noqa: E402
 
 ROWS = 64
 """Rows of each adapted matrix on which the error is computed."""
@@ -35,7 +35,7 @@ def errors(base: Checkpoint, adapter: Adapter, *merged: Path) -> list[float]:
     """RMS error of each merged checkpoint's adapted weights against W + s B A in float64."""
     import numpy as np
 
-    from packager import lora, weights
+    from packager.checkpoint import lora, weights
 
     before = weights.checkpoint(base.folder)
     pairs = lora.read_pairs(adapter.folder, before)
@@ -64,7 +64,7 @@ def run(shape: str, work: Path) -> dict[str, Any]:
         if name == "peft":
             costs[name] = measuring.child(file_sides.by_peft, base.folder, adapter.folder, out)
         else:
-            costs[name] = measuring.child(merging.merge, base, data, adapter, out)
+            costs[name] = measuring.child(merge_adapter, base, data, adapter, out)
         measuring.on_disk(work)
     size = sum(path.stat().st_size for path in (work / "ours").glob("*.safetensors"))
     costs["disk"] = measuring.child(file_sides.plain_writes, work / "zeros", size)

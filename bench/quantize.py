@@ -24,7 +24,11 @@ import file_sides  # noqa: E402
 import measuring  # noqa: E402
 import shapes  # noqa: E402
 
-from packager import llamacpp, merging, proc  # noqa: E402
+from packager.checkpoint.merge import merge_adapter  # noqa: E402
+from packager.llamacpp import vendored  # noqa: E402
+from packager.llamacpp.converter import run_converter  # noqa: E402
+from packager.llamacpp.quantizer import quantize_file  # noqa: E402
+from packager.process import child  # noqa: E402
 
 
 def run(shape: str, kind: str, work: Path, *, ours_only: bool) -> dict[str, Any]:
@@ -36,11 +40,11 @@ def run(shape: str, kind: str, work: Path, *, ours_only: bool) -> dict[str, Any]
     said.write_text("{}", encoding="utf-8")
     merged, f16, small = work / "merged", work / "ours-F16.gguf", work / f"ours-{kind}.gguf"
     merged.mkdir()
-    ours = {"merge": measuring.child(merging.merge, base, data, adapter, merged)}
+    ours = {"merge": measuring.child(merge_adapter, base, data, adapter, merged)}
     shutil.rmtree(base.folder)
     ours |= {
-        "convert": measuring.child(llamacpp.run_converter, merged, f16, said),
-        "quantize": measuring.child(llamacpp.quantize_file, f16, small, kind, proc.physical_cores()),
+        "convert": measuring.child(run_converter, merged, f16, said),
+        "quantize": measuring.child(quantize_file, f16, small, kind, child.physical_cores()),
     }
     found = {
         "machine": machine,
@@ -53,7 +57,7 @@ def run(shape: str, kind: str, work: Path, *, ours_only: bool) -> dict[str, Any]
     if ours_only:
         return found
     measuring.on_disk(work)
-    plain = [sys.executable, llamacpp.converter(), merged, "--outtype", "f16", "--outfile", work / "bare-F16.gguf"]
+    plain = [sys.executable, vendored.converter(), merged, "--outtype", "f16", "--outfile", work / "bare-F16.gguf"]
     bare = {
         "convert": measuring.command(plain),
         "quantize": measuring.child(file_sides.bare_quantizer, f16, work / f"bare-{kind}.gguf", kind),

@@ -24,7 +24,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
 import measuring  # noqa: E402
 
-from packager import proc  # noqa: E402
+from packager.process import child  # noqa: E402
 
 TOKENS = 128
 SECONDS = 120
@@ -75,7 +75,7 @@ def run(bundle: Path, tools: Path, rounds: int) -> dict[str, Any]:
     """Medians of both sides, and their ratios."""
     facts = json.loads((bundle / "runtime" / "config.json").read_text(encoding="utf-8"))
     proven = json.loads((bundle / "runtime" / "prova.json").read_text(encoding="utf-8"))
-    threads, machine = proc.physical_cores(), measuring.machine()
+    threads, machine = child.physical_cores(), measuring.machine()
     began = time.perf_counter()
     server = Server(bundle)
     started = time.perf_counter() - began

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from packager import weights
-from packager.artifacts import Adapter, Checkpoint, Dataset
-from packager.recipe import ROOT
+from packager.artifacts.kinds import Adapter, Checkpoint, Dataset
+from packager.checkpoint import weights
+from packager.recipe.loading import ROOT
 
 VOCABULARY = ROOT / "vendor" / "llama.cpp" / "models"
 SHAPES: dict[str, dict[str, Any]] = {
@@ -61,7 +61,7 @@ def base(shape: str, folder: Path) -> Checkpoint:
                 writer.write(name, start, values.data)
     parameters = sum(math.prod(size) for _, size in _tensors(config))
     return Checkpoint(
-        folder=folder, key="base", source=f"bench/{shape}", architecture="Qwen2ForCausalLM", parameters=parameters
+        folder=folder, content="base", source=f"bench/{shape}", architecture="Qwen2ForCausalLM", parameters=parameters
     )
 
 
@@ -83,14 +83,14 @@ def adapter(made: Checkpoint, folder: Path) -> Adapter:
     config = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": RANK, "lora_alpha": ALPHA, "lora_dropout": 0.0,
               "bias": "none", "target_modules": targets, "base_model_name_or_path": "bench"}  # fmt: skip
     (folder / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
-    return Adapter.model_construct(folder=folder, key="adapter", method="lora")
+    return Adapter.model_construct(folder=folder, content="adapter", method="lora")
 
 
 def data(made: Checkpoint, folder: Path) -> Dataset:
     """What the merge takes from the data stage: the chat template."""
     folder.mkdir(parents=True)
     shutil.copy(made.folder / "chat_template.jinja", folder)
-    return Dataset.model_construct(folder=folder, key="data")
+    return Dataset.model_construct(folder=folder, content="data")
 
 
 def _tensors(config: dict[str, Any]) -> list[tuple[str, tuple[int, ...]]]:

@@ -29,9 +29,9 @@ import training_models as models  # noqa: E402
 import training_sides as sides  # noqa: E402
 from training_guard import guard  # noqa: E402
 
-from packager.artifacts import Dataset  # noqa: E402
-from packager.chat import Encoded  # noqa: E402
-from packager.stages.training import batches  # noqa: E402
+from packager.artifacts.kinds import Dataset  # noqa: E402
+from packager.prompt.masking import Encoded  # noqa: E402
+from packager.training import batches  # noqa: E402
 
 QWEN, PHI = models.SHAPES["qwen25_1.5b"], models.SHAPES["phi3_mini"]
 
@@ -57,7 +57,7 @@ def capped(shape: models.Shape, gib: float, longest: int) -> dict[str, Any]:
 
 def two_devices() -> dict[str, Any]:
     """One device, and two with twice the examples a step."""
-    from packager.stages.training import launch
+    from packager.training import launch
 
     rows = models.rows(QWEN, 4096)
     return {

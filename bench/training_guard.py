@@ -13,7 +13,7 @@ import training_models as models
 import training_sides as sides
 from torch.nn import functional
 
-from packager.chat import Encoded
+from packager.prompt.masking import Encoded
 
 
 def guard(shape: models.Shape, rows: Sequence[Encoded], *, fresh: bool = False, **changes: Any) -> dict[str, float]:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from packager.chat import Encoded
+from packager.prompt.masking import Encoded
 
 # fmt: off
 FLASHCARDS = (

@@ -17,12 +17,12 @@ from typing import Any
 import torch
 import training_models as models
 
-from packager.artifacts import Checkpoint
-from packager.chat import Encoded
-from packager.recipe import Train
-from packager.stages.training import attention, compute, memory, model, step
-from packager.stages.training.parallel import ALONE, World
-from packager.stages.training.run import Run, optimizer
+from packager.artifacts.kinds import Checkpoint
+from packager.prompt.masking import Encoded
+from packager.recipe.sections import Train
+from packager.training import attention, compute, memory, model, step
+from packager.training.parallel import ALONE, World
+from packager.training.run import Run, optimizer
 
 GPU = torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
 HAS_FLASH = attention.has_flash

@@ -1,5 +1,7 @@
-"""`python -m packager`."""
+"""`python -m packager`: every command of the command line, registered by importing the module that holds it."""
 
-from packager.cli import main
+from packager.cli import building, delivering, measuring, starting  # noqa: F401
+from packager.cli.options import main
 
-main()
+if __name__ == "__main__":
+    main()

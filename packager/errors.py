@@ -76,6 +76,15 @@ def all_at_once(problems: Sequence[str], heading: str) -> InputError:
     return InputError(f"{heading}\n{lines}")
 
 
+def together(problems: Sequence[PackagerError]) -> PackagerError:
+    """One error that shows every problem with its fix: the user's to mend if any of them is."""
+    if len(problems) == 1:
+        return problems[0]
+    text = "\n".join(f"- {problem.format_message()}" for problem in problems)
+    kind = InputError if any(isinstance(problem, InputError) for problem in problems) else MissingResource
+    return kind(f"{len(problems)} problems:\n{text}")
+
+
 def explain(error: BaseException) -> PackagerError | None:
     """The human form of an error of the operating system, or None if it is not one we know."""
     if isinstance(error, PackagerError):

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from packager import chat
-from packager.chat import ChatTemplate, Message, RoleFormat
-from packager.recipe import ROOT
+from packager.prompt.roles import RoleFormat
+from packager.prompt.template import TEMPLATE_FILE, ChatTemplate, Message, pin_date
+from packager.recipe.loading import ROOT
 
 CHATML = (
     "{% for message in messages %}"
@@ -104,7 +104,7 @@ def real(name: str) -> ChatTemplate:
     if not TEMPLATES.is_dir():
         pytest.skip(f"no templates at {TEMPLATES}: run `make setup`")
     source = (TEMPLATES / f"{name}.jinja").read_text(encoding="utf-8")
-    return chat.pin_date(ChatTemplate(source, *REAL[name][:2]))
+    return pin_date(ChatTemplate(source, *REAL[name][:2]))
 
 
 END_OF_TURN = "<|im_end|>"
@@ -131,4 +131,4 @@ def write_tokenizer(folder: Path) -> None:
     tokenizer.save(str(folder / "tokenizer.json"))
     config = {"bos_token": "<|im_start|>", "eos_token": END_OF_TURN}
     (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
-    (folder / chat.TEMPLATE_FILE).write_text(CHATML, encoding="utf-8")
+    (folder / TEMPLATE_FILE).write_text(CHATML, encoding="utf-8")

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from packager.artifacts import sha256_of
+from packager.artifacts.files import sha256_of
 from packager.clinic import starter
 
 ASSETS = starter.SOURCES[0].parents[1] / "assets"

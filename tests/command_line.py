@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from packager.cli import main
+from packager.__main__ import main
 
 LONGEST_WAIT = 0.02
 

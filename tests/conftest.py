@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from packager.artifacts import Checkpoint, Dataset, sha256_of
+from packager.artifacts.files import sha256_of
+from packager.artifacts.kinds import Checkpoint, Dataset
 
 CHATML = (
     "{% for message in messages %}"
@@ -27,6 +28,9 @@ ANSWERS = (
     "A equipe toda: quem atende, quem visita e quem registra {}.",
     "Conhecendo o território; depois {} entra na agenda da semana.",
 )
+
+
+pytest_plugins = ["spm_fixtures"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -109,7 +113,7 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     model.save_pretrained(folder)
     return Checkpoint(
         folder=folder,
-        key="tiny-base",
+        content="tiny-base",
         source="hf:example/tiny-llama",
         revision="0",
         architecture="LlamaForCausalLM",
@@ -122,23 +126,25 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
 @pytest.fixture(scope="session")
 def tiny_data(tmp_path_factory: pytest.TempPathFactory, tiny_base: Checkpoint) -> Dataset:
     """The data stage's folder for `tiny_base`: 20 rows to train on, 4 held out. Do not write into it."""
-    from packager import chat
+    from packager.prompt import masking
+    from packager.prompt.corpus import write_corpus
+    from packager.prompt.template import load_template, load_tokenizer
 
     folder = tmp_path_factory.mktemp("tiny_data")
     write_tokenizer(folder)
     rows = tiny_rows()
     parts = {"heldout": rows[::6], "train": [row for i, row in enumerate(rows) if i % 6]}
-    template, tokenizer = chat.load_template(folder), chat.load_tokenizer(folder)
+    template, tokenizer = load_template(folder), load_tokenizer(folder)
     tokens = {}
     for name, part in parts.items():
         lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in part]
         (folder / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
-        encoded = [chat.encode(template, tokenizer, END_OF_TURN, row["messages"]) for row in part]
+        encoded = [masking.encode(template, tokenizer, END_OF_TURN, row["messages"]) for row in part]
         tokens[name] = sum(len(e.ids) for e in encoded)
-    chat.write_corpus(folder, SYSTEM)
+    write_corpus(folder, SYSTEM)
     return Dataset(
         folder=folder,
-        key="tiny-data",
+        content="tiny-data",
         train_rows=len(parts["train"]),
         heldout_rows=len(parts["heldout"]),
         train_tokens=tokens["train"],

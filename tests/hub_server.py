@@ -3,8 +3,9 @@
     with serve(models={"org/name": folder}) as hub:
         ... a process with environment(hub, cache) ...
 
-Every repo has one commit, `COMMIT`, which `main` and `v1` stand for. `hub` says what was asked, and can
-be told to refuse a repo or to break off in the middle of a file.
+Every repo has one commit, `COMMIT`, which `main` and `v1` stand for, until its branch is moved. `hub` says
+what was asked, and can be told to refuse a repo, to move its branch, to lose a commit, or to break off in the
+middle of a file.
 """
 
 from __future__ import annotations
@@ -16,14 +17,13 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 COMMIT = "c0ffee" + "0" * 34
-REVISIONS = ("main", "v1", COMMIT)
 
 
 @dataclass
@@ -39,6 +39,10 @@ class Hub:
     """Repo -> status, X-Error-Code and X-Error-Message of every answer about it."""
     breaks: Counter[str] = field(default_factory=Counter)
     """Files whose next downloads, so many, break off in the middle."""
+    moved: dict[str, tuple[str, Path]] = field(default_factory=dict)
+    """Repo -> the commit that `main` stands for now, and its files."""
+    gone: set[str] = field(default_factory=set)
+    """Commits that are there no more."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +50,14 @@ class Repo:
     kind: str
     name: str
     folder: Path
+    commit: str = COMMIT
 
     def files(self) -> dict[str, Path]:
         found = sorted(p for p in self.folder.rglob("*") if p.is_file())
         return {p.relative_to(self.folder).as_posix(): p for p in found}
 
     def info(self) -> dict[str, Any]:
-        info = {"id": self.name, "sha": COMMIT, "private": False, "gated": False, "tags": [], "downloads": 0}
+        info = {"id": self.name, "sha": self.commit, "private": False, "gated": False, "tags": [], "downloads": 0}
         info["siblings"] = [{"rfilename": name} for name in self.files()]
         if total := sum(_parameters(path) for path in self.folder.glob("*.safetensors")):
             info["safetensors"] = {"parameters": {"BF16": total}, "total": total}
@@ -123,9 +128,17 @@ class Handler(BaseHTTPRequestHandler):
                 return self._send(repo, path.partition("/resolve/")[2])
         return self._say(404, b"{}", {"X-Error-Code": "RepoNotFound"})
 
-    def _describe(self, repo: Repo, words: list[str], body: bytes) -> None:
+    def _at(self, repo: Repo, revision: str) -> Repo | None:
+        """The repo at a revision, if it has that."""
+        commit, folder = self.hub.moved.get(repo.name, (COMMIT, repo.folder))
+        at = {"v1": repo, COMMIT: repo} | dict.fromkeys(("main", commit), replace(repo, folder=folder, commit=commit))
+        there = at.get(revision)
+        return None if there is None or there.commit in self.hub.gone else there
+
+    def _describe(self, named: Repo, words: list[str], body: bytes) -> None:
         what, revision, *inside = [*words, "", ""][: max(2, len(words))]
-        if what and revision not in REVISIONS:
+        repo = self._at(named, revision if what else "main")
+        if repo is None:
             return self._say(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
         if what == "tree":
             return self._json([] if inside else repo.tree())
@@ -135,26 +148,29 @@ class Handler(BaseHTTPRequestHandler):
             return self._json([entry for entry in repo.tree() if entry["path"] in paths])
         return self._json(repo.info())
 
-    def _send(self, repo: Repo, place: str) -> None:
+    def _send(self, named: Repo, place: str) -> None:
         revision, _, name = place.partition("/")
-        if revision not in REVISIONS:
+        repo = self._at(named, revision)
+        if repo is None:
             return self._say(404, b"", {"X-Error-Code": "RevisionNotFound"})
         path = repo.files().get(name)
         if path is None:
-            return self._say(404, b"", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT})
+            return self._say(404, b"", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": repo.commit})
         content = path.read_bytes()
-        headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{_etag(path)}"', "Accept-Ranges": "bytes"}
-        asked = self.headers.get("Range", "").removeprefix("bytes=").partition("-")[0]
-        start = int(asked) if asked.isdecimal() else 0
-        if start:
-            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
-        whole = content[start:]
-        if self.command == "GET" and self.hub.breaks[name] > 0:
+        headers = {"X-Repo-Commit": repo.commit, "ETag": f'"{_etag(path)}"', "Accept-Ranges": "bytes"}
+        first, _, last = self.headers.get("Range", "").removeprefix("bytes=").partition("-")
+        start = int(first) if first.isdecimal() else 0
+        stop = min(int(last) + 1, len(content)) if last.isdecimal() else len(content)
+        ranged = first.isdecimal() and (start, stop) != (0, len(content))
+        if ranged:
+            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(content)}"
+        whole = content[start:stop]
+        if self.command == "GET" and self.hub.breaks[name] > 0 and not last:  # not of a look at the header
             self.hub.breaks[name] -= 1
-            self._say(206 if start else 200, whole, headers, sent=len(whole) // 2)
+            self._say(206 if ranged else 200, whole, headers, sent=len(whole) // 2)
             self.close_connection = True
             return None
-        return self._say(206 if start else 200, whole, headers)
+        return self._say(206 if ranged else 200, whole, headers)
 
     def _json(self, value: object) -> None:
         self._say(200, json.dumps(value).encode(), {"Content-Type": "application/json"})

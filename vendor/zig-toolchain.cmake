@@ -1,4 +1,4 @@
-# Cross-compiles llama.cpp with the C and C++ compiler of the ziglang wheel (packager/runtime/building.py).
+# Cross-compiles llama.cpp with the C and C++ compiler of the ziglang wheel (packager/clinic/cross_compile.py).
 #   ZIG_TOOLS   folder of the wrappers cc, c++, ar, ranlib and rc, each of which calls zig
 #   ZIG_SYSTEM  Linux or Windows
 #   ZIG_CPU     x86_64 or aarch64

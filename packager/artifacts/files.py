@@ -1,4 +1,4 @@
-"""Hashes, and files that are written whole or not at all."""
+"""Hashes, files that are written whole or not at all, files under a second name, and the folder of the cache."""
 
 from __future__ import annotations
 
@@ -40,3 +40,21 @@ def fresh(folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """The same file under another name: a hard link costs no disk; where the file system has none, a copy.
+
+    A `source` that is itself a link stays one.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:
+        shutil.copyfile(source, target, follow_symlinks=False)
+
+
+def cache_folder(*parts: str) -> Path:
+    """Where downloads are kept between builds: `~/.cache/packager`, or below XDG_CACHE_HOME; `parts` within it."""
+    root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(root).expanduser().joinpath("packager", *parts)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from packager.artifacts.checks import Check, Figure
+
 
 class Artifact(BaseModel):
     """A frozen value that describes a committed folder; `folder` is where it lies on this machine."""
@@ -13,33 +15,13 @@ class Artifact(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     folder: Path
-    key: str = ""
+    content: str = ""
+    """Hash of what was made: its facts and its files."""
 
     @property
     def reusable(self) -> bool:
         """Whether a later build may take this result instead of making it again."""
         return True
-
-
-class Check(BaseModel):
-    """One proven (or failed) claim."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    id: str
-    stage: str
-    measured: float | str
-    threshold: float | str
-    unit: str
-    passed: bool
-    says: str
-    """One sentence for a human."""
-
-
-def verdict(name: str, measured: float | str, threshold: float | str, unit: str, passed: bool, says: str) -> Check:
-    """The check called `name`, which begins with its stage."""
-    stage = name.partition(".")[0]
-    return Check(id=name, stage=stage, measured=measured, threshold=threshold, unit=unit, passed=passed, says=says)
 
 
 class Divergence(BaseModel):
@@ -68,10 +50,13 @@ class Checked(Artifact):
     """An artifact that was checked when it was made."""
 
     checks: tuple[Check, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    """What is only recorded."""
 
     @property
     def failed(self) -> tuple[Check, ...]:
-        return tuple(c for c in self.checks if not c.passed)
+        """What stops the build: failed, and not waived."""
+        return tuple(c for c in self.checks if c.failed)
 
     @property
     def reusable(self) -> bool:
@@ -88,6 +73,8 @@ class Checkpoint(Artifact):
     architecture: str
     parameters: int
     licence: str = ""
+    licence_link: str = ""
+    """Where the licence's text is, of one that the Hub does not know by name."""
     weights_sha256: str = ""
 
 
@@ -142,6 +129,8 @@ class Merged(Checkpoint, Checked):
     delta_norm_expected: float
     """The same, computed from the adapter alone."""
     largest_weight: float
+    by_peft: bool = False
+    """Whether peft merged it, so that nobody else counted its pairs."""
     rounded_to_nf4: bool = False
     """Whether the base's matrices went through NF4 first, as in training, because that predicts better."""
     heldout_loss_base: float | None = None
@@ -214,14 +203,15 @@ class Answer(BaseModel):
 
 
 class Proof(Checked):
-    """`proof.json`: every check, and the answers that were judged."""
+    """`proof.json`: every check, what is recorded beside them, and the answers that were judged."""
 
     passed: bool
+    """No check failed, but for those that are waived."""
     answers: tuple[Answer, ...]
 
 
 class Report(Checked):
-    """`report.html` and `metrics.json`; `checks` are those of the proof that failed."""
+    """`report.html` and `metrics.json`; `checks` are those of the proof that did not pass."""
 
     size: int
     """Bytes of the page."""
@@ -232,8 +222,8 @@ class Package(Artifact):
 
     files: tuple[str, ...]
     size: int
-    checks: int
-    """How many checks its proof passed."""
+    proof: str
+    """How many checks its proof passed, in words that name what is waived."""
     tokens_per_second: dict[str, float]
     """How fast each GGUF file answered here, by its name in the package; the default file comes first."""
     default_because: str = ""

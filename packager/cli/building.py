@@ -14,15 +14,17 @@ from packager.cli.options import load, main, recipe_options
 @recipe_options
 @click.option("--until", metavar="STAGE", default="package", show_default=True, help="Stop after this stage.")
 @click.option("--verify", is_flag=True, help="Hash finished stages again instead of trusting their sizes.")
+@click.option("--update", is_flag=True, help="Take the newest commits of a base or data set on the Hub.")
 def build(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...], build_dir: Path, until: str,
-          verify: bool) -> None:  # fmt: skip
+          verify: bool, update: bool) -> None:  # fmt: skip
     """Build a package; run again to resume. Nothing to do takes under a second."""
-    from packager import build as building
-    from packager import progress, summary
+    from packager.cli import summary
+    from packager.pipeline import build as building
+    from packager.process import progress
 
     loaded = load(recipe, base, data, sets)
     with progress.route(progress.Display()):
-        artifact = building.build(loaded, build_dir / loaded.name, until, verify=verify)
+        artifact = building.build(loaded, build_dir / loaded.name, until, verify=verify, update=update)
     overrides = {"base": base, "data": data, "set": " ".join(sets)}
     click.echo(summary.of_build(artifact, summary.command("chat", recipe, overrides, build_dir)))
 
@@ -31,7 +33,9 @@ def build(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...]
 @recipe_options
 def check(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...], build_dir: Path) -> None:
     """Check everything that can fail early, and build nothing."""
-    from packager import preflight, progress, summary
+    from packager.cli import summary
+    from packager.pipeline import preflight
+    from packager.process import progress
 
     loaded = load(recipe, base, data, sets)
     with progress.route(progress.Display()):
@@ -48,8 +52,8 @@ def plan(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...],
     """Show each stage: done or to run and why, and what it took last time."""
     from dataclasses import asdict
 
-    from packager import plan as planning
-    from packager import summary
+    from packager.cli import summary
+    from packager.pipeline import plan as planning
 
     loaded = load(recipe, base, data, sets)
     steps = planning.plan(loaded, build_dir / loaded.name)
@@ -63,7 +67,7 @@ def plan(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...],
 def chat(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...], build_dir: Path,
          file_type: str | None, question: str | None) -> None:  # fmt: skip
     """Talk to the packaged model in the terminal, or ask it one QUESTION."""
-    from packager import talk
+    from packager.cli import chatting
 
     loaded = load(recipe, base, data, sets)
-    talk.chat(loaded, build_dir / loaded.name / "package", file_type, question)
+    chatting.chat(loaded, build_dir / loaded.name / "package", file_type, question)

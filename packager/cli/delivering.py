@@ -27,27 +27,27 @@ from packager.cli.options import load, main, recipe_options
 def push(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...], build_dir: Path, repo: str,
          public: bool, adapter: bool, merged: bool, dry_run: bool, deadline: float | None) -> None:  # fmt: skip
     """Publish a finished package on the Hub; run again to resume."""
-    from packager import hub, proc
-    from packager import push as pushing
-    from packager.push import rendering
+    from packager.hub.connection import connection
+    from packager.process import child
+    from packager.publish import rendering, sending, staging
 
     loaded = load(recipe, base, data, sets)
-    staged = pushing.staged(loaded, build_dir / loaded.name, repo, public=public, adapter=adapter, merged=merged)
-    with proc.interruptible(), staged as shipment:
+    staged = staging.staged(loaded, build_dir / loaded.name, repo, public=public, adapter=adapter, merged=merged)
+    with child.interruptible(), staged as shipment:
         click.echo(rendering.plan(shipment))
-        with hub.connection(deadline * 60 if deadline else pushing.deadline(shipment)) as watch:
-            account, replies = pushing.ask(shipment)
+        with connection(deadline * 60 if deadline else sending.deadline(shipment)) as watch:
+            account, replies = sending.ask(shipment)
             click.echo(rendering.reply(account, replies, shipment))
             if not dry_run:
-                click.echo(rendering.pushed(pushing.push(shipment, replies, watch)))
+                click.echo(rendering.pushed(sending.push(shipment, replies, watch)))
 
 
 def _targets(context: click.Context, option: click.Parameter, value: Sequence[str] | str | None) -> tuple[str, ...]:
-    from packager import llamacpp
+    from packager.clinic.targets import TARGETS
 
     names = tuple(value.split(",")) if isinstance(value, str) else tuple(value or ())
-    if unknown := [name for name in names if name not in llamacpp.TARGETS]:
-        raise click.BadParameter(f"{unknown[0]} is none of {', '.join(llamacpp.TARGETS)}")
+    if unknown := [name for name in names if name not in TARGETS]:
+        raise click.BadParameter(f"{unknown[0]} is none of {', '.join(TARGETS)}")
     return names
 
 
@@ -57,10 +57,12 @@ def _targets(context: click.Context, option: click.Parameter, value: Sequence[st
               help="Where run folders lie.")  # fmt: skip
 def runtime(targets: tuple[str, ...], build_dir: Path) -> None:
     """Build llama-server for clinics: windows-x86_64, linux-x86_64, linux-arm64, or those named."""
-    from packager import bundling, llamacpp, proc
+    from packager.clinic.targets import TARGETS
+    from packager.pipeline import bundling
+    from packager.process import child
 
-    with proc.interruptible():
-        made = bundling.programs(targets or tuple(llamacpp.TARGETS), build_dir / "runtime")
+    with child.interruptible():
+        made = bundling.programs(targets or tuple(TARGETS), build_dir / "runtime")
     click.echo("\n".join(f"{name}: {made.folder / path}" for name, path in made.binaries.items()))
 
 
@@ -83,12 +85,14 @@ def runtime(targets: tuple[str, ...], build_dir: Path) -> None:
 def bundle(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...], build_dir: Path,
            sign: Path | None, stick: Path | None, targets: tuple[str, ...]) -> None:  # fmt: skip
     """Make the folder for the clinic from a finished package: it runs without network or Python."""
-    from packager import bundling, plan, proc, progress, summary
-    from packager.clinic import signing
+    from packager.cli import summary
     from packager.clinic import stick as sticks
+    from packager.package import signing
+    from packager.pipeline import bundling, plan
+    from packager.process import child, progress
 
     loaded = load(recipe, base, data, sets)
-    with proc.interruptible(), progress.route(progress.Display()):
+    with child.interruptible(), progress.route(progress.Display()):
         plan.finished(loaded, build_dir / loaded.name)  # before compiling for minutes
         made = bundling.programs(targets, build_dir / "runtime")
         bundled = bundling.bundle(loaded, build_dir / loaded.name, made, signed=sign is not None)
@@ -110,10 +114,11 @@ def verify(folder: Path, key: Path | None, as_json: bool) -> None:
     """Check a copy of a package or bundle: files, checksums, manifest, proof, signature. Needs no network."""
     from dataclasses import asdict
 
-    from packager import verify as verifying
+    from packager.package import verify as verifying
+    from packager.package.verify import render_verified
 
     found = verifying.verify(folder, key)
-    click.echo(json.dumps(asdict(found)) if as_json else verifying.render(found))
+    click.echo(json.dumps(asdict(found)) if as_json else render_verified(found))
 
 
 @main.command()
@@ -128,8 +133,9 @@ def verify(folder: Path, key: Path | None, as_json: bool) -> None:
 )
 def split(model: Path, folder: Path, gb: float) -> None:
     """Write a GGUF file into FOLDER in parts, for a FAT32 stick; llama.cpp loads it from the first."""
-    from packager import llamacpp, progress
+    from packager.llamacpp.split import split_file
+    from packager.process import progress
 
     with progress.route(progress.Display()):
-        parts = llamacpp.split_file(model, folder, int(gb * 10**9))
+        parts = split_file(model, folder, int(gb * 10**9))
     click.echo("\n".join(f"{part}: {part.stat().st_size / 1e6:,.0f} MB" for part in parts))

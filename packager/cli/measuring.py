@@ -18,14 +18,15 @@ def evaluate(recipe: str, base: str | None, data: str | None, sets: tuple[str, .
              as_json: bool) -> None:  # fmt: skip
     """Measure base, tuned and every packaged file on the same rows, for the report and the package; builds
     what is missing first."""
-    from packager import build as building
-    from packager import evaluated, progress
+    from packager.cli.comparison import finished_evaluation, render_evaluation
+    from packager.pipeline import build as building
+    from packager.process import progress
 
     loaded = load(recipe, base, data, sets)
     with progress.route(progress.Display()):
         package = building.build(loaded, build_dir / loaded.name, evaluating=True)
-    found = evaluated.finished(build_dir / loaded.name)
-    text = f"{evaluated.render(found)}\nReport: {package.folder / 'report.html'}"
+    found = finished_evaluation(build_dir / loaded.name)
+    text = f"{render_evaluation(found)}\nReport: {package.folder / 'report.html'}"
     click.echo((found.folder / "metrics.json").read_text("utf-8") if as_json else text)
 
 
@@ -42,12 +43,13 @@ def evaluate(recipe: str, base: str | None, data: str | None, sets: tuple[str, .
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def compare(names: tuple[str, ...], build_dir: Path, name: str, as_json: bool) -> None:
     """One table over evaluated recipes: quality, trainable parameters, memory, time."""
-    from packager import evaluated
-    from packager import recipe as recipes_module
+    from packager.cli import comparison
+    from packager.cli.comparison import comparison_table
+    from packager.recipe import loading
 
-    folders = [build_dir / recipes_module.load(given).name for given in names]
-    rows = evaluated.compared(folders, name)
-    click.echo(json.dumps(rows, indent=2, ensure_ascii=False) if as_json else evaluated.table(rows))
+    folders = [build_dir / loading.load(given).name for given in names]
+    rows = comparison.compared(folders, name)
+    click.echo(json.dumps(rows, indent=2, ensure_ascii=False) if as_json else comparison_table(rows))
 
 
 @main.command()
@@ -92,21 +94,23 @@ def fit(
     """Choose the best packaged quantization for a machine, from what was measured; show and plot all."""
     from dataclasses import asdict
 
-    from packager import fit as fitting
-    from packager import summary
+    from packager.cli import summary
+    from packager.proof.fit import Machine, choose_file, of_package
+    from packager.report.fit import fit_advice, fit_plot, fit_table
 
     loaded = load(recipe, base, data, sets)
     run, device = build_dir / loaded.name, loaded.device
     least = device.min_tokens_per_second if min_speed is None else min_speed
-    machine = fitting.Machine(ram or device.ram_gb, least, bandwidth)
-    choice = fitting.choose(*fitting.of_package(run / "package"), machine)
+    wait = None if bandwidth else device.max_seconds_to_first_token  # of another machine it is not known
+    machine = Machine(ram or device.ram_gb, least, wait, bandwidth)
+    choice = choose_file(*of_package(run / "package"), machine)
     path = plot or run / "fit.svg"
-    path.write_text(fitting.plot(choice, loaded.name), encoding="utf-8")
+    path.write_text(fit_plot(choice, loaded.name), encoding="utf-8")
 
     def command(settings: Sequence[str]) -> str:
         overrides = {"base": base, "data": data, "set": " ".join((*sets, *settings))}
         return summary.command("build", recipe, overrides, build_dir)
 
-    text = f"{fitting.table(choice)}\nPlot: {path}\n{fitting.advice(choice, command)}"
+    text = f"{fit_table(choice)}\nPlot: {path}\n{fit_advice(choice, command)}"
     click.echo(json.dumps(asdict(choice), indent=2, ensure_ascii=False) if as_json else text)
     raise click.exceptions.Exit(0 if choice.best else 3)

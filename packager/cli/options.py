@@ -50,7 +50,7 @@ def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def load(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...]) -> Any:
-    from packager import recipe as recipes
+    from packager.recipe import loading
 
     overrides = []
     if base:
@@ -60,4 +60,4 @@ def load(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...])
         overrides.append(f"data.source={data}")
     for text in sets:  # several in one text: a new one begins where a space is followed by `field.path=`
         overrides += re.split(r"\s+(?=[a-z_]+(?:\.[\w-]+)*=)", text.strip())
-    return recipes.load(recipe, overrides)
+    return loading.load(recipe, overrides)

@@ -1,5 +1,6 @@
 """What a package needs to run in a clinic without network or Python: docs/bundle.md.
 
-`config` writes what scripts and page have to know. `signing` signs a bundle and checks that; `stick` copies
-one to a USB stick. `assets/` holds the scripts and the page themselves.
+`contents` brings the files together; `config` writes what scripts and page have to know; `stick` copies a bundle
+to a USB stick; `cross_compile` and `starter` build the programs for the `targets`; `assets/` holds the scripts and
+the page themselves.
 """

@@ -10,17 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from packager import licence, ollama, smoke
-from packager.artifacts import Answer, Proof, write_json
-from packager.llamacpp import Target
-from packager.recipe import Recipe
-from packager.recipe import Smoke as Question
+from packager.artifacts.files import write_json
+from packager.artifacts.kinds import Answer, Proof
+from packager.clinic.targets import Target
+from packager.package import licence
+from packager.prompt.ollama.modelfile import REQUIRES
+from packager.proof import smoke
+from packager.recipe.recipe import Recipe
+from packager.recipe.sections import Smoke as Question
 
 FORMAT = 1
 
 
 @dataclass(frozen=True)
-class Facts:
+class ClinicFacts:
     """What the clinic's program and page have to know."""
 
     recipe: Recipe
@@ -31,7 +34,6 @@ class Facts:
     model_type: str
     model_bytes: int
     system: str | None
-    stops: tuple[str, ...]
     proof: Proof
     proven_as: str
     """What the default file was called when it was proven."""
@@ -39,47 +41,36 @@ class Facts:
     signed: bool
 
 
-def write(facts: Facts, runtime: Path) -> None:
+def write_config(facts: ClinicFacts, runtime: Path) -> None:
     """Write all of it into the folder `runtime`; what the page reads goes into `pagina/` as well."""
     (runtime / "pagina").mkdir(parents=True, exist_ok=True)
     for place in (runtime, runtime / "pagina"):
-        write_json(place / "config.json", of(facts))
+        write_json(place / "config.json", settings_of(facts))
     write_json(runtime / "prova.json", proof_of(facts))
 
 
-def of(facts: Facts) -> dict[str, Any]:
+def settings_of(facts: ClinicFacts) -> dict[str, Any]:
     """config.json."""
     recipe, serve = facts.recipe, facts.recipe.serve
-    answers = _answers(facts)
     return {
         "format": FORMAT,
         "recipe": recipe.name,
         "title": licence.titled(facts.licence, recipe.name),
-        "description": recipe.description,
-        "language": recipe.language,
         "version": facts.version,
         "model": facts.model,
-        "model_type": facts.model_type,
         "model_mb": math.ceil(facts.model_bytes / 1e6),
         "context": serve.context,
         "max_answer_tokens": serve.max_answer_tokens,
-        **_sampling(facts),
-        "seed": smoke.SEED,
+        **facts.recipe.serve.sampling,
         "needed_ram_mb": math.ceil(_ram_mb(facts) * 11 / 10),  # the proof's figure must hold within a tenth
-        "proven_tokens_per_second": _speed(answers),
-        "proven_seconds_to_first_token": max((a.seconds_to_first_token for a in answers), default=0.0),
-        "min_tokens_per_second": recipe.device.min_tokens_per_second,
-        "max_seconds_to_first_token": recipe.device.max_seconds_to_first_token,
-        "questions": len(recipe.smoke),
-        "ollama_minimum": ollama.REQUIRES,
-        "targets": {t.name: {"server": t.server, "cpu_features": list(t.cpu_features)} for t in facts.targets},
+        "ollama_minimum": REQUIRES,
+        "targets": {t.name: {"cpu_features": list(t.cpu_features)} for t in facts.targets},
         "signed": facts.signed,
         "system": facts.system or "",
-        "stops": list(facts.stops),
     }
 
 
-def proof_of(facts: Facts) -> dict[str, Any]:
+def proof_of(facts: ClinicFacts) -> dict[str, Any]:
     """prova.json: the smoke questions, and what was proven with them."""
     answers, device = _answers(facts), facts.recipe.device
     return {
@@ -94,12 +85,12 @@ def proof_of(facts: Facts) -> dict[str, Any]:
     }
 
 
-def request(facts: Facts, ask: str) -> dict[str, Any]:
+def request(facts: ClinicFacts, ask: str) -> dict[str, Any]:
     """The body of POST /v1/chat/completions that asks as the proof asked."""
     messages = [{"role": "system", "content": facts.system}] if facts.system else []
     return {
         "messages": [*messages, {"role": "user", "content": ask}],
-        **_sampling(facts),
+        **facts.recipe.serve.sampling,
         "max_tokens": facts.recipe.serve.max_answer_tokens,
         "seed": smoke.SEED,
         "stream": False,
@@ -111,19 +102,7 @@ def fill_in(text: str, config: Mapping[str, Any]) -> str:
     return string.Template(text).substitute(config)
 
 
-def _sampling(facts: Facts) -> dict[str, float]:
-    serve = facts.recipe.serve
-    return {
-        "temperature": serve.temperature,
-        "top_k": serve.top_k,
-        "top_p": serve.top_p,
-        "min_p": serve.min_p,
-        "repeat_penalty": serve.repeat_penalty,
-        "repeat_last_n": serve.repeat_last_n,
-    }
-
-
-def _answers(facts: Facts) -> list[Answer]:
+def _answers(facts: ClinicFacts) -> list[Answer]:
     return [a for a in facts.proof.answers if a.file == facts.proven_as]
 
 
@@ -131,17 +110,13 @@ def _speed(answers: Sequence[Answer]) -> float:
     return statistics.median([a.tokens_per_second for a in answers]) if answers else 0.0
 
 
-def _ram_mb(facts: Facts) -> int:
-    """The default file's memory, as the proof measured it; its sentence begins with the type."""
-    measured = [
-        float(c.measured)
-        for c in facts.proof.checks
-        if c.id == "smoke.ram" and c.says.startswith(f"{facts.model_type}:")
-    ]
+def _ram_mb(facts: ClinicFacts) -> int:
+    """The default file's memory, as the proof measured it."""
+    measured = [float(c.measured) for c in facts.proof.checks if c.id == "smoke.ram" and c.subject == facts.model_type]
     return math.ceil(measured[0] * 1000) if measured else 0
 
 
-def _question(facts: Facts, question: Question, answer: Answer) -> dict[str, Any]:
+def _question(facts: ClinicFacts, question: Question, answer: Answer) -> dict[str, Any]:
     return {
         "ask": question.ask,
         "answer": answer.answer,

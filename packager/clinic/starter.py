@@ -11,10 +11,10 @@ import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
-from packager import proc
-from packager.artifacts import fresh, key_of, sha256_of
+from packager.artifacts.files import fresh, key_of, sha256_of
+from packager.clinic.targets import Target
 from packager.errors import MissingResource, StageCrash
-from packager.llamacpp import Target
+from packager.process import child
 
 SOURCES = tuple(sorted(Path(__file__).with_name("source").glob("*.[ch]")))
 FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror")
@@ -33,7 +33,7 @@ def built(target: Target, folder: Path) -> Path:
     partial = fresh(folder / f"{home.name}.partial")
     cache = {f"ZIG_{which}_CACHE_DIR": str((folder / "zig-cache").resolve()) for which in ("GLOBAL", "LOCAL")}
     command = [str(zig), "cc", "-target", target.triple, *target.compiler_flags, "-static", "-s"]
-    proc.run(command + compile_arguments(partial / name(target), target.system), env=cache, timeout=SECONDS)
+    child.run(command + compile_arguments(partial / name(target), target.system), env=cache, timeout=SECONDS)
     if not (partial / name(target)).is_file():
         raise StageCrash(f"The compiler made no {name(target)} for {target.name}.", "this is our bug: please report it")
     partial.rename(home)

@@ -12,11 +12,11 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from packager import progress
-from packager.artifacts import sha256_of
-from packager.clinic.signing import SIGNATURE
+from packager.artifacts.files import sha256_of
 from packager.errors import InputError, MissingResource, ProofFailed
-from packager.verify import CHECKSUMS, checksums
+from packager.package.signing import SIGNATURE
+from packager.package.verify import CHECKSUMS, checksums
+from packager.process import progress
 
 LARGEST = 4 * 10**9
 """Bytes of the largest file that is put into a bundle."""

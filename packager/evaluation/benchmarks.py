@@ -15,11 +15,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from packager import proc, progress
-from packager.artifacts import BASE, TUNED, BenchmarkResult, Checkpoint, LeftOut, key_of, sha256_of, write_json
+from packager.artifacts.evaluation import BASE, TUNED, BenchmarkResult, LeftOut
+from packager.artifacts.files import key_of, sha256_of, write_json
+from packager.artifacts.kinds import Checkpoint
 from packager.errors import InputError, Interrupted, MissingResource, PackagerError
-from packager.evaluation import reaching
-from packager.recipe import Benchmarks
+from packager.evaluation import availability
+from packager.process import child, progress
+from packager.recipe.evaluation import Benchmarks
 
 FOLDER = "PACKAGER_BENCHMARKS"
 READERS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet"}
@@ -78,7 +80,7 @@ def unreachable(wanted: Benchmarks | None) -> list[LeftOut]:
     folder = folder_of(wanted)
     if folder is None:
         fix = f"put local copies into a folder and name it in {FOLDER} or evaluate.benchmarks.folder"
-        refused = ((task, reaching.dataset(ON_THE_HUB[task])) for task in wanted.tasks)
+        refused = ((task, availability.dataset(ON_THE_HUB[task])) for task in wanted.tasks)
         return [LeftOut(what=f"benchmark {task}", why=error.message, fix=fix) for task, error in refused if error]
     return [
         LeftOut(what=f"benchmark {task}", why=f"{folder / task} holds no data file",
@@ -103,12 +105,12 @@ def measure(
         for name, model in ((BASE, base), (TUNED, tuned)):
             if model is None:
                 continue
-            key = key_of(task, model.key, wanted.rows, sha256_of(path) if path else "hub")[:24]
+            key = key_of(task, model.content, wanted.rows, sha256_of(path) if path else "hub")[:24]
             store = cache / f"benchmark-{key}.json"
             if not store.is_file():
                 progress.note(f"{task}: asking {name}")
                 try:
-                    found = proc.call(ask, model.folder, name, task, path, wanted.rows, online=path is None).value
+                    found = child.call(ask, model.folder, name, task, path, wanted.rows, online=path is None).value
                 except Interrupted:
                     raise
                 except PackagerError as error:
@@ -124,7 +126,7 @@ def ask(folder: Path, name: str, task: str, path: Path | None, rows: int | None)
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    torch.set_num_threads(proc.physical_cores())
+    torch.set_num_threads(child.physical_cores())
     kind = "float32" if device == "cpu" else "auto"
     wanted: Any = task if path is None else local_task(task, path)
     try:

@@ -14,18 +14,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from packager import proc, progress
-from packager.artifacts import LeftOut
+from packager.artifacts.evaluation import LeftOut
 from packager.errors import InputError, Interrupted, PackagerError
-from packager.evaluation import reaching
-from packager.evaluation.items import Item
-from packager.evaluation.measuring import Outcome
-from packager.recipe import BertScore, Evaluate
+from packager.evaluation import availability
+from packager.evaluation.items import ValidationRow
+from packager.evaluation.measures import Outcome
+from packager.process import child, progress
+from packager.prompt.template import TOKENIZER_FILES
+from packager.recipe.evaluation import BertScore, Evaluate
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "*.model", "special_tokens_map.json")
+FILES = ("config.json", *TOKENIZER_FILES, "vocab.txt", "*.model")
 BATCH = 16
 """Texts encoded at once."""
 
@@ -41,7 +42,7 @@ def unreachable(wanted: Evaluate) -> list[LeftOut]:
         return [LeftOut(what="bertscore", why="the recipe names no encoder", fix=fix)]
     encoder = wanted.bertscore.encoder
     if encoder.startswith("hf:"):
-        missing = reaching.model(encoder.removeprefix("hf:"), wanted.bertscore.revision, FILES)
+        missing = availability.model(encoder.removeprefix("hf:"), wanted.bertscore.revision, FILES)
         fix = "connect to the network, or set evaluate.bertscore.encoder to a folder"
         return [] if missing is None else [LeftOut(what="bertscore", why=missing.message, fix=fix)]
     if not (Path(encoder).expanduser() / "config.json").is_file():
@@ -53,7 +54,7 @@ def unreachable(wanted: Evaluate) -> list[LeftOut]:
 def added(
     wanted: Evaluate,
     outcomes: dict[str, dict[str, list[Outcome]]],
-    sets: Mapping[str, Sequence[Item]],
+    sets: Mapping[str, Sequence[ValidationRow]],
     left: list[LeftOut],
 ) -> dict[str, dict[str, list[Outcome]]]:
     """The outcomes with BERTScore among their scores, if the recipe asks for it and the encoder is here."""
@@ -65,7 +66,7 @@ def added(
     places = [(m, s, i) for m, found in outcomes.items() for s in found for i, o in enumerate(found[s]) if o.answer]
     pairs = [(str((outcomes[m][s][i].answer or {})["text"]), sets[s][i].reference) for m, s, i in places]
     try:
-        found = proc.call(scores, folder_of(wanted.bertscore), pairs, wanted.bertscore.layer).value
+        found = child.call(scores, folder_of(wanted.bertscore), pairs, wanted.bertscore.layer).value
     except Interrupted:
         raise
     except PackagerError as error:
@@ -80,12 +81,12 @@ def folder_of(wanted: BertScore) -> Path:
     """Where the encoder lies, fetched from the Hub if need be."""
     if not wanted.encoder.startswith("hf:"):
         return Path(wanted.encoder).expanduser()
-    from packager import hub
+    from packager.hub.reading import fetch_small, fetch_weights
 
-    repo, _ = hub.fetch_small(wanted.encoder.removeprefix("hf:"), wanted.revision, FILES)
+    repo, _ = fetch_small(wanted.encoder.removeprefix("hf:"), wanted.revision, FILES)
     if not repo.weights:
         raise InputError(f"{wanted.encoder} has no safetensors weights.", "name another encoder")
-    return hub.fetch_weights(repo)
+    return fetch_weights(repo)
 
 
 def scores(folder: Path, pairs: Sequence[tuple[str, str]], layer: int | None) -> list[Scores]:
@@ -94,7 +95,7 @@ def scores(folder: Path, pairs: Sequence[tuple[str, str]], layer: int | None) ->
     from transformers import AutoModel, AutoTokenizer
 
     os.environ["HF_HUB_OFFLINE"] = "1"
-    torch.set_num_threads(proc.physical_cores())
+    torch.set_num_threads(child.physical_cores())
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         model = AutoModel.from_pretrained(folder, local_files_only=True, trust_remote_code=False).float().eval()

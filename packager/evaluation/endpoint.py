@@ -35,7 +35,7 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
-class Reply:
+class Completion:
     text: str
     prompt_tokens: int
     answer_tokens: int
@@ -64,7 +64,7 @@ def _dotenv(path: Path) -> dict[str, str]:
     return found
 
 
-def complete(endpoint: Endpoint, body: dict[str, Any]) -> Reply:
+def complete(endpoint: Endpoint, body: dict[str, Any]) -> Completion:
     """POST `body` to `/chat/completions`; a busy endpoint is asked again."""
     headers = {"Content-Type": "application/json"}
     request = urllib.request.Request(f"{endpoint.url}/chat/completions", json.dumps(body).encode(), headers)
@@ -97,9 +97,9 @@ def _refuses_format(error: urllib.error.HTTPError) -> bool:
         return False
 
 
-def _reply(found: Any) -> Reply:
+def _reply(found: Any) -> Completion:
     try:
         text, usage = found["choices"][0]["message"]["content"] or "", found.get("usage") or {}
-        return Reply(text, int(usage.get("prompt_tokens", 0)), int(usage.get("completion_tokens", 0)))
+        return Completion(text, int(usage.get("prompt_tokens", 0)), int(usage.get("completion_tokens", 0)))
     except (KeyError, IndexError, TypeError, AttributeError):
         raise ValueError("no chat completion") from None

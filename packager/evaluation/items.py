@@ -10,29 +10,34 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from packager import chat, rows
-from packager.artifacts import HELDOUT, Dataset
+from packager.artifacts.evaluation import HELDOUT
+from packager.artifacts.kinds import Dataset
+from packager.data.rows import hub_dataset
+from packager.data.rows.table import read_rows, refuse_bad, rows_fingerprint
 from packager.errors import InputError
-from packager.evaluation import reaching
-from packager.recipe import Data, ValidationSet, located
-from packager.rows import hub_dataset
+from packager.evaluation import availability
+from packager.prompt import masking
+from packager.prompt.corpus import read_conversations
+from packager.prompt.masking import BoundaryError, Encoded
+from packager.prompt.template import Message, load_template, load_tokenizer, token_ids
+from packager.recipe.evaluation import ValidationSet
+from packager.recipe.loading import located
+from packager.recipe.sections import Data
 
 
 @dataclass(frozen=True)
-class Item:
+class ValidationRow:
     """One row of a set, ready to be run."""
 
     set: str
     row: int
     question: str
     reference: str
-    ids: tuple[int, ...]
+    encoded: Encoded
     """The whole conversation; empty where a token straddles prompt and answer, so that none can be measured."""
-    trained: tuple[bool, ...]
-    """Which of `ids` belong to an answer."""
     said: str
-    """All that the assistant says in it, for counting characters and bytes."""
-    prompt: tuple[int, ...]
+    """All that the assistant says in it and is trained, for counting characters and bytes."""
+    prompt: Encoded
     """The conversation before its last answer, as it is served."""
 
 
@@ -44,37 +49,37 @@ def config_of(validation: ValidationSet, data: Data) -> Data:
             "source": validation.source,
             "revision": validation.revision,
             "subset": validation.subset,
-            "split": validation.split,
+            "hub_split": validation.hub_split,
             "encoding": validation.encoding,
             **{name: value for name, value in given.items() if value is not None},
         }
     )
 
 
-def heldout(data: Dataset, limit: int | None, seed: int) -> list[Item]:
-    found = [list(c) for c in chat.read_conversations(data.folder / "heldout.jsonl")]
+def heldout(data: Dataset, limit: int | None, seed: int) -> list[ValidationRow]:
+    found = [list(c) for c in read_conversations(data.folder / "heldout.jsonl")]
     return _items(HELDOUT, found, data, limit, seed)
 
 
-def of_set(name: str, config: Data, data: Dataset, limit: int | None, seed: int) -> list[Item]:
+def of_set(name: str, config: Data, data: Dataset, limit: int | None, seed: int) -> list[ValidationRow]:
     """The rows of a further set; raises `InputError` if none can be used."""
-    table = rows.read(config)
-    rows.refuse_bad(table.bad, table.read, config)
+    table = read_rows(config)
+    refuse_bad(table.bad, table.read, config)
     return _items(name, [row.as_messages() for row in table.rows], data, limit, seed)
 
 
-def prompt_of(data: Dataset, question: str) -> tuple[int, ...]:
+def prompt_of(data: Dataset, question: str) -> Encoded:
     """The tokens of one question as it is served."""
     messages = [{"role": "system", "content": data.system}] if data.system else []
     messages.append({"role": "user", "content": question})
-    template, tokenizer = chat.load_template(data.folder), chat.load_tokenizer(data.folder)
-    return tuple(chat.token_ids(tokenizer, template.render(messages, add_generation_prompt=True)))
+    template, tokenizer = load_template(data.folder), load_tokenizer(data.folder)
+    return Encoded(tuple(token_ids(tokenizer, template.render(messages, add_generation_prompt=True))))
 
 
 def _items(
-    name: str, conversations: Sequence[Sequence[chat.Message]], data: Dataset, limit: int | None, seed: int
-) -> list[Item]:
-    template, tokenizer = chat.load_template(data.folder), chat.load_tokenizer(data.folder)
+    name: str, conversations: Sequence[Sequence[Message]], data: Dataset, limit: int | None, seed: int
+) -> list[ValidationRow]:
+    template, tokenizer = load_template(data.folder), load_tokenizer(data.folder)
     numbers = list(range(len(conversations)))
     if limit is not None and limit < len(numbers):
         numbers = sorted(random.Random(seed).sample(numbers, limit))
@@ -82,20 +87,19 @@ def _items(
     for number in numbers:
         messages = conversations[number]
         try:
-            encoded = chat.encode(template, tokenizer, data.end_of_turn, messages)
-        except chat.BoundaryError:
-            encoded = chat.Encoded((), ())
-        prompt = chat.token_ids(tokenizer, template.render(messages[:-1], add_generation_prompt=True))
+            encoded = masking.encode(template, tokenizer, data.end_of_turn, messages)
+        except BoundaryError:
+            encoded = Encoded(())
+        prompt = token_ids(tokenizer, template.render(messages[:-1], add_generation_prompt=True))
         found.append(
-            Item(
+            ValidationRow(
                 set=name,
                 row=number,
                 question=messages[-2]["content"],
                 reference=messages[-1]["content"],
-                ids=encoded.ids,
-                trained=encoded.trained,
-                said="".join(m["content"] for m in messages if m["role"] == "assistant"),
-                prompt=tuple(prompt),
+                encoded=encoded,
+                said="".join(m["content"] for m in messages if m["role"] == "assistant" and m.get("weight", 1)),
+                prompt=Encoded(tuple(prompt)),
             )
         )
     if not found:
@@ -109,11 +113,11 @@ def missing(config: Data) -> str:
         return "" if located(config.source).exists() else f"there is no {config.source}"
     if hub_dataset.cached(config):
         return ""
-    refusal = reaching.dataset(config.source.removeprefix("hf:"), config.revision)
+    refusal = availability.dataset(config.source.removeprefix("hf:"), config.revision)
     return refusal.message if refusal else ""
 
 
 def fingerprint(config: Data) -> str:
     """What a set's rows depend on, without touching the network."""
     there = config.source.startswith("hf:") or located(config.source).exists()
-    return rows.fingerprint(config) if there else ""
+    return rows_fingerprint(config) if there else ""

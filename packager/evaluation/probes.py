@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Mapping
 
-from packager.artifacts import ProbeAnswer, ProbeResult
-from packager.recipe import Probe
+from packager.artifacts.evaluation import ProbeAnswer, ProbeResult
+from packager.data.letters import unaccented
+from packager.recipe.evaluation import Probe
 
 
 def judge(probe: Probe, answers: Mapping[str, str]) -> ProbeResult:
@@ -40,5 +40,4 @@ def occurs(word: str, text: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    decomposed = unicodedata.normalize("NFD", text.casefold())
-    return " ".join("".join(c for c in decomposed if not unicodedata.combining(c)).split())
+    return " ".join(unaccented(text).split())

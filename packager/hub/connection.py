@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from packager import progress
 from packager.errors import MissingResource
+from packager.process import progress
 
 if TYPE_CHECKING:
     import httpx2
@@ -28,7 +28,7 @@ PASSING = (408, 429, 500, 502, 503, 504)
 
 
 @dataclass
-class Watch:
+class RequestWatch:
     """Looks at every request and answer of the client, from whatever thread."""
 
     until: float
@@ -99,16 +99,16 @@ class Watch:
         return was_sent
 
 
-_watch = Watch(until=float("inf"))
+_watch = RequestWatch(until=float("inf"))
 
 
-def watch() -> Watch:
+def watch() -> RequestWatch:
     """The watch of the connection that is open (without one: no deadline)."""
     return _watch
 
 
 @contextlib.contextmanager
-def connection(seconds: float) -> Iterator[Watch]:
+def connection(seconds: float) -> Iterator[RequestWatch]:
     """Talk to the Hub for at most so many seconds, quietly, with files as plain uploads.
 
     Plain, because the other way (Xet) sends them with code of its own that knows neither our deadline
@@ -126,7 +126,7 @@ def connection(seconds: float) -> Iterator[Watch]:
         made.event_hooks["response"].append(mine.on_response)
         return made
 
-    mine = Watch(time.monotonic() + seconds)
+    mine = RequestWatch(time.monotonic() + seconds)
     before = _watch, constants.HF_HUB_DISABLE_XET, client_logging.get_verbosity()
     _watch, constants.HF_HUB_DISABLE_XET = mine, True
     client_logging.set_verbosity(logging.CRITICAL)
@@ -140,7 +140,7 @@ def connection(seconds: float) -> Iterator[Watch]:
         set_client_factory(_http.default_client_factory)
 
 
-def _watched(stream: httpx2.SyncByteStream, watch: Watch, upload: str = "") -> httpx2.SyncByteStream:
+def _watched(stream: httpx2.SyncByteStream, watch: RequestWatch, upload: str = "") -> httpx2.SyncByteStream:
     """The same bytes, looked at one block after the other."""
     import httpx2
 

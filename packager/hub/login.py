@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from packager.process.secrets import HUB_TOKENS
+
 
 def endpoint() -> str:
     """The Hub's address."""
@@ -21,5 +23,4 @@ def token() -> str | None:
 
 def token_place() -> str:
     """Where that token comes from: the variable's name, or words."""
-    names = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
-    return next((name for name in names if os.environ.get(name, "").strip()), "the Hub's login")
+    return next((name for name in HUB_TOKENS if os.environ.get(name, "").strip()), "the Hub's login")

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import io
 import json
-import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from packager import progress
-from packager.artifacts import key_of, write_json
+from packager.artifacts.files import cache_folder, key_of, write_json
 from packager.errors import InputError, MissingResource, PackagerError
 from packager.errors import explain as explain_system
-from packager.hub.explaining import bug
+from packager.hub.explanations import bug
+from packager.process import progress
 
 T = TypeVar("T")
 
@@ -54,7 +54,7 @@ def fetch_small(name: str, revision: str | None, files: Sequence[str]) -> tuple[
 
     record = _record(name, revision)
     try:
-        repo, folder = _ask(question, name, revision)
+        repo, folder = ask(question, name, revision)
         write_json(record, asdict(repo))
     except MissingResource:
         if not record.is_file():
@@ -86,7 +86,7 @@ def fetch_weights(repo: Repo) -> Path:
         folder = None
     if folder and all((folder / weight).is_file() for weight in repo.weights):
         return folder
-    folder = _ask(
+    folder = ask(
         lambda: Path(
             snapshot_download(repo.name, revision=repo.commit, allow_patterns=[*repo.weights, INDEX], tqdm_class=_bar())
         ),
@@ -118,7 +118,7 @@ def _bar() -> type[Any]:
 
 def _record(name: str, revision: str | None) -> Path:
     """Where it is remembered what a revision stood for."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "packager" / "hub"
+    folder = cache_folder("hub")
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{key_of(name, revision)[:16]}.json"
 
@@ -127,23 +127,36 @@ def _cached(repo: Repo) -> Path:
     """The folder of that commit in the Hub's cache, whatever is in it; raises `MissingResource`."""
     from huggingface_hub import snapshot_download
 
-    return _ask(
+    return ask(
         lambda: Path(snapshot_download(repo.name, revision=repo.commit, local_files_only=True)),
         repo.name,
         repo.commit,
     )
 
 
+def model_commit(name: str, revision: str | None) -> str:
+    """The commit that a revision of a model repo stands for; without network, what it stood for last time."""
+    return fetch_small(name, revision, ("config.json",))[0].commit
+
+
 def dataset_commit(repo: str, revision: str | None) -> str:
-    """The commit that a revision of a data set stands for."""
+    """The commit that a revision of a data set stands for; without network, what it stood for last time."""
     from huggingface_hub import HfApi
 
-    return _ask(
-        lambda: HfApi().dataset_info(repo, revision=revision).sha or "", f"datasets/{repo}", revision, "data.revision"
-    )
+    name = f"datasets/{repo}"
+    record = _record(name, revision)
+    try:
+        commit = ask(lambda: HfApi().dataset_info(repo, revision=revision).sha or "", name, revision, "data.revision")
+        write_json(record, {"commit": commit})
+    except MissingResource:
+        if not record.is_file():
+            raise
+        commit = str(json.loads(record.read_text(encoding="utf-8"))["commit"])
+        progress.note(f"the Hub cannot be reached; {name} is taken at the commit known here ({commit[:9]})")
+    return commit
 
 
-def _ask(question: Callable[[], T], repo: str, revision: str | None, field: str = "base.revision") -> T:
+def ask(question: Callable[[], T], repo: str, revision: str | None, field: str = "base.revision") -> T:
     """The client's answer; raises the explanation of its error, in which nothing of the request is left."""
     try:
         return question()
@@ -164,6 +177,11 @@ def _explained(error: Exception, repo: str, revision: str | None, field: str) ->
             f"accept it at https://huggingface.co/{repo}, then `hf auth login` or set HF_TOKEN",
         )
     if isinstance(error, errors.RevisionNotFoundError):
+        if re.fullmatch(r"[0-9a-f]{40}", revision or ""):
+            return InputError(
+                f"{repo} has no commit {revision}: it is gone from the Hub.",
+                f"correct {field}, or take the newest commit with --update",
+            )
         return InputError(f"{repo} has no revision '{revision}'.", f"correct {field}")
     if isinstance(error, errors.RepositoryNotFoundError):
         return InputError(

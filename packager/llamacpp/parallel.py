@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from packager.errors import ProofFailed
-from packager.llamacpp.running import PROMPT_TOKENS, GgufModel, _sampler
+from packager.llamacpp.model import PROMPT_TOKENS, GgufModel, _sampler
 
 if TYPE_CHECKING:
-    from packager.recipe import Serve
+    from packager.recipe.sections import Serve
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class ParallelModel(GgufModel):
         context = self.n_context // self._sequences
         if not 0 < len(ids) < context:
             raise ProofFailed(f"A prompt of {len(ids)} tokens leaves no room in {context}.", "open a larger context")
-        sampler = _sampler(self._lib, self._vocab, sampling, seed, context, self.n_vocab)
+        sampler = _sampler(self._lib, sampling, seed, context, self.n_vocab)
         for token in ids:  # as in `generate`: the penalty sees the prompt
             self._lib.llama_sampler_accept(sampler, token)
         for start in range(0, len(ids), PROMPT_TOKENS):

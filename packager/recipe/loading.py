@@ -7,16 +7,17 @@ unknown field, the nearest right name.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
 from packager.errors import InputError, all_at_once
+from packager.recipe.fields import section_in
+from packager.recipe.recipe import Recipe
 from packager.recipe.sections import Section
-from packager.recipe.whole import Recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 """The checkout: where recipes/ and vendor/ lie."""
@@ -29,9 +30,34 @@ def shipped() -> list[Path]:
 
 
 def located(path: str) -> Path:
-    """A file that a recipe names: as seen from here, or else from the checkout, where `make` runs."""
-    here = Path(path).expanduser()
-    return here if here.exists() or not (ROOT / here).exists() else ROOT / here
+    """A file that a recipe names: as seen from here, or else from the checkout, where `make` runs.
+
+    Raises `InputError` for a text that can be no path.
+    """
+    try:
+        here = Path(path).expanduser()
+        return here if here.exists() or not (ROOT / here).exists() else ROOT / here
+    except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL in it, a home that is nobody's
+        raise InputError(
+            f"This is no path of a file: {path[:80]!r} ({error.__class__.__name__}).", "correct it"
+        ) from error
+
+
+def own_folder() -> Path:
+    """Where recipes of one's own are written: recipes/ here, or this folder itself where there is none."""
+    return Path("recipes") if Path("recipes").is_dir() else Path()
+
+
+def is_named(name: str) -> bool:
+    """Is there a recipe of that name, here or among those shipped?"""
+    try:
+        return any((folder / f"{name}.yaml").is_file() for folder in _folders())
+    except OSError:  # too long to be a file's name
+        return False
+
+
+def _folders() -> tuple[Path, ...]:
+    return (Path("recipes"), Path(), SHIPPED)
 
 
 def find(name_or_path: str) -> Path:
@@ -41,10 +67,11 @@ def find(name_or_path: str) -> Path:
         if path.is_file():
             return path
         raise InputError(f"No recipe file at {path}.", "check the path, or run `packager recipes`")
-    named = SHIPPED / f"{name_or_path}.yaml"
-    if named.is_file():
-        return named
-    names = [p.stem for p in shipped()]
+    for folder in _folders():
+        named = folder / f"{name_or_path}.yaml"
+        if named.is_file():
+            return named
+    names = sorted({p.stem for folder in _folders() for p in folder.glob("*.yaml")})
     near = difflib.get_close_matches(name_or_path, names, n=1)
     hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(names)}"
     raise InputError(f"No recipe is called '{name_or_path}'.", f"{hint} A file is given as PATH.yaml")
@@ -68,6 +95,7 @@ def load(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
         problem = _apply(raw, override, applied)
         if problem:
             problems.append(problem)
+    _refuse_old_names(raw, path)
     raw.pop("overrides", None)
     try:
         recipe = Recipe.model_validate(raw | {"overrides": applied})
@@ -79,29 +107,17 @@ def load(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     raise all_at_once(problems, f"{len(problems)} problem(s) in {path.name}:")
 
 
-def fields() -> list[tuple[str, str, str]]:
-    """Every field as (path, default, docstring): the reference documentation."""
-    return list(_describe(Recipe, ""))
-
-
-def _describe(section: type[Section], prefix: str) -> list[tuple[str, str, str]]:
-    rows = []
-    for name, info in section.model_fields.items():
-        inner = _section_in(info.annotation)
-        path = f"{prefix}{name}"
-        if inner is not None:
-            rows += _describe(inner, f"{path}.")
-        elif name != "overrides":
-            default = "required" if info.is_required() else str(info.get_default(call_default_factory=True))
-            rows.append((path, default, (info.description or "").replace("\n", " ")))
-    return rows
-
-
-def _section_in(annotation: Any) -> type[Section] | None:
-    """The section that a field holds: one, one or none, several, or several by name."""
-    if isinstance(annotation, type) and issubclass(annotation, Section):
-        return annotation
-    return next((found for part in get_args(annotation) if (found := _section_in(part))), None)
+def _refuse_old_names(raw: Mapping[str, Any], path: Path) -> None:
+    """Raise `InputError` for a field that has another name than it had: one sentence, with the new one."""
+    data = raw.get("data")
+    sections = data if isinstance(data, dict) else {}
+    if "evaluation" in sections:
+        raise InputError("data.evaluation is called data.split now.", f"rename it in {path.name}, or in --set")
+    if isinstance(sections.get("split"), str):
+        raise InputError(
+            "data.split says which rows are held out; the split of a data set on the Hub is data.hub_split now.",
+            f"rename it in {path.name}, or in --set",
+        )
 
 
 class _Loader(yaml.SafeLoader):
@@ -163,5 +179,5 @@ def _siblings(location: Sequence[int | str]) -> list[str]:
     for part in location[:-1]:
         if isinstance(part, int) or part not in section.model_fields:
             continue
-        section = _section_in(section.model_fields[part].annotation) or section
+        section = section_in(section.model_fields[part].annotation) or section
     return [name for name in section.model_fields if name != "overrides"]

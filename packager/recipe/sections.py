@@ -25,7 +25,7 @@ class Base(Section):
     """SPDX name, where the base does not state its own."""
 
 
-class Evaluation(Section):
+class Split(Section):
     fraction: float = Field(default=0.1, gt=0, lt=0.9)
     """Share of the rows that is held out and never trained on."""
     seed: int = Field(default=42, ge=0)
@@ -43,22 +43,31 @@ class Fields(Section):
     """Column with the answer."""
     topic: str | None = None
     """Column with the topic, for a split that covers every topic."""
+    system: str | None = None
+    """Column with the system message, where rows bring their own (all the same: the clinic is served one)."""
+
+
+Format = Literal["qa", "alpaca", "messages", "sharegpt", "medquad", "mixed"]
 
 
 class Data(Section):
     source: str
-    """The questions and answers: a file (.jsonl, .json, .csv, .tsv, .parquet, .xml) or a folder of them,
-    relative to where you run the command, or absolute; or hf:org/name, a data set on the Hub."""
-    format: Literal["qa", "alpaca", "messages", "medquad"] = "qa"
-    """How a row becomes messages: qa (two named columns), alpaca (instruction, input, output), messages
-    (a list of role and content), medquad (the judged-answers CSV or the XML release)."""
+    """The questions and answers: a file (.jsonl, .json, .csv, .tsv, .xlsx, .ods, .parquet, .arrow, .xml) or a
+    folder of them, relative to where you run the command, or absolute; or hf:org/name, a data set on the Hub.
+    Of a folder laid out as on the Hub, with train and test files, only one split is read."""
+    format: Format = "qa"
+    """How a row becomes messages: qa (two named columns, of text or of messages), alpaca (instruction, input,
+    output), messages (OpenAI's list of role and content), sharegpt (conversations of from and value), medquad (the
+    judged-answers CSV or the XML release), mixed (a folder whose files are read each by its own columns)."""
     fields: Fields = Fields()
-    """Which columns hold what."""
+    """Which columns hold what; their names are found whatever their case and accents."""
+    sheet: str | None = None
+    """Which sheet of a spreadsheet, where several hold rows."""
     revision: str | None = None
     """Branch, tag or commit of a data set on the Hub; the resolved commit is recorded."""
     subset: str | None = None
     """Which configuration of a data set on the Hub, where it has several."""
-    split: str = "train"
+    hub_split: str = "train"
     """Which split of a data set on the Hub."""
     encoding: str = "utf-8"
     """Encoding of text files. A file that is not in it is refused, and its likely encoding named."""
@@ -68,6 +77,9 @@ class Data(Section):
     unmatched_bracket: Literal["keep", "drop"] = "keep"
     """MedQuAD's judged answers end in a ')' that nothing opens: keep it, or drop it (never one that
     closes a bracket)."""
+    clean: tuple[Literal["mojibake", "html", "excel", "control"], ...] = ()
+    """Damage to mend in every text: mojibake (UTF-8 read as another encoding), html (tags and entities), excel
+    (_x000D_), control (control and invisible characters). The audit counts it before and after."""
     deduplicate: bool = False
     """Keep one row of those whose question and answer are both equal (case, accents and punctuation
     ignored)."""
@@ -78,7 +90,7 @@ class Data(Section):
     """The system message of every conversation, in training and in the clinic."""
     template: str | None = None
     """A Jinja chat template, or the path of one, in place of the model's own (Alpaca, for example)."""
-    evaluation: Evaluation = Evaluation()
+    split: Split = Split()
     """What is held out."""
     max_tokens: int = Field(default=512, ge=16, le=131072)
     """Longer rows (prompt and answer, in tokens) are left out and counted."""
@@ -105,7 +117,7 @@ class Lora(Section):
     """Begin with adapters that make up for what rounding to NF4 lost (LoftQ, one step); qlora only."""
 
 
-class Batch(Section):
+class BatchSizes(Section):
     examples_per_step: int = Field(default=16, ge=1)
     """Examples that one optimizer step averages over."""
     examples_per_micro_batch: int | None = Field(default=None, ge=1)
@@ -121,7 +133,7 @@ class Train(Section):
     """Passes over the training rows."""
     max_steps: int | None = Field(default=None, ge=1)
     """Stop after this many optimizer steps, whatever the epochs say."""
-    batch: Batch = Batch()
+    batch: BatchSizes = BatchSizes()
     """How examples are grouped."""
     learning_rate: float = Field(default=2e-4, gt=0, lt=1)
     """Peak learning rate of AdamW."""
@@ -201,6 +213,12 @@ class Serve(Section):
     """Divide the logits of recent tokens by this (1: off)."""
     repeat_last_n: int = Field(default=64, ge=-1)
     """How many recent tokens the penalty looks at (-1: the whole context)."""
+
+    @property
+    def sampling(self) -> dict[str, int | float]:
+        """How the next token is chosen, by the names that Ollama and llama-server share."""
+        names = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "repeat_last_n")
+        return {name: getattr(self, name) for name in names}
 
 
 class Smoke(Section):

@@ -1,12 +1,6 @@
 """What a build made and measured -> `report.html`, one page for people, and `metrics.json`, the same for programs.
 
-`facts` gathers it, patient identifiers taken out; `answers` says in words what it comes to; `pictures` draws;
-`page` renders. The page holds both languages and needs no network and no script. Questions of the held-out rows
-are shown, where an evaluation asked them; no row that was trained on is.
+`facts` gathers it, patient identifiers taken out; `answers` says in words what it comes to; `pictures` draws with
+`plots`; `page` renders. The page holds both languages and needs no network and no script. Questions of the
+held-out rows are shown, where an evaluation asked them; no row that was trained on is.
 """
-
-from packager.report.facts import Facts, gather
-from packager.report.metrics import metrics
-from packager.report.page import page
-
-__all__ = ["Facts", "gather", "metrics", "page"]

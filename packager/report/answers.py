@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from packager.artifacts import BASE, HELDOUT, Check, Difference
-from packager.report.facts import Facts
+from packager.artifacts.checks import Check
+from packager.artifacts.evaluation import BASE, HELDOUT, Difference
+from packager.report.facts import ReportFacts
 from packager.report.words import Tongue
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Finding:
     question: str
     yes: bool | None
     """None: not measured, or it cannot be told."""
@@ -23,16 +24,16 @@ class Verdict:
     says: str
 
 
-def verdicts(facts: Facts, say: Tongue) -> tuple[Verdict, ...]:
+def findings(facts: ReportFacts, say: Tongue) -> tuple[Finding, ...]:
     return _learned(facts, say), _sane(facts, say), _better(facts, say)
 
 
-def _learned(facts: Facts, say: Tongue) -> Verdict:
+def _learned(facts: ReportFacts, say: Tongue) -> Finding:
     question = say("Aprendeu?", "Did it learn?")
     adapter = facts.adapter
     if adapter is None:
         none = say("O modelo base foi empacotado sem treino.", "The base was packaged without training.")
-        return Verdict(question, None, say("não treinado", "not trained"), none)
+        return Finding(question, None, say("não treinado", "not trained"), none)
     before, after = adapter.heldout_loss_before, adapter.heldout_loss_after
     drop = say.share((before - after) / before if before else 0.0)
     figures = say(
@@ -41,18 +42,18 @@ def _learned(facts: Facts, say: Tongue) -> Verdict:
         f"Loss on the {facts.data.heldout_rows} held-out questions went from {say.number(before)} to "
         f"{say.number(after)} nats per token: {drop} lower.",
     )
-    passed = all(c.passed for c in facts.proof.checks if c.id.startswith("train."))
-    return Verdict(question, passed, say("sim", "yes") if passed else say("não", "no"), figures)
+    passed = not any(c.failed for c in facts.proof.checks if c.id.startswith("train."))
+    return Finding(question, passed, say("sim", "yes") if passed else say("não", "no"), figures)
 
 
-def _sane(facts: Facts, say: Tongue) -> Verdict:
+def _sane(facts: ReportFacts, say: Tongue) -> Finding:
     """The checks of the quantized files, and the worst of their figures."""
     question = say("Continua são depois da quantização?", "Is it still sane after quantization?")
     checks = [c for c in facts.proof.checks if c.id.startswith(("quantize.", "smoke."))]
-    passed = bool(checks) and all(c.passed for c in checks)
+    passed = bool(checks) and not any(c.failed for c in checks)
     ran = [f for f in facts.files if f.divergence]
     if not ran:
-        return Verdict(question, False, say("não", "no"), say("Nenhum arquivo roda.", "No file runs."))
+        return Finding(question, False, say("não", "no"), say("Nenhum arquivo roda.", "No file runs."))
     parts = [
         say(
             f"{f.type} escolhe o mesmo token que F16 em {say.share(f.divergence.same_top, 1)} dos casos (perplexidade "
@@ -68,13 +69,19 @@ def _sane(facts: Facts, say: Tongue) -> Verdict:
         f"Cada arquivo respondeu a {asked} perguntas de teste nesta CPU.",
         f"Each file answered {asked} test questions on this CPU.",
     )
-    failed = ", ".join(sorted({c.id for c in checks if not c.passed}))
+    failed = ", ".join(sorted({c.name for c in checks if c.failed}))
+    waived = ", ".join(sorted({c.name for c in checks if c.waived}))
     wrong = say(f" Não passou: {failed}.", f" Failed: {failed}.") if failed else ""
+    if waived:
+        wrong += say(
+            f" Dispensado, pois o padrão é outro arquivo: {waived}.",
+            f" Waived, as another file is the default: {waived}.",
+        )
     says = f"{'; '.join(parts)}. {end}{wrong}"
-    return Verdict(question, passed, say("sim", "yes") if passed else say("não", "no"), says)
+    return Finding(question, passed, say("sim", "yes") if passed else say("não", "no"), says)
 
 
-def _better(facts: Facts, say: Tongue) -> Verdict:
+def _better(facts: ReportFacts, say: Tongue) -> Finding:
     """What the evaluation shows of the default file against the base, on the held-out rows."""
     question = say("É melhor que o modelo base?", "Is it better than the base?")
     default = facts.files[0].type
@@ -89,7 +96,7 @@ def _better(facts: Facts, say: Tongue) -> Verdict:
             f"Para comparar base, treinado e quantizados nas mesmas perguntas: packager evaluate {facts.recipe.name}",
             f"To compare base, tuned and quantized on the same questions: packager evaluate {facts.recipe.name}",
         )
-        return Verdict(question, None, say("não medido", "not measured"), how)
+        return Finding(question, None, say("não medido", "not measured"), how)
     better = [d for d in shown if sign(d) > 0]
     worse = [d for d in shown if sign(d) < 0]
 
@@ -103,11 +110,11 @@ def _better(facts: Facts, say: Tongue) -> Verdict:
         f"better in {named(better, 'none')}, worse in {named(worse, 'none')}.",
     )
     if better and not worse:
-        return Verdict(question, True, say("sim", "yes"), says)
+        return Finding(question, True, say("sim", "yes"), says)
     if worse and not better:
-        return Verdict(question, False, say("não", "no"), says)
+        return Finding(question, False, say("não", "no"), says)
     mixed = say("em parte", "in part") if better else say("não se distingue", "cannot be told")
-    return Verdict(question, None, mixed, says)
+    return Finding(question, None, mixed, says)
 
 
 def sign(difference: Difference) -> int:
@@ -117,20 +124,14 @@ def sign(difference: Difference) -> int:
     return 1 if (difference.value > 0) == (difference.better == "higher") else -1
 
 
-def by_stage(facts: Facts) -> dict[str, list[Check]]:
+def by_stage(facts: ReportFacts) -> dict[str, list[Check]]:
     found: dict[str, list[Check]] = {}
     for check in facts.proof.checks:
         found.setdefault(check.stage, []).append(check)
     return found
 
 
-def subject(facts: Facts, check: Check) -> str:
-    """The type of the file that a check is about; '' for one that is about the whole."""
-    name = check.says.partition(":")[0]
-    return name if name in {f.type for f in facts.files} else ""
-
-
-def limits(facts: Facts, say: Tongue) -> Iterator[str]:
+def limits(facts: ReportFacts, say: Tongue) -> Iterator[str]:
     """What the figures do not say."""
     yield say(
         "Um modelo de linguagem inventa. Quanto menor, mais: este tem "

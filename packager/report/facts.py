@@ -10,30 +10,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from packager import fit
-from packager.artifacts import (
-    Adapter,
-    Answer,
-    AnsweredRow,
-    Checkpoint,
-    Dataset,
-    Evaluation,
-    GgufFile,
-    Ggufs,
-    Merged,
-    Proof,
-    answered_rows,
-)
-from packager.audit import identifiers
-from packager.audit.report import Audit
-from packager.recipe import Recipe
+from packager.artifacts.evaluation import AnsweredRow, Evaluation, answered_rows
+from packager.artifacts.kinds import Adapter, Answer, Checkpoint, Dataset, GgufFile, Ggufs, Merged, Proof
+from packager.data.audit import identifiers
+from packager.data.audit.report import Audit
+from packager.package.manifest import packed_name
+from packager.proof.fit import FileChoice, candidates_of, choose_file, default_first, of_device
+from packager.recipe.recipe import Recipe
 
 SHOWN = 24
 """How many rows of a validation set are shown with every model's answer."""
 
 
 @dataclass(frozen=True)
-class Step:
+class LossPoint:
     """One line of the training's metrics."""
 
     step: int
@@ -44,7 +34,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Facts:
+class ReportFacts:
     recipe: Recipe
     base: Checkpoint
     data: Dataset
@@ -56,18 +46,18 @@ class Facts:
     """Why the default is not the recipe's first type."""
     proof: Proof
     audit: Audit
-    course: tuple[Step, ...]
-    choice: fit.Choice
+    course: tuple[LossPoint, ...]
+    choice: FileChoice
     """The files by what they need and how near they are to F16."""
     evaluation: Evaluation | None
     rows: tuple[AnsweredRow, ...]
     """Some of the evaluation's rows, spread over each set."""
 
     def packed_name(self, file: GgufFile) -> str:
-        return f"{self.recipe.name}-{file.type}.gguf"
+        return packed_name(self.recipe, file)
 
 
-def gather(
+def gather_facts(
     recipe: Recipe,
     base: Checkpoint,
     data: Dataset,
@@ -76,14 +66,13 @@ def gather(
     ggufs: Ggufs,
     proof: Proof,
     evaluation: Evaluation | None,
-) -> Facts:
+) -> ReportFacts:
     """Read what the artifacts' folders hold."""
-    files, why = fit.default_first(ggufs.files, proof.checks, recipe.device)
-    machine = fit.Machine(recipe.device.ram_gb, recipe.device.min_tokens_per_second)
+    files, why = default_first(ggufs.files, proof.checks, recipe.device)
     audit = Audit.model_validate_json((data.folder / "audit.json").read_text(encoding="utf-8"))
     answers = tuple(redacted(answer) for answer in proof.answers)
     rows = _spread(list(answered_rows(evaluation.folder))) if evaluation else []
-    return Facts(
+    return ReportFacts(
         recipe=recipe,
         base=base,
         data=data,
@@ -94,7 +83,7 @@ def gather(
         proof=proof.model_copy(update={"answers": answers}),
         audit=audit,
         course=_course(adapter) if adapter else (),
-        choice=fit.choose(fit.candidates(files, proof.checks), files[0].name, machine),
+        choice=choose_file(candidates_of(files, proof.checks), files[0].name, of_device(recipe.device)),
         evaluation=_without_identifiers(evaluation) if evaluation else None,
         rows=tuple(_redacted_row(row) for row in rows),
     )
@@ -139,11 +128,11 @@ def _spread(rows: Sequence[AnsweredRow]) -> list[AnsweredRow]:
     return shown
 
 
-def _course(adapter: Adapter) -> tuple[Step, ...]:
+def _course(adapter: Adapter) -> tuple[LossPoint, ...]:
     path = adapter.folder / "metrics.jsonl"
     lines: list[dict[str, Any]] = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
     return tuple(
-        Step(line["step"], line.get("loss"), line.get("heldout_loss"), line.get("heldout_token_accuracy"))
+        LossPoint(line["step"], line.get("loss"), line.get("heldout_loss"), line.get("heldout_token_accuracy"))
         for line in lines
         if "step" in line
     )

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from packager import __version__
-from packager.report.facts import Facts
+from packager.report.facts import ReportFacts
 
 VERSION = 1
 """Of the form of this file."""
 
 
-def metrics(facts: Facts) -> dict[str, Any]:
+def metrics(facts: ReportFacts) -> dict[str, Any]:
     """No row of the data is in it; the smoke test's questions are the recipe's own."""
     fits = {c.type: c for c in facts.choice.candidates}
     passed = facts.proof.passed
@@ -21,7 +21,8 @@ def metrics(facts: Facts) -> dict[str, Any]:
         "name": facts.recipe.name,
         "language": facts.recipe.language,
         "passed": passed,
-        "failed": [c.id for c in facts.proof.checks if not c.passed],
+        "failed": [c.id for c in facts.proof.failed],
+        "waived": [c.name for c in facts.proof.checks if c.waived],
         "base": facts.base.model_dump(mode="json", include={"source", "revision", "parameters", "licence"}),
         "data": facts.data.model_dump(
             mode="json", include={"train_rows", "heldout_rows", "train_tokens", "heldout_tokens", "data_sha256"}
@@ -43,12 +44,13 @@ def metrics(facts: Facts) -> dict[str, Any]:
             for number, f in enumerate(facts.files)
         ],
         "checks": [c.model_dump(mode="json") for c in facts.proof.checks],
+        "figures": [f.model_dump(mode="json") for f in facts.proof.figures],
         "answers": [a.model_dump(mode="json") for a in facts.proof.answers],
         "evaluation": facts.evaluation.model_dump(mode="json", exclude={"folder", "key"}) if facts.evaluation else None,
     }
 
 
-def _training(facts: Facts) -> dict[str, Any] | None:
+def _training(facts: ReportFacts) -> dict[str, Any] | None:
     if facts.adapter is None:
         return None
     course = [{name: value for name, value in vars(step).items() if value is not None} for step in facts.course]

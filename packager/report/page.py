@@ -12,9 +12,10 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from packager import __version__, plots
-from packager.report import answers, diff, pictures
-from packager.report.facts import Facts
+from packager import __version__
+from packager.report import answers, pictures, word_diff
+from packager.report.facts import ReportFacts
+from packager.report.plots.figures import STYLE
 from packager.report.words import ENGLISH, PORTUGUESE, Tongue
 
 HERE = Path(__file__).parent
@@ -22,7 +23,7 @@ UNFOLDED = 6
 """Questions whose answers are shown at once; the others open at a touch, and in print."""
 
 
-def page(facts: Facts) -> str:
+def render_page(facts: ReportFacts) -> str:
     """The whole report. It opens in the recipe's language."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE),
@@ -32,12 +33,12 @@ def page(facts: Facts) -> str:
         lstrip_blocks=True,
     )
     tongues = (PORTUGUESE, ENGLISH) if facts.recipe.language == "pt-BR" else (ENGLISH, PORTUGUESE)
-    style = plots.STYLE + (HERE / "report.css").read_text(encoding="utf-8")
+    style = STYLE + (HERE / "report.css").read_text(encoding="utf-8")
     bodies = [(say, Markup(environment.get_template("body.jinja").render(_seen(facts, say)))) for say in tongues]
     return environment.get_template("report.jinja").render(facts=facts, bodies=bodies, style=Markup(style)) + "\n"
 
 
-def _seen(facts: Facts, say: Tongue) -> dict[str, Any]:
+def _seen(facts: ReportFacts, say: Tongue) -> dict[str, Any]:
     """What the template of one language is rendered from."""
     evaluation = facts.evaluation
     return {
@@ -46,15 +47,15 @@ def _seen(facts: Facts, say: Tongue) -> dict[str, Any]:
         "version": __version__,
         "evaluation": evaluation,
         "measured": {c.type: c for c in facts.choice.candidates},
-        "verdicts": answers.verdicts(facts, say),
+        "findings": answers.findings(facts, say),
         "limits": list(answers.limits(facts, say)),
-        "failed": [c for c in facts.proof.checks if not c.passed],
+        "failed": facts.proof.failed,
+        "waived": [c for c in facts.proof.checks if c.waived],
         "stages": answers.by_stage(facts),
-        "subject": lambda check: answers.subject(facts, check),
         "sign": answers.sign,
-        "compare": diff.compare,
+        "compare": word_diff.compare,
         "unfolded": UNFOLDED,
-        "marked": diff.marked,
+        "marked": word_diff.marked,
         "smoke": _smoke(facts),
         "loss": _image(pictures.loss(facts, say)),
         "lengths": _image(pictures.lengths(facts, say)),
@@ -69,7 +70,7 @@ def _image(svg: str) -> Markup:
     return Markup(svg)
 
 
-def _smoke(facts: Facts) -> list[dict[str, Any]]:
+def _smoke(facts: ReportFacts) -> list[dict[str, Any]]:
     """The smoke test's questions, each with what every file answered and the words that the recipe expects."""
     expected = {q.ask: q.expect_any for q in facts.recipe.smoke}
     types = {f.name: f.type for f in facts.files}
@@ -84,7 +85,7 @@ def _smoke(facts: Facts) -> list[dict[str, Any]]:
     ]
 
 
-def _measures(facts: Facts, name: str) -> list[tuple[str, list[Any], Any]]:
+def _measures(facts: ReportFacts, name: str) -> list[tuple[str, list[Any], Any]]:
     """For a validation set: measure, its value for each model (or None), and the best of them."""
     assert facts.evaluation is not None
     results = [facts.evaluation.result(model.name, name) for model in facts.evaluation.models]

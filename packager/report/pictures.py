@@ -4,27 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from packager import fit, plots
-from packager.artifacts import Evaluation
-from packager.report.facts import Facts
+from packager.artifacts.evaluation import Evaluation
+from packager.report.facts import ReportFacts
+from packager.report.fit import quality_of
+from packager.report.plots import axes, figures
+from packager.report.plots.figures import Box, Line, Picture
 from packager.report.words import Tongue
 
 SCORES = ("rouge1.f1", "rouge2.f1", "rougeL.f1", "bertscore.f1")
 """Measures that get a box plot, where they were measured."""
 
 
-def loss(facts: Facts, say: Tongue) -> str:
+def loss(facts: ReportFacts, say: Tongue) -> str:
     """Training loss step by step, and the held-out points; '' without training."""
     trained = [(float(s.step), s.loss) for s in facts.course if s.loss is not None]
     heldout = [(float(s.step), s.heldout_loss) for s in facts.course if s.heldout_loss is not None]
     if not trained or not heldout:
         return ""
-    x = plots.axis([0.0, *(step for step, _ in trained)], say("passo de treino", "training step"), write=say.short)
+    x = axes.axis([0.0, *(step for step, _ in trained)], say("passo de treino", "training step"), write=say.short)
     label = say("perda, nats/token", "loss, nats/token")
-    y = plots.axis([value for _, value in (*trained, *heldout)], label, write=say.short)
+    y = axes.axis([value for _, value in (*trained, *heldout)], label, write=say.short)
     series = [
-        plots.Line(say("treino", "training"), trained),
-        plots.Line(say("reservadas", "held out"), heldout, marked=True),
+        Line(say("treino", "training"), trained),
+        Line(say("reservadas", "held out"), heldout, marked=True),
     ]
     says = say(
         f"A perda nas perguntas reservadas vai de {say.number(heldout[0][1])} no passo {heldout[0][0]:.0f} a "
@@ -32,27 +34,27 @@ def loss(facts: Facts, say: Tongue) -> str:
         f"Loss on held-out questions goes from {say.number(heldout[0][1])} at step {heldout[0][0]:.0f} to "
         f"{say.number(heldout[-1][1])} at step {heldout[-1][0]:.0f}.",
     )
-    return plots.lines(_picture(say, "loss", say("Perda durante o treino", "Loss over training"), says), x, y, series)
+    return figures.lines(_picture(say, "loss", say("Perda durante o treino", "Loss over training"), says), x, y, series)
 
 
-def lengths(facts: Facts, say: Tongue) -> str:
+def lengths(facts: ReportFacts, say: Tongue) -> str:
     """How long the rows are; '' where nothing was counted."""
     tokens = facts.audit.tokens
     if tokens is None or not tokens.histogram:
         return ""
     columns = [(float(b.low), float(b.high + 1), float(b.rows)) for b in tokens.histogram]
-    x = plots.axis([edge for low, high, _ in columns for edge in (low, high)], "tokens", write=say.short)
-    y = plots.axis([height for _, _, height in columns], say("linhas", "rows"), zero=True, write=say.short)
+    x = axes.axis([edge for low, high, _ in columns for edge in (low, high)], "tokens", write=say.short)
+    y = axes.axis([height for _, _, height in columns], say("linhas", "rows"), zero=True, write=say.short)
     says = say(
         f"De {tokens.shortest} a {tokens.longest} tokens, mediana {tokens.median}; o limite é {tokens.limit}.",
         f"From {tokens.shortest} to {tokens.longest} tokens, median {tokens.median}; the limit is {tokens.limit}.",
     )
     title = say("Comprimento das linhas", "Length of the rows")
     limit = (float(tokens.limit), say("limite", "limit"))
-    return plots.bars(_picture(say, "lengths", title, says), x, y, columns, limit)
+    return figures.bars(_picture(say, "lengths", title, says), x, y, columns, limit)
 
 
-def quality(facts: Facts, say: Tongue) -> Iterator[tuple[str, str]]:
+def quality(facts: ReportFacts, say: Tongue) -> Iterator[tuple[str, str]]:
     """Divergence from F16 against size, and against speed where that was measured."""
     files = facts.choice.candidates
     if not files:
@@ -68,7 +70,7 @@ def quality(facts: Facts, say: Tongue) -> Iterator[tuple[str, str]]:
     where = say("tamanho, MB", "size, MB")
     yield (
         title,
-        fit.quality(facts.choice, _picture(say, "size", title, says), where, y, sizes, note, say.short, dominated),
+        quality_of(facts.choice, _picture(say, "size", title, says), where, y, sizes, note, say.short, dominated),
     )
     speeds = [f.tokens_per_second or 0.0 for f in files]
     if all(speeds):
@@ -80,9 +82,7 @@ def quality(facts: Facts, say: Tongue) -> Iterator[tuple[str, str]]:
         where = say("tokens por segundo nesta CPU", "tokens per second on this CPU")
         yield (
             title,
-            fit.quality(
-                facts.choice, _picture(say, "speed", title, says), where, y, speeds, note, say.short, dominated
-            ),
+            quality_of(facts.choice, _picture(say, "speed", title, says), where, y, speeds, note, say.short, dominated),
         )
 
 
@@ -97,9 +97,7 @@ def scores(evaluation: Evaluation, say: Tongue) -> Iterator[tuple[str, str]]:
                 if found is None or found.spread is None:
                     continue
                 s = found.spread
-                box = plots.Box(
-                    say.model(model.name), s.minimum, s.quartile_1, s.median, s.quartile_3, s.maximum, number
-                )
+                box = Box(say.model(model.name), s.minimum, s.quartile_1, s.median, s.quartile_3, s.maximum, number)
                 rows.append((place, number, in_set, box))
                 low += f"{say.model(in_set)}, {say.model(model.name)}: {say.number(found.value)}; "
         if not rows:
@@ -108,10 +106,10 @@ def scores(evaluation: Evaluation, say: Tongue) -> Iterator[tuple[str, str]]:
         boxes = []
         for at, (_, _, in_set, box) in enumerate(rows):
             first = len(evaluation.sets) > 1 and (at == 0 or rows[at - 1][2] != in_set)
-            boxes.append(plots.Box(**(vars(box) | {"group": say.model(in_set) if first else ""})))
+            boxes.append(Box(**(vars(box) | {"group": say.model(in_set) if first else ""})))
         edges = [edge for box in boxes for edge in (box.low, box.high)]
-        x = plots.axis(edges, f"{say.measure(name)}, 0–1", write=say.short)
-        yield say.measure(name), plots.boxes(_picture(say, name.replace(".", "-"), say.measure(name), low), x, boxes)
+        x = axes.axis(edges, f"{say.measure(name)}, 0–1", write=say.short)
+        yield say.measure(name), figures.boxes(_picture(say, name.replace(".", "-"), say.measure(name), low), x, boxes)
 
 
 def judged(evaluation: Evaluation, say: Tongue) -> Iterator[tuple[str, str]]:
@@ -137,8 +135,8 @@ def judged(evaluation: Evaluation, say: Tongue) -> Iterator[tuple[str, str]]:
                 f"[{say.number(s.low, 2)}, {say.number(s.high, 2)}], n = {s.n}"
                 for s in scored
             )
-            yield title, plots.shares(_picture(say, f"judge-{criterion}", title, says), names, rows)
+            yield title, figures.shares(_picture(say, f"judge-{criterion}", title, says), names, rows)
 
 
-def _picture(say: Tongue, name: str, title: str, says: str) -> plots.Picture:
-    return plots.Picture(f"{name}-{say.code}", title, says)
+def _picture(say: Tongue, name: str, title: str, says: str) -> Picture:
+    return Picture(f"{name}-{say.code}", title, says)

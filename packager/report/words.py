@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from packager.artifacts import BASE, HELDOUT, TUNED
+from packager.artifacts.evaluation import BASE, HELDOUT, TUNED
 
 Code = Literal["pt-BR", "en"]
 
@@ -113,8 +113,6 @@ UNITS = {
     "score": "pontuação",
 }
 LIMITS = {
-    "finite": "finito",
-    "recorded": "registrado",
     "none": "nenhum",
     "does not run": "não roda",
     "the same prompt": "o mesmo prompt",
@@ -146,12 +144,12 @@ CHECKS = {
     ),
     "data.left_out": ("Linhas deixadas de fora por serem longas.", "Rows left out for their length."),
     "data.identifiers": ("Identificadores de pacientes nos dados.", "Patient identifiers in the data."),
-    "train.finite": ("O treino não divergiu.", "Training stayed finite."),
+    "train.final_loss": ("Perda do último passo do treino.", "Loss of the last step of training."),
     "train.heldout_loss": (
         "A perda nas respostas reservadas caiu abaixo da do modelo base.",
         "Loss on held-out answers fell below the base's.",
     ),
-    "merge.finite": ("Os pesos mesclados cabem em FP16.", "All merged weights are finite in FP16."),
+    "merge.largest_weight": ("O maior peso mesclado.", "The largest merged weight."),
     "merge.logits": (
         "O modelo mesclado prevê o mesmo que base + adaptador.",
         "The merged model predicts as base + adapter do.",

@@ -1,1 +1,1 @@
-"""The stages, one module each. No stage imports another; `packager.line` knows their order."""
+"""The stages' front doors, one module each. No stage imports another; `packager.pipeline.line` knows their order."""

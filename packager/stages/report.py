@@ -7,20 +7,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from packager import report as writing
-from packager.artifacts import (
-    Adapter,
-    Checkpoint,
-    Dataset,
-    Evaluation,
-    Ggufs,
-    Merged,
-    Proof,
-    Report,
-    write_atomically,
-    write_json,
-)
-from packager.recipe import Recipe
+from packager.artifacts.evaluation import Evaluation
+from packager.artifacts.files import write_atomically, write_json
+from packager.artifacts.kinds import Adapter, Checkpoint, Dataset, Ggufs, Merged, Proof, Report
+from packager.recipe.recipe import Recipe
+from packager.report.facts import gather_facts
+from packager.report.metrics import metrics
+from packager.report.page import render_page
 
 PAGE, METRICS = "report.html", "metrics.json"
 
@@ -37,7 +30,7 @@ def report(
     out: Path,
 ) -> Report:
     """Write the page and its figures into `out`."""
-    facts = writing.gather(recipe, base, data, adapter, merged, ggufs, proof, evaluation)
-    write_atomically(out / PAGE, writing.page(facts))
-    write_json(out / METRICS, writing.metrics(facts))
-    return Report(folder=out, checks=proof.failed, size=(out / PAGE).stat().st_size)
+    facts = gather_facts(recipe, base, data, adapter, merged, ggufs, proof, evaluation)
+    write_atomically(out / PAGE, render_page(facts))
+    write_json(out / METRICS, metrics(facts))
+    return Report(folder=out, checks=tuple(c for c in proof.checks if not c.passed), size=(out / PAGE).stat().st_size)

@@ -19,7 +19,7 @@ import pytest
 import standins
 from once import once, shared
 
-from packager.recipe import ROOT
+from packager.recipe.loading import ROOT
 
 VOCABULARY = ROOT / "vendor" / "llama.cpp" / "models"
 CHATML = (
@@ -125,7 +125,7 @@ base: {{model: '{base}', licence: apache-2.0}}
 data:
   source: '{data}'
   fields: {{question: question, answer: answer, topic: topic}}
-  evaluation: {{fraction: 0.15, group_by: topic}}
+  split: {{fraction: 0.15, group_by: topic}}
 train:
   epochs: 4
   batch: {{examples_per_step: 8}}

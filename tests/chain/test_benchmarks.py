@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from packager.artifacts import Checkpoint, LeftOut
+from packager.artifacts.evaluation import LeftOut
+from packager.artifacts.kinds import Checkpoint
 from packager.evaluation import benchmarks
-from packager.recipe import Benchmarks
+from packager.recipe.evaluation import Benchmarks
 
 OPTIONS = ("saúde", "família", "vacina", "equipe")
 MEDMCQA = [

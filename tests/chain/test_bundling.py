@@ -24,14 +24,19 @@ from typing import Any
 
 import pytest
 
-from packager import bundling, llamacpp, plan
-from packager import recipe as recipes
-from packager.artifacts import Bundle, Servers
-from packager.clinic import signing, starter
+from packager.artifacts.kinds import Bundle, Servers
+from packager.clinic import cross_compile, starter
+from packager.clinic.cross_compile import LICENCES
+from packager.clinic.targets import TARGETS
 from packager.errors import InputError
-from packager.recipe import ROOT, Serve
+from packager.llamacpp.model import GgufModel
+from packager.package import signing
+from packager.package.verify import verify
+from packager.pipeline import bundling, plan
+from packager.recipe import loading
+from packager.recipe.loading import ROOT
+from packager.recipe.sections import Serve
 from packager.stages import bundle as stage
-from packager.verify import verify
 
 SERVERS = ROOT / "build" / "runtime"
 LOADS_SECONDS = 300
@@ -50,7 +55,7 @@ def packager(*words: str | Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def targets() -> list[str]:
-    made = [name for name, target in llamacpp.TARGETS.items() if llamacpp.built(target, SERVERS)]
+    made = [name for name, target in TARGETS.items() if cross_compile.built(target, SERVERS)]
     if not made:
         pytest.skip("no server is built: make runtime")
     return made
@@ -77,26 +82,25 @@ def bundle(builds: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def made(built: Path, tiny_recipe: Path) -> dict[str, Any]:
     """What every stage of the finished build made, by its folder."""
-    made = plan.finished(recipes.load(str(tiny_recipe), []), built / "tiny")
-    return {artifact.folder.name: artifact for artifact in made}
+    return dict(plan.finished(loading.load(str(tiny_recipe), []), built / "tiny"))
 
 
 @pytest.fixture
 def dummies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Servers:
     """Servers and start programs that are none."""
-    for target in llamacpp.TARGETS.values():
+    for target in TARGETS.values():
         (tmp_path / "runtime" / target.name).mkdir(parents=True)
-        for name in (target.binary, starter.name(target), llamacpp.LICENCES):
+        for name in (target.binary, starter.name(target), LICENCES):
             (tmp_path / "runtime" / target.name / name).write_text(f"{name} for {target.name}")
     monkeypatch.setattr(starter, "built", lambda target, folder: folder / target.name / starter.name(target))
-    binaries = {name: f"{name}/{target.binary}" for name, target in llamacpp.TARGETS.items()}
-    return Servers(folder=tmp_path / "runtime", key="k", binaries=binaries)
+    binaries = {name: f"{name}/{target.binary}" for name, target in TARGETS.items()}
+    return Servers(folder=tmp_path / "runtime", content="k", binaries=binaries)
 
 
 def bundled(made: dict[str, Any], servers: Servers, tiny_recipe: Path, out: Path, **settings: Any) -> Bundle:
     """The stage itself, in this process."""
     out.mkdir()
-    config = stage.Bundling(recipe=recipes.load(str(tiny_recipe), []), **settings)
+    config = stage.Bundling(recipe=loading.load(str(tiny_recipe), []), **settings)
     names = ("base", "gguf", "modelfile", "proof", "package")
     return stage.bundle(config, *(made[name] for name in names), servers, out)
 
@@ -112,9 +116,9 @@ def test_a_bundle_holds_the_package_and_what_runs_it(
     for name in made["package"].files:
         same = (bundle.folder / name).read_bytes() == (made["package"].folder / name).read_bytes()
         assert same != (name in changed), name
-    for target in llamacpp.TARGETS.values():
-        assert os.access(bundle.folder / target.server, os.X_OK)
-        assert told["targets"][target.name]["server"] == target.server
+    for target in TARGETS.values():
+        assert os.access(bundle.folder / "runtime" / target.name / target.binary, os.X_OK)
+        assert told["targets"][target.name]["cpu_features"] == list(target.cpu_features)
     assert f"Versão {told['version']}" in (bundle.folder / "LEIA-ME.txt").read_text(encoding="utf-8")
     proven = json.loads((bundle.folder / "runtime" / "prova.json").read_text(encoding="utf-8"))
     assert [q["answer"] for q in proven["questions"]] == [
@@ -124,7 +128,7 @@ def test_a_bundle_holds_the_package_and_what_runs_it(
 
 
 def test_a_package_of_another_recipe_is_not_bundled(dummies: Servers, built: Path, tiny_recipe: Path) -> None:
-    recipe = recipes.load(str(tiny_recipe), ["serve.temperature=0.9"])
+    recipe = loading.load(str(tiny_recipe), ["serve.temperature=0.9"])
     with pytest.raises(InputError, match="not what its recipe says now"):
         bundling.bundle(recipe, built / "tiny", dummies)
     assert not (built / "tiny" / "bundle").exists()
@@ -141,7 +145,7 @@ def test_weights_too_large_for_a_stick_are_split_and_still_run(
     told = json.loads((bundle.folder / "runtime" / "config.json").read_text(encoding="utf-8"))
     assert told["model"].startswith("tiny-Q8_0-00001-of-")
     assert f"FROM ./{told['model']}\n" in (bundle.folder / "Modelfile").read_text(encoding="utf-8")
-    with llamacpp.GgufModel.open(bundle.folder / told["model"], context=256) as model:
+    with GgufModel.open(bundle.folder / told["model"], context=256) as model:
         ids = model.prompt_ids([{"role": "user", "content": "O que é vacina?"}])
         said = model.text([t for t in model.generate(ids, Serve(temperature=0), 42) if t not in model.eog_tokens])
     assert said.strip() == next(a.answer for a in made["proof"].answers if a.ask == "O que é vacina?")
@@ -150,7 +154,7 @@ def test_weights_too_large_for_a_stick_are_split_and_still_run(
 @contextmanager
 def serving(prefix: list[str], bundle: Path, target: str, env: dict[str, str] | None = None) -> Iterator[str]:
     """The bundle's server on a port of its own, once it answers; `prefix` is what runs it here."""
-    if not (server := bundle / llamacpp.TARGETS[target].server).is_file():
+    if not (server := bundle / "runtime" / target / TARGETS[target].binary).is_file():
         pytest.skip(f"the server for {target} is not built: make runtime")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -212,7 +216,7 @@ def test_a_bundle_is_made_signed_copied_and_kept(builds: Path, tiny_recipe: Path
     assert "unchanged" in again.stderr
     assert [p for p in (work / "stick").iterdir() if p.is_dir()] == [copied]
     for name in targets:
-        assert (copied / llamacpp.TARGETS[name].server).is_file()
+        assert (copied / "runtime" / name / TARGETS[name].binary).is_file()
 
 
 @pytest.mark.slow
@@ -269,7 +273,7 @@ def test_all_of_it_without_a_network(bundle: Path) -> None:
     needs("unshare", "ip")
     if subprocess.run(["unshare", "-n", "true"], capture_output=True).returncode:
         pytest.skip("no network namespace may be made here")
-    if not (bundle / llamacpp.TARGETS["linux-x86_64"].server).is_file():
+    if not (bundle / TARGETS["linux-x86_64"].server).is_file():
         pytest.skip("the server for linux-x86_64 is not built: make runtime")
     with socket.socket() as here:  # the control of the control: here a socket can be had
         here.bind(("127.0.0.1", 0))

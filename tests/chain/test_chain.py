@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from packager import line
+from packager.pipeline import line
 
 STAGES = tuple(stage for stage in line.STAGES if stage != "evaluation")
 """Those of a build; an evaluation is made when it is asked for."""
+PACKAGE = Path(line.__file__).parents[1]
 PACKAGER = [sys.executable, "-m", "packager"]
 
 
@@ -87,7 +88,7 @@ def test_held_out_loss_fell(built: Path) -> None:
 
 def test_nothing_to_do_imports_no_torch(built: Path, tiny_recipe: Path) -> None:
     program = (
-        "import sys; from packager.cli import main;"
+        "import sys; from packager.__main__ import main;"
         f"main(['build', {str(tiny_recipe)!r}, '--build-dir', {str(built)!r}], standalone_mode=False);"
         "heavy = {'torch', 'transformers', 'llama_cpp', 'numpy'} & set(sys.modules);"
         "sys.exit(str(heavy) if heavy else 0)"
@@ -99,7 +100,7 @@ def test_nothing_to_do_imports_no_torch(built: Path, tiny_recipe: Path) -> None:
 
 def test_help_imports_nothing_heavy() -> None:
     program = (
-        "import sys, click.testing; from packager.cli import main;"
+        "import sys, click.testing; from packager.__main__ import main;"
         "r = click.testing.CliRunner().invoke(main, ['--help']); assert r.exit_code == 0, r.output;"
         "heavy = {'torch', 'numpy', 'transformers'} & set(sys.modules); sys.exit(str(heavy) if heavy else 0)"
     )
@@ -113,7 +114,7 @@ def test_help_imports_nothing_heavy() -> None:
         ("serve.temperature=0.3", "modelfile"),
         ("train.epochs=2", "adapter"),
         ("quantize.types=[Q8_0]", "gguf"),
-        ("data.evaluation.seed=7", "data"),
+        ("data.split.seed=7", "data"),
         ("device.ram_gb=3", "proof"),
     ],
 )
@@ -123,6 +124,39 @@ def test_an_override_reruns_its_stage_and_what_follows(
     later = STAGES[STAGES.index(first) :]
     expected = [s for s in later if not (first == "gguf" and s == "modelfile")]
     assert waiting(plan(tiny_recipe, built, override)) == expected
+
+
+@pytest.mark.parametrize(
+    ("module", "edit", "again"),
+    [
+        (
+            "stages/quantize.py",
+            ("share=round(", "share=1 - round("),
+            {"gguf", "proof", "report", "package"},
+        ),
+        ("stages/quantize.py", ('"""', '"""Anew: '), {"gguf"}),
+        ("report/body.jinja", ("Passou.", "Passou!"), {"report", "package"}),
+        ("process/progress.py", ('"""', '"""Anew: '), set()),
+    ],
+    ids=["what it makes", "only its text", "a room's words", "what carries results"],
+)
+def test_changed_code_reruns_its_stage_and_what_it_changes(
+    copied: Path, tiny_recipe: Path, tmp_path: Path, module: str, edit: tuple[str, str], again: set[str]
+) -> None:
+    """`git pull && make`: a copy of the program with one file changed builds on what the other built."""
+    shutil.copytree(PACKAGE, tmp_path / "code" / "packager", ignore=shutil.ignore_patterns("__pycache__"))
+    for beside in ("vendor", "licences"):
+        (tmp_path / "code" / beside).symlink_to(PACKAGE.parent / beside)
+    path = tmp_path / "code" / "packager" / module
+    text = path.read_text(encoding="utf-8")
+    assert edit[0] in text
+    path.write_text(text.replace(edit[0], edit[1], 1), encoding="utf-8")
+    command = [sys.executable, "-m", "packager", "build", str(tiny_recipe), "--build-dir", str(copied)]
+    env = os.environ | {"PYTHONPATH": str(tmp_path / "code")}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=tmp_path / "code", env=env)
+    assert done.returncode == 0, done.stderr
+    unchanged = {line.split()[0] for line in done.stderr.splitlines() if line.endswith("unchanged")}
+    assert set(STAGES) - unchanged == again, done.stderr
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,11 @@ stage may complain.
 from __future__ import annotations
 
 import functools
+import importlib
 import json
 import re
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -21,11 +23,15 @@ import numpy as np
 import pytest
 import sentencepiece_base
 
-from packager import artifacts, llamacpp, recipe
-from packager import build as building
-from packager.artifacts import RunFolder
+from packager.artifacts.run_folder import RunFolder, open_run
+from packager.artifacts.stage import Stage
 from packager.errors import PackagerError, ProofFailed
-from packager.line import STAGES, line
+from packager.llamacpp.converter import run_converter
+from packager.package.verify import verify
+from packager.pipeline import build as building
+from packager.pipeline.line import STAGES, line
+from packager.recipe import loading
+from packager.recipe.recipe import Recipe
 
 PREDICTIONS = {"quantize.kl", "quantize.top", "quantize.perplexity"}
 """One measurement, three figures: how far a file predicts from the F16 file."""
@@ -37,7 +43,7 @@ class Spoiled:
 
     def __init__(self, function: Callable[..., Any], before: Plant | None, after: Plant | None) -> None:
         self.function, self.before, self.after = function, before, after
-        self.__name__ = function.__name__
+        self.__name__, self.__module__ = function.__name__, function.__module__
 
     def __call__(self, *args: Any) -> Any:
         if self.before:
@@ -59,7 +65,7 @@ class Again:
         shutil.copytree(self.folder, out, symlinks=True, dirs_exist_ok=True)
         (out / "stage.json").unlink()
         record = json.loads((self.folder / "stage.json").read_text("utf-8"))
-        return self.returns.model_validate(record["artifact"] | {"folder": out, "key": record["key"]})
+        return self.returns.model_validate(record["artifact"] | {"folder": out})
 
 
 @dataclass(frozen=True)
@@ -74,13 +80,13 @@ class Fault:
 class FaultyRun(RunFolder):
     faults: Sequence[Fault] = ()
 
-    def stage(self, name: str, returns: Any, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    def make(self, stage: Stage[Any], recipe: Recipe, inputs: Sequence[Any]) -> Any:
         for fault in self.faults:
-            if fault.stage == name:
-                kept = kept_aside(self.path, name)
-                again = Again(name, returns, kept) if kept.is_dir() and not fault.before else function
-                function = Spoiled(again, fault.before, fault.after)
-        return super().stage(name, returns, function, *args, **options)
+            if fault.stage == stage.name:
+                kept = kept_aside(self.path, stage.name)
+                again = Again(stage.name, stage.returns, kept) if kept.is_dir() and not fault.before else stage.door
+                stage = replace(stage, door=Spoiled(again, fault.before, fault.after))
+        return super().make(stage, recipe, inputs)
 
 
 def kept_aside(run_folder: Path, stage: str) -> Path:
@@ -95,9 +101,9 @@ def build_with(recipe_: Path, folder: Path, *faults: Fault, first: str | None = 
     for stage in STAGES[STAGES.index(first or faults[0].stage) :]:
         shutil.rmtree(run_folder / stage, ignore_errors=True)
         (run_folder / f"{stage}.stage.json").unlink(missing_ok=True)
-    with artifacts.open_run(run_folder) as run:
+    with open_run(run_folder) as run:
         faulty = FaultyRun(**{f.name: getattr(run, f.name) for f in fields(RunFolder)}, faults=faults)
-        for artifact in line(recipe.load(str(recipe_), sets), faulty):
+        for artifact in line(loading.load(str(recipe_), sets), faulty):
             building.stop_if_failed(artifact)
 
 
@@ -125,24 +131,28 @@ def caught(*args: Any, **options: Any) -> set[str]:
 
 
 def patch(path: str, make: Callable[[Any], Any]) -> None:
-    """Replace `module:name` in this process by what `make` makes of it."""
-    import importlib
-
+    """Replace `module:name` in this process by what `make` makes of it, also where it was imported already."""
     module, _, name = path.partition(":")
-    owner = importlib.import_module(module)
-    setattr(owner, name, make(getattr(owner, name)))
+    real = getattr(importlib.import_module(module), name)
+    made = make(real)
+    for loaded in [m for n, m in sys.modules.items() if n.partition(".")[0] == "packager"]:
+        for bound in [n for n, value in vars(loaded).items() if value is real]:
+            setattr(loaded, bound, made)
 
 
 def lose_newlines() -> None:
-    patch("packager.ollama.composing:go_template", lambda real: lambda *a, **k: real(*a, **k).replace("\n", "", 1))
+    patch(
+        "packager.prompt.ollama.go_template:go_template",
+        lambda real: lambda *a, **k: real(*a, **k).replace("\n", "", 1),
+    )
 
 
 def lose_stops() -> None:
-    patch("packager.ollama.composing:stops", lambda real: lambda *a: ("<|im_start|>",))
+    patch("packager.prompt.ollama.go_template:stops", lambda real: lambda *a: ("<|im_start|>",))
 
 
 def leave_bos_in() -> None:
-    patch("packager.ollama:compose", lambda real: lambda *a, add_bos: real(*a, add_bos=False))
+    patch("packager.prompt.ollama.composed:compose", lambda real: lambda *a, add_bos: real(*a, add_bos=False))
 
 
 def mask_end_of_turn() -> None:
@@ -153,14 +163,7 @@ def mask_end_of_turn() -> None:
 
         return encode
 
-    for module in ("packager.chat.masking", "packager.chat", "packager.chat.corpus"):
-        patch(f"{module}:encode", masked if module == "packager.chat.masking" else lambda real: _masking().encode)
-
-
-def _masking() -> Any:
-    import packager.chat.masking
-
-    return packager.chat.masking
+    patch("packager.prompt.masking:encode", masked)
 
 
 def copy_a_heldout_row() -> None:
@@ -174,7 +177,7 @@ def copy_a_heldout_row() -> None:
 
         return write
 
-    patch("packager.stages.data:_write", leaking)
+    patch("packager.data.conversations:write_conversations", leaking)
 
 
 def rewrite_adapter(folder: Path, change: Callable[[str, Any], tuple[str, Any]]) -> None:
@@ -198,7 +201,10 @@ def overflow(folder: Path) -> None:
 
 
 def merge_nothing() -> None:
-    patch("packager.merging:_stream", lambda real: lambda tensors, pairs, *a, **k: real(tensors, {}, *a, **k))
+    patch(
+        "packager.checkpoint.merge_blocks:write_merged",
+        lambda real: lambda tensors, pairs, *a, **k: real(tensors, {}, *a, **k),
+    )
 
 
 def lose_the_head() -> None:
@@ -208,7 +214,7 @@ def lose_the_head() -> None:
 
         return carry
 
-    patch("packager.merging:_carry", untied)
+    patch("packager.checkpoint.merge:_carry", untied)
 
 
 def drop_a_row(folder: Path) -> None:
@@ -248,19 +254,49 @@ def flip_tensor_bytes() -> None:
 
         return quantize_file
 
-    patch("packager.llamacpp:quantize_file", damaged)
+    patch("packager.llamacpp.quantizer:quantize_file", damaged)
 
 
 def write_another_type() -> None:
     patch(
-        "packager.llamacpp:quantize_file",
+        "packager.llamacpp.quantizer:quantize_file",
         lambda real: (
             lambda source, out, name, *a, **k: real(source, out, "Q4_0" if name == "Q4_K_M" else name, *a, **k)
         ),
     )
 
 
+def answer_late(kind: str) -> None:
+    """The file's first word comes after 99 s."""
+
+    def late(real: Callable[..., Any]) -> Callable[..., Any]:
+        def judge(file: Any, answers: Sequence[Any], *args: Any) -> Any:
+            if file.type == kind:
+                answers = [a.model_copy(update={"seconds_to_first_token": 99.0}) for a in answers]
+            return real(file, answers, *args)
+
+        return judge
+
+    patch("packager.proof.smoke:judge", late)
+
+
 # ------------------------------------------------------------------ the faults
+
+
+def test_a_slow_first_word_of_one_file_is_waived_and_makes_the_other_the_default(
+    tiny_recipe: Path, copied: Path
+) -> None:
+    build_with(tiny_recipe, copied, Fault("proof", functools.partial(answer_late, "Q8_0")))
+    proof = json.loads((copied / "tiny" / "proof" / "proof.json").read_text(encoding="utf-8"))
+    late = [c for c in proof["checks"] if not c["passed"]]
+    assert [(c["id"], c["subject"], c["measured"]) for c in late] == [("smoke.first_token", "Q8_0", 99.0)]
+    assert late[0]["waived"] == "Q8_0 is not for this device; the default, Q4_K_M, is."
+    package = copied / "tiny" / "package"
+    manifest = json.loads((package / "manifest.json").read_text(encoding="utf-8"))
+    assert [f["type"] for f in manifest["files"] if f["default"]] == ["Q4_K_M"]
+    assert manifest["proof"]["waived"] == ["smoke.first_token of Q8_0"]
+    assert verify(package).waived == ("smoke.first_token of Q8_0",)
+    assert "failed and is waived: smoke.first_token of Q8_0" in (package / "README.md").read_text(encoding="utf-8")
 
 
 def test_a_build_without_a_fault_passes(tiny_recipe: Path, copied: Path) -> None:
@@ -359,13 +395,13 @@ def other_f16(taught_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     path = tmp_path_factory.mktemp("other") / "other-F16.gguf"
     overrides = path.with_suffix(".json")
     overrides.write_text("{}")
-    llamacpp.run_converter(taught_base, path, overrides)
+    run_converter(taught_base, path, overrides)
     return path
 
 
 def quantize_another(other: Path) -> None:
     patch(
-        "packager.llamacpp:quantize_file",
+        "packager.llamacpp.quantizer:quantize_file",
         lambda real: lambda source, out, name, *a, **k: real(other, out, name, *a, **k),
     )
 
@@ -380,8 +416,8 @@ def test_a_file_of_another_size_is_made_anew(tiny_recipe: Path, copied: Path) ->
     """Another model's file under this one's name, put there after the build."""
     gguf = copied / "tiny" / "gguf"
     (gguf / "model-Q8_0.gguf").write_bytes((gguf / "model-Q4_K_M.gguf").read_bytes())
-    with artifacts.open_run(copied / "tiny") as run:
-        for artifact in line(recipe.load(str(tiny_recipe)), run):
+    with open_run(copied / "tiny") as run:
+        for artifact in line(loading.load(str(tiny_recipe)), run):
             building.stop_if_failed(artifact)
     assert (gguf / "model-Q8_0.gguf").read_bytes() != (gguf / "model-Q4_K_M.gguf").read_bytes()
 
@@ -389,7 +425,7 @@ def test_a_file_of_another_size_is_made_anew(tiny_recipe: Path, copied: Path) ->
 SENTENCEPIECE = """\
 name: tiny
 base: {{model: '{base}', licence: apache-2.0}}
-data: {{source: '{data}', fields: {{topic: topic}}, evaluation: {{fraction: 0.15}}}}
+data: {{source: '{data}', fields: {{topic: topic}}, split: {{fraction: 0.15}}}}
 train: {{method: none}}
 quantize: {{types: [Q8_0]}}
 serve: {{context: 256, max_answer_tokens: 8}}
@@ -414,7 +450,7 @@ def test_a_base_that_was_not_unpacked_as_its_file_says(copied: Path) -> None:
     """As where transformers puts the rows of a matrix into another order than the file's."""
     from safetensors.numpy import load_file, save_file
 
-    from packager.stages.base import prove_unpacked
+    from packager.checkpoint.unpack import prove_unpacked
 
     gguf, folder = copied / "tiny" / "f16" / "model-F16.gguf", copied / "tiny" / "merged"
     prove_unpacked(gguf, folder)

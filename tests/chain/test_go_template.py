@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 from chat_templates import KNOWN, REAL, SPECIAL_TOKENS, conversations, real, say, write_tokenizer
 
-from packager import chat, ollama
-from packager.chat import ChatTemplate, Message, RoleFormat
+from packager.prompt.ollama.go_template import go_template
+from packager.prompt.ollama.simulated import render_go
+from packager.prompt.roles import RoleFormat, derive_roles
+from packager.prompt.template import ChatTemplate, Message, load_tokenizer, token_ids
 
 SOURCE = Path(__file__).parent / "go_renderer"
 SYSTEM = "Responda em português, com clareza."
@@ -57,24 +59,24 @@ def case(template: str, messages: list[Message], system: str = "") -> dict[str, 
 @pytest.mark.parametrize("name", [*KNOWN, *REAL])
 def test_go_renders_the_training_prompt(go: Renderer, tmp_path: Path, name: str, add_bos: bool) -> None:
     template: ChatTemplate = KNOWN[name] if name in KNOWN else real(name)
-    roles = chat.derive_roles(template, SPECIAL_TOKENS if name in KNOWN else REAL[name][2])
-    written = ollama.go_template(roles, add_bos=add_bos)
+    roles = derive_roles(template, SPECIAL_TOKENS if name in KNOWN else REAL[name][2])
+    written = go_template(roles, add_bos=add_bos)
     write_tokenizer(tmp_path)
-    tokenizer = chat.load_tokenizer(tmp_path)
+    tokenizer = load_tokenizer(tmp_path)
     corpus = conversations(roles)
     prompts = go.prompts([case(written, messages) for messages in corpus])
     for messages, prompt in zip(corpus, prompts, strict=True):
         trained = template.render(messages, add_generation_prompt=True)
         served = (roles.bos if add_bos else "") + prompt
         assert served == trained
-        assert chat.token_ids(tokenizer, served) == chat.token_ids(tokenizer, trained)
-        assert prompt == ollama.render_go(written, messages)
+        assert token_ids(tokenizer, served) == token_ids(tokenizer, trained)
+        assert prompt == render_go(written, messages)
 
 
 @pytest.mark.parametrize("name", ["phi3", "smollm2", "skips-empty-system", "alpaca"])
 def test_go_and_python_prepare_messages_alike(go: Renderer, name: str) -> None:
-    roles = chat.derive_roles(KNOWN[name], SPECIAL_TOKENS)
-    written = ollama.go_template(roles, add_bos=True)
+    roles = derive_roles(KNOWN[name], SPECIAL_TOKENS)
+    written = go_template(roles, add_bos=True)
     corpus = [
         *conversations(roles),
         say(("user", "a"), ("user", "b"), ("assistant", "c"), ("assistant", "d"), ("user", "e")),
@@ -85,11 +87,11 @@ def test_go_and_python_prepare_messages_alike(go: Renderer, name: str) -> None:
     ]
     for system in ("", SYSTEM):
         prompts = go.prompts([case(written, messages, system) for messages in corpus])
-        assert prompts == [ollama.render_go(written, messages, system) for messages in corpus]
+        assert prompts == [render_go(written, messages, system) for messages in corpus]
 
 
 def test_go_prints_braces_in_frames_as_text(go: Renderer) -> None:
-    plain = chat.derive_roles(KNOWN["alpaca"], SPECIAL_TOKENS)
+    plain = derive_roles(KNOWN["alpaca"], SPECIAL_TOKENS)
     cases, wanted = [], []
     for text in ("{{ x }}", "{", "{{{", "a {{", "}}", "{{/* c */}}", "{{- ", " -}}", '{{ "', "`{{", "\\{{"):
         roles: RoleFormat = replace(
@@ -100,7 +102,7 @@ def test_go_prints_braces_in_frames_as_text(go: Renderer) -> None:
             generation_prompt=text,
             empty_system="",
         )
-        written = ollama.go_template(roles, add_bos=False)
+        written = go_template(roles, add_bos=False)
         for messages in conversations(roles):
             cases.append(case(written, messages))
             wanted.append(roles.render(messages))

@@ -16,7 +16,7 @@ import pytest
 from command_line import here
 from hub_server import COMMIT, Hub, environment, serve
 
-from packager.recipe import ROOT
+from packager.recipe.loading import ROOT
 
 PHI3, TWIN, CODE = "microsoft/Phi-3-mini-4k-instruct", "unsloth/Phi-3-mini-bnb-4bit", "org/code"
 LLAMA = "meta-llama/Llama-3.2-1B"
@@ -74,6 +74,8 @@ def builder(hub: Hub, tmp_path: Path) -> Iterator[Builder]:
     hub.tokens.clear()
     hub.refused.clear()
     hub.breaks.clear()
+    hub.moved.clear()
+    hub.gone.clear()
 
 
 def test_the_commit_is_recorded_and_pinned(builder: Builder) -> None:
@@ -115,6 +117,48 @@ def test_a_refusal_says_what_to_do(
         assert word in done.stderr
 
 
+def damage(folder: Path, out: Path, head: float | None = None, **settings: object) -> Path:
+    """A copy of a checkpoint with other fields in config.json, and a head that is the embedding times `head`."""
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(folder, out)
+    config = json.loads((out / "config.json").read_text("utf-8"))
+    (out / "config.json").write_text(json.dumps(config | settings), encoding="utf-8")
+    if head is not None:
+        tensors = load_file(out / "model.safetensors")
+        tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"] * head
+        save_file(tensors, out / "model.safetensors", {"format": "pt"})
+    return out
+
+
+def test_weights_are_known_by_their_headers_before_they_are_fetched(
+    tmp_path: Path, standin: Callable[[str], Path]
+) -> None:
+    qwen2 = standin("qwen2")
+    short = damage(qwen2, tmp_path / "short")
+    with (short / "model.safetensors").open("r+b") as file:
+        file.truncate((short / "model.safetensors").stat().st_size - 1)
+    bases = {
+        "org/whole": (qwen2, 0, "all right"),
+        "org/copy": (damage(qwen2, tmp_path / "copy", head=1.0), 0, "all right"),
+        "org/own-head": (damage(qwen2, tmp_path / "own", head=2.0), 2, "a lm_head.weight that differs from it"),
+        "org/layers": (damage(qwen2, tmp_path / "layers", num_hidden_layers=3), 2, "layer 2 is missing"),
+        "org/rows": (damage(qwen2, tmp_path / "rows", vocab_size=99), 2, "config.json says vocab_size: 99"),
+        "org/short": (short, 2, "is cut short"),
+    }
+    with serve({name: folder for name, (folder, _, _) in bases.items()}) as hub:
+        for name, (folder, code, words) in bases.items():
+            hub.requests.clear()
+            done = Builder(hub, tmp_path / name)("check", "--base", f"hf:{name}", process=False)
+            assert done.returncode == code, done.stderr
+            assert words in done.stdout + done.stderr
+            asked = [line for line in hub.requests if "model.safetensors" in line and line.startswith("GET")]
+            ranges = [line.rpartition("bytes=")[2].split("-") for line in asked if "bytes=" in line]
+            assert len(ranges) == len(asked) - sum(".index.json" in line for line in asked)
+            size = sum(int(last) + 1 - int(first) for first, last in ranges)
+            assert size < (folder / "model.safetensors").stat().st_size / 4
+
+
 def test_a_revision_that_is_not_there_is_named(builder: Builder) -> None:
     done = builder("check", "--set", "base.revision=v9", process=False)
     assert done.returncode == 2
@@ -126,7 +170,8 @@ def test_a_broken_download_goes_on_where_it_broke(builder: Builder, standin: Cal
     builder.hub.breaks["model.safetensors"] = 1
     words = ("--base", f"hf:{LLAMA}", "--set", "data.template=recipes/data/alpaca.jinja")  # a base model has none
     assert builder.base(*words)["revision"] == COMMIT
-    weights = [line for line in builder.hub.requests if line.startswith("GET") and "model.safetensors" in line]
+    asked = [line for line in builder.hub.requests if line.startswith("GET") and line.count("model.safetensors")]
+    weights = [line for line in asked if "bytes=0-" not in line and ".index.json" not in line]
     assert len(weights) == 2
     assert int(weights[1].partition("bytes=")[2].rstrip("-")) > 10_000_000
     made = builder.folder / "build/phi3_aps/base/model.safetensors"
@@ -170,6 +215,48 @@ def test_a_finished_build_asks_nothing(builder: Builder) -> None:
     done = builder("build", "--until", "base")
     assert "unchanged" in done.stderr
     assert builder.hub.requests == []
+
+
+class TestABranchThatMovedOn:
+    """What a run folder was made of is kept in it, whatever the branch stands for now."""
+
+    NEWER = "beef" + "0" * 36
+
+    @pytest.fixture
+    def moved(self, builder: Builder, standin: Callable[[str], Path], tmp_path: Path) -> Builder:
+        """A base was built; then the branch moved on, and the cache was emptied."""
+        assert builder.base()["revision"] == COMMIT
+        newer = tmp_path / "newer"
+        shutil.copytree(standin("phi3"), newer)
+        config = json.loads((newer / "generation_config.json").read_text("utf-8"))
+        (newer / "generation_config.json").write_text(json.dumps(config | {"max_length": 7}), encoding="utf-8")
+        builder.hub.moved[PHI3] = (self.NEWER, newer)
+        shutil.rmtree(tmp_path / "cache")
+        return builder
+
+    def test_the_kept_commit_is_fetched_again(self, moved: Builder) -> None:
+        assert moved.base()["revision"] == COMMIT
+        assert "unchanged" in moved("build", "--until", "base").stderr
+        shutil.rmtree(moved.folder / "build/phi3_aps/base")
+        assert moved.base()["revision"] == COMMIT
+
+    def test_a_commit_that_is_gone_is_said(self, moved: Builder) -> None:
+        shutil.rmtree(moved.folder / "build/phi3_aps/base")
+        moved.hub.gone.add(COMMIT)
+        done = moved("build", "--until", "base")
+        assert done.returncode == 2, done.stderr
+        assert f"no commit {COMMIT}: it is gone" in done.stderr
+        assert "--update" in done.stderr
+
+    def test_update_takes_the_newest(self, moved: Builder) -> None:
+        assert moved.base("--update")["revision"] == self.NEWER
+        assert moved.base()["revision"] == self.NEWER
+
+    def test_a_plan_asks_nothing_and_knows_the_commit(self, moved: Builder) -> None:
+        moved.hub.requests.clear()
+        base = json.loads(moved("plan", "--json").stdout)[0]
+        assert "model.safetensors is missing" in base["why"], "it lay in the cache; nothing else changed"
+        assert moved.hub.requests == []
 
 
 def test_the_cache_is_in_its_own_folder(builder: Builder) -> None:

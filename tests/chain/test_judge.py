@@ -22,8 +22,9 @@ import pytest
 
 from packager.errors import MissingResource, PackagerError
 from packager.evaluation import endpoint as endpoints
-from packager.evaluation import judging
-from packager.recipe import Judge
+from packager.evaluation import judge
+from packager.evaluation.judge import JudgeQuestion
+from packager.recipe.evaluation import Judge
 
 KEY = "segredo-do-juiz-4711"
 ROWS = [(f"Pergunta {n}?", "Certo.") for n in range(12)]
@@ -77,12 +78,12 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Endpoint]]:
     server.server_close()
 
 
-def asked(**settings: Any) -> judging.Asked:
-    return judging.Asked(Judge(model="um-juiz", **settings), "pt-BR", 100, 1)
+def asked(**settings: Any) -> JudgeQuestion:
+    return JudgeQuestion(Judge(model="um-juiz", **settings), "pt-BR", 100, 1)
 
 
 def test_the_order_is_blind_and_prose_is_asked_for_again(endpoint: type[Endpoint], tmp_path: Path) -> None:
-    found, scored = judging.judge(asked(), ROWS, ANSWERS, tmp_path / "judge.jsonl")
+    found, scored = judge.judge(asked(), ROWS, ANSWERS, tmp_path / "judge.jsonl")
     assert set(endpoint.letters) == {"A", "B"}, "the tuned model's answer stands now first, now second"
     assert all(row == scored[0] for row in scored.values())
     assert scored[0] == {"base": {"accuracy": 1, "style": 2}, "tuned": {"accuracy": 3, "style": 2}}
@@ -95,7 +96,7 @@ def test_the_order_is_blind_and_prose_is_asked_for_again(endpoint: type[Endpoint
     assert {body["key"] for body in endpoint.asked} == {f"Bearer {KEY}"}
     assert KEY not in (tmp_path / "judge.jsonl").read_text("utf-8") + found.model_dump_json()
 
-    again, same = judging.judge(asked(), ROWS, ANSWERS, tmp_path / "judge.jsonl")
+    again, same = judge.judge(asked(), ROWS, ANSWERS, tmp_path / "judge.jsonl")
     assert (again.asked, again.scores, same) == (0, found.scores, scored), "every row was kept"
 
 
@@ -104,7 +105,7 @@ def test_a_format_refused_as_an_internal_error_is_not_a_busy_endpoint(
 ) -> None:
     """As llama-cpp-python's server refuses it."""
     monkeypatch.setattr(endpoint, "refusal", (500, "1 validation error: ('body', 'response_format', 'type')"))
-    found, scored = judging.judge(asked(), ROWS, ANSWERS, tmp_path / "judge.jsonl")
+    found, scored = judge.judge(asked(), ROWS, ANSWERS, tmp_path / "judge.jsonl")
     assert len(scored) == len(ROWS)
     kinds = [body["response_format"]["type"] for body in endpoint.asked]
     assert kinds == ["json_schema", *["json_object"] * found.asked], "asked once, not again"
@@ -155,11 +156,11 @@ def test_an_answer_that_is_cut_off_is_no_bug_of_ours(monkeypatch: pytest.MonkeyP
 def test_no_request_is_sent_that_could_pass_the_cap(endpoint: type[Endpoint], tmp_path: Path) -> None:
     """A request costs 0.0002 and 10 answer tokens 0.0001, as the endpoint says; 256 of them would cost 0.00256."""
     how = asked(prompt_price=2.0, answer_price=10.0, max_cost=0.008)
-    found, scored = judging.judge(how, ROWS, ANSWERS, tmp_path / "judge.jsonl")
+    found, scored = judge.judge(how, ROWS, ANSWERS, tmp_path / "judge.jsonl")
     assert found.cost <= 0.008
     assert 0 < len(scored) < len(ROWS)
     assert found.ended == f"the cost cap of 0.008 was reached after {len(scored)} of 12 rows"
-    nothing, _ = judging.judge(
+    nothing, _ = judge.judge(
         asked(prompt_price=2.0, answer_price=10.0, max_cost=0.001), ROWS, ANSWERS, tmp_path / "other.jsonl"
     )
     assert (nothing.asked, nothing.scores) == (0, ())

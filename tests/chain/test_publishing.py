@@ -24,7 +24,7 @@ from command_line import here
 from hub_server import environment
 from hub_uploads import Fault, Hub, account, busy, lost, serve_uploads, sha
 
-from packager.recipe import ROOT
+from packager.recipe.loading import ROOT
 
 TOKEN = "hf_" + "Qx7" * 11
 REPO = "clinica/tiny"
@@ -489,7 +489,7 @@ def test_nothing_is_started(publisher: Publisher) -> None:
         "import sys, subprocess, os\n"
         "def no(*a, **k): raise SystemExit('a process was started')\n"
         "subprocess.Popen = os.fork = os.posix_spawn = os.system = no\n"
-        "from packager.cli import main; main(sys.argv[1:])"
+        "from packager.__main__ import main; main(sys.argv[1:])"
     )
     words = [sys.executable, "-c", program, *publisher.command()[3:]]
     done = subprocess.run(words, env=publisher.environment(), cwd=ROOT, capture_output=True, text=True, timeout=60)

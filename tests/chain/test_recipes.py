@@ -21,9 +21,11 @@ from typing import Any
 import pytest
 from hub_server import COMMIT, environment, serve
 
-from packager import llamacpp, ollama
-from packager import recipe as recipes
-from packager.recipe import ROOT, Recipe
+from packager.llamacpp import gguf_file
+from packager.prompt.ollama.modelfile import parse_modelfile
+from packager.recipe import loading
+from packager.recipe.loading import ROOT, SHIPPED, shipped
+from packager.recipe.recipe import Recipe
 
 STANDINS = {
     "microsoft/Phi-3-mini-4k-instruct": "phi3",
@@ -35,7 +37,7 @@ STANDINS = {
 DATA = {"flwrlabs/medical-meadow-medical-flashcards": "flashcards_sample.jsonl"}
 SETS = ("train.max_steps=8", "smoke=[]")
 STOPS = {"phi3": "<|end|>", "qwen2": "<|im_end|>", "llama3": "<|end_of_text|>"}
-NAMES = [path.stem for path in recipes.shipped() if path.stem != "smollm2_aps"]
+NAMES = [path.stem for path in shipped() if path.stem != "smollm2_aps"]
 FLAGSHIP = "phi3_aps"
 TOKEN = "hf_" + "aB3" * 11
 
@@ -63,13 +65,13 @@ def built(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, standin: Callable[[str], Path]
 ) -> Built:
     folder = tmp_path_factory.mktemp(request.param)
-    recipe = recipes.load(request.param)
+    recipe = loading.load(request.param)
     repo = recipe.base.model.removeprefix("hf:")
     datasets = {}
     for name, file in DATA.items():
         datasets[name] = folder / "hub" / name
         datasets[name].mkdir(parents=True)
-        (datasets[name] / file).write_bytes((recipes.SHIPPED / "data" / file).read_bytes())
+        (datasets[name] / file).write_bytes((SHIPPED / "data" / file).read_bytes())
     with serve({repo: standin(STANDINS[repo])}, datasets) as hub:
         command = [sys.executable, "-m", "packager", "build", request.param, "--build-dir", folder / "build"]
         for one in SETS:
@@ -131,7 +133,7 @@ def test_a_phi3_that_begins_with_bos_is_served_as_it_is_trained(
 
 
 def test_every_recipe_has_a_stand_in() -> None:
-    loaded = [recipes.load(name) for name in NAMES]
+    loaded = [loading.load(name) for name in NAMES]
     assert {r.base.model.removeprefix("hf:") for r in loaded} == set(STANDINS)
     assert {r.data.source.removeprefix("hf:") for r in loaded if r.data.source.startswith("hf:")} == set(DATA)
 
@@ -203,10 +205,10 @@ def test_the_served_prompt_is_the_recipes(built: Built) -> None:
     if given:
         assert template.read_text("utf-8") == (ROOT / given).read_text("utf-8")
     for file in (built.run / "package").glob("*.gguf"):
-        info = llamacpp.inspect(file)
+        info = gguf_file.inspect(file)
         assert info.chat_template == template.read_text("utf-8")
         assert ("### " in info.chat_template) == bool(given)
-    commands = ollama.parse((built.run / "package" / "Modelfile").read_text("utf-8"))
+    commands = parse_modelfile((built.run / "package" / "Modelfile").read_text("utf-8"))
     stops = {c.value for c in commands if c.name == "stop"}
     assert STOPS[built.kind] in stops
 

@@ -28,7 +28,6 @@ void each_folder(const char *root, folder_seen seen, void *data); /* the folders
 bool absolute_path(const char *path, char *out);
 bool make_temporary_folder(char *out);
 void remove_temporary_folder(const char *folder); /* with the files in it */
-bool home_folder(char *out);
 bool can_execute(const char *path); /* false on a stick that is mounted without the right to run programs */
 bool make_executable(const char *path);
 const char *program_suffix(void);

@@ -152,11 +152,6 @@ void remove_temporary_folder(const char *folder) {
     rmdir(folder);
 }
 
-bool home_folder(char *out) {
-    const char *home = getenv("HOME");
-    return home && snprintf(out, PATH_MAX_LENGTH, "%s", home) < PATH_MAX_LENGTH;
-}
-
 bool can_execute(const char *path) {
     struct statvfs disk;
     return !access(path, X_OK) && !statvfs(path, &disk) && !(disk.f_flag & ST_NOEXEC);

@@ -150,11 +150,6 @@ void remove_temporary_folder(const char *folder) {
     RemoveDirectoryW(wide(folder, name));
 }
 
-bool home_folder(char *out) {
-    const wchar_t *home = _wgetenv(L"USERPROFILE");
-    return home && *narrow(home, out);
-}
-
 bool can_execute(const char *path) { return is_file(path); }
 bool make_executable(const char *path) { return is_file(path); }
 const char *program_suffix(void) { return ".exe"; }

@@ -1,0 +1,92 @@
+"""A GGUF file as a base: can it be unpacked into a checkpoint without loss?
+
+Path -> its header, if the line can work with it. Fails with `InputError` for a file that is none, is one
+part of several, or holds what a checkpoint cannot be made of.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from packager.artifacts.files import cache_folder, key_of
+from packager.checkpoint.layout import layer_gaps
+from packager.checkpoint.token_files import instead_of_a_file
+from packager.errors import InputError
+from packager.llamacpp import gguf_file
+from packager.llamacpp.gguf_file import GENERATED, GgufInfo, tensor_shapes
+
+MAGIC = b"GGUF"
+CLASSES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM"}
+"""What transformers makes of a GGUF's architecture, of those that the line unpacks."""
+ORIGINAL = "use the original checkpoint (hf:org/name, or a folder)"
+
+
+def named_gguf(path: Path) -> Path:
+    """The file under a name that ends in .gguf, which transformers asks for: itself, or a link in the cache."""
+    if path.suffix == ".gguf" or not _begins_as_gguf(path):
+        return path
+    link = cache_folder("gguf", key_of(str(path.resolve()))[:16]) / f"{path.name.replace(':', '-')}.gguf"
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(path.resolve())
+    return link
+
+
+def read_gguf(path: Path) -> GgufInfo:
+    """The header of a GGUF file that can be unpacked; raises `InputError` for any other file."""
+    info = _read(path)
+    name = path.name
+    if int(info.metadata.get("split.count", 0)) > 1:
+        number, count = int(info.metadata.get("split.no", 0)) + 1, info.metadata["split.count"]
+        raise InputError(
+            f"base.model: {name} is part {number} of {count} of a split GGUF file.",
+            "join the parts (llama.cpp's llama-gguf-split --merge FIRST-PART WHOLE.gguf) and give the whole file",
+        )
+    if info.architecture not in CLASSES:
+        raise InputError(
+            f"base.model: a GGUF of architecture {info.architecture} cannot be trained from.",
+            f"use one of {', '.join(CLASSES)}, or the original checkpoint",
+        )
+    if int(info.metadata.get(f"{info.architecture}.expert_count", 0)) > 0:
+        raise InputError(
+            f"base.model: {name} is a mixture of experts, which the line does not train.", "use a dense base"
+        )
+    if info.metadata.get("tokenizer.ggml.model") != "gpt2":
+        raise InputError(
+            f"base.model: {name} holds a SentencePiece tokenizer, which cannot be made tokenizer.model again.",
+            ORIGINAL,
+        )
+    shapes = tensor_shapes(path)
+    if any(tensor.startswith(GENERATED) for tensor in shapes):
+        raise InputError(
+            f"base.model: {name} scales its rotary embedding by a table, which transformers does not read.",
+            f"{ORIGINAL}, whose config.json has rope_scaling",
+        )
+    layers = info.metadata.get(f"{info.architecture}.block_count")
+    faults = layer_gaps(int(layers), shapes) if isinstance(layers, int) else []
+    table = shapes.get("token_embd.weight")
+    if table and info.n_vocab > table[-1]:  # shapes are (columns, rows)
+        faults.append(f"it names {info.n_vocab} tokens, but its embedding has {table[-1]} rows")
+    if faults:
+        raise InputError(f"base.model: {name} is not whole: {'; '.join(faults)}.", "download it again, or " + ORIGINAL)
+    return info
+
+
+def _read(path: Path) -> GgufInfo:
+    if not _begins_as_gguf(path):
+        what = instead_of_a_file(path) or "it does not begin as one"
+        fix = (
+            "give its folder, with config.json and tokenizer" if path.suffix == ".safetensors" else "download it again"
+        )
+        raise InputError(f"base.model: {path.name} is not a readable GGUF file: {what}.", fix)
+    try:
+        return gguf_file.inspect(path)
+    except (ValueError, OSError, KeyError, IndexError) as error:
+        raise InputError(
+            f"base.model: {path.name} is not a readable GGUF file: {error}", "download it again"
+        ) from error
+
+
+def _begins_as_gguf(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == MAGIC

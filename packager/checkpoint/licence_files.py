@@ -1,0 +1,46 @@
+"""What a base says about its licence: in the head of its card, and in files that are to be passed on.
+
+A folder -> the licence's name and link, and its texts (LICENSE, NOTICE and the like) copied beside a checkpoint
+and read back. Nothing here fails: what is no text, or is a pointer to one, is not a licence file.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from packager.checkpoint.token_files import instead_of_a_file
+
+PATTERNS = ("LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*", "COPYING*")
+"""The names that bases give such files."""
+_NAME = re.compile(r"(LICEN[SC]E|NOTICE|USE_POLICY|COPYING)[\w.-]*", re.IGNORECASE)
+LARGEST = 1_000_000
+"""Bytes beyond which a file is no licence text."""
+
+
+def named(card: Mapping[str, Any]) -> tuple[str, str]:
+    """Name and link of the licence, by the head of a model card; of one called `other`, the name it is given."""
+    name, own, link = (card.get(field) for field in ("license", "license_name", "license_link"))
+    if name == "other" and isinstance(own, str) and own:
+        return own, link if isinstance(link, str) else ""
+    return (name, "") if isinstance(name, str) else ("", "")
+
+
+def files(folder: Path) -> list[Path]:
+    """The licence texts in a folder, by name."""
+    found = [p for p in folder.iterdir() if _NAME.fullmatch(p.name) and p.is_file()]
+    return sorted(p for p in found if p.stat().st_size <= LARGEST and not instead_of_a_file(p))
+
+
+def carry(folder: Path, out: Path) -> None:
+    """Copy the licence texts of a base beside its checkpoint."""
+    for path in files(folder):
+        shutil.copyfile(path, out / path.name)
+
+
+def read(folder: Path) -> dict[str, str]:
+    """The licence texts beside a checkpoint, by file name."""
+    return {path.name: path.read_text(encoding="utf-8", errors="replace") for path in files(folder)}

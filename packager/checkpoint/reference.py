@@ -1,0 +1,153 @@
+"""The reference computation: a checkpoint's predictions in float32, from its files, in bounded memory.
+
+Checkpoint folder, with or without an adapter, on 16-bit weights or through an NF4 round trip ->
+log-probabilities at chosen positions, as transformers' own model code computes them (`float32_model.py`).
+Fails with `ProofFailed` if a weight that the configuration asks for is not in the files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from packager.checkpoint import lora, weights
+from packager.checkpoint.float32_model import model_in_memory, streamed_model
+from packager.process import progress
+from packager.prompt.masking import Encoded
+from packager.proof import divergence
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from torch import Tensor
+
+BATCH_TOKENS = 4096
+"""Padded tokens that run through the layers at once: each batch reads all weights once."""
+LOGIT_BYTES = 64 << 20
+"""Logits in memory at once."""
+
+
+class Reference:
+    """A checkpoint that can be asked for its predictions. Made by `opened`."""
+
+    def __init__(self, model: Any, device: Any) -> None:
+        self._model, self._device = model, device
+        self._body = getattr(model, model.base_model_prefix)
+        self._forward = self._body.forward
+
+    def predictions(self, samples: Sequence[Encoded]) -> Iterator[tuple[divergence.Float32, list[int]]]:
+        """Yield log-probabilities [n, vocabulary] and the n tokens that follow, for all positions of
+        all samples in their order; n depends on the vocabulary alone."""
+        import torch
+
+        rows = max(1, LOGIT_BYTES // 4 // self._model.config.get_text_config().vocab_size)
+        targets = [sample.ids[i + 1] for sample in samples for i in sample.at]
+        hidden = torch.cat([h[list(s.at)] for h, s in zip(self._hidden(samples), samples, strict=True)])
+        for start in range(0, len(targets), rows):
+            logits = self._head(hidden[start : start + rows])
+            yield torch.log_softmax(logits, dim=-1).cpu().numpy(), targets[start : start + rows]
+
+    def losses(self, samples: Sequence[Encoded]) -> npt.NDArray[np.float64]:
+        """-log p of every target, in nats, in the samples' order."""
+        import numpy as np
+
+        found = [-log_p[np.arange(len(t)), t].astype(np.float64) for log_p, t in self.predictions(samples)]
+        return np.concatenate(found)
+
+    def observe(self, samples: Sequence[Encoded], see: Callable[[str, Tensor], None]) -> None:
+        """Run the samples through the layers. For every batch and every linear layer but the head,
+        `see(name of the layer, its inputs [tokens, in])`; padding is left out."""
+        import torch
+        from torch import nn
+
+        real: Any = None
+        head = self._model.get_output_embeddings()
+
+        def watch(name: str) -> Callable[..., None]:
+            def hook(_: Any, inputs: tuple[Tensor, ...]) -> None:
+                rows = inputs[0].reshape(-1, inputs[0].shape[-1])
+                if len(rows) == real.numel():  # an expert is given some of the tokens, in an order of its own
+                    see(name, rows[real.flatten()])
+
+            return hook
+
+        with contextlib.ExitStack() as hooks, torch.inference_mode():
+            for name, module in self._model.named_modules():
+                if type(module) is nn.Linear and module is not head:
+                    hooks.callback(module.register_forward_pre_hook(watch(name)).remove)
+            for batch, ids in self._padded(samples):
+                lengths = torch.tensor([len(samples[i].ids) for i in batch], device=self._device)
+                real = torch.arange(ids.shape[1], device=self._device) < lengths[:, None]
+                self._body(input_ids=ids, use_cache=False)
+
+    def _hidden(self, samples: Sequence[Encoded]) -> list[Tensor]:
+        """The last hidden states [tokens, hidden] of every sample."""
+        import torch
+
+        found: list[Any] = [None] * len(samples)
+        for batch, ids in self._padded(samples):
+            with torch.no_grad():
+                states = self._body(input_ids=ids, use_cache=False).last_hidden_state
+            for row, i in zip(states, batch, strict=True):
+                found[i] = row[: len(samples[i].ids)].clone()
+        return found
+
+    def _padded(self, samples: Sequence[Encoded]) -> Iterator[tuple[list[int], Tensor]]:
+        """Lots of samples of like length: their numbers, and their tokens [samples, longest]."""
+        import torch
+
+        order = sorted(range(len(samples)), key=lambda i: len(samples[i].ids))
+        for batch in _batches(order, [len(s.ids) for s in samples]):
+            width = max(len(samples[i].ids) for i in batch)
+            # Padding is on the right, where causal attention never looks.
+            rows = [[*samples[i].ids, *[0] * (width - len(samples[i].ids))] for i in batch]
+            yield batch, torch.tensor(rows, device=self._device)
+
+    def _head(self, hidden: Tensor) -> Tensor:
+        """The model's own head, whatever it does around its matrix: the model runs with a body that
+        returns `hidden` [n, hidden] as it is."""
+        import torch
+        from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions as Output
+
+        made = Output(last_hidden_state=hidden[None])
+        self._body.forward = lambda *_, **__: made
+        try:
+            ids = torch.zeros((1, len(hidden)), dtype=torch.long, device=hidden.device)
+            with torch.no_grad():
+                logits: Tensor = self._model(input_ids=ids, use_cache=False).logits[0].float()
+        finally:
+            self._body.forward = self._forward
+        return logits
+
+
+@contextlib.contextmanager
+def opened(folder: Path, adapter: Path | None = None, *, nf4: bool = False) -> Iterator[Reference]:
+    """The checkpoint in `folder`, plus the adapter in its folder, unmerged; with `nf4`, its matrices
+    are first rounded to NF4 as QLoRA does. On the GPU if there is one."""
+    import torch
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    tensors = weights.checkpoint(folder)
+    if adapter is not None and (reason := lora.unusual(adapter, folder)):
+        progress.note(f"the reference holds the model in memory ({reason})")
+        yield Reference(model_in_memory(folder, adapter, nf4=nf4).to(device), device)
+        return
+    pairs = lora.read_pairs(adapter, tensors) if adapter else {}
+    tensors |= lora.read_whole(adapter, tensors) if adapter else {}
+    with weights.Reader() as reader:
+        model = streamed_model(folder, reader, tensors, pairs, device, nf4=nf4)
+        yield Reference(model or model_in_memory(folder, adapter, nf4=nf4).to(device), device)
+
+
+def _batches(order: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:
+    """`order`, which goes by length, in lots of at most BATCH_TOKENS padded tokens."""
+    batch: list[int] = []
+    for i in order:
+        if batch and (len(batch) + 1) * lengths[i] > BATCH_TOKENS:
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch

@@ -1,0 +1,1 @@
+"""Data: sources and formats to conversations (`rows`), what the data is like (`audit`), what language it is in."""

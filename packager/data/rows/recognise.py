@@ -1,0 +1,151 @@
+"""A source that no recipe describes -> the `data` section that reads it: format, columns, encoding.
+
+Columns are known by their names, in Portuguese and English, whatever their case and accents; never by their
+position. Raises `InputError` that names the columns and the flags to type, where the names do not tell.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from packager.data.rows import medquad
+from packager.data.rows.columns import (
+    SYSTEMS,
+    TOPICS,
+    check_no_row,
+    column,
+    known_column,
+    known_pair,
+)
+from packager.data.rows.encoding import encoding_of
+from packager.data.rows.formats import INPUT, INSTRUCTION, NOT_TEXT, OUTPUT
+from packager.data.rows.json_files import CONVERSATIONS
+from packager.data.rows.records import Record, UnusableRow
+from packager.data.rows.sources import TEXT, Reading, read_file
+from packager.errors import InputError
+from packager.recipe.sections import Data, Fields
+
+LOOKED_AT = 50
+"""Rows whose keys are taken as the columns: in JSON Lines every row names its own."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """The columns that somebody named: with a flag of `packager new` or `packager audit`."""
+
+    question: str = ""
+    answer: str = ""
+    topic: str = ""
+    system: str = ""
+
+
+NOBODY = Named()
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a file's columns mean, and which of them are not read."""
+
+    format: str
+    fields: Fields
+    unread: tuple[str, ...]
+
+
+def columns_in(path: Path, how: Reading) -> tuple[str, ...]:
+    """The columns of a file: those of its first rows together; () if no row can be read."""
+    records = (record for record in read_file(path, how) if isinstance(record, Record))
+    names = (str(name) for record in itertools.islice(records, LOOKED_AT) for name in record.values)
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+def detected_encoding(files: Sequence[Path]) -> str:
+    """The encoding of the first text file that is not UTF-8, by its letters; utf-8 where all are."""
+    found = (encoding_of(path) for path in files if path.suffix.lower() in TEXT)
+    return next((encoding for encoding in found if encoding != "utf-8"), "utf-8")
+
+
+def shape_of(file: str, columns: Sequence[str], named: Named = NOBODY) -> Shape:
+    """The format and fields of a file with such columns; raises `InputError` if their names do not tell."""
+    for flag, name in (("question", named.question), ("answer", named.answer), ("topic", named.topic)):
+        if name and column(columns, name) is None:
+            raise InputError(f"{file} has no column '{name}'; it has {_listed(columns)}.", f"correct --{flag}")
+    topic = column(columns, named.topic) if named.topic else known_column(columns, TOPICS)
+    system = column(columns, named.system) if named.system else known_column(columns, SYSTEMS)
+    more: dict[str, Any] = {"topic": topic, "system": system}
+    if named.question or named.answer:
+        pair = known_pair(columns)
+        question, answer = named.question or (pair[0] if pair else ""), named.answer or (pair[1] if pair else "")
+        if question and answer and column(columns, question) != column(columns, answer):
+            return _qa(columns, str(column(columns, question)), str(column(columns, answer)), more)
+        raise _which(file, columns, named)
+    if set(medquad.COLUMNS) <= set(columns) or file.lower().endswith(".xml") or "qtype" in columns:
+        return Shape("medquad", Fields(), ())
+    if column(columns, "messages"):
+        return _shape("messages", columns, Fields(**more), ("messages",))
+    if any(column(columns, name) for name in CONVERSATIONS):
+        return _shape("sharegpt", columns, Fields(**more), CONVERSATIONS)
+    if known_column(columns, INSTRUCTION) and known_column(columns, OUTPUT):
+        return _shape("alpaca", columns, Fields(**more), (*INSTRUCTION, *INPUT, *OUTPUT))
+    if (pair := known_pair(columns)) is not None:
+        return _qa(columns, *pair, more)
+    check_no_row(file, columns)
+    raise _which(file, columns, named)
+
+
+def recognised(source: str, files: Sequence[Path], data: Data, named: Named = NOBODY) -> tuple[Data, dict[str, Shape]]:
+    """`data` with the format and fields that fit its files, and what each file's columns mean.
+
+    Files of different shapes are read each in its own (`format: mixed`). Raises `InputError` if the columns of
+    one do not tell, or if no row of any can be read.
+    """
+    how = Reading(data.encoding, data.sheet)
+    shapes: dict[str, Shape] = {}
+    for path in files:
+        if columns := columns_in(path, how):
+            shapes[path.name if len(files) == 1 else str(path)] = shape_of(path.name, columns, named)
+    if not shapes:
+        why = next(
+            (f": line {bad.line}, {bad.reason}" for bad in read_file(files[0], how) if isinstance(bad, UnusableRow)), ""
+        )
+        raise InputError(f"{source} holds no row that can be read{why}.", "look into it, and export it again")
+    kinds = {(shape.format, shape.fields) for shape in shapes.values()}
+    first = next(iter(shapes.values()))
+    if len(kinds) == 1:
+        return data.model_copy(update={"format": first.format, "fields": first.fields}), shapes
+    topics = all(shape.fields.topic for shape in shapes.values())
+    if not topics:
+        shapes = {name: _without_topic(shape) for name, shape in shapes.items()}
+    return data.model_copy(update={"format": "mixed", "fields": Fields(topic="topic" if topics else None)}), shapes
+
+
+def _without_topic(shape: Shape) -> Shape:
+    unread = (*shape.unread, shape.fields.topic) if shape.fields.topic else shape.unread
+    return Shape(shape.format, shape.fields.model_copy(update={"topic": None}), unread)
+
+
+def _qa(columns: Sequence[str], question: str, answer: str, more: dict[str, Any]) -> Shape:
+    taken = {name: value for name, value in more.items() if value not in (question, answer)}
+    fields = Fields(question=question, answer=answer, **taken)
+    return _shape("qa", columns, fields, (question, answer))
+
+
+def _shape(format_: str, columns: Sequence[str], fields: Fields, wanted: Sequence[str]) -> Shape:
+    read = {column(columns, name) for name in (*wanted, *NOT_TEXT, fields.topic or "", fields.system or "")}
+    return Shape(format_, fields, tuple(name for name in columns if name not in read))
+
+
+def _which(file: str, columns: Sequence[str], named: Named) -> InputError:
+    flags = [f"--{name} COLUMN" for name in ("question", "answer") if not getattr(named, name)]
+    return InputError(
+        f"{file}: which column is the question, and which the answer? It has {_listed(columns)}.",
+        f"say so: {' '.join(flags or ['--question COLUMN --answer COLUMN'])}",
+    )
+
+
+def _listed(columns: Sequence[str]) -> str:
+    shown = [name if len(name) <= 40 else f"{name[:37]}..." for name in columns[:20]]
+    return ", ".join(shown) + (f" and {len(columns) - 20} more" if len(columns) > 20 else "")

@@ -1,0 +1,74 @@
+"""Spreadsheets (.xlsx, .xlsm, .xls, .ods): a workbook -> records, each with the number of its row in the sheet.
+
+The first row that is not empty names the columns. A workbook with several sheets needs one named; a sheet that is
+not there, a password or a broken file raises `InputError`. Cells keep their kind: a number or a date is no text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from packager.data.rows.columns import check_once
+from packager.data.rows.records import Record, UnusableRow
+from packager.errors import InputError, MissingResource, PackagerError
+
+
+def read_sheet(path: Path, sheet: str | None, columns: Sequence[str]) -> Iterator[Record | UnusableRow]:
+    """The rows below the header of one sheet; of the only one with cells in it, where none is named."""
+    header: list[str] = []
+    for number, cells in enumerate(_cells(path, sheet), 1):
+        values = [_plain(cell) for cell in cells]
+        if not any(value not in (None, "") for value in values):
+            continue
+        if header:
+            named = {name: value for name, value in zip(header, values, strict=False) if name}
+            yield Record(path.name, number, named)
+            continue
+        header = [value.strip() if isinstance(value, str) else "" for value in values]
+        check_once(f"{path.name}, row {number}", header)
+
+
+def _cells(path: Path, sheet: str | None) -> list[list[Any]]:
+    try:
+        import python_calamine as calamine
+    except ImportError as error:
+        raise MissingResource(
+            "Reading spreadsheets needs python-calamine.", "pip install python-calamine, or save it as CSV (UTF-8)"
+        ) from error
+    try:
+        with calamine.CalamineWorkbook.from_path(str(path)) as book:
+            found = {name: book.get_sheet_by_name(name).to_python(skip_empty_area=False) for name in book.sheet_names}
+    except calamine.PasswordError as error:
+        raise InputError(f"{path.name} is protected by a password.", "save it without one") from error
+    except (KeyboardInterrupt, SystemExit, MemoryError, PackagerError):
+        raise
+    except BaseException as error:
+        # A broken file may also end in a panic of the Rust library, which is no `Exception`.
+        raise InputError(
+            f"{path.name} is not a spreadsheet that can be read ({type(error).__name__}).",
+            "open it and save it again as .xlsx or .ods, or as CSV (UTF-8)",
+        ) from error
+    filled = {name: rows for name, rows in found.items() if any(cell not in ("", None) for row in rows for cell in row)}
+    if sheet is not None:
+        if sheet not in found:
+            raise InputError(f"{path.name} has no sheet '{sheet}'; it has {_listed(found)}.", "correct data.sheet")
+        named: list[list[Any]] = found[sheet]
+        return named
+    if len(filled) > 1:
+        first = next(iter(filled))
+        raise InputError(
+            f"{path.name} has several sheets: {_listed(filled)}.",
+            f"name one: data.sheet in a recipe (data: {{sheet: {first}}}), otherwise --sheet '{first}'",
+        )
+    return next(iter(filled.values()), [])
+
+
+def _listed(names: dict[str, Any]) -> str:
+    return ", ".join(f"'{name}'" for name in names)
+
+
+def _plain(cell: Any) -> Any:
+    """A whole number as an integer: in a sheet every number is one with a fraction."""
+    return int(cell) if isinstance(cell, float) and cell.is_integer() else cell

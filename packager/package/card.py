@@ -1,0 +1,263 @@
+"""The texts of a package: its model card (README.md), those of the adapter and of the merged model, and the
+clinic's LEIA-ME.txt.
+
+Facts of the build -> Markdown whose head the Hub reads, plain pt-BR text for the technician.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from packager.artifacts.checks import tally
+from packager.artifacts.evaluation import Evaluation
+from packager.artifacts.kinds import Adapter, Checkpoint, Dataset, Ggufs, Proof
+from packager.package import licence, model_index
+from packager.recipe.recipe import Recipe
+
+FILE = "README.md"
+MEBIBYTE = 1 << 20
+
+NOTICE = (
+    "This model informs; it does not diagnose and it is **not a medical device**. It can be wrong. "
+    "Decisions about a person's health belong to a health professional."
+)
+AVISO = (
+    "Este modelo informa; ele não faz diagnóstico, não substitui um profissional de saúde\n"
+    "e não é um dispositivo médico. Ele pode errar. Confira a resposta antes de usá-la."
+)
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What the texts are written from."""
+
+    recipe: Recipe
+    base: Checkpoint
+    data: Dataset
+    adapter: Adapter | None
+    ggufs: Ggufs
+    proof: Proof
+    evaluation: Evaluation | None = None
+
+
+def model_card(facts: CardFacts) -> str:
+    """The package's README.md, with the metadata block that the Hub reads."""
+    recipe, base = facts.recipe, facts.base
+    lines = [
+        *_head(facts, "quantized", "gguf", ["gguf", "llama.cpp", "ollama"]),
+        *_opening(facts, f"{_public_name(base)}, packaged for offline use."),
+        "## Files",
+        "",
+        "| file | type | bits per weight | size |",
+        "|---|---|---|---|",
+        *(
+            f"| `{recipe.name}-{f.type}.gguf` | {f.type} | {f.bits_per_weight:.2f} | {f.size / MEBIBYTE:,.0f} MiB |"
+            for f in facts.ggufs.files
+        ),
+        "",
+        "Run it with Ollama: `ollama create "
+        f"{recipe.name} -f Modelfile`, then `ollama run {recipe.name}` (Ollama 0.17.1 or newer).",
+        "On the Hub, *Use this model* offers the same: `template`, `system` and `params` say there what the",
+        "Modelfile says here.",
+        "Check the files first: `packager verify .`, or `sha256sum --strict -c SHA256SUMS`.",
+        "",
+        "## How it was made",
+        "",
+        *_origin(facts),
+        *_training(facts),
+        "- The whole lineage, with every hyperparameter, is in `manifest.json`; `report.html` shows what was",
+        "  measured, and `metrics.json` has its figures.",
+        "",
+        *(model_index.table(facts.evaluation) if facts.evaluation else ()),
+        "## Proof",
+        "",
+        f"{tally(facts.proof.checks)}.",
+        "",
+        "| | check | measured | limit | unit | |",
+        "|---|---|---|---|---|---|",
+        *(
+            f"| {'✓' if c.passed else 'waived' if c.waived else '✗'} | {c.id} | {_cell(c.measured)}"
+            f" | {_cell(c.threshold)} | {c.unit} | {_cell(f'{c.says} {c.waived}'.strip())} |"
+            for c in facts.proof.checks
+        ),
+        *_recorded(facts),
+        "",
+        "## Answers it gave",
+        "",
+        *_answers(facts),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def adapter_card(facts: CardFacts, repo: str, package: str) -> str:
+    """The README.md of the adapter's own repo; `package` is the repo of the GGUF files made with it."""
+    base = facts.base
+    lines = [
+        *_head(facts, "adapter", "peft", ["lora", "peft"]),
+        *_opening(facts, f"The LoRA adapter of [{package}](https://huggingface.co/{package})."),
+        "## Use",
+        "",
+        "```python",
+        "from peft import PeftModel",
+        "from transformers import AutoModelForCausalLM, AutoTokenizer",
+        "",
+        f'base = AutoModelForCausalLM.from_pretrained("{_public_name(base)}")',
+        f'model = PeftModel.from_pretrained(base, "{repo}")',
+        f'tokenizer = AutoTokenizer.from_pretrained("{repo}")  # with the prompt that was trained',
+        "```",
+        "",
+        *_lineage(facts, package),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def merged_card(facts: CardFacts, package: str) -> str:
+    """The README.md of the merged model's own repo; `package` is the repo of the GGUF files made from it."""
+    lines = [
+        *_head(facts, "finetune", "transformers", ["safetensors"]),
+        *_opening(facts, f"The FP16 weights behind [{package}](https://huggingface.co/{package})."),
+        *_lineage(facts, package),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def leia_me(facts: CardFacts) -> str:
+    """What the clinic's technician reads first, in pt-BR."""
+    recipe = facts.recipe
+    default = facts.ggufs.files[0]
+    return f"""{recipe.name}: assistente de perguntas e respostas, para uso sem internet
+{"=" * 72}
+
+{AVISO}
+
+1. Confira se os arquivos chegaram inteiros. Nesta pasta, num terminal:
+
+       sha256sum --strict -c SHA256SUMS
+
+   Todas as linhas devem terminar em "OK" (ou "SUCESSO"). Se alguma falhar, copie a pasta de novo.
+
+2. Com o Ollama instalado (versão 0.17.1 ou mais nova), registre o modelo uma única vez:
+
+       ollama create {recipe.name} -f Modelfile
+
+3. Faça perguntas:
+
+       ollama run {recipe.name}
+
+   Para sair, digite /bye.
+
+O arquivo recomendado é {recipe.name}-{default.type}.gguf ({default.size / MEBIBYTE:,.0f} MiB). O computador precisa de
+cerca de {recipe.device.ram_gb:g} GB de memória livre. Nada do que se escreve sai do computador.
+
+Não digite dados que identifiquem pacientes (nome, CPF, cartão SUS, telefone, endereço).
+"""
+
+
+def _head(facts: CardFacts, relation: str, library: str, tags: list[str]) -> list[str]:
+    """The metadata that the Hub reads (huggingface.co/docs/hub/model-cards).
+
+    `relation` is how the repo came from its base: quantized, adapter or finetune. A base that is not on
+    the Hub is not named, because the Hub would look for it there.
+    """
+    recipe, base = facts.recipe, facts.base
+    data: dict[str, Any] = {}
+    if base.revision:
+        data |= {"base_model": _public_name(base), "base_model_relation": relation}
+    data |= {"library_name": library, "language": recipe.language.partition("-")[0]}
+    if base.licence:
+        data["license"] = base.licence.lower()  # as the Hub spells them
+        if terms := licence.known(base.licence):
+            data["license_link"] = terms.url
+        elif base.licence_link:
+            data |= {"license": "other", "license_name": base.licence, "license_link": base.licence_link}
+    if recipe.data.source.startswith("hf:"):
+        data["datasets"] = [recipe.data.source.removeprefix("hf:")]
+    packaged = facts.ggufs.files if relation == "quantized" else ()
+    data |= {"pipeline_tag": "text-generation", "tags": [*tags, "health", "offline"]}
+    if results := model_index.results(recipe.data.source, facts.data, facts.adapter, packaged, facts.evaluation):
+        data["model-index"] = [{"name": recipe.name, "results": results}]
+    return ["---", yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120).rstrip(), "---", ""]
+
+
+def _opening(facts: CardFacts, otherwise: str) -> list[str]:
+    """Title, what it is, the medical notice, and what the base's licence must have shown."""
+    recipe, base = facts.recipe, facts.base
+    terms = licence.known(base.licence)
+    shown = []
+    if terms and terms.shows:
+        shown = [f"**{terms.shows}.** {terms.attribution} [Licence]({terms.url}), [rules of use]({terms.policy}).", ""]
+    title = licence.titled(base.licence, recipe.name)
+    return [f"# {title}", "", recipe.description or otherwise, "", *shown, f"> {NOTICE}", ""]
+
+
+def _lineage(facts: CardFacts, package: str) -> list[str]:
+    return [
+        "## How it was made",
+        "",
+        *_origin(facts),
+        *_training(facts),
+        f"- Proven in its packaged form, [{package}](https://huggingface.co/{package}):"
+        f" {tally(facts.proof.checks)}. The whole lineage is in `manifest.json`.",
+        "- Check the files: `packager verify .`, or `sha256sum --strict -c SHA256SUMS`.",
+    ]
+
+
+def _origin(facts: CardFacts) -> list[str]:
+    base, data = facts.base, facts.data
+    return [
+        f"- Base: {_public_name(base)}{f' at {base.revision}' if base.revision else ''},"
+        f" {base.parameters:,} parameters, licence {base.licence or 'unknown'}.",
+        f"- Data: {data.train_rows} questions and answers trained, {data.heldout_rows} held out"
+        f" (sha256 of the rows {data.data_sha256[:16]}…).",
+    ]
+
+
+def _training(facts: CardFacts) -> list[str]:
+    adapter, train = facts.adapter, facts.recipe.train
+    if adapter is None:
+        return ["- Not fine-tuned: the base as it is."]
+    drop = (adapter.heldout_loss_before - adapter.heldout_loss_after) / adapter.heldout_loss_before
+    return [
+        f"- Fine-tuning: {adapter.method}, rank {train.lora.rank}, alpha {train.lora.alpha:g},"
+        f" {adapter.trainable_parameters:,} trained parameters"
+        f" ({adapter.trainable_parameters / adapter.total_parameters:.2%}), {adapter.steps} steps,"
+        f" learning rate {train.learning_rate:g}.",
+        f"- Loss on held-out answers: {adapter.heldout_loss_before:.3f} before,"
+        f" {adapter.heldout_loss_after:.3f} after ({drop:.0%} lower; nats per token).",
+    ]
+
+
+def _recorded(facts: CardFacts) -> list[str]:
+    """What is not judged, beside the checks."""
+    if not facts.proof.figures:
+        return []
+    rows = [f"| {f.id} | {_cell(f.measured)} | {f.unit} | {_cell(f.says)} |" for f in facts.proof.figures]
+    return [
+        "",
+        "Recorded beside the checks, and not judged:",
+        "",
+        "| figure | measured | unit | |",
+        "|---|---|---|---|",
+        *rows,
+    ]
+
+
+def _answers(facts: CardFacts) -> list[str]:
+    return [
+        line
+        for answer in facts.proof.answers
+        if answer.file == facts.ggufs.files[0].name
+        for line in (f"**{answer.ask}**", "", answer.answer.replace("\n", " "), "")
+    ]
+
+
+def _cell(value: float | str) -> str:
+    """Text for a cell of a Markdown table."""
+    return value.replace("|", r"\|") if isinstance(value, str) else f"{value:.5g}"
+
+
+def _public_name(base: Checkpoint) -> str:
+    return base.source.removeprefix("hf:").removeprefix("pypi:")

@@ -1,0 +1,221 @@
+"""A package, its download from the Hub, or a bundle for a clinic -> that it is whole, or what is wrong with it.
+
+Looks at the set of files, SHA256SUMS, the manifest, the proof it records and the files for Ollama, and on
+request at the signature; needs no network. Raises `ProofFailed` (exit 3) with every fault.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from packager.artifacts.checks import OF_THE_DEVICE
+from packager.artifacts.files import sha256_of
+from packager.errors import ProofFailed
+from packager.package import signing
+from packager.process import progress
+from packager.prompt.ollama.hub_files import HUB_FILES, hub_differences
+from packager.prompt.ollama.modelfile import parse_modelfile
+
+CHECKSUMS, MANIFEST = "SHA256SUMS", "manifest.json"
+_LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
+_OF_THE_HUB = (".gitattributes", ".cache/huggingface/")
+"""What the Hub adds to a repo, and its client to a download."""
+_OUTSIDE = {CHECKSUMS, signing.SIGNATURE}
+"""What cannot be in the checksums."""
+_WEIGHTS = (".gguf", ".safetensors")
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A package that is whole."""
+
+    name: str
+    version: str
+    files: int
+    size: int
+    """Bytes."""
+    checks: int
+    """How many checks its proof passed."""
+    waived: tuple[str, ...]
+    """Checks of the device that a file beside the default failed, and which file."""
+    signed: str
+    """By which key it is signed; '' if it is not. Only a public key got by another way makes this worth something."""
+    checked: bool
+    """Whether the signature was checked with such a key."""
+
+
+def verify(folder: Path, key: Path | None = None) -> Verified:
+    """Check a folder, and with the public `key` its signature; raises `ProofFailed` that names every wrong file."""
+    signed = signing.check(folder, key) if key else ""
+    if not key and (folder / signing.SIGNATURE).is_file():
+        signed = signing.fingerprint(folder)
+    faults, manifest, sums = _look(folder)
+    if faults:
+        lines = "\n".join(f"  ✗ {fault}" for fault in faults)
+        raise ProofFailed(
+            f"{folder} is not as it was packaged: {len(faults)} fault(s).\n{lines}",
+            "copy or download it again; if it is the original, build it again",
+        )
+    return Verified(
+        name=str(manifest["name"]),
+        version=version_of(folder),
+        files=len(sums) + 1,
+        size=sum((folder / name).stat().st_size for name in (*sums, CHECKSUMS)),
+        checks=sum(c["passed"] for c in manifest["proof"]["checks"]),
+        waived=tuple(f"{c['id']} of {c['subject']}" for c in manifest["proof"]["checks"] if c.get("waived")),
+        signed=signed,
+        checked=key is not None,
+    )
+
+
+def render_verified(found: Verified) -> str:
+    """A line or two for people."""
+    whole = (
+        f"{found.name} is whole: {found.files} files, {found.size / 1e6:,.1f} MB, version v{found.version};"
+        f" its proof passed ({found.checks} checks"
+        + (f"; failed and waived: {', '.join(found.waived)})." if found.waived else ").")
+    )
+    if not found.signed:
+        return whole
+    if found.checked:
+        return f"{whole}\nIts signature is by {found.signed}."
+    return (
+        f"{whole}\nIt is signed by {found.signed}; give --key PUBLIC.pub to check that, with a key got by another way."
+    )
+
+
+def version_of(folder: Path) -> str:
+    """A package's version: the first digits of the sha256 of its checksums, so of every byte in it."""
+    return sha256_of(folder / CHECKSUMS)[:12]
+
+
+def checksums(text: str) -> tuple[dict[str, str], list[str]]:
+    """sha256 by file name out of SHA256SUMS, and what is wrong with its lines."""
+    sums: dict[str, str] = {}
+    faults = []
+    for number, line in enumerate(text.splitlines(), 1):
+        match = _LINE.fullmatch(line)
+        name = match[2] if match else ""
+        path = PurePosixPath(name)
+        if not match or path.is_absolute() or ".." in path.parts or "\\" in name or name in (*sums, CHECKSUMS):
+            faults.append(f"{CHECKSUMS}:{number}: is not a checksum, two blanks and the name of a file, once")
+        else:
+            sums[name] = match[1]
+    return sums, faults
+
+
+def _look(folder: Path) -> tuple[list[str], dict[str, Any], dict[str, str]]:
+    """Every fault, the manifest and the checksums."""
+    try:
+        sums, faults = checksums((folder / CHECKSUMS).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        return [f"{CHECKSUMS}: is missing or cannot be read"], {}, {}
+    there = set(_files(folder))
+    faults += [f"{name}: is missing" for name in sorted(sums.keys() - there)]
+    faults += [f"{name}: does not belong to the package" for name in sorted(there - sums.keys() - _OUTSIDE)]
+    told = _json(folder / "runtime" / "config.json") or {}
+    if told.get("signed") and signing.SIGNATURE not in there:
+        faults.append(f"{signing.SIGNATURE}: is missing")
+    known = sorted(sums.keys() & there)
+    total = sum((folder / name).stat().st_size for name in known)
+    done = 0
+    for name in known:
+        actual = sha256_of(folder / name)
+        done += (folder / name).stat().st_size
+        progress.update(done / 1e6, total / 1e6, "MB checked")
+        if actual != sums[name]:
+            faults.append(f"{name}: its sha256 is {actual[:12]}…, {CHECKSUMS} says {sums[name][:12]}…")
+    manifest = _json(folder / MANIFEST)
+    if manifest is None:
+        return [*faults, f"{MANIFEST}: is missing or not a JSON object"], {}, sums
+    if MANIFEST not in sums:
+        faults.append(f"{MANIFEST}: is not in {CHECKSUMS}")
+    faults += _manifest(folder, manifest, sums)
+    if "part" not in manifest:  # the package itself, not the adapter or the merged weights of one
+        faults += _for_ollama(folder, sums)
+    return faults, manifest, sums
+
+
+def _files(folder: Path) -> Iterator[str]:
+    """Every file below a folder, by its name with '/'; a link to a file counts as the file."""
+    for at, folders, files in os.walk(folder):
+        for name in (*files, *(f for f in folders if (Path(at) / f).is_symlink())):
+            path = Path(at) / name
+            relative = path.relative_to(folder).as_posix()
+            if not relative.startswith(_OF_THE_HUB):
+                yield relative if path.is_file() and stat.S_ISREG(path.stat().st_mode) else f"{relative} (no file)"
+
+
+def _manifest(folder: Path, manifest: Mapping[str, Any], sums: Mapping[str, str]) -> Iterator[str]:
+    """Where the manifest and the files disagree, and what its proof lacks."""
+    try:
+        recorded = {str(f["name"]): (int(f["size"]), str(f["sha256"])) for f in manifest["files"]}
+        checks, passed = list(manifest["proof"]["checks"]), manifest["proof"]["passed"]
+        failed = [str(c["id"]) for c in checks if c["passed"] is not True and not _is_waived(c)]
+        str(manifest["name"])
+    except (KeyError, TypeError, ValueError):
+        yield f"{MANIFEST}: lacks name, files or proof, or they are not of their form"
+        return
+    for name, (size, sha256) in recorded.items():
+        path = folder / name
+        if name not in sums:
+            yield f"{name}: is in {MANIFEST} but not in {CHECKSUMS}"
+        elif sums[name] != sha256:
+            yield f"{name}: {MANIFEST} and {CHECKSUMS} give it different checksums"
+        elif path.is_file() and path.stat().st_size != size:
+            yield f"{name}: has {path.stat().st_size} bytes, {MANIFEST} says {size}"
+    for name in sorted(sums):
+        if name.endswith(_WEIGHTS) and name not in recorded:
+            yield f"{name}: are weights that {MANIFEST} does not know"
+    if not recorded:
+        yield f"{MANIFEST}: names no weights"
+    if failed or passed is not True or not checks:
+        yield f"{MANIFEST}: its proof did not pass ({', '.join(failed) or 'no check passed'})"
+
+
+def _is_waived(check: Mapping[str, Any]) -> bool:
+    """Whether the proof says why this failed check does not count; only one of the device can be waived."""
+    return bool(check.get("waived")) and bool(check.get("subject")) and check["id"] in OF_THE_DEVICE
+
+
+def _for_ollama(folder: Path, sums: Mapping[str, str]) -> Iterator[str]:
+    """What `template`, `system` and `params` say otherwise than the Modelfiles, and where FROM leads nowhere."""
+    modelfiles = [name for name in sorted(sums) if name == "Modelfile" or name.startswith("Modelfile.")]
+    if "Modelfile" not in modelfiles:
+        yield "Modelfile: is missing"
+    files = {name: text for name in HUB_FILES if (text := _text(folder / name)) is not None}
+    for name in modelfiles:
+        text = _text(folder / name)
+        if text is None:
+            continue  # named already
+        try:
+            commands = parse_modelfile(text)
+        except ValueError as error:
+            yield f"{name}: Ollama cannot read it: {error}"
+            continue
+        source = next(c.value for c in commands if c.name == "model").removeprefix("./")
+        if source not in sums:
+            yield f"{name}: is for {source}, which is not in the package"
+        yield from (f"{difference} ({name})" for difference in hub_differences(text, files))
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_bytes().decode()
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None

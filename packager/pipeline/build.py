@@ -1,0 +1,87 @@
+"""A build: what can be known early, then the stages of the line that are not done, as far as it is wanted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from packager.artifacts.kinds import Artifact, Checked, Proof, Report
+from packager.artifacts.run_folder import RunFolder, open_run
+from packager.errors import InputError, ProofFailed
+from packager.pipeline import pins, preflight
+from packager.pipeline.line import STAGES, evaluating_of, line
+from packager.pipeline.plan import plan
+from packager.process import child, progress
+from packager.recipe.recipe import Recipe
+from packager.stages import evaluate as evaluate_stage
+from packager.stages import report as report_stage
+
+
+def build(
+    recipe: Recipe,
+    folder: Path,
+    until: str = STAGES[-1],
+    *,
+    verify: bool = False,
+    evaluating: bool = False,
+    update: bool = False,
+) -> Artifact:
+    """Bring the run folder up to stage `until` and return what that stage made.
+
+    `evaluating` (or until="evaluation") makes an evaluation on the way. `update` takes the newest commits of
+    sources on the Hub instead of those that the folder was made of.
+
+    Raises `InputError`/`MissingResource` before the first stage for what can be known early,
+    `ProofFailed` when a check fails, `Busy` when another build holds the folder.
+    """
+    if until not in STAGES:
+        raise InputError(f"There is no stage '{until}'.", f"use one of {', '.join(STAGES)}")
+    if until == "adapter" and recipe.train.method == "none":
+        raise InputError("train.method is none, so there is no stage 'adapter'.", "choose another stage")
+    evaluating = evaluating or until == "evaluation"
+    with child.interruptible(), open_run(folder, verify=verify) as run:
+        with progress.route(run.display):
+            recipe = pins.resolved(recipe, folder, update=True) if update else pins.known(recipe, folder)
+            waiting = _waiting(recipe, folder, until, verify, evaluating)
+            if waiting:
+                preflight.check(recipe, folder, waiting)
+                recipe = pins.resolved(recipe, folder)
+        if evaluating and "evaluation" in waiting:
+            _say_what_is_left_out(evaluating_of(recipe), run)
+        for artifact in line(recipe, run, evaluating=evaluating):
+            if not isinstance(artifact, Proof) or until == artifact.folder.name:  # first the report of what failed
+                stop_if_failed(artifact)
+            if artifact.folder.name == until:
+                return artifact
+    raise AssertionError(f"the line ended without stage {until}")
+
+
+def _waiting(recipe: Recipe, folder: Path, until: str, verify: bool, evaluating: bool) -> tuple[str, ...]:
+    """The stages that have to run; all of them if that cannot be told."""
+    try:
+        steps = plan(recipe, folder, until, verify=verify, evaluating=evaluating)
+        return tuple(step.stage for step in steps if not step.done)
+    except InputError:  # a source is missing: preflight says so, with everything else
+        return STAGES
+
+
+def _say_what_is_left_out(evaluating: evaluate_stage.Evaluating, run: RunFolder) -> None:
+    """Before anything runs: what the evaluation will have to do without, and how to have it."""
+    with progress.route(run.display):
+        for one in evaluate_stage.unreachable(evaluating):
+            progress.note(f"evaluation: {one.what} is left out: {one.why}; to have it, {one.fix}")
+
+
+def stop_if_failed(artifact: Artifact) -> None:
+    """A package that fails a check is not released, and nothing is built on what failed one."""
+    if isinstance(artifact, Checked) and artifact.failed:
+        lines = "\n".join(
+            f"  {'–' if c.waived else '✗'} {c.id}: {c.says} (measured {c.measured}, limit {c.threshold} {c.unit})"
+            + (f" Waived: {c.waived}" if c.waived else "")
+            for c in artifact.checks
+            if not c.passed
+        )
+        shown = artifact.folder / report_stage.PAGE if isinstance(artifact, Report) else artifact.folder
+        raise ProofFailed(
+            f"The proof failed; nothing was packaged.\n{lines}",
+            f"see {shown}; mend the recipe or its data and build again",
+        )

@@ -1,0 +1,162 @@
+"""Everything that can fail early, checked before the first stage: recipe, data, base, tools, room.
+
+Recipe and run folder -> nothing, or one error that lists every problem found.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from packager.checkpoint import locate
+from packager.checkpoint.locate import inspect_base
+from packager.data.audit.beforehand import check_data
+from packager.errors import InputError, Interrupted, MissingResource, PackagerError, together
+from packager.llamacpp import vendored
+from packager.llamacpp.gguf_file import quantization_types, tensor_types
+from packager.llamacpp.processor_check import check_runs
+from packager.process.memory import GIGABYTE
+from packager.recipe.recipe import Recipe
+
+# Bytes per parameter on disk of the base (dequantized), the merged checkpoint and the F16 file, each.
+FP16_BYTES = 2.0
+# Bytes per parameter and quantized file; the largest type, Q8_0, has 8.5 bits per weight.
+QUANTIZED_BYTES = 1.07
+# Resident while training on a CPU: NF4 (0.56 bytes/parameter) or 32-bit weights, and the libraries.
+NF4_BYTES, FULL_BYTES, LIBRARIES_BYTES = 0.6, 4.0, 1.2e9
+
+STAGES = ("base", "adapter", "merged", "f16", "gguf")
+"""The stages that take much disk or memory."""
+NEEDS_IMATRIX = ("IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ2_M", "IQ3_XXS", "IQ3_XS", "Q2_K_S")
+"""Types that llama.cpp refuses to make without an importance matrix (src/llama-quant.cpp)."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a build will take, in bytes."""
+
+    disk: int
+    ram: int
+
+
+def check(recipe: Recipe, folder: Path, waiting: Collection[str] = STAGES) -> locate.Located:
+    """Check all that can be known before the first stage; returns the base that was found.
+
+    Disk and memory are asked for the stages in `waiting` only. Raises one error with every problem:
+    `InputError` if any is the user's, else `MissingResource`.
+    """
+    problems: list[PackagerError] = []
+    found = None
+    for attempt in (lambda: vendored.converter(), lambda: check_data(recipe.data), lambda: _types(recipe)):
+        try:
+            attempt()
+        except Interrupted:
+            raise
+        except PackagerError as error:
+            problems.append(error)
+    try:
+        found, wrong = inspect_base(recipe.base)
+        problems += [*wrong, *_template(recipe, found), *_must_fit(recipe, found)]
+        _room(need(recipe, found.parameters, waiting), folder)
+    except Interrupted:
+        raise
+    except PackagerError as error:
+        problems.append(error)
+    if not problems and "gguf" in waiting:
+        check_runs()
+    if problems:
+        raise together(problems)
+    assert found is not None
+    return found
+
+
+def need(recipe: Recipe, parameters: int, waiting: Collection[str] = STAGES) -> Need:
+    """Disk and memory that the stages in `waiting` take for a base of so many parameters, roughly."""
+    copies = FP16_BYTES * len({"base", "merged", "f16"} & set(waiting))
+    disk = parameters * (copies + QUANTIZED_BYTES * len(recipe.quantize.types) * ("gguf" in waiting))
+    weights = NF4_BYTES if recipe.train.method == "qlora" else FULL_BYTES
+    trains = recipe.train.method != "none" and "adapter" in waiting
+    ram = 0.0 if not trains else parameters * weights + LIBRARIES_BYTES
+    return Need(int(disk), int(ram))
+
+
+def available_ram() -> int:
+    """Memory that can be had without swapping, in bytes (0 where the system does not say)."""
+    try:
+        for row in Path("/proc/meminfo").read_text().splitlines():
+            if row.startswith("MemAvailable:"):
+                return int(row.split()[1]) * 1024
+    except OSError:
+        pass
+    return 0
+
+
+def free_disk(folder: Path) -> int:
+    """Free bytes on the disk that holds, or would hold, `folder`."""
+    existing = folder.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    return shutil.disk_usage(existing).free
+
+
+def _template(recipe: Recipe, base: locate.Located) -> list[PackagerError]:
+    """The base's own chat template, where the recipe gives no other."""
+    if recipe.data.template is not None:
+        return []
+    if base.template_fault:
+        return [base.template_fault]
+    fix = "use an instruct model, or give one in data.template"
+    return [] if base.has_template else [InputError(f"{base.source} has no chat template.", fix)]
+
+
+def _must_fit(recipe: Recipe, base: locate.Located) -> list[PackagerError]:
+    """Neither a row nor a conversation in the clinic may be longer than what the base computes alike everywhere."""
+    problems: list[PackagerError] = []
+    for name, tokens in (("serve.context", recipe.serve.context), ("data.max_tokens", recipe.data.max_tokens)):
+        if over := [limit for limit in base.limits if tokens > limit.tokens]:
+            why = "; ".join(limit.why for limit in over)
+            fix = f"set {name} to at most {over[0].tokens}, or use another base"
+            problems.append(InputError(f"{name} is {tokens}, which is too much for {base.source}: {why}.", fix))
+    return problems
+
+
+def _types(recipe: Recipe) -> None:
+    known = quantization_types()
+    unknown = [name for name in recipe.quantize.types if name not in known]
+    if unknown:
+        raise InputError(
+            f"quantize.types: llama.cpp has no quantization called {', '.join(unknown)}.",
+            f"use {', '.join(known)}",
+        )
+    blind = [name for name in recipe.quantize.types if name in NEEDS_IMATRIX]
+    if blind and not recipe.quantize.imatrix:
+        raise InputError(
+            f"quantize.types: {', '.join(blind)} needs an importance matrix.",
+            "set quantize.imatrix: true, or use another type, such as Q4_K_M",
+        )
+    if odd := [n for n in recipe.quantize.tensors.values() if n not in tensor_types()]:
+        raise InputError(
+            f"quantize.tensors: llama.cpp has no tensor type called {', '.join(odd)}.",
+            f"use {', '.join(tensor_types())}",
+        )
+    if len(set(recipe.quantize.types)) < len(recipe.quantize.types):
+        raise InputError("quantize.types names a type twice.", "name each type once")
+
+
+def _room(needed: Need, folder: Path) -> None:
+    free = free_disk(folder)
+    if free < needed.disk:
+        raise MissingResource(
+            f"Not enough disk: the build needs about {needed.disk / GIGABYTE:.1f} GB,"
+            f" {free / GIGABYTE:.1f} GB are free for {folder}.",
+            "free some space, or build on another disk with --build-dir",
+        )
+    ram = available_ram()
+    if ram and ram < needed.ram:
+        raise MissingResource(
+            f"Not enough memory: training needs about {needed.ram / GIGABYTE:.1f} GB,"
+            f" {ram / GIGABYTE:.1f} GB are available.",
+            "close other programs, use train.method: qlora, or a smaller base",
+        )

@@ -1,0 +1,271 @@
+"""The only file that starts processes.
+
+`call` runs one of our own functions in a child, so that its memory is returned and a crash of
+native code is named instead of taking the build down; `run` runs an external tool. Both write the
+child's output to a log, put its last lines into the error, pass no secret on, and never outlive
+the parent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, Pipe
+from pathlib import Path
+from typing import IO, Any, Generic, TypeVar
+
+from packager.errors import Interrupted, MissingResource, PackagerError, StageCrash
+from packager.process import progress, secrets
+from packager.process.deaths import death, last_lines, oom_kills
+
+T = TypeVar("T")
+
+GRACE_SECONDS = 30.0
+WATCH_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Finished(Generic[T]):
+    """What a child returned, and the most memory it held at once (bytes)."""
+
+    value: T
+    peak_ram: int
+
+
+def environment(extra: Mapping[str, str] | None = None, *, online: bool = False) -> dict[str, str]:
+    """The environment of a child: ours; unless it is `online`, without secrets or calls to the Hub."""
+    env = dict(os.environ)
+    if not online:
+        env = {k: v for k, v in env.items() if k not in secrets.VARIABLES} | {"HF_HUB_OFFLINE": "1"}
+    env |= {"TRANSFORMERS_VERBOSITY": "error", "TOKENIZERS_PARALLELISM": "true"}
+    return env | dict(extra or {})
+
+
+def call(
+    function: Callable[..., T],
+    *args: Any,
+    log: Path | None = None,
+    memory_limit: int | None = None,
+    timeout: float | None = None,
+    keep_fds: Sequence[int] = (),
+    online: bool = False,
+) -> Finished[T]:
+    """Run `function(*args)` in a fresh child process and return its value and peak memory.
+
+    `function` must be importable by name and its arguments picklable. `memory_limit` bounds the
+    child's address space in bytes, `timeout` its wall time in seconds. `keep_fds` stay open in the
+    child (the run folder's lock: it is then held until the last child is gone). Only an `online` child
+    may reach the Hub.
+
+    Raises the child's own `PackagerError`; `StageCrash` for a signal or an unexpected exception;
+    `MissingResource` when it was killed for memory or ran out of time.
+    """
+    receiver, sender = Pipe(duplex=False)
+    with receiver, _log(log) as output:
+        start, ooms = output.tell(), oom_kills()
+        with sender:
+            child = _start_worker(sender, output, keep_fds, online=online)
+        try:
+            assert child.stdin is not None
+            with contextlib.suppress(BrokenPipeError), child.stdin as stdin:
+                pickle.dump(sys.path, stdin)  # so that the child finds the function where we did
+                pickle.dump((function, args, memory_limit), stdin)
+            outcome = _receive(receiver, time.monotonic() + timeout if timeout else None)
+        except BaseException:
+            _stop(child)
+            raise
+        if outcome is _TIMED_OUT:
+            _stop(child, grace=0)
+            raise MissingResource(
+                f"{function.__name__} was stopped: not finished after {progress.duration(timeout or 0)}",
+                "see the log for how far it came",
+            )
+        child.wait()
+        if isinstance(outcome, Finished):
+            return outcome
+        if isinstance(outcome, PackagerError):
+            raise outcome
+        if isinstance(outcome, str):
+            raise StageCrash(f"{function.__name__} failed:\n{outcome}", "this is our bug: please report it")
+        raise death(function.__name__, child.returncode, last_lines(output, start), oom_kills() > ooms)
+
+
+def _start_worker(
+    sender: Connection, output: IO[bytes], keep_fds: Sequence[int], *, online: bool
+) -> subprocess.Popen[bytes]:
+    """The process that takes a function on stdin and answers through `sender`."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "packager.process.worker", str(sender.fileno()), str(os.getpid())],
+        stdin=subprocess.PIPE,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        env=environment(online=online),
+        pass_fds=(sender.fileno(), *keep_fds),
+    )
+
+
+def run(
+    command: Sequence[str | Path],
+    *,
+    log: Path | None = None,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+    stdin: Path | None = None,
+    watch: Callable[[str], None] | None = None,
+) -> str:
+    """Run an external tool to its end and return what it printed (stdout and stderr together).
+
+    It reads the file `stdin`, or nothing; `watch` is told its newest line now and then.
+    Raises `MissingResource` if the tool is not there, `StageCrash` with its last lines if it fails.
+    """
+    words = [str(word) for word in command]
+    with _log(log) as output:
+        output.write(f"$ {' '.join(words)}\n".encode())
+        output.flush()
+        start = output.tell()
+        with (stdin or Path(os.devnull)).open("rb") as given:
+            try:
+                child = subprocess.Popen(
+                    words,
+                    cwd=cwd,
+                    env=environment(env),
+                    stdin=given,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    preexec_fn=_die_with_parent,
+                )
+            except FileNotFoundError as error:
+                raise MissingResource(f"{words[0]} is not installed", f"install {words[0]}") from error
+        try:
+            _wait(child, timeout, output, watch)
+        except subprocess.TimeoutExpired as error:
+            _stop(child, grace=0)
+            raise MissingResource(f"{words[0]} did not finish within {timeout:.0f} s", "run again") from error
+        except BaseException:
+            _stop(child)
+            raise
+        if child.returncode != 0:
+            raise death(Path(words[0]).name, child.returncode, last_lines(output, start), False)
+        output.seek(start)
+        return output.read().decode(errors="replace")
+
+
+@contextlib.contextmanager
+def deferred_stop() -> Iterator[Callable[[], bool]]:
+    """Turn Ctrl-C and SIGTERM into a flag, so that a loop can finish its step and save.
+
+    Yields a function that tells whether a stop was asked for.
+    """
+    asked = False
+
+    def remember(signum: int, frame: object) -> None:
+        nonlocal asked
+        asked = True
+
+    before = {s: signal.signal(s, remember) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Make Ctrl-C and SIGTERM raise `Interrupted` in this process, from wherever it is."""
+
+    def interrupt(signum: int, frame: object) -> None:
+        raise Interrupted(
+            f"Stopped by {signal.Signals(signum).name}. What was finished is kept.",
+            "run the same command again to resume",
+        )
+
+    before = {s: signal.signal(s, interrupt) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def physical_cores() -> int:
+    """Physical cores this process may use; llama.cpp is slower on hyper-threads than without."""
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+    cores = set()
+    for cpu in allowed:
+        topology = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology")
+        try:
+            cores.add(((topology / "physical_package_id").read_text(), (topology / "core_id").read_text()))
+        except OSError:
+            cores.add((str(cpu), ""))
+    return max(1, len(cores))
+
+
+_TIMED_OUT = object()
+
+
+def _receive(receiver: Connection, deadline: float | None) -> Any:
+    """Hand progress on until the child's outcome arrives; None if it died without one."""
+    while True:
+        left = None if deadline is None else deadline - time.monotonic()
+        if left is not None and (left <= 0 or not receiver.poll(left)):
+            return _TIMED_OUT
+        try:
+            message = receiver.recv()
+        except EOFError:
+            return None
+        if isinstance(message, dict):
+            progress.forward(message)
+        else:
+            return message
+
+
+def _wait(
+    child: subprocess.Popen[bytes], timeout: float | None, output: IO[bytes], watch: Callable[[str], None] | None
+) -> None:
+    """Until the child ends, or `subprocess.TimeoutExpired`; `watch` sees the last line each time it changed."""
+    began, before = time.monotonic(), ""
+    while watch and child.poll() is None and (timeout is None or time.monotonic() - began < timeout):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(WATCH_SECONDS)
+        # The child writes at the same file offset: it must not be moved.
+        end = os.fstat(output.fileno()).st_size
+        lines = os.pread(output.fileno(), 4096, max(0, end - 4096)).decode(errors="replace").split("\n")
+        last = next((line for line in reversed(lines[:-1]) if line.strip()), "")
+        if last != before:
+            watch(before := last)
+    child.wait(None if timeout is None else max(0, timeout - (time.monotonic() - began)))
+
+
+def _stop(child: subprocess.Popen[bytes], grace: float = GRACE_SECONDS) -> None:
+    if grace and child.poll() is None:
+        child.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(grace)
+    if child.poll() is None:
+        child.kill()
+    child.wait()
+
+
+def _die_with_parent() -> None:
+    """In the child: be killed when the parent dies, however it dies (Linux)."""
+    if sys.platform == "linux":
+        import ctypes
+
+        pr_set_pdeathsig = 1  # <sys/prctl.h>
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def _log(path: Path | None) -> Iterator[IO[bytes]]:
+    with path.open("ab+") if path else tempfile.TemporaryFile() as output:
+        yield output

@@ -1,0 +1,158 @@
+"""The conversations that every stage is proven on, whatever the data hold.
+
+A chat template and its tokenizer -> `corpus.jsonl` beside the rows: one conversation of `messages` a
+line. Together with the held-out rows they travel from the training prompt through the checkpoint,
+every GGUF file and the Modelfile, so that a difference is pinned to the stage that made it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import unicodedata
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from packager.prompt.masking import Encoded, encode
+from packager.prompt.roles import RoleFormat, derive_roles
+from packager.prompt.template import Message, load_template, load_tokenizer, special_tokens, token_ids
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+CORPUS = "corpus.jsonl"
+CONTENTS = (
+    "O que é a atenção primária à saúde?",
+    "Pressão alta.\n\n- Meça sempre.\n- Anote.",
+    "Crianças 👶 de 2–5 anos: 37,5 °C é «febre»? 发烧了吗？ e\u0301 ﬁm",
+    "{{ .Content }} {{- end }} {% if x %}{",
+    "  dois espaços  antes,\n\numa linha vazia\te um espaço no fim ",
+    "CPF 123.456.789-09, 10 mg/kg, 37,5 °C, 100 %, 3333333",
+    "“aspas” — travessão… 5 µg 😀 👩🏽 don't WE'VE",
+    "def f(x):\n    return {x: [1, 2]}",
+    " Oi ",
+    "\n\nOi\n",
+    "\tOi\n ",
+)
+"""What is said: prose, lists, Unicode, template syntax, white space, numbers and units, code."""
+SPECIALS = 4
+"""How many of the tokenizer's special tokens are also typed by a user, beside those that frame turns."""
+
+RARE_NUMERALS = "½ comprimido, kg / m ² , ٣, Ⅳ"
+"""Numerals that some of llama.cpp's pre-tokenizers split otherwise than the tokenizers they stand for."""
+LONG_PROMPTS = 8
+"""Tokens that may be run for each answer token asked for, where prompts are long and answers short."""
+
+Conversation = tuple[Message, ...]
+
+
+def conversations(
+    roles: RoleFormat, specials: Sequence[str], system: str | None, *, joined: bool = False
+) -> list[Conversation]:
+    """Conversations of every shape that the format can express, each ending in a user's turn.
+
+    Where training sets a `system` message they begin with it, as every served one does, unless they
+    bring their own. With accents `joined` to their letters, for a tokenizer that does that.
+    """
+    framing = [s for s in specials if s in roles.bos or any(s in prefix for prefix in roles.prefix.values())]
+    tokens = dict.fromkeys((roles.end_of_turn, *framing, *specials[:SPECIALS]))
+    typed = (f"O que quer dizer {token} aqui?" for token in tokens)
+    contents = [*CONTENTS, *typed]
+    if joined:
+        contents = [unicodedata.normalize("NFC", content) for content in contents]
+    found: list[list[tuple[str, str]]] = []
+    for number, content in enumerate(contents):
+        turns = [("user", content), ("assistant", content), ("user", contents[number - 1]), ("assistant", "Sim.")]
+        found += [turns[:1], turns[:3], [*turns, ("user", content)]]
+        if not roles.refuses_system:
+            found += [[("system", content), *turns[:1]], [("system", content), *turns[:3]]]
+    if not roles.refuses_system:
+        found += [[("system", ""), ("user", contents[0])]]
+    roles_in_turn = itertools.cycle(("user", "assistant"))
+    odd = contents[: len(contents) - 1 + len(contents) % 2]
+    found += [list(zip(roles_in_turn, odd, strict=False))]  # long
+    said = [tuple(_said(roles, role, content) for role, content in turns) for turns in found]
+    return [_with_system(conversation, system) for conversation in said]
+
+
+def joins_accents(tokenizer: Tokenizer) -> bool:
+    """Does the tokenizer join letters and accents that come apart (NFC), as Qwen's does? llama.cpp never does."""
+    normalizer = tokenizer.normalizer
+    return normalizer is not None and "\u00e9" in normalizer.normalize_str("e\u0301")
+
+
+def has_rare_numerals(text: str) -> bool:
+    """Does it hold numerals other than 0 to 9 (fractions, superscripts, Roman and other scripts' digits)?"""
+    return any(map(_is_rare_numeral, text))
+
+
+def without_rare_numerals(text: str) -> str:
+    """With an 'x' for each: what is left must be split alike by all."""
+    return "".join("x" if _is_rare_numeral(c) else c for c in text)
+
+
+def _is_rare_numeral(character: str) -> bool:
+    return not "0" <= character <= "9" and unicodedata.category(character) in ("Nd", "Nl", "No")
+
+
+def write_corpus(folder: Path, system: str | None) -> None:
+    """Write the corpus for the template and tokenizer in `folder` beside them."""
+    tokenizer = load_tokenizer(folder)
+    specials = special_tokens(tokenizer)
+    roles = derive_roles(load_template(folder), specials)
+    found = conversations(roles, specials, system, joined=joins_accents(tokenizer))
+    lines = (json.dumps({"messages": conversation}, ensure_ascii=False) + "\n" for conversation in found)
+    (folder / CORPUS).write_text("".join(lines), encoding="utf-8", newline="\n")
+
+
+def read_conversations(path: Path) -> Iterator[Conversation]:
+    """The conversations of a JSONL file of the data stage: the corpus, or the rows."""
+    with path.open(encoding="utf-8") as file:  # not splitlines: U+2028 is a character like any other here
+        for line in file:
+            yield tuple(json.loads(line)["messages"])
+
+
+def corpus_samples(folder: Path, positions: int) -> list[Encoded]:
+    """Every twelfth conversation of the corpus, with at most so many positions spread evenly over them.
+
+    `folder` is that of the data stage.
+    """
+    template, tokenizer = load_template(folder), load_tokenizer(folder)
+    chosen = list(read_conversations(folder / CORPUS))[::-12]  # from the last, the longest
+    rows = [token_ids(tokenizer, template.render(c, add_generation_prompt=True)) for c in chosen]
+    step = max(1, -(-sum(map(len, rows)) // (positions - len(rows))))  # every row may add one
+    return [Encoded.predicting(ids, range(0, len(ids) - 1, step)) for ids in rows if len(ids) > 1]
+
+
+def answer_samples(path: Path, end_of_turn: str, tokens: int) -> list[Encoded]:
+    """Rows of a JSONL file of the data stage, spread evenly over it, with every answer token as a
+    target, until there are `tokens` of them, or so many tokens in all that little more can be run."""
+    template, tokenizer = load_template(path.parent), load_tokenizer(path.parent)
+    rows = list(read_conversations(path))
+    found: list[Encoded] = []
+    room = LONG_PROMPTS * tokens
+    for row in _spread(rows):
+        found.append(encode(template, tokenizer, end_of_turn, row))
+        tokens -= len(found[-1].at)
+        room -= len(found[-1].ids)
+        if tokens <= 0 or room <= 0:
+            break
+    return found
+
+
+def _spread(rows: Sequence[Conversation]) -> Iterator[Conversation]:
+    """All rows, in an order whose every beginning is spread over them: multiples of the golden ratio
+    fill an interval evenly."""
+    return (rows[i] for i in sorted(range(len(rows)), key=lambda i: i * 0.6180339887 % 1))
+
+
+def _said(roles: RoleFormat, role: str, content: str) -> Message:
+    """A message; without outer white space where the template would strip it and Ollama would not."""
+    return {"role": role, "content": content.strip() if role in roles.trimmed else content}
+
+
+def _with_system(conversation: Conversation, system: str | None) -> Conversation:
+    if not system or conversation[0]["role"] == "system":
+        return conversation
+    return ({"role": "system", "content": system}, *conversation)

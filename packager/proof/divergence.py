@@ -1,0 +1,118 @@
+"""How far one model's predictions are from another's, position by position, in bounded memory.
+
+Chunks of logits of both models over the same tokens -> `Divergence`. Kullback-Leibler divergence
+KL(p||q) = sum p (log p - log q) in nats, the first model being p, as llama.cpp's perplexity tool
+reports it; perplexity ratio exp(mean(nll_q - nll_p)), its error from the spread of the differences.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from packager.artifacts.kinds import Divergence
+from packager.llamacpp.model import GgufModel
+from packager.process import child
+from packager.prompt.masking import Encoded
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Float32 = npt.NDArray[np.float32]
+    Float64 = npt.NDArray[np.float64]
+
+
+REFERENCE = "reference.npz"
+
+
+def save_reference(path: Path, samples: Sequence[Encoded], log_p: Iterable[Float32]) -> None:
+    """Keep samples and their log-probabilities (chunks of [n, vocabulary], stored as float16), so that a
+    later stage compares with a checkpoint without loading it."""
+    import numpy as np
+
+    np.savez(
+        path,
+        ids=np.array([i for s in samples for i in s.ids], np.int32),
+        at=np.array([i for s in samples for i in s.at], np.int32),
+        lengths=np.array([(len(s.ids), len(s.at)) for s in samples], np.int32),
+        log_p=np.concatenate([chunk.astype(np.float16) for chunk in log_p]),
+    )
+
+
+def load_reference(path: Path) -> tuple[list[Encoded], npt.NDArray[np.float16]]:
+    """What `save_reference` kept: the samples, and log-probabilities [positions, vocabulary]."""
+    import numpy as np
+
+    kept = np.load(path)
+    ends = np.cumsum(kept["lengths"], axis=0)[:-1]
+    ids, at = np.split(kept["ids"], ends[:, 0]), np.split(kept["at"], ends[:, 1])
+    samples = [Encoded.predicting(i.tolist(), a.tolist()) for i, a in zip(ids, at, strict=True)]
+    return samples, kept["log_p"]
+
+
+def from_reference(path: Path, kept: Path) -> Divergence:
+    """How far a GGUF file, run by llama.cpp, predicts from what `save_reference` kept."""
+    samples, log_p = load_reference(kept)
+    context = max(len(sample.ids) for sample in samples)
+    compared, done = RunningDivergence(), 0
+    with GgufModel.open(path, context=context, threads=child.physical_cores()) as model:
+        for sample in samples:
+            chosen = set(sample.at)
+            for positions, rows in model.logits(sample.ids, [i in chosen for i in range(len(sample.ids))]):
+                targets = [sample.ids[i + 1] for i in positions]
+                wanted = log_p[done : done + len(positions)].astype("float32")
+                compared.add(wanted, log_softmax(rows), targets)
+                done += len(positions)
+    return compared.result()
+
+
+def log_softmax(logits: Float32) -> Float32:
+    """log p over the last axis of logits [n, vocabulary], in float32 from the largest down."""
+    import numpy as np
+
+    shifted: Float32 = logits - logits.max(axis=-1, keepdims=True)
+    total = np.exp(shifted).sum(axis=-1, keepdims=True, dtype=np.float64)
+    shifted -= np.log(total).astype(np.float32)
+    return shifted
+
+
+class RunningDivergence:
+    """Takes chunks of positions; keeps four numbers a position."""
+
+    def __init__(self) -> None:
+        self._kl: list[Float64] = []
+        self._same: list[Any] = []
+        self._nll: tuple[list[Float32], list[Float32]] = ([], [])
+
+    def add(self, log_p: Float32, log_q: Float32, targets: Sequence[int]) -> None:
+        """Compare log-probabilities [n, vocabulary] of both models; `targets` are the n tokens that follow."""
+        import numpy as np
+
+        at = np.arange(len(targets))
+        self._kl.append((np.exp(log_p) * (log_p - log_q)).sum(axis=-1, dtype=np.float64))
+        self._same.append(log_p.argmax(axis=-1) == log_q.argmax(axis=-1))
+        for kept, log in zip(self._nll, (log_p, log_q), strict=True):
+            kept.append(-log[at, list(targets)])
+
+    def result(self) -> Divergence:
+        """The figures over all positions so far (at least one). A figure that is no number stays one."""
+        import numpy as np
+
+        kl = np.concatenate(self._kl)
+        nll_p, nll_q = (np.concatenate(kept).astype(np.float64) for kept in self._nll)
+        change = nll_q - nll_p
+        ratio = math.exp(min(50.0, float(change.mean())))
+        error = float(change.std(ddof=1)) / math.sqrt(len(change)) if len(change) > 1 else 0.0
+        return Divergence(
+            positions=len(kl),
+            kl_mean=float(kl.mean()),
+            kl_median=float(np.median(kl)),
+            kl_99=float(np.quantile(kl, 0.99)),
+            same_top=float(np.concatenate(self._same).mean()),
+            loss=float(nll_q.mean()),
+            perplexity_ratio=ratio,
+            perplexity_ratio_error=ratio * error,
+        )

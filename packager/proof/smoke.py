@@ -1,0 +1,196 @@
+"""Ask one GGUF file the recipe's questions on this CPU, and judge what it answers.
+
+Runs in a child process of its own with bounds on memory and time: a GGUF can abort the process
+that loads it. The prompt is rendered with the template stored in the file, as a server would.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from packager.artifacts.checks import Check, verdict
+from packager.artifacts.files import sha256_of
+from packager.artifacts.kinds import Answer, GgufFile
+from packager.data.language import language_of
+from packager.data.letters import unaccented
+from packager.errors import Interrupted, PackagerError
+from packager.llamacpp import binding
+from packager.llamacpp.model import GgufModel
+from packager.process import child, progress, worker
+from packager.process.memory import GIGABYTE
+from packager.recipe.sections import Device, Section, Serve, Smoke, Thresholds
+
+SEED = 42
+
+LOAD_SECONDS = 300.0
+"""Time that one file may take to load and answer, before it counts as hanging, beside what its
+answers take at the slowest speed that passes."""
+FEW = 4
+"""Words of an answer that need not tell its language."""
+
+
+class SmokeTest(Section):
+    """What decides a smoke test."""
+
+    questions: tuple[Smoke, ...]
+    system: str | None
+    serve: Serve
+    language: str
+    device: Device
+    thresholds: Thresholds
+
+
+def smoke_test(
+    path: Path, file: GgufFile, specials: Sequence[str], config: SmokeTest
+) -> tuple[list[Answer], list[Check]]:
+    """Ask one file in a child of its own; a crash is a failed check, not the end of the build."""
+    if sha256_of(path) != file.sha256:
+        return [], [_loads(file, False, "its bytes changed since it was written")]
+    slowest = max(config.device.min_tokens_per_second, 0.5)
+    limit = LOAD_SECONDS + len(config.questions) * config.serve.max_answer_tokens / slowest
+    memory = int(2 * config.device.ram_gb * GIGABYTE) + 2 * file.size
+    try:
+        answers, ram = child.call(ask, path, config, timeout=limit, memory_limit=memory).value
+    except Interrupted:
+        raise
+    except PackagerError as error:
+        return [], [_loads(file, False, error.message)]
+    return answers, [_loads(file, True, ""), *judge(file, answers, specials, ram, config)]
+
+
+def _loads(file: GgufFile, passed: bool, why: str) -> Check:
+    says = f"{file.type}: loads and runs on this CPU." if passed else f"{file.type}: does not run: {why}"
+    return verdict("smoke.loads", int(passed), 1, "", passed, says, subject=file.type)
+
+
+def ask(path: Path, config: SmokeTest) -> tuple[list[Answer], int]:
+    """Load the file, ask every question with the recipe's sampling and a fixed seed.
+
+    Returns the answers, and the memory that this took in bytes: without Python and its libraries, which
+    are not in the clinic. Without a question one token is made all the same: a file that loads may still
+    fail to run.
+    """
+    binding.library()
+    before = worker.peak_ram()
+    with GgufModel.open(path, context=config.serve.context, threads=child.physical_cores()) as model:
+        answers: list[Answer] = []
+        if not config.questions:
+            _one(model, path.name, "?", model.prompt_ids([{"role": "user", "content": "?"}]), config.serve, limit=1)
+        for number, question in enumerate(config.questions):
+            messages = [{"role": "system", "content": config.system}] if config.system else []
+            messages.append({"role": "user", "content": question.ask})
+            answers.append(_one(model, path.name, question.ask, model.prompt_ids(messages), config.serve))
+            progress.update(number + 1, len(config.questions), "answers", tokens_per_s=answers[-1].tokens_per_second)
+    return answers, worker.peak_ram() - before
+
+
+def _one(
+    model: GgufModel, name: str, question: str, prompt: list[int], serve: Serve, limit: int | None = None
+) -> Answer:
+    began = time.perf_counter()
+    first = last = began
+    tokens: list[int] = []
+    stopped = False
+    for token in model.generate(prompt, serve, SEED, max_tokens=limit or serve.max_answer_tokens):
+        last = time.perf_counter()
+        first = last if first == began else first
+        stopped = token in model.eog_tokens
+        if not stopped:
+            tokens.append(token)
+    spent = last - first
+    return Answer(
+        file=name,
+        ask=question,
+        answer=model.text(tokens).strip(),
+        tokens=len(tokens),
+        stopped=stopped,
+        seconds_to_first_token=round(first - began, 4),
+        tokens_per_second=round((len(tokens) - 1) / spent, 2) if spent > 0 and len(tokens) > 1 else 0.0,
+    )
+
+
+def judge(
+    file: GgufFile, answers: Sequence[Answer], specials: Sequence[str], ram: int, config: SmokeTest
+) -> list[Check]:
+    """The smoke.* checks of one file; `ram` is in bytes. Without answers, only its memory is judged."""
+
+    total = len(answers)
+
+    def count(name: str, bad: int, says: str) -> Check:
+        return verdict(f"smoke.{name}", bad, 0, "answers", bad == 0, f"{file.type}: {bad} of {total} answers {says}.",
+                       subject=file.type)  # fmt: skip
+
+    said = []  # what cannot fail, as nothing is expected or long enough to tell its language, is no check
+    if any(q.expect_any or q.reject_any for q in config.questions):
+        unexpected = sum(not _as_expected(a, q) for a, q in zip(answers, config.questions, strict=True))
+        said.append(count("expected_words", unexpected, "lack every word the recipe expects, or hold one it rejects"))
+    said += _language(file, answers, config)
+    # Speed is a property of the machine: the median over answers long enough to time.
+    timed = [a for a in answers if a.tokens > 4] or [a for a in answers if a.tokens > 1]
+    speeds = sorted(a.tokens_per_second for a in timed)
+    speed = speeds[len(speeds) // 2] if speeds else 0.0
+    slowest = max((a.seconds_to_first_token for a in answers), default=0.0)
+    device = config.device
+    memory = verdict(
+        "smoke.ram",
+        round(ram / GIGABYTE, 3),
+        device.ram_gb,
+        "GB",
+        ram <= device.ram_gb * GIGABYTE,
+        f"{file.type}: needs {ram / GIGABYTE:.2f} GB of memory at {config.serve.context} tokens.",
+        subject=file.type,
+    )
+    if not answers:
+        return [memory]
+    return [
+        count("non_empty", sum(not a.answer for a in answers), "are empty"),
+        count("stops", sum(not a.stopped for a in answers), "did not end by themselves"),
+        count("no_template_leak", sum(leaks(a.answer, specials) for a in answers), "show prompt markup"),
+        count("no_loops", sum(loops(a.answer) for a in answers), "repeat themselves without end"),
+        *said,
+        verdict("smoke.speed", speed, device.min_tokens_per_second, "tokens/s", speed >= device.min_tokens_per_second,
+               f"{file.type}: answers at {speed:.0f} tokens/s on this CPU.", subject=file.type),
+        verdict("smoke.first_token", slowest, device.max_seconds_to_first_token, "s",
+               slowest <= device.max_seconds_to_first_token,
+               f"{file.type}: the first word comes after at most {slowest:.2f} s.", subject=file.type),
+        memory,
+    ]  # fmt: skip
+
+
+def _language(file: GgufFile, answers: Sequence[Answer], config: SmokeTest) -> list[Check]:
+    """The share of the answers in the recipe's language; no check where none can be told."""
+    # A word or two may be of no language that can be told.
+    told = [a for a in answers if not (0 < len(a.answer.split()) <= FEW and language_of(a.answer) == "unknown")]
+    if not told:
+        return []
+    wanted, share = config.language.partition("-")[0], config.thresholds.min_language_share
+    spoken = sum(language_of(a.answer) == wanted for a in told) / len(told)
+    says = f"{file.type}: {spoken:.0%} of the answers are in {config.language}."
+    return [verdict("smoke.language", round(spoken, 3), share, "share", spoken >= share, says, subject=file.type)]
+
+
+def leaks(answer: str, specials: Sequence[str]) -> bool:
+    """Does prompt markup show in the answer: a special token, or a role header as text?"""
+    marks = re.compile(r"<\|[\w ]{1,30}\|>|\[/?INST\]|</?s>|^(?:system|user|assistant)\s*$", re.MULTILINE)
+    return any(token in answer for token in specials) or bool(marks.search(answer))
+
+
+def loops(answer: str) -> bool:
+    """Does the answer repeat itself? True if a run of 4 words comes 4 times, or if the text
+    compresses below a fifth (ordinary prose of this length stays above a third)."""
+    words = answer.casefold().split()
+    runs = [tuple(words[i : i + 4]) for i in range(len(words) - 3)]
+    if any(runs.count(run) >= 4 for run in set(runs)):
+        return True
+    raw = answer.encode()
+    return len(raw) > 300 and len(zlib.compress(raw)) / len(raw) < 0.2
+
+
+def _as_expected(answer: Answer, question: Smoke) -> bool:
+    text = unaccented(answer.answer)
+    found = not question.expect_any or any(unaccented(word) in text for word in question.expect_any)
+    return found and not any(unaccented(word) in text for word in question.reject_any)

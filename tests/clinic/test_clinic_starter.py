@@ -1,0 +1,426 @@
+"""What the technician's scripts do: with every fault of a package, a machine, a server; under dash and under bash."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+import signal
+import string
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import clinic_bundle
+import pytest
+from clinic_bundle import ASSETS, CONFIG, PROOF, TARGET, check, run, started
+
+from packager.clinic import starter
+
+SHELLS = [shell for shell in ("dash", "bash", "busybox") if shutil.which(shell)]
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return clinic_bundle.compiled(tmp_path_factory.mktemp("clinica"))
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, program: Path) -> Path:
+    return clinic_bundle.make(tmp_path / "meu_aps-20261125.2155", program)
+
+
+def sh(shell: str, script: Path, *arguments: str) -> list[str]:
+    return [shell, *(["sh"] if shell == "busybox" else []), str(script), *arguments]
+
+
+def test_a_whole_package_is_whole(bundle: Path) -> None:
+    assert check(bundle)[0] == 0
+
+
+@pytest.mark.parametrize("size", [0, 1, 55, 56, 63, 64, 119, 120, (1 << 20) - 1, 1 << 20, (1 << 20) + 1])
+def test_sha256_at_the_edges_of_its_blocks(bundle: Path, size: int) -> None:
+    (bundle / "file").write_bytes(bytes(i * 7 % 251 for i in range(size)))
+    clinic_bundle.close(bundle)
+    assert check(bundle)[0] == 0
+
+
+def test_every_altered_byte_and_missing_file_is_named(bundle: Path) -> None:
+    names = [p for p in sorted(bundle.rglob("*")) if p.is_file() and p.name not in ("SHA256SUMS", "clinica")]
+    assert len(names) > 12
+    for path in names:
+        whole, name = path.read_bytes(), path.relative_to(bundle).as_posix()
+        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        code, said = check(bundle)
+        assert code == 3
+        assert f"{name}: foi alterado" in said
+        path.unlink()
+        code, said = check(bundle)
+        assert code == 3
+        assert f"{name}: está faltando" in said
+        path.write_bytes(whole)
+    assert check(bundle)[0] == 0
+
+
+@pytest.mark.parametrize("name", ["novo.txt", "runtime/pagina/vírus.js", ".oculto", "SHA256SUMS.bak"])
+def test_an_added_file_is_named(bundle: Path, name: str) -> None:
+    (bundle / name).write_text("x")
+    code, said = check(bundle)
+    assert code == 3
+    assert f"{name}: não faz parte do pacote" in said
+
+
+def test_iniciar_refuses_an_altered_package(bundle: Path) -> None:
+    with (bundle / CONFIG["model"]).open("r+b") as file:
+        file.write(b"X")
+    code, said = run(bundle, "iniciar.sh", "--sem-navegador")
+    assert code == 3
+    assert f"{CONFIG['model']}: foi alterado" in said
+    assert "Copie a pasta de novo" in said
+    assert "Pronto" not in said
+
+
+@pytest.mark.parametrize(
+    "line", ["nonsense", f"{'0' * 64}  ../outside", f"{'0' * 64}  /etc/passwd", f"{'0' * 64}  a\\b"]
+)
+def test_a_line_that_is_no_checksum(bundle: Path, line: str) -> None:
+    with (bundle / "SHA256SUMS").open("a") as file:
+        file.write(line + "\n")
+    code, said = check(bundle)
+    assert code == 3
+    assert "SHA256SUMS: uma linha não tem a forma esperada" in said
+
+
+def test_no_checksums(bundle: Path) -> None:
+    (bundle / "SHA256SUMS").unlink()
+    code, said = check(bundle)
+    assert code == 3
+    assert "SHA256SUMS: está faltando" in said
+
+
+def test_the_newest_version_that_is_whole(tmp_path: Path, program: Path) -> None:
+    old = clinic_bundle.make(tmp_path / "a", program, {"version": "20261125.2155"})
+    new = clinic_bundle.make(tmp_path / "b", program, {"version": "20261126.0900"})
+    clinic_bundle.make(tmp_path / "c", program, {"version": "20270101.0000", "recipe": "outro"})
+    code, said = check(old)
+    assert code == 0
+    assert f"Versão 20261126.0900 ({new})" in said
+    assert "20261125.2155" not in said
+    (new / "LEIA-ME.txt").write_text("x")
+    code, said = check(new)  # rollback, whichever of them was started
+    assert code == 0
+    assert "LEIA-ME.txt: foi alterado" in said
+    assert "Tentando a anterior" in said
+    assert f"Versão 20261125.2155 ({old})" in said
+    (old / "LEIA-ME.txt").unlink()
+    assert check(new)[0] == 3
+
+
+@pytest.mark.skipif(not shutil.which("ssh-keygen"), reason="no ssh-keygen here")
+def test_the_signature(bundle: Path, tmp_path: Path) -> None:
+    for name in ("key", "other"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / name)], check=True)
+    sign = ["ssh-keygen", "-q", "-Y", "sign", "-n", "packager", "-f", str(tmp_path / "key"), str(bundle / "SHA256SUMS")]
+    public = ("--chave", str(tmp_path / "key.pub"))
+    code, said = check(bundle, *public)
+    assert code == 3
+    assert "não está assinado" in said
+    subprocess.run(sign, check=True, capture_output=True)
+    assert "Assinatura conferida" in check(bundle, *public)[1]
+    assert "está assinado" in check(bundle)[1]
+    code, said = check(bundle, "--chave", str(tmp_path / "other.pub"))
+    assert code == 3
+    assert "SHA256SUMS.sig: a assinatura não confere" in said
+    (bundle / "LEIA-ME.txt").write_text("x")
+    clinic_bundle.close(bundle)  # whoever alters a file can write its checksum, not the signature
+    assert check(bundle)[0] == 0
+    assert check(bundle, *public)[0] == 3
+
+
+def test_a_signature_that_was_taken_away(tmp_path: Path, program: Path) -> None:
+    code, said = check(clinic_bundle.make(tmp_path / "b", program, {"signed": True}))
+    assert code == 3
+    assert "a assinatura foi retirada" in said
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"targets": {}}, "não traz o programa para este tipo de computador"),
+        ({"needed_ram_mb": 10**9}, "Memória insuficiente"),
+    ],
+)
+def test_a_machine_that_does_not_suffice(tmp_path: Path, program: Path, config: dict[str, object], words: str) -> None:
+    bundle = clinic_bundle.make(tmp_path / "b", program, config)
+    (bundle / CONFIG["model"]).unlink()  # the machine is looked at before the files
+    code, said = run(bundle, "iniciar.sh", "--sem-navegador")
+    assert code == 4
+    assert words in said
+    assert CONFIG["model"] not in said
+
+
+@pytest.mark.skipif(not shutil.which("qemu-x86_64") or TARGET != "linux-x86_64", reason="no qemu-x86_64 here")
+@pytest.mark.parametrize(
+    ("processor", "words"),
+    [
+        ("Nehalem", "faltam as instruções avx, avx2, fma, f16c, bmi2."),
+        ("IvyBridge", "faltam as instruções avx2, fma, bmi2."),
+        ("Haswell", "está faltando"),  # good enough: it goes on to the files
+    ],
+)
+def test_an_old_processor_is_told_before_anything_else(
+    tmp_path: Path, program: Path, processor: str, words: str
+) -> None:
+    features = ["sse4_2", "avx", "avx2", "fma", "f16c", "bmi2"]
+    targets = {TARGET: {"cpu_features": features}}
+    bundle = clinic_bundle.make(tmp_path / "b", program, {"targets": targets})
+    (bundle / CONFIG["model"]).unlink()
+    command = ["qemu-x86_64", "-cpu", processor, str(program), "iniciar", "--pasta", str(bundle)]
+    said = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL).stderr
+    assert words in said
+    assert ("está faltando" in said) == (processor == "Haswell")
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_start_page_and_stop(bundle: Path, shell: str, tmp_path: Path) -> None:
+    record, temporary = tmp_path / "arguments.json", tmp_path / "tmp"
+    temporary.mkdir()
+    env = {"STANDIN_ARGUMENTS": str(record), "TMPDIR": str(temporary)}
+    with started(sh(shell, bundle / "iniciar.sh", "--sem-navegador"), env=env) as running:
+        with urllib.request.urlopen(running.url + "/") as page:
+            assert "<title>Assistente</title>" in page.read().decode()
+        with urllib.request.urlopen(running.url + "/config.json") as config:
+            assert json.load(config)["system"] == CONFIG["system"]
+        assert "tudo certo" in running.said
+        code, said = running.stop()
+        assert code == 0
+        assert "Encerrado" in said
+    assert not list(temporary.iterdir())
+    given = json.loads(record.read_text())
+    options = dict(itertools.pairwise(given))
+    assert options["--host"] == "127.0.0.1"
+    assert options["--temp"] == "0.2"
+    assert options["--top-k"] == "40"
+    assert options["--ctx-size"] == "2048"
+    assert {"--jinja", "--offline", "--no-slots"} <= set(given)
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(running.url + "/health")
+
+
+def test_only_on_purpose_for_the_network(bundle: Path, tmp_path: Path) -> None:
+    record = tmp_path / "arguments.json"
+    command = ["sh", str(bundle / "iniciar.sh"), "--sem-navegador", "--rede"]
+    with started(command, env={"STANDIN_ARGUMENTS": str(record)}) as running:
+        assert "qualquer aparelho desta rede" in running.said
+    assert "0.0.0.0" in json.loads(record.read_text())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_closed_window_stops_the_server(bundle: Path, number: int) -> None:
+    with started(["sh", str(bundle / "iniciar.sh"), "--sem-navegador"]) as running:
+        assert running.stop(number)[0] == 0
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(running.url + "/health")
+
+
+def test_two_at_once_take_two_ports(bundle: Path) -> None:
+    command = ["sh", str(bundle / "iniciar.sh"), "--sem-navegador"]
+    with started(command) as first, started(command) as second:
+        assert first.url != second.url
+
+
+def test_a_port_that_another_program_takes_meanwhile(bundle: Path, tmp_path: Path) -> None:
+    """Between the look at the port and the server's own bind; the next port is taken then."""
+    server, real, taken = bundle / "runtime" / TARGET / "llama-server", tmp_path / "server", tmp_path / "taken"
+    server.rename(real)
+    server.write_text(
+        f"""#!{sys.executable}
+import os, socket, subprocess, sys
+if os.path.exists({str(taken)!r}):
+    os.execv({str(real)!r}, [{str(real)!r}, *sys.argv[1:]])
+port = sys.argv[sys.argv.index("--port") + 1]
+other = socket.create_server(("127.0.0.1", int(port)))
+other.set_inheritable(True)
+holder = subprocess.Popen(["sleep", "60"], close_fds=False, start_new_session=True)
+open({str(taken)!r}, "w").write(f"{{port}} {{holder.pid}}")
+sys.exit(1)
+"""
+    )
+    server.chmod(0o755)
+    clinic_bundle.close(bundle)
+    try:
+        with started(["sh", str(bundle / "iniciar.sh"), "--sem-navegador"]) as running:
+            port = taken.read_text().split()[0]
+            assert int(running.url.rpartition(":")[2]) > int(port)
+            assert urllib.request.urlopen(running.url + "/health").status == 200
+    finally:
+        os.kill(int(taken.read_text().split()[1]), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_stick_that_may_not_run_programs(bundle: Path, shell: str, tmp_path: Path) -> None:
+    for name in ("clinica", "llama-server"):
+        (bundle / "runtime" / TARGET / name).chmod(0o644)
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    command = sh(shell, bundle / "iniciar.sh", "--sem-navegador")
+    with started(command, env={"TMPDIR": str(temporary)}) as running:
+        assert running.stop()[0] == 0
+    assert not list(temporary.iterdir())
+
+
+@pytest.fixture
+def stick(tmp_path: Path, program: Path) -> Path:
+    """A stick with a whole version, a newer one whose copying was broken off, and a folder of somebody else."""
+    stick = tmp_path / "pendrive com-espaço"
+    clinic_bundle.make(stick / "meu_aps-20261125.2155", program)
+    (stick / "meu_aps-20261126.0900").mkdir()
+    (stick / "zero" / "runtime").mkdir(parents=True)
+    (stick / "zero" / "SHA256SUMS").touch()
+    for folder in (stick, stick / "meu_aps-20261126.0900"):
+        shutil.copy(ASSETS / "iniciar.sh", folder)
+    return stick
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_script_on_top_of_a_stick_starts_the_newest_that_was_copied_whole(
+    stick: Path, shell: str, program: Path
+) -> None:
+    command = sh(shell, stick / "iniciar.sh", "--sem-navegador")
+    with started(command) as running:
+        assert "meu_aps, versão 20261125.2155" in running.said
+        assert running.stop()[0] == 0
+    shutil.rmtree(stick / "meu_aps-20261126.0900")
+    clinic_bundle.make(stick / "meu_aps-20261126.0900", program, {"version": "20261126.0900"})
+    with started(command) as running:
+        assert "meu_aps, versão 20261126.0900" in running.said
+        assert running.stop()[0] == 0
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_between_several_recipes_on_a_stick_the_person_chooses(stick: Path, shell: str, program: Path) -> None:
+    clinic_bundle.make(stick / "meu_aps-2-20261125.2155", program, {"recipe": "meu_aps-2"})
+    done = subprocess.run(sh(shell, stick / "iniciar.sh"), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "mais de um assistente" in done.stderr
+    listed = [line for line in done.stderr.splitlines() if '"' in line]
+    assert set(listed[0].split()) == {'"meu_aps-20261125.2155"', '"meu_aps-2-20261125.2155"'}
+
+
+def test_a_stick_with_nothing_whole(stick: Path) -> None:
+    shutil.rmtree(stick / "meu_aps-20261125.2155")
+    code, said = run(stick, "iniciar.sh")
+    assert code == 3
+    assert "Nenhum pacote" in said
+
+
+@pytest.mark.parametrize("script", ["iniciar.sh", "autoteste.sh"])
+def test_another_kind_of_processor(bundle: Path, script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "uname").write_text("#!/bin/sh\necho riscv64\n")
+    (tmp_path / "uname").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    code, said = run(bundle, script)
+    assert code == 4
+    assert "não traz o programa para este tipo de computador (riscv64)" in said
+
+
+def test_a_missing_program_is_said(bundle: Path) -> None:
+    (bundle / "runtime" / TARGET / "clinica").unlink()
+    code, said = run(bundle, "iniciar.sh")
+    assert code == 3
+    assert f"Falta o arquivo runtime/{TARGET}/clinica" in said
+
+
+def test_a_server_that_does_not_start(bundle: Path) -> None:
+    (bundle / "runtime" / TARGET / "llama-server").write_text("#!/bin/sh\necho o modelo está quebrado\nexit 1\n")
+    clinic_bundle.close(bundle)
+    code, said = run(bundle, "iniciar.sh", "--sem-navegador")
+    assert code == 4
+    assert "parou sozinho" in said
+    assert "o modelo está quebrado" in said
+
+
+@pytest.mark.parametrize(("signal_name", "words"), [("ILL", "não conhece uma instrução"), ("KILL", "falta de memória")])
+def test_a_server_that_is_killed(bundle: Path, signal_name: str, words: str) -> None:
+    (bundle / "runtime" / TARGET / "llama-server").write_text(f"#!/bin/sh\nkill -{signal_name} $$\n")
+    clinic_bundle.close(bundle)
+    code, said = run(bundle, "iniciar.sh", "--sem-navegador")
+    assert code == 4
+    assert words in said
+
+
+def test_a_server_that_dies_while_it_serves(bundle: Path) -> None:
+    with started(["sh", str(bundle / "iniciar.sh"), "--sem-navegador"]) as running:
+        body = json.dumps({"messages": [{"role": "user", "content": "morra"}], "stream": True}).encode()
+        urllib.request.urlopen(urllib.request.Request(running.url + "/v1/chat/completions", body)).read()
+        rest, _ = running.process.communicate(timeout=20)
+        assert running.process.returncode == 1
+        assert "parou sozinho" in rest
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_self_test_passes(bundle: Path, shell: str) -> None:
+    done = subprocess.run(sh(shell, bundle / "autoteste.sh"), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0
+    assert "[certo] 1. O que é a APS?" in done.stdout
+    assert "1 de 1 (1 iguais" in done.stdout
+    assert "APROVADO" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"expect_any": ["cirurgia"]}, "nenhuma das palavras esperadas"),
+        ({"reject_any": ["SUS"]}, "uma palavra que não deveria"),
+        ({"request": {"messages": [{"role": "user", "content": "vazia"}]}}, "resposta vazia"),
+        ({"request": {"messages": [{"role": "user", "content": "cheia"}]}}, "sem resposta"),
+    ],
+)
+def test_the_self_test_fails(tmp_path: Path, program: Path, change: dict[str, object], words: str) -> None:
+    proof = PROOF | {"questions": [PROOF["questions"][0] | change]}
+    code, said = run(clinic_bundle.make(tmp_path / "b", program, proof=proof), "autoteste.sh")
+    assert code == 3
+    assert words in said
+    assert "REPROVADO" in said
+
+
+def test_too_slow_a_machine(tmp_path: Path, program: Path) -> None:
+    bundle = clinic_bundle.make(tmp_path / "b", program, proof=PROOF | {"min_tokens_per_second": 51})
+    code, said = run(bundle, "autoteste.sh")
+    assert code == 3
+    assert "lento demais" in said
+
+
+def test_the_self_test_starts_as_iniciar_does() -> None:
+    for suffix in ("sh", "bat"):
+        one, other = ((ASSETS / f"{name}.{suffix}").read_text() for name in ("iniciar", "autoteste"))
+        own = set(other.splitlines()) - set(one.splitlines())  # what it is for, its command, when it waits
+        assert len(own) <= 4, own
+
+
+def test_the_batch_files_are_what_cmd_can_read() -> None:
+    for name in ("iniciar.bat", "autoteste.bat"):
+        data = (ASSETS / name).read_bytes()
+        assert data.isascii()
+        assert data.count(b"\r\n") == data.count(b"\n")
+
+
+@pytest.mark.skipif(not shutil.which("shellcheck"), reason="no shellcheck here")
+def test_shellcheck() -> None:
+    subprocess.run(["shellcheck", "-s", "sh", *map(str, ASSETS.glob("*.sh"))], check=True)
+
+
+def test_what_the_technician_reads_names_only_keys_that_are_documented() -> None:
+    keys = set(string.Template((ASSETS / "LEIA-ME.txt").read_text()).get_identifiers())
+    documented = (starter.SOURCES[0].parents[3] / "docs" / "bundle.md").read_text()
+    assert {"title", "version", "needed_ram_mb", "ollama_minimum"} <= keys
+    assert not {key for key in keys if f"`{key}`" not in documented}
+
+
+def test_the_command_line_of_the_compiler() -> None:
+    command = starter.compile_arguments(Path("clinica.exe"), "Windows")
+    assert command[-4:] == ["-o", "clinica.exe", "-lws2_32", "-lshell32"]
+    assert "-Werror" in command
+    assert all(Path(word).suffix == ".c" for word in command if "source" in word)

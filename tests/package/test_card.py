@@ -1,0 +1,52 @@
+"""The package's texts: Hub metadata that is true, tables that render, the notice in both languages."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import yaml
+from cards import card_facts
+
+from packager.artifacts.checks import Figure, verdict
+from packager.package import card
+
+
+def test_metadata_is_yaml_and_names_a_base_of_the_hub_only() -> None:
+    _, front, body = card.model_card(card_facts("microsoft/Phi-3-mini-4k-instruct", "abc")).split("---\n", 2)
+    metadata = yaml.safe_load(front)
+    assert metadata["base_model"] == "microsoft/Phi-3-mini-4k-instruct"
+    assert metadata["base_model_relation"] == "quantized"
+    assert (metadata["library_name"], metadata["license"], metadata["language"]) == ("gguf", "mit", "pt")
+    assert "**not a medical device**" in body
+    local = yaml.safe_load(card.model_card(card_facts("pypi:a==1/b.gguf")).split("---\n")[1])
+    assert "base_model" not in local
+
+
+def test_tables_keep_their_columns() -> None:
+    rows = [line for line in card.model_card(card_facts("x")).splitlines() if line.startswith("| ✓")]
+    assert rows == ["| ✓ | data.end_of_turn | 0 | 0 | rows | Ends in <\\|im_end\\|>. |"]
+
+
+def test_what_is_waived_and_what_is_recorded_is_said_in_words() -> None:
+    facts = card_facts("x")
+    late = verdict("smoke.ram", 3.0, 2.0, "GB", False, "Needs 3 GB.", subject="Q8_0")
+    waived = late.model_copy(update={"waived": "Q8_0 is not for this device; the default, Q4_K_M, is."})
+    bits = Figure(id="quantize.bits", subject="Q8_0", measured=8.5, unit="bits/weight", says="8.50 bits per weight.")
+    proof = facts.proof.model_copy(update={"checks": (*facts.proof.checks, waived), "figures": (bits,)})
+    text = card.model_card(replace(facts, proof=proof))
+    assert "1 of 2 checks passed; 1 failed and is waived: smoke.ram of Q8_0." in text
+    assert "| waived | smoke.ram | 3 | 2 | GB | Needs 3 GB. Q8_0 is not for this device; the default," in text
+    assert "| quantize.bits | 8.5 | bits/weight | 8.50 bits per weight. |" in text
+
+
+def test_the_losses_and_the_answer_are_told() -> None:
+    text = card.model_card(card_facts("x"))
+    assert "4.000 before, 3.000 after (25% lower" in text
+    assert "**E?**\n\nSim." in text
+
+
+def test_leia_me_is_in_portuguese_with_the_notice() -> None:
+    text = card.leia_me(card_facts("x"))
+    assert "não é um dispositivo médico" in text
+    assert "sha256sum --strict -c SHA256SUMS" in text
+    assert "meu-Q4_K_M.gguf" in text

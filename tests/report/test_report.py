@@ -1,0 +1,369 @@
+"""The report: what it says, that nothing private or foreign gets into it, and how a real browser takes it."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import browser
+import pytest
+import yaml
+from cards import card_facts
+
+from packager.artifacts.checks import Figure, verdict
+from packager.artifacts.evaluation import (
+    AnsweredRow,
+    BenchmarkResult,
+    Difference,
+    EvaluatedModel,
+    Evaluation,
+    JudgedPair,
+    Judgement,
+    JudgeScores,
+    LeftOut,
+    Measure,
+    ModelAnswer,
+    ProbeAnswer,
+    ProbeResult,
+    SetResult,
+    Spread,
+)
+from packager.artifacts.kinds import Checkpoint, Dataset, Divergence, Merged, Proof
+from packager.data.audit import report
+from packager.data.audit.report import Audit
+from packager.package import card
+from packager.report import answers, word_diff
+from packager.report.facts import SHOWN, ReportFacts, gather_facts
+from packager.report.metrics import metrics
+from packager.report.page import render_page
+from packager.report.words import ENGLISH, PORTUGUESE
+
+MODELS = ("base", "tuned", "Q4_K_M", "Q8_0")
+VOID = {"meta", "link", "input", "br"}
+HOSTILE = "<script>alert(1)</script> & “aspas”"
+CPF = "529.982.247-25"
+
+
+def measure(name: str, value: float, unit: str, better: Any = "higher") -> Measure:
+    spread = Spread(minimum=value * 0.8, quartile_1=value * 0.95, median=value, quartile_3=value * 1.05,
+                    maximum=value * 1.2)  # fmt: skip
+    return Measure(name=name, value=value, low=value * 0.9, high=value * 1.1, spread=spread, unit=unit,
+                   better=better, n=44)  # fmt: skip
+
+
+def evaluation(folder: Path) -> Evaluation:
+    """Everything that an evaluation may hold."""
+    results = []
+    for in_set in ("heldout", "outras"):
+        for number, model in enumerate(MODELS):
+            better = 0.1 + 0.05 * number
+            measures = [
+                measure("loss", 4 - number / 3, "nats/token", "lower"),
+                measure("perplexity", 54.6 - 8 * number, "ratio", "lower"),
+                measure("bits_per_byte", 1.8 - number / 10, "bits/byte", "lower"),
+                *(measure(f"{kind}.f1", better, "share") for kind in ("rouge1", "rouge2", "rougeL")),
+            ]
+            results.append(SetResult(model=model, set=in_set, rows=44, measures=tuple(measures)))
+    rows = [
+        AnsweredRow(
+            set="heldout",
+            row=number,
+            question=f"Pergunta {number}: {HOSTILE}" if number else f"CPF {CPF} do paciente João da Silva?",
+            reference="A equipe cuida da família no território.",
+            answers=tuple(
+                ModelAnswer(model=m, text="A equipe visita a família em casa.", tokens=9, stopped=True,
+                            scores={"rougeL.f1": 0.5}, judged={"accuracy": 2, "style": 3})
+                for m in MODELS
+            ),
+        )
+        for number in range(60)
+    ]  # fmt: skip
+    (folder / "answers.jsonl").write_text("".join(row.model_dump_json() + "\n" for row in rows), encoding="utf-8")
+    shares = {1: (0.2, 0.1, 0.3), 2: (0.3, 0.2, 0.4), 3: (0.5, 0.4, 0.6)}
+    scores = [
+        JudgeScores(model=m, criterion=c, counts={1: 2, 2: 3, 3: 5}, shares=shares, mean=2.3, low=2.1, high=2.5, n=10)
+        for m in MODELS for c in ("accuracy", "style")
+    ]  # fmt: skip
+    probe = ProbeAnswer(model="base", text="Tome dipirona.", passed=False, missing=("água",), forbidden=("dipirona",))
+    return Evaluation(
+        folder=folder,
+        models=tuple(EvaluatedModel(name=m, says="Run with llama.cpp on the CPU.", size=10**8) for m in MODELS),
+        sets={"heldout": 60, "outras": 44},
+        results=tuple(results),
+        differences=(
+            Difference(model="Q4_K_M", against="base", set="heldout", measure="loss", value=-1, low=-1.2, high=-0.8,
+                       unit="nats/token", better="lower", n=44),
+            Difference(model="Q4_K_M", against="base", set="heldout", measure="rougeL.f1", value=0.01, low=-0.02,
+                       high=0.04, unit="share", better="higher", n=44),
+        ),
+        probes=(ProbeResult(ask="O que tomar na dengue?", about="Água.", expect_all=("água",),
+                            reject_any=("dipirona",), answers=(probe,)),),
+        benchmarks=(BenchmarkResult(benchmark="medmcqa", model="base", metric="acc", value=0.25, stderr=0.02, n=500),),
+        judgement=Judgement(judge="um-juiz", language="pt-BR", scores=tuple(scores), asked=20, retried=1, unusable=0,
+                            comparisons=(JudgedPair(model="tuned", against="base", better=5, equal=3, worse=2),),
+                            prompt_tokens=1, answer_tokens=1, cost=0.0),
+        left_out=(LeftOut(what="BERTScore", why="no encoder is here", fix="name one"),),
+        resamples=1000,
+        seed=42,
+        seconds=100,
+    )  # fmt: skip
+
+
+def histogram() -> Audit:
+    bins = tuple(report.LengthBin(low=i * 10, high=i * 10 + 9, rows=(i * 7) % 12) for i in range(1, 9))
+    tokens = report.TokenLengths(limit=85, shortest=10, median=40, mean=41, p95=80, longest=88, total=4000,
+                                 histogram=bins, too_long=1, end_of_turn="<|im_end|>", unterminated=0)  # fmt: skip
+    empty = report.Duplicates(rows=9, questions=9, questions_joined=9, answers=9, answers_joined=9,
+                                    repeated_rows=0)  # fmt: skip
+    return Audit(source="dados.jsonl", sha256="a" * 64, revision="", format="qa", rows_read=100, rows_kept=99,
+                       dropped=(), duplicates=empty, random_split=None, split=None, tokens=tokens, languages={"pt": 99},
+                       language="pt-BR", other_language=None, identifiers=(), identifiers_policy="stop",
+                       notes=())  # fmt: skip
+
+
+def gathered(
+    folder: Path, *, evaluated: bool = False, passed: bool = True, description: str = "Um modelo."
+) -> ReportFacts:
+    """Facts of a small build, read from files in `folder`."""
+    known = card_facts("hf:example/tiny-llama", "abc123")
+    (folder / "audit.json").write_text(histogram().model_dump_json(), encoding="utf-8")
+    course = [{"step": 0, "heldout_loss": 4.0}, *({"step": i, "loss": 4 - i / 40} for i in range(1, 41)),
+              {"step": 40, "heldout_loss": 3.1}]  # fmt: skip
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(one) + "\n" for one in course), encoding="utf-8")
+    near = Divergence(positions=99, kl_mean=0.05, kl_median=0.03, kl_99=0.4, same_top=0.85, loss=3.0,
+                      perplexity_ratio=1.05, perplexity_ratio_error=0.01)  # fmt: skip
+    file = known.ggufs.files[0].model_copy(update={"divergence": near, "fallback_share": 0.8})
+    other = file.model_copy(update={"name": "n.gguf", "type": "Q8_0", "size": 9 << 20})
+    checks = [
+        *known.proof.checks,
+        verdict("quantize.kl", 0.05, 0.3, "nats/token", passed, "Q4_K_M: diverges from F16.", subject="Q4_K_M"),
+        verdict("convert.types", "Q4_K" * 40, "none", "other types", True, "All tensors are F16 or F32."),
+        *(verdict("smoke.ram", 0.2, 2.0, "GB", True, f"{t}: needs 0.2 GB.", subject=t) for t in ("Q4_K_M", "Q8_0")),
+        *(
+            verdict("smoke.speed", 60.0, 5.0, "tokens/s", True, f"{t}: 60 tokens/s.", subject=t)
+            for t in ("Q4_K_M", "Q8_0")
+        ),
+    ]
+    answer = known.proof.answers[0].model_copy(update={"answer": f"Ligue para ana@exemplo.org. {HOSTILE}"})
+    assert known.adapter is not None
+    base = known.base.model_dump(exclude={"folder", "key"})
+    return gather_facts(
+        known.recipe.model_copy(update={"description": description}),
+        Checkpoint(folder=folder, **base),
+        Dataset.model_validate(known.data.model_dump() | {"folder": folder}),
+        known.adapter.model_copy(update={"folder": folder}),
+        Merged(folder=folder, **base, pairs_used=2, pairs_total=2, delta_norm=1, delta_norm_expected=1,
+               largest_weight=3),
+        known.ggufs.model_copy(update={"files": (file, other)}),
+        Proof(folder=folder, passed=passed, checks=tuple(checks), answers=(answer,)),
+        evaluation(folder) if evaluated else None,
+    )  # fmt: skip
+
+
+class Outline(HTMLParser):
+    """Checks that tags are closed in order, and gathers ids, headings and text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.headings: list[int] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.tags.append((tag, given))
+        if given.get("id"):
+            self.ids.append(str(given["id"]))
+        if re.fullmatch("h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+class TestPage:
+    @pytest.mark.parametrize("evaluated", [False, True])
+    def test_it_is_one_well_formed_page_that_fetches_nothing(self, tmp_path: Path, evaluated: bool) -> None:
+        text = render_page(gathered(tmp_path, evaluated=evaluated))
+        outline = Outline(text)
+        assert len(outline.ids) == len(set(outline.ids))
+        steps = zip(outline.headings, outline.headings[1:], strict=False)
+        assert all(later <= earlier + 1 for earlier, later in steps)
+        for tag, given in outline.tags:
+            assert tag not in ("script", "img", "iframe", "object")
+            assert given.get("src") is None
+            assert (given.get("href") or "#").startswith(("#", "data:"))
+            if tag == "th":
+                assert given.get("scope")
+            if given.get("aria-labelledby"):
+                assert set(str(given["aria-labelledby"]).split()) <= set(outline.ids)
+        assert "@import" not in text
+        assert "url(" not in text
+        assert len(text) < 2_000_000
+
+    def test_the_verdict_comes_first_and_a_failed_check_is_explained(self, tmp_path: Path) -> None:
+        text = render_page(gathered(tmp_path, passed=False))
+        assert text.index("Não passou") < text.index("Perda durante o treino")
+        assert "nada foi empacotado" in text
+        assert "Q4_K_M: diverges from F16." in text
+        assert "✓ Passou" not in text
+
+    def test_what_is_waived_and_what_is_recorded_is_said(self, tmp_path: Path) -> None:
+        facts = gathered(tmp_path)
+        late = verdict("smoke.first_token", 99.0, 20.0, "s", False, "After at most 99 s.", subject="Q8_0")
+        waived = late.model_copy(update={"waived": "Q8_0 is not for this device; the default, Q4_K_M, is."})
+        bits = Figure(
+            id="quantize.bits", subject="Q8_0", measured=8.5, unit="bits/weight", says="8.50 bits per weight."
+        )
+        proof = facts.proof.model_copy(update={"checks": (*facts.proof.checks, waived), "figures": (bits,)})
+        known = replace(facts, proof=proof)
+        text = render_page(known)
+        assert "verificações passaram; o pacote pode ser entregue. Não passaram, e foram dispensadas" in text
+        assert "Todas as 7" not in text
+        assert "não passou; dispensada" in text
+        assert "failed; waived" in text
+        assert "Q8_0 is not for this device; the default, Q4_K_M, is." in text
+        assert "Waived, as another file is the default: smoke.first_token of Q8_0." in text
+        assert "Recorded beside the checks, not judged" in text
+        assert "8.50 bits per weight." in text
+        found = metrics(known)
+        assert (found["failed"], found["waived"], found["passed"]) == ([], ["smoke.first_token of Q8_0"], True)
+        assert [f["id"] for f in found["figures"]] == ["quantize.bits"]
+
+    def test_text_of_the_build_is_escaped(self, tmp_path: Path) -> None:
+        text = render_page(gathered(tmp_path, evaluated=True, description=HOSTILE))
+        assert "<script" not in text
+        assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; “aspas”" in text
+
+    def test_identifiers_are_redacted_in_page_and_figures(self, tmp_path: Path) -> None:
+        facts = gathered(tmp_path, evaluated=True)
+        for text in (render_page(facts), json.dumps(metrics(facts), ensure_ascii=False)):
+            assert CPF not in text
+            assert "João da Silva" not in text
+            assert "ana@exemplo.org" not in text
+        assert "CPF [CPF] do paciente [NOME]?" in render_page(facts)
+
+    def test_of_many_rows_some_are_shown_from_first_to_last(self, tmp_path: Path) -> None:
+        shown = [row.row for row in gathered(tmp_path, evaluated=True).rows]
+        assert len(shown) == SHOWN
+        assert (shown[0], shown[-1]) == (0, 57)
+
+    def test_numbers_are_written_as_each_language_does(self) -> None:
+        assert PORTUGUESE.number(4884480.5, 1) == "4.884.480,5"
+        assert ENGLISH.number(4884480.5, 1) == "4,884,480.5"
+        assert (PORTUGUESE.share(0.848, 1), ENGLISH.share(0.848, 1)) == ("84,8%", "84.8%")
+        assert PORTUGUESE.number(float("nan")) == "–"
+
+    def test_without_training_there_is_no_curve(self, tmp_path: Path) -> None:
+        text = render_page(replace(gathered(tmp_path), adapter=None, course=()))
+        assert "Perda durante o treino" not in text
+        assert "não treinado" in text
+
+
+def test_the_figures_are_those_of_the_page(tmp_path: Path) -> None:
+    found = metrics(gathered(tmp_path, evaluated=True))
+    assert json.loads(json.dumps(found)) == found
+    assert found["training"]["course"][0] == {"step": 0, "heldout_loss": 4.0}
+    assert [f["name"] for f in found["files"]] == ["meu-Q4_K_M.gguf", "meu-Q8_0.gguf"]
+    assert found["files"][0]["tokens_per_second"] == 60
+    assert found["evaluation"]["resamples"] == 1000
+
+
+def test_the_card_has_the_evaluation_for_people_and_for_the_hub(tmp_path: Path) -> None:
+    known = replace(card_facts("hf:example/tiny-llama", "abc123"), evaluation=evaluation(tmp_path))
+    _, front, body = card.model_card(known).split("---\n", 2)
+    found = yaml.safe_load(front)["model-index"][0]["results"]
+    assert [r["dataset"]["name"] for r in found] == ["y, 10 held-out questions", "outras, 44 questions"]
+    assert {"type": "rougel", "name": "rougeL.f1 of Q4_K_M, share", "value": 0.2} in found[0]["metrics"]
+    assert "| rougeL.f1 | 0.1 | 0.15 | 0.2 | 0.25 | share |" in body
+
+
+class TestAnswers:
+    def test_better_needs_an_interval_without_zero(self, tmp_path: Path) -> None:
+        facts = gathered(tmp_path, evaluated=True)
+        better = answers.findings(facts, ENGLISH)[2]
+        assert better.yes
+        assert "of 2 measures, better in 1 (Loss), worse in none" in better.says
+        assert facts.evaluation is not None
+        none = facts.evaluation.model_copy(update={"differences": facts.evaluation.differences[1:]})
+        assert answers.findings(replace(facts, evaluation=none), ENGLISH)[2].short == "cannot be told"
+        assert answers.findings(replace(facts, evaluation=None), ENGLISH)[2].short == "not measured"
+
+    def test_what_could_not_be_measured_is_a_limit(self, tmp_path: Path) -> None:
+        told = list(answers.limits(gathered(tmp_path, evaluated=True), ENGLISH))
+        assert "Not measured: BERTScore. no encoder is here" in told
+
+
+class TestDiff:
+    def test_words_are_compared_without_case_and_punctuation(self) -> None:
+        found = word_diff.compare("a Equipe visita a família.", "A equipe cuida da família no território.")
+        assert found.pieces == (("a Equipe", False), ("visita a", True), ("família.", False))
+        assert found.missing == ("cuida da", "no território.")
+        assert found.shared == pytest.approx(3 / 7)
+
+    def test_nothing_said_and_nothing_wanted(self) -> None:
+        assert word_diff.compare("", "Sim.") == word_diff.WordDiff((), ("Sim.",), 0.0)
+        assert word_diff.compare("Sim", "").shared == 1.0
+
+    def test_words_are_marked_as_they_are_looked_for(self) -> None:
+        anywhere = list(word_diff.marked("Beba Água já", ("agua",), whole=False))
+        assert anywhere == [("Beba ", ""), ("Água", "agua"), (" já", "")]
+        whole = list(word_diff.marked("O salário, o sal e o anticoagulante.", ("sal", "anticoag*"), whole=True))
+        assert [piece for piece in whole if piece[1]] == [("sal", "sal"), ("anticoagulante", "anticoag*")]
+        assert "".join(text for text, _ in whole) == "O salário, o sal e o anticoagulante."
+        assert list(word_diff.marked("nada", (), whole=True)) == [("nada", "")]
+
+
+LOOK = """(() => {
+  const shown = e => e.getClientRects().length > 0;
+  const texts = [...document.querySelectorAll('svg.plot text')].filter(shown);
+  return {
+    wide: document.documentElement.scrollWidth - innerWidth,
+    languages: [...document.querySelectorAll('main > .body')].filter(shown).map(e => e.lang),
+    nameless: [...document.querySelectorAll('svg')].filter(
+      e => e.getAttribute('role') !== 'img' || !e.querySelector('title').textContent
+        || !e.querySelector('desc').textContent).length,
+    plots: [...document.querySelectorAll('svg.plot')].filter(shown).length,
+    outside: texts.filter(t => { const a = t.getBoundingClientRect(),
+      b = t.closest('svg').getBoundingClientRect();
+      return a.left < b.left - 1 || a.right > b.right + 1 || a.top < b.top - 1 || a.bottom > b.bottom + 1 })
+      .map(t => t.textContent),
+    background: getComputedStyle(document.body).backgroundColor,
+  } })()"""
+
+
+def test_a_browser_shows_it_on_a_desk_and_on_a_phone_in_both_languages(tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    page.write_text(render_page(gathered(tmp_path, evaluated=True)), encoding="utf-8")
+    with browser.chromium() as tab:
+        for width in (360, 1280):
+            for scheme, background in (("light", "rgb(255, 255, 255)"), ("dark", "rgb(21, 24, 28)")):
+                tab.size(width, 800)
+                media = [{"name": "prefers-color-scheme", "value": scheme}]
+                tab.devtools("Emulation.setEmulatedMedia", {"features": media})
+                tab.requested()
+                tab.open(page.as_uri())
+                for language in ("pt-BR", "en"):
+                    tab.click(f"label[lang='{language}']")
+                    seen = tab.run(LOOK)
+                    assert seen["wide"] <= 0
+                    assert seen["languages"] == [language]
+                    assert seen["nameless"] == 0
+                    assert seen["plots"] == 9
+                    assert seen["outside"] == []
+                    assert seen["background"] == background
+                assert [url for url in tab.requested() if not url.startswith("data:")] == [page.as_uri()]
+                assert tab.call("/se/log", {"type": "browser"}) == []

@@ -1,0 +1,164 @@
+"""Every type of the recipe is made, in order, and keeps what it must."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from packager.artifacts.files import sha256_of
+from packager.artifacts.kinds import Dataset, Ggufs, Merged
+from packager.errors import InputError, ProofFailed
+from packager.evaluation.answers import likelihood
+from packager.llamacpp import gguf_file
+from packager.llamacpp.gguf_file import quantization_types, tensor_shapes, types_of_tensors
+from packager.llamacpp.model import GgufModel
+from packager.llamacpp.quantizer import planned_types, quantize_file
+from packager.process import progress
+from packager.proof.quantized import compared, differences, unplanned
+from packager.recipe.sections import Quantize
+from packager.stages.quantize import quantize
+
+
+def test_every_type_in_order(spm_f16: Ggufs, spm_data: Dataset, spm_merged: Merged, tmp_path: Path) -> None:
+    events: list[progress.Event] = []
+    with progress.route(events.append):
+        made = quantize(Quantize(types=("Q4_K_M", "F16", "Q8_0", "BF16")), spm_data, spm_merged, spm_f16, tmp_path)
+    assert [f.type for f in made.files] == ["Q4_K_M", "F16", "Q8_0", "BF16"]
+    assert [f.name for f in made.files] == [f"model-{f.type}.gguf" for f in made.files]
+    for file in made.files:
+        path = tmp_path / file.name
+        assert (file.size, file.sha256) == (path.stat().st_size, sha256_of(path))
+    by_type = {f.type: f for f in made.files}
+    assert by_type["Q4_K_M"].tensor_types == {"F32": 5, "Q4_K": 12, "Q6_K": 3}
+    assert by_type["Q8_0"].tensor_types == {"F32": 5, "Q8_0": 15}
+    assert by_type["BF16"].tensor_types == {"F32": 5, "BF16": 15}
+    assert [by_type[t].file_type for t in ("Q4_K_M", "Q8_0", "F16")] == ["Q4_K_M", "Q8_0", "F16"]
+    assert {f.fallback_share for f in made.files} == {0.0}
+    bits = [by_type[t].bits_per_weight for t in ("Q4_K_M", "Q8_0", "F16")]
+    assert bits == sorted(bits)
+    assert 4.5 < bits[0] < 6 < bits[1] < 9
+    assert {"done": 20, "total": 20, "unit": "tensors", "figures": {"type": "Q8_0"}} in events
+    assert any("bits/weight" in e.get("note", "") for e in events)
+
+
+def test_divergence_grows_as_bits_fall(spm_f16: Ggufs, spm_data: Dataset, spm_merged: Merged, tmp_path: Path) -> None:
+    made = quantize(Quantize(types=("F16", "Q8_0", "Q4_K_M", "Q2_K")), spm_data, spm_merged, spm_f16, tmp_path)
+    found = [file.divergence for file in made.files]
+    assert all(found)
+    kl = [d.kl_mean for d in found if d]
+    assert kl[0] == 0.0
+    assert kl == sorted(kl)
+    assert kl[1] > 1e-7
+    assert found[0] is not None
+    assert (found[0].same_top, found[0].perplexity_ratio, found[0].perplexity_ratio_error) == (1.0, 1.0, 0.0)
+
+
+def test_a_file_that_kills_its_reader_is_named(
+    spm_f16: Ggufs, spm_data: Dataset, spm_merged: Merged, tmp_path: Path
+) -> None:
+    """NaN where the norm's epsilon stands: llama.cpp aborts the process."""
+    made = quantize(Quantize(types=("Q8_0",)), spm_data, spm_merged, spm_f16, tmp_path)
+    path = tmp_path / made.files[0].name
+    raw = path.read_bytes()
+    at = raw.index(b"attention.layer_norm_rms_epsilon") + len(b"attention.layer_norm_rms_epsilon") + 4
+    path.write_bytes(raw[:at] + b"\x00\x00\xc0\x7f" + raw[at + 4 :])
+    (file,) = compared(made.files, spm_f16.folder / "model-F16.gguf", spm_data, tmp_path)
+    assert file.divergence is None
+    assert "SIGABRT" in file.fault
+
+
+def test_f16_is_the_same_file(spm_f16: Ggufs, spm_data: Dataset, spm_merged: Merged, tmp_path: Path) -> None:
+    made = quantize(Quantize(types=("F16",)), spm_data, spm_merged, spm_f16, tmp_path)
+    assert made.files[0].sha256 == spm_f16.files[0].sha256
+    assert (tmp_path / "model-F16.gguf").samefile(spm_f16.folder / "model-F16.gguf")
+
+
+def test_the_template_and_the_tokens_are_kept(
+    spm_f16: Ggufs, spm_data: Dataset, spm_merged: Merged, tmp_path: Path
+) -> None:
+    quantize(Quantize(types=("Q8_0",)), spm_data, spm_merged, spm_f16, tmp_path)
+    source = spm_f16.folder / "model-F16.gguf"
+    before, after = gguf_file.inspect(source), gguf_file.inspect(tmp_path / "model-Q8_0.gguf")
+    assert after.chat_template == before.chat_template
+    assert after.metadata["general.name"] == "tiny-spm"
+    text = "<|im_start|>user\no vínculo<|im_end|>"
+    with (
+        GgufModel.open(source, context=256) as one,
+        GgufModel.open(tmp_path / "model-Q8_0.gguf", context=256) as other,
+    ):
+        ids = one.tokenize(text)
+        assert other.tokenize(text) == ids
+        losses = [likelihood(model, ids, [True] * len(ids))["nll"] / (len(ids) - 1) for model in (one, other)]
+    assert losses[0] == pytest.approx(losses[1], rel=0.01)
+    assert losses[0] != losses[1]
+
+
+def test_an_unknown_type(spm_f16: Ggufs, spm_data: Dataset, spm_merged: Merged, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no quantization called Q4_KM"):
+        quantize(Quantize(types=("Q4_KM",)), spm_data, spm_merged, spm_f16, tmp_path)
+
+
+def test_differences_are_named(spm_f16: Ggufs) -> None:
+    info = gguf_file.inspect(spm_f16.folder / "model-F16.gguf")
+    assert differences(info, info) == []
+    assert differences(replace(info, n_tensors=1, chat_template=""), info) == ["n_tensors", "chat_template"]
+
+
+def test_a_source_that_is_not_whole(spm_f16: Ggufs, spm_data: Dataset, spm_merged: Merged, tmp_path: Path) -> None:
+    cut = spm_f16.model_copy(update={"folder": tmp_path})
+    (tmp_path / "model-F16.gguf").write_bytes((spm_f16.folder / "model-F16.gguf").read_bytes()[:100_000])
+    with pytest.raises(ProofFailed, match="not whole"):
+        quantize(Quantize(types=("Q8_0",)), spm_data, spm_merged, cut, tmp_path)
+
+
+class TestTensors:
+    def test_a_pattern_gives_tensors_a_type_of_their_own(
+        self, spm_f16: Ggufs, spm_data: Dataset, spm_merged: Merged, tmp_path: Path
+    ) -> None:
+        config = Quantize(types=("Q4_K_M",), tensors={r"blk\.0\.ffn_down": "Q8_0", "ffn_down|attn_v": "F16"})
+        made = quantize(config, spm_data, spm_merged, spm_f16, tmp_path)
+        assert made.files[0].tensor_types == {"F32": 5, "Q4_K": 10, "Q6_K": 1, "Q8_0": 1, "F16": 3}
+        assert made.files[0].file_type == "Q4_K_M"
+        assert made.files[0].unplanned == ()
+
+    def test_one_of_another_type_than_llama_cpp_chooses_is_named(self, spm_f16: Ggufs, tmp_path: Path) -> None:
+        """The header says Q4_K_M all the same."""
+        source, path = spm_f16.folder / "model-F16.gguf", tmp_path / "odd.gguf"
+        planned = planned_types(source, "Q4_K_M")
+        quantize_file(source, path, "Q4_K_M", 1, overrides={r"blk\.1\.ffn_up": "Q2_K"})
+        assert gguf_file.inspect(path).file_type == "Q4_K_M"
+        assert unplanned(planned, types_of_tensors(path)) == ("blk.1.ffn_up.weight is Q2_K, not Q4_K",)
+
+    def test_a_plan_writes_nothing(self, spm_f16: Ggufs) -> None:
+        source = spm_f16.folder / "model-F16.gguf"
+        before = sha256_of(source)
+        found = planned_types(source, "Q8_0")
+        assert found.keys() == tensor_shapes(source).keys()
+        assert sha256_of(source) == before
+        assert [p.name for p in spm_f16.folder.iterdir()] == [source.name]
+
+    def test_a_pattern_that_finds_nothing(
+        self, spm_f16: Ggufs, spm_data: Dataset, spm_merged: Merged, tmp_path: Path
+    ) -> None:
+        with pytest.raises(InputError, match="'ffn_dwn' finds no tensor") as caught:
+            quantize(Quantize(tensors={"ffn_dwn": "Q8_0"}), spm_data, spm_merged, spm_f16, tmp_path)
+        assert "blk.0." in caught.value.fix
+        assert not list(tmp_path.iterdir())
+
+    def test_a_pattern_that_is_none(self) -> None:
+        with pytest.raises(ValueError, match="not a regular expression"):
+            Quantize(tensors={"ffn_(": "Q8_0"})
+
+
+@pytest.mark.slow
+def test_every_type_that_llama_cpp_names(spm_f16: Ggufs, vendored: Path, tmp_path: Path) -> None:
+    import numpy as np
+
+    source = spm_f16.folder / "model-F16.gguf"
+    shapes = tensor_shapes(source)
+    columns = {n: np.ones(s[0], np.float32) for n, s in shapes.items() if n.startswith("blk.") and len(s) > 1}
+    for name in quantization_types():
+        quantize_file(source, tmp_path / name, name, 1, importance=columns)
+        assert differences(gguf_file.inspect(tmp_path / name), gguf_file.inspect(source)) == []
