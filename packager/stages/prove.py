@@ -10,10 +10,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from packager.artifacts.files import write_json
-from packager.artifacts.kinds import Adapter, Answer, Dataset, Ggufs, Merged, Modelfile, Proof
+from packager.artifacts.kinds import Adapter, Answer, Dataset, Ggufs, Knowledge, Merged, Modelfile, Proof
 from packager.process import progress
 from packager.prompt.template import load_tokenizer, special_tokens
 from packager.proof.fit import waive
+from packager.proof.knowledge import knowledge_checks, knowledge_figures
 from packager.proof.quantized import quantized_checks, quantized_figures
 from packager.proof.smoke import SmokeTest, smoke_test
 from packager.proof.trained import training_checks, training_figures
@@ -38,6 +39,7 @@ def prove(
     f16: Ggufs,
     ggufs: Ggufs,
     modelfile: Modelfile,
+    knowledge: Knowledge | None,
     out: Path,
 ) -> Proof:
     """Judge every artifact and write `proof.json` into `out`."""
@@ -45,6 +47,7 @@ def prove(
     checks += f16.checks
     checks += [c for file in ggufs.files for c in quantized_checks(file, config.thresholds)]
     checks += modelfile.checks
+    checks += knowledge_checks(knowledge, config.thresholds) if knowledge else ()
     specials = special_tokens(load_tokenizer(data.folder))
     asked = SmokeTest(
         questions=config.questions,
@@ -71,6 +74,7 @@ def prove(
             *(training_figures(adapter) if adapter else ()),
             *(f for file in ggufs.files for f in quantized_figures(file)),
             *merged.figures,
+            *(knowledge_figures(knowledge) if knowledge else ()),
         ),
         answers=tuple(answers),
     )
