@@ -29,7 +29,7 @@ def with_sources(tiny_recipe: Path, taught_data: Path, tmp_path: Path) -> Path:
     text = tiny_recipe.read_text(encoding="utf-8").replace(str(taught_data), str(data))
     text = text.replace("topic: topic}", "topic: topic, source: source}")
     recipe = tmp_path / "tiny.yaml"
-    recipe.write_text(f"{text}knowledge: {{rows: true}}\n", encoding="utf-8")
+    recipe.write_text(f"{text}knowledge: {{rows: true, threshold: 0.88}}\n", encoding="utf-8")
     return recipe
 
 
