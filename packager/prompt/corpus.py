@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from packager.prompt.deriving import derive_roles
 from packager.prompt.masking import encode
-from packager.prompt.roles import RoleFormat, derive_roles
+from packager.prompt.roles import RoleFormat
 from packager.prompt.template import Message, load_template, load_tokenizer, special_tokens, token_ids
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ def _spread(rows: Sequence[Conversation]) -> Iterator[Conversation]:
 
 def _said(roles: RoleFormat, role: str, content: str) -> Message:
     """A message; without outer white space where the template would strip it and Ollama would not."""
-    return {"role": role, "content": content.strip() if role in roles.trimmed else content}
+    return {"role": role, "content": content}
 
 
 def _with_system(conversation: Conversation, system: str | None) -> Conversation:

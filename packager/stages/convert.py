@@ -151,13 +151,14 @@ def _tokenizer(path: Path, folder: Path, data: Dataset) -> list[Check]:
     with GgufModel.open(path, vocab_only=True) as model:
         ends = end in model.eog_tokens
         pairs = [(template.bos_token, model.bos_token), (template.eos_token, model.eos_token)]
-        faults = [f"{ours!r} is {theirs!r}" for ours, theirs in pairs if ours and ours != theirs]
+        known = tokenizer.get_vocab(with_added_tokens=True)  # a base's settings may name a token it does not have
+        faults = [f"{ours!r} is {theirs!r}" for ours, theirs in pairs if ours in known and ours != theirs]
         rare = [text for text in texts if has_rare_numerals(text)]
         odd = splits_differently(model, tokenizer, [*rare, RARE_NUMERALS])
         unlike = splits_differently(model, tokenizer, [without_rare_numerals(text) for text in texts])
     if odd:
         progress.note("rare numerals such as ½ and ² are split into other tokens when served than when trained")
-    known = f" {len(rare)} with rare numerals (½, ²) may be split otherwise." if odd and rare else ""
+    apart = f" {len(rare)} with rare numerals (½, ²) may be split otherwise." if odd and rare else ""
     first = f" First: {unlike[0]}." if unlike else ""
     return [
         verdict("convert.special_tokens", len(faults), 0, "tokens", not faults,
@@ -165,7 +166,7 @@ def _tokenizer(path: Path, folder: Path, data: Dataset) -> list[Check]:
         verdict("convert.end_of_turn", int(ends), 1, "tokens", ends,
               f"{data.end_of_turn} {'ends' if ends else 'does NOT end'} a generation with this file."),
         verdict("convert.tokens", len(unlike), 0, "texts", not unlike,
-              f"{len(texts) - len(unlike)} of {len(texts)} texts are split into training's tokens.{known}{first}"),
+              f"{len(texts) - len(unlike)} of {len(texts)} texts are split into training's tokens.{apart}{first}"),
     ]  # fmt: skip
 
 

@@ -1,10 +1,9 @@
 """Questions and answers -> `train.jsonl`, `heldout.jsonl`, `audit.json`, and the prompt they are set in.
 
 Each line is a conversation: `messages`, `topic`, `row` (the line it came from). The tokenizer, the
-chat template, the model's own or the recipe's, with its date pinned, and the corpus that every stage
-is proven on are put beside them: later stages take the prompt from here. Fails on rows that cannot
-be used, patient identifiers, too many rows over the limit, and a template that cannot be expressed
-or masked.
+chat template, frozen from the model's own or the recipe's, and the corpus that every stage is proven
+on are put beside them: later stages take the prompt from here. Fails on rows that cannot be used,
+patient identifiers, too many rows over the limit, and a template that cannot be expressed or masked.
 """
 
 from __future__ import annotations
@@ -27,16 +26,9 @@ from packager.data.rows.table import read_rows, template_of
 from packager.errors import InputError
 from packager.process import progress
 from packager.prompt.corpus import read_conversations, write_corpus
+from packager.prompt.frozen import Frozen, frozen_template
 from packager.prompt.ollama import composed
-from packager.prompt.roles import derive_roles
-from packager.prompt.template import (
-    TEMPLATE_FILE,
-    ChatTemplate,
-    load_template,
-    load_tokenizer,
-    pin_date,
-    special_tokens,
-)
+from packager.prompt.template import TEMPLATE_FILE, load_tokenizer, special_tokens
 from packager.recipe.sections import Data, Serve
 
 TRAIN, HELDOUT, AUDIT = "train.jsonl", "heldout.jsonl", "audit.json"
@@ -52,9 +44,11 @@ class Prepare(Data):
 def data(config: Prepare, base: Checkpoint, out: Path) -> Dataset:
     """Read, check, audit and split the rows, and write them with their tokenizer and template."""
     table = read_rows(config)
-    template = pin_date(load_template(base.folder, template_of(config)))
-    _must_be_servable(template, base.folder, next((row.system for row in table.rows if row.system), None))
-    measure = measurer(template, base.folder, lambda done, total: progress.update(done, total, "rows"))
+    frozen = frozen_template(base.folder, template_of(config))
+    _must_be_servable(frozen, base.folder, next((row.system for row in table.rows if row.system), None))
+    for note in frozen.roles.notes:
+        progress.note(f"chat template: {note}")
+    measure = measurer(frozen, base.folder, lambda done, total: progress.update(done, total, "rows"))
     prepared = preparation.prepare(config, table, measure, config.language)
     preparation.refuse(config, prepared)
     found = prepared.audit
@@ -67,7 +61,7 @@ def data(config: Prepare, base: Checkpoint, out: Path) -> Dataset:
     for name in CARRIED:
         if (base.folder / name).is_file():
             shutil.copyfile(base.folder / name, out / name)
-    write_atomically(out / TEMPLATE_FILE, template.source)
+    write_atomically(out / TEMPLATE_FILE, frozen.template.source)
     system = _system((*prepared.train, *prepared.heldout))
     write_corpus(out, system)
     leaked = max(found.split.leaked, _leaked(out, answers=config.evaluation.group_by != "question"))
@@ -88,6 +82,9 @@ def data(config: Prepare, base: Checkpoint, out: Path) -> Dataset:
         unterminated=found.tokens.unterminated,
         identifiers=sum(one.count for one in found.identifiers) if config.identifiers == "allow" else 0,
         source_revision=table.revision,
+        base_template=frozen.base,
+        base_template_sha256=frozen.base_sha256,
+        template_notes=frozen.roles.notes,
     )
 
 
@@ -131,10 +128,10 @@ def _checks(prepared: Prepared, leaked: int, *, answers: bool) -> tuple[Check, .
     )  # fmt: skip
 
 
-def _must_be_servable(template: ChatTemplate, folder: Path, system: str | None) -> None:
+def _must_be_servable(frozen: Frozen, folder: Path, system: str | None) -> None:
     """What a Modelfile cannot hold is refused here: before the training, not after it."""
     specials = special_tokens(load_tokenizer(folder))
-    roles = derive_roles(template, specials)
+    roles = frozen.roles
     if system and "system" not in roles.prefix and not roles.refuses_system:
         raise InputError(
             "The chat template passes system messages over: this one would be neither trained nor served.",

@@ -19,11 +19,12 @@ from packager.artifacts.kinds import Check, Dataset, Ggufs, Modelfile, verdict
 from packager.errors import InputError, ProofFailed
 from packager.process import progress
 from packager.prompt.corpus import CORPUS, has_rare_numerals, joins_accents, read_conversations, without_rare_numerals
+from packager.prompt.deriving import derive_roles
 from packager.prompt.ollama import composed, go_template
 from packager.prompt.ollama.composed import Composed
 from packager.prompt.ollama.modelfile import commands_of, parse_modelfile
 from packager.prompt.ollama.simulated import render_go
-from packager.prompt.roles import RoleFormat, derive_roles
+from packager.prompt.roles import RoleFormat
 from packager.prompt.template import ChatTemplate, Message, load_template, load_tokenizer, special_tokens, token_ids
 from packager.recipe.sections import Serve
 
@@ -60,16 +61,16 @@ def modelfile(config: Serve, data: Dataset, converted: Ggufs, out: Path) -> Mode
             _stop_check(out / NAME, gguf, tokenizer, roles, answers),
         ]
         checks += _parity(list(_served(data)), template, tokenizer, gguf, made, data.system, roles)
-    for limit in _limits(roles, tokenizer):
+    for limit in _limits(roles, tokenizer, go_template.preferred(made.template, template.source)):
         progress.note(f"Ollama differs: {limit}")
     return Modelfile(
         folder=out, template=made.template, stops=made.stops, system=data.system, text=made.text, checks=tuple(checks)
     )
 
 
-def _limits(roles: RoleFormat, tokenizer: Tokenizer) -> list[str]:
+def _limits(roles: RoleFormat, tokenizer: Tokenizer, taken: str = "TEMPLATE") -> list[str]:
     apart = ["an accent is typed apart from its letter, which training's tokenizer joins"]
-    return [*go_template.limits(roles), *(apart if joins_accents(tokenizer) else [])]
+    return [*go_template.limits(roles, taken), *(apart if joins_accents(tokenizer) else [])]
 
 
 def _served(data: Dataset) -> Iterator[Served]:
