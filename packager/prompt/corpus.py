@@ -41,8 +41,21 @@ CONTENTS = (
 SPECIALS = 4
 """How many of the tokenizer's special tokens are also typed by a user, beside those that frame turns."""
 
-RARE_NUMERALS = "½ comprimido, kg / m ² , ٣, Ⅳ"
-"""Numerals that some of llama.cpp's pre-tokenizers split otherwise than the tokenizers they stand for."""
+SPLITS = (
+    "1. Lave as mãos.\n2. Seque.\n\n10. Anote:\n\n  a) hora;\n  b) dose.",
+    "Dose:  10 mg\t2 x/dia,   500 mg\n\n1.  Manhã:  1\n2.  Noite:  ½",
+    "| Idade | mg |\n|:------|---:|\n| 2–5   |  75 |\n| 12    | 150 |",
+    "½ comprimido, kg / m ² , ٣, Ⅳ, ①, १२, 3.º, 1ª",
+    "a\n\n\nb\n \n c\t\t1\t \t22    333\r\n4444",
+)
+"""Where tokenizers that are taken for each other differ: lists, doses, tables, tabs, runs of blanks, numerals."""
+NEIGHBOURS = (
+    "a", "Z", "é", "ção", "e\u0301", "ß", "ª", "1", "42", "٣", "½", "²", "Ⅳ",
+    " ", "  ", "   ", "\t", "\n", "\n\n", "\r\n", "\u00a0", "\u2003", "\u200b",
+    ".", ",", "!", "?", "(", ")", "'", "'s", "'RE", '"', "-", "—", "%", "+", "/", "//", "|", "_", "#",
+    "€", "°", "`", "👶", "你", "А", "ا",
+)  # fmt: skip
+"""One of every class of character, and runs that pre-tokenizers treat apart."""
 LONG_PROMPTS = 8
 """Tokens that may be run for each answer token asked for, where prompts are long and answers short."""
 
@@ -72,7 +85,10 @@ def conversations(
     contents = [*CONTENTS, *typed]
     if joined:
         contents = [unicodedata.normalize("NFC", content) for content in contents]
-    found: list[list[tuple[str, str]]] = []
+    apart = [*SPLITS, *neighbours()]
+    if joined:
+        apart = [unicodedata.normalize("NFC", content) for content in apart]
+    found: list[list[tuple[str, str]]] = [[("user", content)] for content in apart]
     for number, content in enumerate(contents):
         turns = [("user", content), ("assistant", content), ("user", contents[number - 1]), ("assistant", "Sim.")]
         found += [turns[:1], turns[:3], [*turns, ("user", content)]]
@@ -93,18 +109,10 @@ def joins_accents(tokenizer: Tokenizer) -> bool:
     return normalizer is not None and "\u00e9" in normalizer.normalize_str("e\u0301")
 
 
-def has_rare_numerals(text: str) -> bool:
-    """Does it hold numerals other than 0 to 9 (fractions, superscripts, Roman and other scripts' digits)?"""
-    return any(map(_is_rare_numeral, text))
-
-
-def without_rare_numerals(text: str) -> str:
-    """With an 'x' for each: what is left must be split alike by all."""
-    return "".join("x" if _is_rare_numeral(c) else c for c in text)
-
-
-def _is_rare_numeral(character: str) -> bool:
-    return not "0" <= character <= "9" and unicodedata.category(character) in ("Nd", "Nl", "No")
+def neighbours() -> list[str]:
+    """Texts in which every class of character stands next to every other, on either side, two classes a text."""
+    lines = ["".join(f"{one}{other}" for other in NEIGHBOURS) for one in NEIGHBOURS]
+    return ["".join(pair) for pair in itertools.zip_longest(lines[::2], lines[1::2], fillvalue="")]
 
 
 def write_corpus(folder: Path, system: str | None) -> None:

@@ -12,9 +12,9 @@ import contextlib
 import json
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from packager.artifacts.files import sha256_of, write_json
 from packager.artifacts.kinds import Check, Dataset, GgufFile, Ggufs, Merged, verdict
@@ -25,14 +25,12 @@ from packager.llamacpp.model import GgufModel
 from packager.llamacpp.vendored import known_architectures, run_converter, tokenizer_problem
 from packager.package import licence
 from packager.process import child, progress
-from packager.prompt.corpus import CORPUS, RARE_NUMERALS, has_rare_numerals, read_conversations, without_rare_numerals
-from packager.prompt.template import TEMPLATE_FILE, load_template, load_tokenizer, token_ids
+from packager.prompt.corpus import CORPUS, read_conversations
+from packager.prompt.template import TEMPLATE_FILE, load_template, load_tokenizer
 from packager.proof import divergence
 from packager.proof.divergence import REFERENCE
+from packager.proof.tokens import splits_differently
 from packager.recipe.sections import Section
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
 
 NAME = "model-F16.gguf"
 RUN_SECONDS, SECONDS_PER_BYTE = 600.0, 1e-6
@@ -153,12 +151,7 @@ def _tokenizer(path: Path, folder: Path, data: Dataset) -> list[Check]:
         pairs = [(template.bos_token, model.bos_token), (template.eos_token, model.eos_token)]
         known = tokenizer.get_vocab(with_added_tokens=True)  # a base's settings may name a token it does not have
         faults = [f"{ours!r} is {theirs!r}" for ours, theirs in pairs if ours in known and ours != theirs]
-        rare = [text for text in texts if has_rare_numerals(text)]
-        odd = splits_differently(model, tokenizer, [*rare, RARE_NUMERALS])
-        unlike = splits_differently(model, tokenizer, [without_rare_numerals(text) for text in texts])
-    if odd:
-        progress.note("rare numerals such as ½ and ² are split into other tokens when served than when trained")
-    apart = f" {len(rare)} with rare numerals (½, ²) may be split otherwise." if odd and rare else ""
+        unlike = splits_differently(model, tokenizer, texts)
     first = f" First: {unlike[0]}." if unlike else ""
     return [
         verdict("convert.special_tokens", len(faults), 0, "tokens", not faults,
@@ -166,22 +159,8 @@ def _tokenizer(path: Path, folder: Path, data: Dataset) -> list[Check]:
         verdict("convert.end_of_turn", int(ends), 1, "tokens", ends,
               f"{data.end_of_turn} {'ends' if ends else 'does NOT end'} a generation with this file."),
         verdict("convert.tokens", len(unlike), 0, "texts", not unlike,
-              f"{len(texts) - len(unlike)} of {len(texts)} texts are split into training's tokens.{apart}{first}"),
+              f"{len(texts) - len(unlike)} of {len(texts)} texts are split into training's tokens.{first}"),
     ]  # fmt: skip
-
-
-def splits_differently(model: GgufModel, tokenizer: Tokenizer, texts: Sequence[str]) -> list[str]:
-    """What the file's tokenizer and the checkpoint's make different tokens of, one sentence a text."""
-    faults = []
-    for text in texts:
-        wanted, found = token_ids(tokenizer, text), model.tokenize(text, add_bos=False)
-        if wanted != found:
-            at = next((i for i, (a, b) in enumerate(zip(wanted, found, strict=False)) if a != b), len(wanted))
-            faults.append(
-                f"trained as {tokenizer.decode(wanted[at : at + 5], skip_special_tokens=False)!r},"
-                f" served as {model.text(found[at : at + 5])!r} (token {at} of {text!r})"
-            )
-    return faults
 
 
 def _predictions(path: Path, folder: Path) -> Check:

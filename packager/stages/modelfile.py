@@ -18,7 +18,7 @@ from packager.artifacts.files import write_atomically
 from packager.artifacts.kinds import Check, Dataset, Ggufs, Modelfile, verdict
 from packager.errors import InputError, ProofFailed
 from packager.process import progress
-from packager.prompt.corpus import CORPUS, has_rare_numerals, joins_accents, read_conversations, without_rare_numerals
+from packager.prompt.corpus import CORPUS, joins_accents, read_conversations
 from packager.prompt.deriving import derive_roles
 from packager.prompt.ollama import composed, go_template
 from packager.prompt.ollama.composed import Composed
@@ -84,11 +84,6 @@ def _served(data: Dataset) -> Iterator[Served]:
             yield Served(trained[1:] if known else trained, trained)
 
 
-def _only_numerals_differ(gguf: GgufModel, tokenizer: Tokenizer, served: str, text: str) -> bool:
-    apart = without_rare_numerals
-    return has_rare_numerals(text) and gguf.tokenize(apart(served)) == token_ids(tokenizer, apart(text))
-
-
 def _parity(
     conversations: Sequence[Served],
     template: ChatTemplate,
@@ -103,7 +98,7 @@ def _parity(
     stored = ChatTemplate(gguf.chat_template, gguf.bos_token, gguf.eos_token)
     added = roles.bos if gguf.adds_bos else ""
     bos_id = tokenizer.token_to_id(gguf.bos_token) if gguf.bos_token else None
-    different, most_bos, stored_differs, rare, first = 0, 0, 0, 0, ""
+    different, most_bos, stored_differs, first = 0, 0, 0, ""
     for number, one in enumerate(conversations):
         text = template.render(one.trained, add_generation_prompt=True)
         served = render_go(made.template, one.sent, system)
@@ -119,8 +114,6 @@ def _parity(
             fault = (
                 f"the GGUF puts {gguf.bos_token} first, training did not: begin the template with {{{{ bos_token }}}}"
             )
-        elif ids != wanted and _only_numerals_differ(gguf, tokenizer, served, text):
-            rare += 1
         elif ids != wanted:
             fault = f"the GGUF reads {text!r} as {ids}, training as {wanted}"
         if fault:
@@ -131,7 +124,6 @@ def _parity(
     same = (
         f"Ollama's prompt has the text and token ids of training's in all of {len(conversations)} conversations; "
         f"it differs where {', or where '.join(_limits(roles, tokenizer))}."
-        + (f" In {rare} rare numerals such as ½ and ² are split otherwise." if rare else "")
     )
     unlike = f"Ollama's prompt differs from training's in {different} of {len(conversations)} conversations.{first}"
     return [
