@@ -101,6 +101,11 @@ class Dataset(Checked):
     """Patient identifiers left in the rows, because the recipe allows them."""
     source_revision: str = ""
     """The commit, for a data set of the Hub."""
+    base_template: str = ""
+    """The base's own chat template (or the recipe's), which the frozen one beside the rows was made from."""
+    base_template_sha256: str = ""
+    template_notes: tuple[str, ...] = ()
+    """Where the frozen template departs from it, and why."""
 
 
 class Adapter(Artifact):

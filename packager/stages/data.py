@@ -1,10 +1,9 @@
 """Questions and answers -> `train.jsonl`, `heldout.jsonl`, `audit.json`, and the prompt they are set in.
 
 Each line is a conversation: `messages`, `topic`, `row` (the line it came from). The tokenizer, the
-chat template, the model's own or the recipe's, with its date pinned, and the corpus that every stage
-is proven on are put beside them: later stages take the prompt from here. Fails on rows that cannot
-be used, patient identifiers, too many rows over the limit, and a template that cannot be expressed
-or masked.
+chat template, frozen from the model's own or the recipe's, and the corpus that every stage is proven
+on are put beside them: later stages take the prompt from here. Fails on rows that cannot be used,
+patient identifiers, too many rows over the limit, and a template that cannot be expressed or masked.
 """
 
 from __future__ import annotations
@@ -23,8 +22,9 @@ from packager.data.conversations import HELDOUT, TRAIN, leaked_rows, shared_syst
 from packager.data.rows.table import read_rows, template_of
 from packager.process import progress
 from packager.prompt.corpus import write_corpus
+from packager.prompt.frozen import frozen_template
 from packager.prompt.ollama.composed import refuse_unservable
-from packager.prompt.template import TEMPLATE_FILE, TOKENIZER_FILES, load_template, pin_date
+from packager.prompt.template import TEMPLATE_FILE, TOKENIZER_FILES
 from packager.recipe.sections import Data
 
 AUDIT = "audit.json"
@@ -39,9 +39,11 @@ class Prepare(Data):
 def data(config: Prepare, base: Checkpoint, out: Path) -> Dataset:
     """Read, check, audit and split the rows, and write them with their tokenizer and template."""
     table = read_rows(config)
-    template = pin_date(load_template(base.folder, template_of(config)))
-    refuse_unservable(template, base.folder, next((row.system for row in table.rows if row.system), None))
-    measure = measurer(template, base.folder, lambda done, total: progress.update(done, total, "rows"))
+    frozen = frozen_template(base.folder, template_of(config))
+    refuse_unservable(frozen, base.folder, next((row.system for row in table.rows if row.system), None))
+    for note in frozen.roles.notes:
+        progress.note(f"chat template: {note}")
+    measure = measurer(frozen, base.folder, lambda done, total: progress.update(done, total, "rows"))
     prepared = preparation.prepare(config, table, measure, config.language)
     preparation.refuse(config, prepared)
     audit = prepared.audit
@@ -54,7 +56,7 @@ def data(config: Prepare, base: Checkpoint, out: Path) -> Dataset:
     for name in TOKENIZER_FILES:
         if (base.folder / name).is_file():
             shutil.copyfile(base.folder / name, out / name)
-    write_atomically(out / TEMPLATE_FILE, template.source)
+    write_atomically(out / TEMPLATE_FILE, frozen.template.source)
     system = shared_system((*prepared.train, *prepared.heldout))
     write_corpus(out, system)
     answers = config.split.group_by != "question"
@@ -77,4 +79,7 @@ def data(config: Prepare, base: Checkpoint, out: Path) -> Dataset:
         unterminated=audit.tokens.unterminated,
         identifiers=sum(one.count for one in audit.identifiers) if config.identifiers == "allow" else 0,
         source_revision=table.revision,
+        base_template=frozen.base,
+        base_template_sha256=frozen.base_sha256,
+        template_notes=frozen.roles.notes,
     )
