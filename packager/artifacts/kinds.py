@@ -6,6 +6,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from packager.artifacts.evidence import AsTrained, Moved
+
 
 class Artifact(BaseModel):
     """A frozen value that describes a committed folder; `folder` is where it lies on this machine."""
@@ -129,6 +131,8 @@ class Adapter(Artifact):
     final_train_loss: float
     on_nf4: bool = False
     """Whether it stands on a base rounded to NF4, as QLoRA's does (LoftQ's is made to stand on the 16-bit one)."""
+    as_trained: AsTrained | None
+    """None for an adapter that was not trained here."""
 
 
 class Merged(Checkpoint, Checked):
@@ -142,15 +146,20 @@ class Merged(Checkpoint, Checked):
     delta_norm_expected: float
     """The same, computed from the adapter alone."""
     largest_weight: float
+    moved: Moved | None
+    """None without an adapter."""
     rounded_to_nf4: bool = False
     """Whether the base's matrices went through NF4 first, as in training, because that predicts better."""
+    heldout_tokens: int = 0
+    """Held-out answer tokens that the next four are measured on."""
+    heldout_loss: float | None = None
+    """Loss (nats/token) of what was merged, base and adapter."""
     heldout_loss_base: float | None = None
-    """Held-out loss (nats/token) of the 16-bit base without the adapter, on some hundred answer tokens; the
-    next two are on the same."""
+    """The same of the 16-bit base without the adapter: what a user would otherwise run."""
     heldout_loss_16bit: float | None = None
-    """The same with the adapter."""
+    """The same with the adapter on the 16-bit base."""
     heldout_loss_nf4: float | None = None
-    """The same on the base rounded to NF4; None if the adapter was not made for it."""
+    """The same with the adapter on the base rounded to NF4; None if the adapter was not made for it."""
     divergence: Divergence | None = None
     """From base + adapter, unmerged."""
 

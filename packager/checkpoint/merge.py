@@ -15,31 +15,27 @@ import json
 import math
 import re
 import shutil
-import threading
-import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from packager.artifacts.files import write_json
 from packager.artifacts.kinds import Adapter, Checkpoint, Dataset, Merged
 from packager.checkpoint import lora, merge_by_peft
+from packager.checkpoint.change import Block, Change, Tally, change_of, moved, update_of
 from packager.errors import InputError, ProofFailed
-from packager.process import child, progress
+from packager.process import child
 from packager.prompt.template import TEMPLATE_FILE
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
+    from packager.checkpoint.change import Bits
     from packager.checkpoint.weights import Float32, Reader, Tensor, Writer
 
 BLOCK = 1 << 17
 """Elements computed at once: small enough for a core's cache, large enough for Python's calls not to count."""
 KEPT_BYTES = 1 << 24
 """Arrays up to this size take memory that earlier ones gave back."""
-REPORT_SECONDS = 0.2
 LARGEST_BITS = 0x7BFF
 """65504, the largest finite FP16, as bits; without the sign, the order of bits is that of values."""
 CARRIED = re.compile(
@@ -47,54 +43,6 @@ CARRIED = re.compile(
     r"|generation_config\.json)"
 )
 """Files of the base that the converter and transformers read; never code."""
-
-
-@dataclass(frozen=True)
-class Block:
-    """What was found in some rows of a tensor."""
-
-    written: int
-    """Bytes."""
-    largest_bits: int = 0
-    """Largest |weight| as FP16 bits."""
-    delta_square: float = 0.0
-    """||change||^2 as written."""
-    expected_square: float = 0.0
-    """The same before rounding, for DoRA and for tensors that were trained whole."""
-
-
-@dataclass
-class Tally:
-    """What the blocks found; threads add to it."""
-
-    total: int
-    written: int = 0
-    delta_square: float = 0.0
-    expected_square: float = 0.0
-    """The same before rounding, where the adapter alone does not say it."""
-    largest_bits: int = 0
-    pairs: set[str] = field(default_factory=set)
-    """Names of the weights that an adapter pair was added to."""
-    _reported: float = 0.0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def add(self, found: Block, pair: str = "") -> None:
-        with self._lock:
-            self.pairs |= {pair} - {""}
-            self.written += found.written
-            self.delta_square += found.delta_square
-            self.expected_square += found.expected_square
-            self.largest_bits = max(self.largest_bits, found.largest_bits)
-            now = time.monotonic()
-            if now - self._reported > REPORT_SECONDS or self.written == self.total:
-                self._reported = now
-                progress.update(self.written / 1e6, self.total / 1e6, "MB")
-
-    @property
-    def largest_weight(self) -> float:
-        import numpy as np
-
-        return float(np.uint16(self.largest_bits).view(np.float16))
 
 
 def merge_adapter(base: Checkpoint, data: Dataset, adapter: Adapter | None, out: Path, *, nf4: bool = False) -> Merged:
@@ -119,21 +67,30 @@ def merge_adapter(base: Checkpoint, data: Dataset, adapter: Adapter | None, out:
             pairs, whole = lora.read_pairs(adapter.folder, tensors), lora.read_whole(adapter.folder, tensors)
             source, compare = tensors | whole, {name: tensors[name] for name in whole}
             named = {*pairs, *whole}
-    tally = _stream(source, pairs, compare, out, nf4=nf4)
-    if pairs:
-        from_adapter = sum(p.expected_square for p in pairs.values() if p.magnitude is None)
-        expected = math.sqrt(from_adapter + tally.expected_square)
+    meant = _as_trained(pairs, adapter)
+    tally = _stream(source, pairs, compare, out, nf4=nf4, meant=meant)
+    if meant:
+        from_adapter = {n: p.expected_square for n, p in meant.items() if p.magnitude is None}
+        expected = math.sqrt(sum(from_adapter.values()) + tally.expected_square(besides=from_adapter.keys()))
+    trained = adapter.as_trained if adapter else None
     shutil.rmtree(out / merge_by_peft.FOLDER, ignore_errors=True)
     _carry(base.folder, data.folder, settings, out)
     return Merged(
         **base.model_dump(exclude={"folder", "key", "weights_sha256"}),
         folder=out,
-        pairs_used=len(tally.pairs) if pairs else len(named),
-        pairs_total=len(named),
+        pairs_used=tally.used(named),
+        pairs_total=trained.pairs + len(named - pairs.keys()) if trained else len(named),
         delta_norm=math.sqrt(tally.delta_square),
         delta_norm_expected=expected,
         largest_weight=tally.largest_weight,
+        moved=moved({name: tally.changes.get(name, Change()) for name in named}) if named else None,
     )
+
+
+def _as_trained(pairs: Mapping[str, lora.Pair], adapter: Adapter | None) -> dict[str, lora.Pair]:
+    """The pairs with the scale that peft's modules had in training, where training noted it."""
+    trained = adapter.as_trained if adapter else None
+    return {name: replace(pair, scale=trained.scale) if trained else pair for name, pair in pairs.items()}
 
 
 def _stream(
@@ -143,16 +100,17 @@ def _stream(
     out: Path,
     *,
     nf4: bool = False,
+    meant: Mapping[str, lora.Pair],
 ) -> Tally:
     """Write every tensor in FP16 (integers as they are), in blocks of rows, on all cores.
 
-    The change is measured where there is a pair, or against `compare` where that names a tensor.
-    With `nf4`, the linear layers of the body are rounded to NF4 first.
+    The change is measured where a pair is `meant`, or against `compare` where that names a tensor. With
+    `nf4`, the linear layers of the body are rounded to NF4 first.
     """
     from threadpoolctl import threadpool_limits
 
     from packager.checkpoint import weights
-    from packager.checkpoint.reference import round_trip
+    from packager.checkpoint.streaming import round_trip
 
     _keep_memory()
     layout = [(t.name, "F16" if t.dtype in weights.FLOATS else t.dtype, t.shape) for t in tensors.values()]
@@ -164,14 +122,14 @@ def _stream(
             if tensor.dtype not in weights.FLOATS:
                 raw = reader.raw(tensor, start, stop)
                 writer.write(tensor.name, start, raw)
-                tally.add(Block(len(raw)))
+                tally.add(tensor.name, Block(len(raw)))
                 return
-            pair, before = pairs.get(tensor.name), compare.get(tensor.name)
+            name = tensor.name
             rounded = round_trip(reader.rows(tensor)) if nf4 and _is_rounded(tensor) else None
             for _, first, last in _blocks(tensor) if rounded is not None else [(tensor, start, stop)]:
                 old = rounded[first:last] if rounded is not None else None
-                found = _block(reader, writer, tensor, first, last, pair, before, old)
-                tally.add(found, tensor.name if pair or before else "")
+                bits, old = _written(reader, writer, tensor, first, last, pairs.get(name), old)
+                tally.add(name, _measured(reader, bits, old, first, last, meant.get(name), compare.get(name)))
 
         # Every thread multiplies blocks of its own: with BLAS's threads on top it takes 8 times as long.
         # A matrix that is rounded is held whole: one at a time.
@@ -209,55 +167,56 @@ def _is_rounded(tensor: Tensor) -> bool:
     return len(tensor.shape) == 2 and ".layers." in tensor.name
 
 
-def _block(
-    reader: Reader,
-    writer: Writer,
-    tensor: Tensor,
-    start: int,
-    stop: int,
-    pair: lora.Pair | None,
-    before: Tensor | None,
-    old: Float32 | None,
-) -> Block:
-    """Merge and write rows [start, stop).
+def _written(
+    reader: Reader, writer: Writer, tensor: Tensor, start: int, stop: int, pair: lora.Pair | None, old: Float32 | None
+) -> tuple[Bits, Float32 | None]:
+    """Merge and write rows [start, stop): as FP16 bits, and what they were merged into (None: copied as they are).
 
-    `old` are the rows to merge into, where they are not those of the file; `before` is the tensor whose
-    place this one takes.
+    `old` are the rows to merge into, where they are not those of the file.
     """
     import numpy as np
 
-    from packager.llamacpp.half_precision import from_half, to_half
+    from packager.llamacpp.half_precision import to_half
 
-    new: Float32 | None = None
     if tensor.dtype == "F16" and pair is None and old is None:  # nothing to compute; copied bit by bit
-        bits: npt.NDArray[np.uint16] = np.frombuffer(reader.raw(tensor, start, stop), np.uint16)
+        bits: Bits = np.frombuffer(reader.raw(tensor, start, stop), np.uint16)
     else:
         old = reader.rows(tensor, start, stop) if old is None else old
-        new = old if pair is None else pair.merged(old, start, stop)
-        bits = to_half(new)  # what overflows is found below, and named
-    largest = int((bits & 0x7FFF).max(initial=0))
-    if largest >= LARGEST_BITS:
+        bits = to_half(old if pair is None else pair.merged(old, start, stop))  # what overflows is found below
+    if int((bits & 0x7FFF).max(initial=0)) >= LARGEST_BITS:
         raise ProofFailed(
             f"merge.finite: a merged weight of {tensor.name} is not finite in FP16 (|w| >= 65504).",
             "train with a lower learning rate or alpha; a base made for bfloat16 may not fit FP16",
         )
     writer.write(tensor.name, start, bits.data)
+    return bits, old
+
+
+def _measured(
+    reader: Reader,
+    bits: Bits,
+    old: Float32 | None,
+    start: int,
+    stop: int,
+    meant: lora.Pair | None,
+    before: Tensor | None,
+) -> Block:
+    """What was found in rows [start, stop): `bits` in place of `old`, by the pair that was `meant`, or in place of
+    `before`'s rows."""
+    from packager.llamacpp.half_precision import from_half
+
+    largest = int((bits & 0x7FFF).max(initial=0))
     if before is not None:
+        new = from_half(bits).reshape(stop - start, -1) if old is None else old
         old = reader.rows(before, start, stop)
-    if old is None or (pair is None and before is None):
+        update = new - old
+    elif meant is not None:
+        old = from_half(bits).reshape(stop - start, -1) if old is None else old  # copied, so as it was
+        update = update_of(meant, old, start, stop)
+    else:
         return Block(bits.nbytes, largest)
-    written = from_half(bits.ravel())
-    exact = written if new is None else new.ravel()
-    computed = before is not None or (pair is not None and pair.magnitude is not None)
-    return Block(
-        bits.nbytes, largest, _square(written - old.ravel()), _square(exact - old.ravel()) if computed else 0.0
-    )
-
-
-def _square(change: Float32) -> float:
-    import numpy as np
-
-    return float(np.dot(change, change))
+    moved = from_half(bits.ravel()) - old.ravel()
+    return Block(bits.nbytes, largest, float(moved @ moved), change_of(bits, old, update))
 
 
 def _base_config(folder: Path) -> dict[str, Any]:

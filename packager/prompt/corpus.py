@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from packager.prompt.masking import encode
 from packager.prompt.roles import RoleFormat, derive_roles
@@ -46,6 +46,7 @@ LONG_PROMPTS = 8
 """Tokens that may be run for each answer token asked for, where prompts are long and answers short."""
 
 Conversation = tuple[Message, ...]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ def answer_samples(path: Path, end_of_turn: str, tokens: int) -> list[Sample]:
     rows = list(read_conversations(path))
     found: list[Sample] = []
     room = LONG_PROMPTS * tokens
-    for row in _spread(rows):
+    for row in spread(rows):
         encoded = encode(template, tokenizer, end_of_turn, row)
         found.append(Sample(encoded.ids, tuple(i - 1 for i in range(1, len(encoded.ids)) if encoded.trained[i])))
         tokens -= len(found[-1].at)
@@ -152,7 +153,7 @@ def answer_samples(path: Path, end_of_turn: str, tokens: int) -> list[Sample]:
     return found
 
 
-def _spread(rows: Sequence[Conversation]) -> Iterator[Conversation]:
+def spread(rows: Sequence[T]) -> Iterator[T]:
     """All rows, in an order whose every beginning is spread over them: multiples of the golden ratio
     fill an interval evenly."""
     return (rows[i] for i in sorted(range(len(rows)), key=lambda i: i * 0.6180339887 % 1))

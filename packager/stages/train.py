@@ -41,7 +41,7 @@ def train(config: Train, base: Checkpoint, data: Dataset, out: Path) -> Adapter:
 def _train(config: Train, base: Checkpoint, data: Dataset, out: Path, world: World) -> Adapter:
     import torch
 
-    from packager.training import loop
+    from packager.training import loop, witness
     from packager.training.run import evaluate
 
     try:
@@ -53,6 +53,7 @@ def _train(config: Train, base: Checkpoint, data: Dataset, out: Path, world: Wor
         with child.deferred_stop() as stop:
             loop.optimize(run, done, stop)
         before, after = run.metrics[0]["heldout_loss"], _finish(run)
+        seen = witness.as_trained(run)
     except torch.OutOfMemoryError as error:
         raise MissingResource(
             f"The GPU's memory is full: {error}", "lower train.batch.examples_per_micro_batch or data.max_tokens"
@@ -70,6 +71,7 @@ def _train(config: Train, base: Checkpoint, data: Dataset, out: Path, world: Wor
         heldout_loss_before=before,
         heldout_loss_after=after,
         final_train_loss=rows[-1]["loss"],
+        as_trained=seen,
         on_nf4=config.method == "qlora" and not config.lora.loftq,
     )
 
