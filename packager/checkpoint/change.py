@@ -51,7 +51,7 @@ SURE = 4.0
 """Standard errors of what near ties may do that are forgiven."""
 TIES = 0.06
 """Most that near ties may add to |R - T|: a unit in one weight of 2^12 is sqrt(12 / 2^12) of it."""
-THERE = 0.5
+THERE = 0.25
 """An update of which at least this share is written was merged; whether by the right scale is judged apart."""
 
 
