@@ -98,7 +98,8 @@ def update_of(pair: Pair, old: Float32, start: int, stop: int) -> Float32:
         whole = old + update
         lengths: Float32 = np.sqrt(np.einsum("ij,ij->i", whole, whole))
         whole *= (pair.magnitude[start:stop] / lengths)[:, None]
-        update = whole - old
+        whole -= old
+        return whole
     return update
 
 

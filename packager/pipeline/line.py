@@ -108,7 +108,7 @@ def line(recipe: Recipe, to: Stages, *, evaluating: bool = False) -> Iterator[Ar
             "data",
             Dataset,
             data_stage.data,
-            data_stage.Prepare(**recipe.data.model_dump(), language=recipe.language),
+            data_stage.Prepare(**recipe.data.model_dump(), language=recipe.language, serve=recipe.serve),
             base,
             extra=rows_fingerprint(recipe.data),
             online=True,
@@ -128,7 +128,8 @@ def line(recipe: Recipe, to: Stages, *, evaluating: bool = False) -> Iterator[Ar
                 versions=TRAINING,
                 resumable=True,
                 says=lambda a: (
-                    f"held-out loss {a.heldout_loss_before:.3f} -> {a.heldout_loss_after:.3f}"
+                    f"held-out loss {a.heldout_loss_before:.3f}"
+                    f"{' (the base rounded to NF4)' if a.method == 'qlora' else ''} -> {a.heldout_loss_after:.3f}"
                     f" in {a.steps} steps, {a.tokens_per_second:.0f} tokens/s"
                 ),
             )
@@ -138,11 +139,12 @@ def line(recipe: Recipe, to: Stages, *, evaluating: bool = False) -> Iterator[Ar
             "merged",
             Merged,
             merge_stage.merge,
-            merge_stage.Merge(imatrix=recipe.quantize.imatrix),
+            merge_stage.Merge(imatrix=recipe.quantize.imatrix, context=recipe.serve.context),
             base,
             data,
             adapter,
             versions=("torch", "transformers", "bitsandbytes"),
+            says=_lower,
         )
     )
     yield (
@@ -150,7 +152,7 @@ def line(recipe: Recipe, to: Stages, *, evaluating: bool = False) -> Iterator[Ar
             "f16",
             Ggufs,
             convert_stage.convert,
-            convert_stage.Lineage(recipe=recipe.name, language=recipe.language),
+            convert_stage.Lineage(recipe=recipe.name, language=recipe.language, context=recipe.serve.context),
             merged,
             data,
             versions=("llama_cpp_python", "transformers"),
@@ -162,7 +164,7 @@ def line(recipe: Recipe, to: Stages, *, evaluating: bool = False) -> Iterator[Ar
             "gguf",
             Ggufs,
             quantize_stage.quantize,
-            recipe.quantize,
+            quantize_stage.Quantizing(**recipe.quantize.model_dump(), context=recipe.serve.context),
             data,
             merged,
             f16,
@@ -256,6 +258,14 @@ def evaluating_of(recipe: Recipe) -> evaluate_stage.Evaluating:
     return evaluate_stage.Evaluating(
         evaluate=recipe.evaluate, data=recipe.data, serve=recipe.serve, language=recipe.language
     )
+
+
+def _lower(merged: Merged) -> str:
+    """What a user would otherwise run against what was merged, on the same held-out answers."""
+    before, after = merged.heldout_loss_base, merged.heldout_loss
+    if before is None or after is None:
+        return "no adapter"
+    return f"held-out loss {before:.3f} (the base in 16 bits) -> {after:.3f}, {(before - after) / before:.0%} lower"
 
 
 def _sizes(ggufs: Ggufs) -> str:

@@ -8,13 +8,13 @@ reports it; perplexity ratio exp(mean(nll_q - nll_p)), its error from the spread
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from packager.artifacts.kinds import Divergence
 from packager.llamacpp.model import GgufModel
-from packager.process import child
+from packager.process import child, progress
 from packager.prompt.corpus import Sample
 
 if TYPE_CHECKING:
@@ -53,20 +53,39 @@ def load_reference(path: Path) -> tuple[list[Sample], npt.NDArray[np.float16]]:
     return samples, kept["log_p"]
 
 
-def from_reference(path: Path, kept: Path) -> Divergence:
-    """How far a GGUF file, run by llama.cpp, predicts from what `save_reference` kept."""
+def keep_predictions(path: Path, samples: Sequence[Sample], context: int, kept: Path) -> None:
+    """Note in `kept` what a GGUF file predicts, opened as it is served, for others to be compared with it."""
+    context = max(context, *(len(sample.ids) for sample in samples))
+    with GgufModel.open(path, context=context, threads=child.physical_cores()) as model:
+        chunks = [log_softmax(rows).astype("float16") for _, _, rows in _logits(model, samples)]
+    save_reference(kept, samples, chunks)
+
+
+def from_reference(path: Path, kept: Path, context: int = 0) -> Divergence:
+    """How far a GGUF file, run by llama.cpp, predicts from what `save_reference` kept.
+
+    It is opened with the `context` that is served: what llama.cpp computes may depend on it, whatever the text
+    (LongRoPE's factors do).
+    """
     samples, log_p = load_reference(kept)
-    context = max(len(sample.ids) for sample in samples)
+    context = max(context, *(len(sample.ids) for sample in samples))
     compared, done = RunningDivergence(), 0
     with GgufModel.open(path, context=context, threads=child.physical_cores()) as model:
-        for sample in samples:
-            chosen = set(sample.at)
-            for positions, rows in model.logits(sample.ids, [i in chosen for i in range(len(sample.ids))]):
-                targets = [sample.ids[i + 1] for i in positions]
-                wanted = log_p[done : done + len(positions)].astype("float32")
-                compared.add(wanted, log_softmax(rows), targets)
-                done += len(positions)
+        for sample, positions, rows in _logits(model, samples):
+            targets = [sample.ids[i + 1] for i in positions]
+            wanted = log_p[done : done + len(positions)].astype("float32")
+            compared.add(wanted, log_softmax(rows), targets)
+            done += len(positions)
     return compared.result()
+
+
+def _logits(model: GgufModel, samples: Sequence[Sample]) -> Iterator[tuple[Sample, list[int], Float32]]:
+    """Chunk by chunk: the sample, positions in it, and their logits, valid until the next chunk."""
+    for number, sample in enumerate(samples):
+        chosen = set(sample.at)
+        for positions, rows in model.logits(sample.ids, [i in chosen for i in range(len(sample.ids))]):
+            yield sample, positions, rows
+        progress.update(number + 1, len(samples), "texts compared")
 
 
 def log_softmax(logits: Float32) -> Float32:

@@ -166,6 +166,7 @@ def _facts(recipe: Recipe, made: Sequence[Artifact]) -> CardFacts:
         adapter=last(Adapter),
         ggufs=last(Ggufs),
         proof=last(Proof),
+        merged=last(Merged),
     )
 
 

@@ -26,6 +26,7 @@ from packager.llamacpp.vendored import known_architectures, run_converter, token
 from packager.package import licence
 from packager.process import child, progress
 from packager.prompt.corpus import CORPUS, RARE_NUMERALS, has_rare_numerals, read_conversations, without_rare_numerals
+from packager.prompt.long_texts import boundaries
 from packager.prompt.template import TEMPLATE_FILE, load_template, load_tokenizer, token_ids
 from packager.proof import divergence
 from packager.proof.divergence import REFERENCE
@@ -54,6 +55,8 @@ class Lineage(Section):
 
     recipe: str
     language: str
+    context: int = 0
+    """Tokens that the file is served with; 0: as long as the longest text that is compared."""
 
 
 def convert(config: Lineage | None, merged: Merged, data: Dataset, out: Path) -> Ggufs:
@@ -73,7 +76,7 @@ def convert(config: Lineage | None, merged: Merged, data: Dataset, out: Path) ->
         raise ProofFailed(f"convert.readable: the converter wrote no readable file: {error}", "see the log") from error
     checks = [*_contents(info, merged.folder, parameters), *_tokenizer(out / NAME, merged.folder, data)]
     if all(c.passed for c in checks):
-        checks.append(_predictions(out / NAME, merged.folder))
+        checks.append(_predictions(out / NAME, merged.folder, config.context if config else 0))
     size = (out / NAME).stat().st_size
     progress.note(f"{NAME}: {size / 1e6:,.0f} MB, {info.n_tensors} tensors, vocabulary {info.n_vocab}")
     return Ggufs(folder=out, files=(_file(out / NAME, info),), checks=tuple(checks))
@@ -183,22 +186,27 @@ def splits_differently(model: GgufModel, tokenizer: Tokenizer, texts: Sequence[s
     return faults
 
 
-def _predictions(path: Path, folder: Path) -> Check:
+def _predictions(path: Path, folder: Path, context: int) -> Check:
     """What the file predicts, in a child of its own, against what the merge stage noted of the checkpoint."""
     try:
         size = path.stat().st_size
         timeout = RUN_SECONDS + size * SECONDS_PER_BYTE
         found = child.call(
-            divergence.from_reference, path, folder / REFERENCE, timeout=timeout, memory_limit=2 * size + ROOM
+            divergence.from_reference, path, folder / REFERENCE, context, timeout=timeout, memory_limit=2 * size + ROOM
         ).value
     except Interrupted:
         raise
     except PackagerError as error:
         return verdict("convert.logits", "does not run", MAX_KL, "nats/token", False,
                      f"The F16 file does not run on this CPU: {error.message}")  # fmt: skip
-    return verdict("convert.logits", round(found.kl_mean, 7), MAX_KL, "nats/token", found.kl_mean <= MAX_KL,
-                 f"The F16 file predicts as the merged checkpoint does at {found.positions} positions; the likeliest "
-                 f"token is the same at {found.same_top:.1%}.")  # fmt: skip
+    passed = found.kl_mean <= MAX_KL
+    crossed = [] if passed else boundaries(folder, context)
+    first = crossed[0] if crossed else 0
+    why = f" Beyond {first} tokens this model computes otherwise: try serve.context: {first}." if first else ""
+    served = f", opened with {context} tokens as it is served," if context else ""
+    return verdict("convert.logits", round(found.kl_mean, 7), MAX_KL, "nats/token", passed,
+                 f"The F16 file{served} predicts as the merged checkpoint does at {found.positions} positions; the "
+                 f"likeliest token is the same at {found.same_top:.1%}.{why}")  # fmt: skip
 
 
 def _config(folder: Path) -> dict[str, Any]:

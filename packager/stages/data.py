@@ -15,6 +15,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from pydantic import Field
+
 from packager.artifacts.files import write_atomically, write_json
 from packager.artifacts.kinds import Check, Checkpoint, Dataset, verdict
 from packager.data.audit import preparation
@@ -29,6 +31,7 @@ from packager.process import progress
 from packager.prompt.corpus import read_conversations, write_corpus
 from packager.prompt.ollama import composed
 from packager.prompt.roles import derive_roles
+from packager.prompt.servable import must_fit
 from packager.prompt.template import (
     TEMPLATE_FILE,
     ChatTemplate,
@@ -47,6 +50,9 @@ class Prepare(Data):
     """The recipe's data section, and the language that the answers should be in."""
 
     language: str = ""
+    serve: Serve = Field(default=Serve(), exclude=True)
+    """What the system message must leave room in. Rows do not depend on it, so it is left out of the stage's key,
+    and the Modelfile stage, whose key it is in, looks again."""
 
 
 def data(config: Prepare, base: Checkpoint, out: Path) -> Dataset:
@@ -69,6 +75,7 @@ def data(config: Prepare, base: Checkpoint, out: Path) -> Dataset:
             shutil.copyfile(base.folder / name, out / name)
     write_atomically(out / TEMPLATE_FILE, template.source)
     system = _system((*prepared.train, *prepared.heldout))
+    must_fit(out, derive_roles(template, special_tokens(load_tokenizer(out))), system, config.serve)
     write_corpus(out, system)
     leaked = max(found.split.leaked, _leaked(out, answers=config.evaluation.group_by != "question"))
     return Dataset(

@@ -7,6 +7,7 @@ here, so that a build does not go on with a merge that diverged.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from packager.artifacts.kinds import Adapter, Check, Checkpoint, Dataset, Diverg
 from packager.checkpoint import lora
 from packager.checkpoint.merge import merge_adapter
 from packager.process import progress
-from packager.prompt.corpus import answer_samples, corpus_samples
+from packager.prompt.corpus import Sample, answer_samples, corpus_samples
+from packager.prompt.long_texts import long_samples
 from packager.proof import head
 from packager.proof.reproduction import reproduced
 from packager.recipe.sections import Section
@@ -38,6 +40,8 @@ class Merge(Section):
 
     imatrix: bool
     """Whether to note which columns matter, for quantization."""
+    context: int = 0
+    """Tokens that the files are served with: predictions are compared that far."""
 
 
 def merge(config: Merge | None, base: Checkpoint, data: Dataset, adapter: Adapter | None, out: Path) -> Merged:
@@ -45,7 +49,11 @@ def merge(config: Merge | None, base: Checkpoint, data: Dataset, adapter: Adapte
     adapter, the base in FP16. With `imatrix`, also `imatrix.gguf`."""
     choice = _choose_base(base, data, adapter) if adapter else MergeBase()
     merged = merge_adapter(base, data, adapter, out, nf4=choice.nf4)
-    found = _compare(base, data, adapter, out, nf4=choice.nf4, imatrix=bool(config and config.imatrix))
+    config = config or Merge(imatrix=False)
+    far, too_far = long_samples(out, data.folder, config.context, base.parameters)
+    for boundary in too_far:
+        progress.note(f"not compared beyond {boundary} tokens, where this model computes otherwise: it is too large")
+    found = _compare(base, data, adapter, out, far, nf4=choice.nf4, imatrix=config.imatrix)
     merged = merged.model_copy(
         update={
             "rounded_to_nf4": choice.nf4,
@@ -123,7 +131,14 @@ def _choose_base(base: Checkpoint, data: Dataset, adapter: Adapter) -> MergeBase
 
 
 def _compare(
-    base: Checkpoint, data: Dataset, adapter: Adapter | None, out: Path, *, nf4: bool, imatrix: bool
+    base: Checkpoint,
+    data: Dataset,
+    adapter: Adapter | None,
+    out: Path,
+    far: Sequence[Sample],
+    *,
+    nf4: bool,
+    imatrix: bool,
 ) -> Divergence:
     """What the merged checkpoint predicts against base + adapter, unmerged; its predictions are kept,
     and with `imatrix` which of its columns matter."""
@@ -131,7 +146,7 @@ def _compare(
     from packager.proof import divergence
     from packager.proof.divergence import RunningDivergence
 
-    samples = corpus_samples(data.folder, POSITIONS)
+    samples = [*corpus_samples(data.folder, POSITIONS), *far]
     with (
         reference.opened(base.folder, adapter.folder if adapter else None, nf4=nf4) as source,
         reference.opened(out) as made,
@@ -190,11 +205,13 @@ def _kept_what_was_learned(merged: Merged, adapter: Adapter) -> list[Check]:
     if base is None or clean is None or loss is None:
         return []
     into = "the base rounded to NF4, as it was trained" if merged.rounded_to_nf4 else "the 16-bit base"
-    rounded = f", and {nf4:.4f} if that is rounded to NF4" if nf4 is not None else ""
+    rounded = f", {nf4:.4f} if that is rounded to NF4" if nf4 is not None else ""
+    drop = (base - loss) / base
     learned = (adapter.heldout_loss_before - adapter.heldout_loss_after) / adapter.heldout_loss_before
     limit = base * (1 - KEPT * max(0.0, learned))
     return [
         verdict("merge.heldout_loss", round(loss, 4), round(limit, 4), "nats/token", loss < limit,
-              f"Merged into {into}. Loss on held-out answers: {base:.4f} without the adapter, {clean:.4f} with it on "
-              f"the 16-bit base{rounded}."),
+              f"Loss on {merged.heldout_tokens} held-out answer tokens: {base:.4f} of the base as anyone would run it "
+              f"(16 bits), {loss:.4f} of what was merged ({drop:.0%} lower). Merged into {into}: with the adapter "
+              f"{clean:.4f} on 16 bits{rounded}."),
     ]  # fmt: skip

@@ -24,6 +24,7 @@ from packager.prompt.ollama.composed import Composed
 from packager.prompt.ollama.modelfile import commands_of, parse_modelfile
 from packager.prompt.ollama.simulated import render_go
 from packager.prompt.roles import RoleFormat, derive_roles
+from packager.prompt.servable import must_fit
 from packager.prompt.template import ChatTemplate, Message, load_template, load_tokenizer, special_tokens, token_ids
 from packager.recipe.sections import Serve
 
@@ -51,6 +52,7 @@ def modelfile(config: Serve, data: Dataset, converted: Ggufs, out: Path) -> Mode
     template, tokenizer = load_template(data.folder), load_tokenizer(data.folder)
     specials = special_tokens(tokenizer)
     roles = derive_roles(template, specials)
+    must_fit(data.folder, roles, data.system, config)
     with GgufModel.open(converted.folder / converted.files[0].name, vocab_only=True) as gguf:
         made = composed.compose(config, roles, specials, data.system, add_bos=gguf.adds_bos)
         answers = _no_stop_inside(made.stops, data.folder)

@@ -82,7 +82,14 @@ def package(
     manifest = _manifest(recipe, base, data, adapter, merged, ggufs, proof)
     write_json(out / "manifest.json", manifest)
     facts = CardFacts(
-        recipe=recipe, base=base, data=data, adapter=adapter, ggufs=ggufs, proof=proof, evaluation=evaluation
+        recipe=recipe,
+        base=base,
+        data=data,
+        adapter=adapter,
+        ggufs=ggufs,
+        proof=proof,
+        evaluation=evaluation,
+        merged=merged,
     )
     write_atomically(out / "README.md", card.model_card(facts))
     write_atomically(out / "LEIA-ME.txt", card.leia_me(facts))

@@ -17,6 +17,7 @@ from packager.process import child, progress
 from packager.prompt.template import load_tokenizer, special_tokens
 from packager.proof import smoke
 from packager.proof.fit import forgiven
+from packager.proof.limits import Cost, limits_of
 from packager.proof.smoke import SmokeTest
 from packager.recipe.sections import Device, Section, Serve, Smoke, Thresholds
 
@@ -48,7 +49,9 @@ def prove(
     """Judge every artifact and write `proof.json` into `out`."""
     checks = [*data.checks, *(_train(adapter, config.thresholds) if adapter else ()), *merged.checks]
     checks += f16.checks
-    checks += [c for file in ggufs.files for c in _quantized(file, config.thresholds)]
+    checks += [
+        c for file in ggufs.files for c in _quantized(file, limits_of(file.type, merged.parameters, config.thresholds))
+    ]
     checks += modelfile.checks
     specials = special_tokens(load_tokenizer(data.folder))
     answers: list[Answer] = []
@@ -69,15 +72,16 @@ def _train(adapter: Adapter, thresholds: Thresholds) -> list[Check]:
     finite = all(math.isfinite(x) for x in (before, after, adapter.final_train_loss))
     limit = before * (1 - thresholds.min_loss_drop)
     drop = (before - after) / before if before else 0.0
+    on = " (the base rounded to NF4, which nobody runs)" if adapter.method == "qlora" else ""
     return [
         verdict("train.finite", round(adapter.final_train_loss, 4), "finite", "nats/token", finite,
                "Training stayed finite."),
         verdict("train.heldout_loss", round(after, 4), round(limit, 4), "nats/token", after < limit,
-               f"Loss on held-out answers went from {before:.3f} to {after:.3f} ({drop:.0%} lower)."),
+               f"In training, loss on held-out answers went from {before:.3f}{on} to {after:.3f} ({drop:.0%} lower)."),
     ]  # fmt: skip
 
 
-def _quantized(file: GgufFile, limits: Thresholds) -> list[Check]:
+def _quantized(file: GgufFile, limits: Cost) -> list[Check]:
     """What kind of file it is, read back, and how far it predicts from the F16 file."""
     got = ", ".join(f"{count} {name}" for name, count in sorted(file.tensor_types.items()))
     fallback = f"; {file.fallback_share:.0%} of the weights fell back to another type" if file.fallback_share else ""
@@ -91,18 +95,18 @@ def _quantized(file: GgufFile, limits: Thresholds) -> list[Check]:
     found = file.divergence
     if found is None:
         says = f"{file.type}: does not run: {file.fault}"
-        return [*checks, verdict("quantize.kl", "does not run", limits.max_kl, "nats/token", False, says)]
+        return [*checks, verdict("quantize.kl", "does not run", round(limits.kl, 5), "nats/token", False, says)]
     ratio, error = found.perplexity_ratio, found.perplexity_ratio_error
     return [
         *checks,
-        verdict("quantize.kl", round(found.kl_mean, 5), limits.max_kl, "nats/token", found.kl_mean <= limits.max_kl,
+        verdict("quantize.kl", round(found.kl_mean, 5), round(limits.kl, 5), "nats/token", found.kl_mean <= limits.kl,
               f"{file.type}: diverges from F16 by {found.kl_mean:.4f} nats a token on average (median "
               f"{found.kl_median:.4f}, 99 % below {found.kl_99:.3f}) over {found.positions} held-out tokens."),
-        verdict("quantize.top", round(found.same_top, 4), limits.min_same_top, "share",
-              found.same_top >= limits.min_same_top,
+        verdict("quantize.top", round(found.same_top, 4), round(limits.same_top, 4), "share",
+              found.same_top >= limits.same_top,
               f"{file.type}: holds the same token for the likeliest as F16 in {found.same_top:.1%}."),
-        verdict("quantize.perplexity", round(ratio, 4), limits.max_perplexity_ratio, "ratio",
-              ratio <= limits.max_perplexity_ratio,
+        verdict("quantize.perplexity", round(ratio, 4), round(limits.ratio, 4), "ratio",
+              ratio <= limits.ratio,
               f"{file.type}: perplexity on held-out answers is {ratio:.4f} ± {error:.4f} times that of F16."),
     ]  # fmt: skip
 

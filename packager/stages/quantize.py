@@ -9,32 +9,32 @@ written says something else than its source.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from packager.artifacts.files import sha256_of
-from packager.artifacts.kinds import Dataset, Divergence, GgufFile, Ggufs, Merged
+from packager.artifacts.kinds import Dataset, GgufFile, Ggufs, Merged
 from packager.errors import InputError, Interrupted, PackagerError, ProofFailed
 from packager.llamacpp import gguf_file
 from packager.llamacpp.gguf_file import GgufInfo, tensor_shapes, types_of_tensors
 from packager.llamacpp.imatrix import IMATRIX, read_imatrix
-from packager.llamacpp.model import GgufModel
 from packager.llamacpp.quantizer import planned_types, quantize_file
 from packager.process import child, progress
-from packager.prompt.corpus import Sample, answer_samples, corpus_samples
+from packager.prompt.corpus import answer_samples, corpus_samples
 from packager.proof import divergence
-from packager.proof.divergence import RunningDivergence
 from packager.recipe.sections import Quantize
 
 if TYPE_CHECKING:
     from packager.llamacpp.imatrix import Float32
 
     Columns = Mapping[str, Float32]
+
+T = TypeVar("T")
 
 ANSWER_TOKENS = 768
 """Held-out answer tokens on which predictions are compared."""
@@ -46,7 +46,14 @@ ROOM = 8 << 30
 """Address space beside the files, in bytes: contexts, logits, the interpreter."""
 
 
-def quantize(config: Quantize, data: Dataset, merged: Merged, source: Ggufs, out: Path) -> Ggufs:
+class Quantizing(Quantize):
+    """The types, and the context that the files are served with."""
+
+    context: int = 0
+    """Tokens; 0: as long as the longest text that is compared."""
+
+
+def quantize(config: Quantizing, data: Dataset, merged: Merged, source: Ggufs, out: Path) -> Ggufs:
     """Write `model-TYPE.gguf` into `out` for every type, in the recipe's order."""
     original = source.folder / source.files[0].name
     before = _read(original)
@@ -78,45 +85,36 @@ def quantize(config: Quantize, data: Dataset, merged: Merged, source: Ggufs, out
         held = ", ".join(f"{count} {kind}" for kind, count in sorted(file.tensor_types.items()))
         progress.note(f"{name}: {file.size / 1e6:,.0f} MB, {file.bits_per_weight:.2f} bits/weight ({held})")
         files.append(file)
-    return Ggufs(folder=out, files=compared(files, original, data, out))
+    return Ggufs(folder=out, files=compared(files, original, data, out, config.context))
 
 
-def compared(files: Sequence[GgufFile], original: Path, data: Dataset, out: Path) -> tuple[GgufFile, ...]:
-    """The files with their divergence from the F16 file, or with why they do not run."""
+def compared(files: Sequence[GgufFile], original: Path, data: Dataset, out: Path, context: int) -> tuple[GgufFile, ...]:
+    """The files with their divergence from the F16 file, or with why they do not run; all opened as they are
+    served. Raises what stops the F16 file from running."""
     samples = answer_samples(data.folder / "heldout.jsonl", data.end_of_turn, ANSWER_TOKENS)
     if sum(len(s.at) for s in samples) < LEAST_TOKENS:  # a handful would judge by chance
         samples += corpus_samples(data.folder, LEAST_TOKENS)
-    size = original.stat().st_size + sum(file.size for file in files)
-    paths, timeout = [out / file.name for file in files], RUN_SECONDS + size * SECONDS_PER_BYTE
+    with tempfile.TemporaryDirectory(prefix="predictions", dir=out) as folder:
+        kept = Path(folder) / divergence.REFERENCE
+        _in_child(divergence.keep_predictions, original, samples, context, kept)
+        return tuple(_compared(file, out / file.name, kept, context) for file in files)
+
+
+def _compared(file: GgufFile, path: Path, kept: Path, context: int) -> GgufFile:
     try:
-        found = child.call(divergences, original, paths, samples, timeout=timeout, memory_limit=2 * size + ROOM).value
+        found = _in_child(divergence.from_reference, path, kept, context)
     except Interrupted:
         raise
     except PackagerError as error:
-        if len(files) == 1:
-            return (files[0].model_copy(update={"divergence": None, "fault": error.message}),)
-        return tuple(one for file in files for one in compared([file], original, data, out))
-    return tuple(f.model_copy(update={"divergence": d, "fault": ""}) for f, d in zip(files, found, strict=True))
+        return file.model_copy(update={"divergence": None, "fault": error.message})
+    return file.model_copy(update={"divergence": found, "fault": ""})
 
 
-def divergences(original: Path, paths: Sequence[Path], samples: Sequence[Sample]) -> list[Divergence]:
-    """How far each file predicts from `original`; all advance together, so one chunk of logits a file is held."""
-    context, threads = max(len(s.ids) for s in samples), child.physical_cores()
-    comparisons = [RunningDivergence() for _ in paths]
-    with contextlib.ExitStack() as stack:
-        models = [
-            stack.enter_context(GgufModel.open(path, context=context, threads=threads)) for path in (original, *paths)
-        ]
-        for number, sample in enumerate(samples):
-            chosen = set(sample.at)
-            wanted = [i in chosen for i in range(len(sample.ids))]
-            for chunks in zip(*(model.logits(sample.ids, wanted) for model in models), strict=True):
-                targets = [sample.ids[i + 1] for i in chunks[0][0]]
-                first, *others = (divergence.log_softmax(rows) for _, rows in chunks)
-                for one, log_q in zip(comparisons, others, strict=True):
-                    one.add(first, log_q, targets)
-            progress.update(number + 1, len(samples), "held-out rows compared")
-    return [one.result() for one in comparisons]
+def _in_child(function: Callable[..., T], path: Path, *args: object) -> T:
+    """Run a file in a process of its own, one file after the other: each takes the memory of a served context."""
+    size = path.stat().st_size
+    timeout = RUN_SECONDS + size * SECONDS_PER_BYTE
+    return child.call(function, path, *args, timeout=timeout, memory_limit=2 * size + ROOM).value
 
 
 def differences(after: GgufInfo, before: GgufInfo) -> list[str]:
