@@ -56,6 +56,8 @@ class Divergence(BaseModel):
     kl_median: float
     kl_99: float
     """99 % of the positions diverge less than this."""
+    kl_worst_text: float | None = None
+    """The mean of the text that diverges most, where texts were told apart: some reach further than others."""
     same_top: float
     """Share of positions at which both hold the same token for the likeliest."""
     loss: float

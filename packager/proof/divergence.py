@@ -69,13 +69,17 @@ def from_reference(path: Path, kept: Path, context: int = 0) -> Divergence:
     """
     samples, log_p = load_reference(kept)
     context = max(context, *(len(sample.ids) for sample in samples))
-    compared, done = RunningDivergence(), 0
+    compared, done, text = RunningDivergence(), 0, samples[0]
     with GgufModel.open(path, context=context, threads=child.physical_cores()) as model:
         for sample, positions, rows in _logits(model, samples):
+            if sample is not text:
+                compared.end_of_text()
+            text = sample
             targets = [sample.ids[i + 1] for i in positions]
             wanted = log_p[done : done + len(positions)].astype("float32")
             compared.add(wanted, log_softmax(rows), targets)
             done += len(positions)
+    compared.end_of_text()
     return compared.result()
 
 
@@ -104,6 +108,7 @@ class RunningDivergence:
     def __init__(self) -> None:
         self._kl: list[Float64] = []
         self._same: list[Any] = []
+        self._ends: list[int] = []
         self._nll: tuple[list[Float32], list[Float32]] = ([], [])
 
     def add(self, log_p: Float32, log_q: Float32, targets: Sequence[int]) -> None:
@@ -115,6 +120,10 @@ class RunningDivergence:
         self._same.append(log_p.argmax(axis=-1) == log_q.argmax(axis=-1))
         for kept, log in zip(self._nll, (log_p, log_q), strict=True):
             kept.append(-log[at, list(targets)])
+
+    def end_of_text(self) -> None:
+        """What was added since the last end was one text."""
+        self._ends.append(sum(map(len, self._kl)))
 
     def result(self) -> Divergence:
         """The figures over all positions so far (at least one). A figure that is no number stays one."""
@@ -129,6 +138,9 @@ class RunningDivergence:
             positions=len(kl),
             kl_mean=float(kl.mean()),
             kl_median=float(np.median(kl)),
+            kl_worst_text=max((float(text.mean()) for text in np.split(kl, self._ends) if len(text)), default=None)
+            if self._ends
+            else None,
             kl_99=float(np.quantile(kl, 0.99)),
             same_top=float(np.concatenate(self._same).mean()),
             loss=float(nll_q.mean()),

@@ -18,7 +18,7 @@ from packager.stages.convert import Lineage, convert
 from packager.stages.data import Prepare, data
 from packager.stages.merge import Merge, merge
 
-ORIGINAL, SERVED = 400, 512
+ORIGINAL, SERVED = 512, 768
 LOUDER = 6.0
 """Random weights hardly heed positions; so much larger ones do."""
 
@@ -37,6 +37,7 @@ def made(
         tensors = {n: (t * LOUDER if t.dim() > 1 else t).contiguous() for n, t in load_file(path).items()}
         save_file(tensors, path, {"format": "pt"})
         config = json.loads((folder / "base" / "config.json").read_text("utf-8"))
+        config.pop("auto_map", None)
         (folder / "base" / "config.json").write_text(json.dumps(config | settings))
         base = Checkpoint(
             folder=folder / "base",
