@@ -55,13 +55,22 @@ def _proving(recipe: Recipe) -> prove.Prove:
     )
 
 
+def _lower(merged: Merged) -> str:
+    """What a user would otherwise run against what was merged, on the same held-out answers."""
+    before, after = merged.heldout_loss_base, merged.heldout_loss
+    if before is None or after is None:
+        return "no adapter"
+    return f"held-out loss {before:.3f} (the base in 16 bits) -> {after:.3f}, {(before - after) / before:.0%} lower"
+
+
 def _sizes(ggufs: Ggufs) -> str:
     return ", ".join(f"{f.type} {f.size / 1e6:,.0f} MB ({f.bits_per_weight:.2f} bits/weight)" for f in ggufs.files)
 
 
 def _losses(adapter: Adapter) -> str:
     return (
-        f"held-out loss {adapter.heldout_loss_before:.3f} -> {adapter.heldout_loss_after:.3f}"
+        f"held-out loss {adapter.heldout_loss_before:.3f}"
+        f"{' (the base rounded to NF4)' if adapter.method == 'qlora' else ''} -> {adapter.heldout_loss_after:.3f}"
         f" in {adapter.steps} steps, {adapter.tokens_per_second:.0f} tokens/s"
     )
 
@@ -72,20 +81,21 @@ LINE: tuple[Stage[Any], ...] = (
           sources=lambda r: base_fingerprint(r.base), online=True,
           says=lambda c: f"{c.architecture}, {c.parameters / 1e6:,.0f}M parameters"),
     Stage("data", data.data, Dataset, ("base",),
-          section=lambda r: data.Prepare(**r.data.model_dump(), language=r.language),
+          section=lambda r: data.Prepare(**r.data.model_dump(), language=r.language, serve=r.serve),
           sources=lambda r: rows_fingerprint(r.data), online=True,
           says=lambda d: f"{d.train_rows} rows to train on, {d.heldout_rows} held out"),
     Stage("adapter", train.train, Adapter, ("base", "data"),
           section=lambda r: r.train, versions=("torch", "transformers", "peft", "bitsandbytes"),
           wanted=lambda r: r.train.method != "none", resumable=True, says=_losses),
     Stage("merged", merge.merge, Merged, ("base", "data", "adapter"),
-          section=lambda r: merge.Merge(imatrix=r.quantize.imatrix),
-          versions=("torch", "transformers", "bitsandbytes")),
+          section=lambda r: merge.Merge(imatrix=r.quantize.imatrix, context=r.serve.context),
+          versions=("torch", "transformers", "bitsandbytes"), says=_lower),
     Stage("f16", convert.convert, Ggufs, ("merged", "data"),
-          section=lambda r: convert.Lineage(recipe=r.name, language=r.language),
+          section=lambda r: convert.Lineage(recipe=r.name, language=r.language, context=r.serve.context),
           versions=("llama_cpp_python", "transformers"), says=_sizes),
     Stage("gguf", quantize.quantize, Ggufs, ("data", "merged", "f16"),
-          section=lambda r: r.quantize, versions=("llama_cpp_python",), says=_sizes),
+          section=lambda r: quantize.Quantizing(**r.quantize.model_dump(), context=r.serve.context),
+          versions=("llama_cpp_python",), says=_sizes),
     Stage("modelfile", modelfile.modelfile, Modelfile, ("data", "f16"),
           section=lambda r: r.serve),
     Stage("proof", prove.prove, Proof, ("data", "adapter", "merged", "f16", "gguf", "modelfile"),

@@ -12,7 +12,7 @@ import json
 import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from packager.prompt.deriving import derive_roles
 from packager.prompt.masking import Encoded, encode
@@ -59,6 +59,7 @@ LONG_PROMPTS = 8
 """Tokens that may be run for each answer token asked for, where prompts are long and answers short."""
 
 Conversation = tuple[Message, ...]
+T = TypeVar("T")
 
 
 def conversations(
@@ -141,7 +142,7 @@ def answer_samples(path: Path, end_of_turn: str, tokens: int) -> list[Encoded]:
     rows = list(read_conversations(path))
     found: list[Encoded] = []
     room = LONG_PROMPTS * tokens
-    for row in _spread(rows):
+    for row in spread(rows):
         found.append(encode(template, tokenizer, end_of_turn, row))
         tokens -= len(found[-1].at)
         room -= len(found[-1].ids)
@@ -150,7 +151,7 @@ def answer_samples(path: Path, end_of_turn: str, tokens: int) -> list[Encoded]:
     return found
 
 
-def _spread(rows: Sequence[Conversation]) -> Iterator[Conversation]:
+def spread(rows: Sequence[T]) -> Iterator[T]:
     """All rows, in an order whose every beginning is spread over them: multiples of the golden ratio
     fill an interval evenly."""
     return (rows[i] for i in sorted(range(len(rows)), key=lambda i: i * 0.6180339887 % 1))

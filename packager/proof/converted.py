@@ -18,6 +18,7 @@ from packager.llamacpp.limits import run_limits
 from packager.llamacpp.model import GgufModel
 from packager.process import child
 from packager.prompt.corpus import CORPUS, read_conversations
+from packager.prompt.long_texts import boundaries
 from packager.prompt.template import TEMPLATE_FILE, load_template, load_tokenizer
 from packager.proof import divergence
 from packager.proof.divergence import REFERENCE
@@ -31,13 +32,14 @@ MAX_KL = 1e-3
 
 
 def conversion_checks(
-    path: Path, info: GgufInfo, checkpoint: Path, parameters: int, data: Dataset
+    path: Path, info: GgufInfo, checkpoint: Path, parameters: int, data: Dataset, context: int
 ) -> tuple[Check, ...]:
     """The file at `path`, which says `info` of itself, against the folder of its checkpoint, which has so many
-    `parameters`. What it predicts is only compared where all else is right."""
+    `parameters`. What it predicts, opened with the `context` that is served, is only compared where all else is
+    right."""
     checks = [*_contents(info, checkpoint, parameters), *_tokenizer(path, checkpoint, data)]
     if all(c.passed for c in checks):
-        checks.append(_predictions(path, checkpoint))
+        checks.append(_predictions(path, checkpoint, context))
     return tuple(checks)
 
 
@@ -89,21 +91,32 @@ def _tokenizer(path: Path, folder: Path, data: Dataset) -> list[Check]:
     ]  # fmt: skip
 
 
-def _predictions(path: Path, folder: Path) -> Check:
+def _predictions(path: Path, folder: Path, context: int) -> Check:
     """What the file predicts, in a child of its own, against what the merge stage noted of the checkpoint."""
     try:
         limits = run_limits(path.stat().st_size)
         apart = child.call(
-            divergence.from_reference, path, folder / REFERENCE, timeout=limits.seconds, memory_limit=limits.memory
+            divergence.from_reference,
+            path,
+            folder / REFERENCE,
+            context,
+            timeout=limits.seconds,
+            memory_limit=limits.memory,
         ).value
     except Interrupted:
         raise
     except PackagerError as error:
         return verdict("convert.logits", "does not run", MAX_KL, "nats/token", False,
                      f"The F16 file does not run on this CPU: {error.message}")  # fmt: skip
-    return verdict("convert.logits", round(apart.kl_mean, 7), MAX_KL, "nats/token", apart.kl_mean <= MAX_KL,
-                 f"The F16 file predicts as the merged checkpoint does at {apart.positions} positions; the likeliest "
-                 f"token is the same at {apart.same_top:.1%}.")  # fmt: skip
+    worst = max(apart.kl_mean, apart.kl_worst_text or 0.0)  # a text past a boundary is one of many
+    passed = worst <= MAX_KL
+    crossed = [] if passed else boundaries(folder, context)
+    first = crossed[0] if crossed else 0
+    why = f" Beyond {first} tokens this model computes otherwise: try serve.context: {first}." if first else ""
+    served = f", opened with {context} tokens as it is served," if context else ""
+    return verdict("convert.logits", round(worst, 7), MAX_KL, "nats/token", passed,
+                 f"The F16 file{served} predicts as the merged checkpoint does at {apart.positions} positions, in "
+                 f"every text; the likeliest token is the same at {apart.same_top:.1%}.{why}")  # fmt: skip
 
 
 def text_config(folder: Path) -> dict[str, Any]:

@@ -12,6 +12,8 @@ import hashlib
 import shutil
 from pathlib import Path
 
+from pydantic import Field
+
 from packager.artifacts.files import write_atomically, write_json
 from packager.artifacts.kinds import Checkpoint, Dataset
 from packager.data.audit import preparation
@@ -24,8 +26,9 @@ from packager.process import progress
 from packager.prompt.corpus import write_corpus
 from packager.prompt.frozen import frozen_template
 from packager.prompt.ollama.composed import refuse_unservable
+from packager.prompt.servable import must_fit
 from packager.prompt.template import TEMPLATE_FILE, TOKENIZER_FILES
-from packager.recipe.sections import Data
+from packager.recipe.sections import Data, Serve
 
 AUDIT = "audit.json"
 
@@ -34,6 +37,9 @@ class Prepare(Data):
     """The recipe's data section, and the language that the answers should be in."""
 
     language: str = ""
+    serve: Serve = Field(default=Serve(), exclude=True)
+    """What the system message must leave room in. Rows do not depend on it, so it is left out of the stage's key,
+    and the Modelfile stage, whose key it is in, looks again."""
 
 
 def data(config: Prepare, base: Checkpoint, out: Path) -> Dataset:
@@ -58,6 +64,7 @@ def data(config: Prepare, base: Checkpoint, out: Path) -> Dataset:
             shutil.copyfile(base.folder / name, out / name)
     write_atomically(out / TEMPLATE_FILE, frozen.template.source)
     system = shared_system((*prepared.train, *prepared.heldout))
+    must_fit(out, frozen.roles, system, config.serve)
     write_corpus(out, system)
     answers = config.split.group_by != "question"
     leaked = max(audit.split.leaked, leaked_rows(out, answers=answers))

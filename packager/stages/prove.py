@@ -14,6 +14,7 @@ from packager.artifacts.kinds import Adapter, Answer, Dataset, Ggufs, Merged, Mo
 from packager.process import progress
 from packager.prompt.template import load_tokenizer, special_tokens
 from packager.proof.fit import waive
+from packager.proof.limits import limits_of
 from packager.proof.quantized import quantized_checks, quantized_figures
 from packager.proof.smoke import SmokeTest, smoke_test
 from packager.proof.trained import training_checks, training_figures
@@ -43,7 +44,8 @@ def prove(
     """Judge every artifact and write `proof.json` into `out`."""
     checks = [*data.checks, *(training_checks(adapter, config.thresholds) if adapter else ()), *merged.checks]
     checks += f16.checks
-    checks += [c for file in ggufs.files for c in quantized_checks(file, config.thresholds)]
+    for file in ggufs.files:
+        checks += quantized_checks(file, limits_of(file.type, merged.parameters, config.thresholds))
     checks += modelfile.checks
     specials = special_tokens(load_tokenizer(data.folder))
     asked = SmokeTest(
