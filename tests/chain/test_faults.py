@@ -26,7 +26,7 @@ import sentencepiece_base
 from packager.artifacts.run_folder import RunFolder, open_run
 from packager.artifacts.stage import Stage
 from packager.errors import PackagerError, ProofFailed
-from packager.llamacpp.vendored import run_converter
+from packager.llamacpp.converter import run_converter
 from packager.pipeline import build as building
 from packager.pipeline.line import STAGES, line
 from packager.recipe import loading
@@ -176,7 +176,7 @@ def copy_a_heldout_row() -> None:
 
         return write
 
-    patch("packager.stages.data:_write", leaking)
+    patch("packager.data.conversations:write_conversations", leaking)
 
 
 def rewrite_adapter(folder: Path, change: Callable[[str, Any], tuple[str, Any]]) -> None:
@@ -200,7 +200,10 @@ def overflow(folder: Path) -> None:
 
 
 def merge_nothing() -> None:
-    patch("packager.checkpoint.merge:_stream", lambda real: lambda tensors, pairs, *a, **k: real(tensors, {}, *a, **k))
+    patch(
+        "packager.checkpoint.merge_blocks:write_merged",
+        lambda real: lambda tensors, pairs, *a, **k: real(tensors, {}, *a, **k),
+    )
 
 
 def lose_the_head() -> None:
@@ -416,7 +419,7 @@ def test_a_base_that_was_not_unpacked_as_its_file_says(copied: Path) -> None:
     """As where transformers puts the rows of a matrix into another order than the file's."""
     from safetensors.numpy import load_file, save_file
 
-    from packager.stages.base import prove_unpacked
+    from packager.checkpoint.unpack import prove_unpacked
 
     gguf, folder = copied / "tiny" / "f16" / "model-F16.gguf", copied / "tiny" / "merged"
     prove_unpacked(gguf, folder)

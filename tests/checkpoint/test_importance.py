@@ -17,10 +17,10 @@ from packager.artifacts.kinds import Checkpoint, Dataset, Ggufs, Merged
 from packager.checkpoint import importance, reference
 from packager.errors import InputError
 from packager.llamacpp import imatrix
+from packager.llamacpp.converter import known_architectures
 from packager.llamacpp.gguf_file import tensor_shapes
 from packager.llamacpp.imatrix import IMATRIX, read_imatrix, tensor_names, write_imatrix
 from packager.llamacpp.quantizer import quantize_file
-from packager.llamacpp.vendored import known_architectures
 from packager.process import progress
 from packager.prompt import masking
 from packager.prompt.template import load_template, load_tokenizer

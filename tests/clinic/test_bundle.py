@@ -14,6 +14,7 @@ from packager.__main__ import main
 from packager.artifacts.files import sha256_of
 from packager.artifacts.kinds import Answer, Proof, verdict
 from packager.clinic import config, stick
+from packager.clinic import contents as bundle_contents
 from packager.clinic.config import ClinicFacts, settings_of, write_config
 from packager.clinic.cross_compile import TARGETS
 from packager.errors import InputError, MissingResource, ProofFailed
@@ -23,7 +24,6 @@ from packager.prompt.ollama.hub_files import hub_files
 from packager.prompt.ollama.modelfile import commands_of, parse_modelfile, write_modelfile
 from packager.recipe.recipe import Recipe
 from packager.recipe.sections import Serve
-from packager.stages import bundle as stage
 
 TEMPLATE = "{{ range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}<|im_start|>assistant\n"
 RECIPE = Recipe.model_validate(
@@ -123,12 +123,12 @@ def test_names_that_differ_in_letters_only() -> None:
 
 
 def test_a_version_is_later_than_the_one_it_replaces(tmp_path: Path) -> None:
-    first = stage.next_version(tmp_path)
+    first = bundle_contents.next_version(tmp_path)
     assert len(first) == len("20261125.2155")
     (tmp_path / "runtime").mkdir()
     for old, new in (("20991231.2359", "21000101.0000"), ("20000101.0000", first)):
         (tmp_path / "runtime" / "config.json").write_text(json.dumps({"version": old}))
-        assert stage.next_version(tmp_path) >= new > old
+        assert bundle_contents.next_version(tmp_path) >= new > old
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ def bundle(tmp_path: Path) -> Path:
     entry = {"name": weights.name, "size": weights.stat().st_size, "sha256": sha256_of(weights)}
     proof = {"passed": True, "failed": [], "checks": [{"id": "smoke.stops", "passed": True}]}
     (folder / "manifest.json").write_text(json.dumps({"name": "tiny", "files": [entry], "proof": proof}))
-    stage._closed(folder)
+    bundle_contents.close(folder)
     return folder
 
 
@@ -293,7 +293,7 @@ def test_a_signature_is_by_one_key_over_these_bytes(bundle: Path, tmp_path: Path
     (bundle / "runtime" / "config.json").write_text("{}")
     sums.unlink()
     (bundle / signing.SIGNATURE).rename(tmp_path / "kept")
-    stage._closed(bundle)
+    bundle_contents.close(bundle)
     (tmp_path / "kept").rename(bundle / signing.SIGNATURE)
     assert not verify(bundle).checked
     with pytest.raises(ProofFailed, match="is not what the owner"):
@@ -303,7 +303,7 @@ def test_a_signature_is_by_one_key_over_these_bytes(bundle: Path, tmp_path: Path
 def test_a_signature_that_was_taken_away_is_missed(bundle: Path) -> None:
     write_config(facts(signed=True), bundle / "runtime")
     (bundle / "SHA256SUMS").unlink()
-    stage._closed(bundle)
+    bundle_contents.close(bundle)
     with pytest.raises(ProofFailed, match=r"SHA256SUMS\.sig: is missing"):
         verify(bundle)
 
@@ -372,12 +372,12 @@ def test_a_split_file_has_its_parts_in_manifest_and_modelfile(bundle: Path, tmp_
     parts = [bundle / f"tiny-Q4_K_M-0000{n}-of-00002.gguf" for n in (1, 2)]
     for part in parts:
         part.write_bytes(part.name.encode())
-    recorded = [stage._part(entry, part, first=part is parts[0]) for part in parts]
+    recorded = [bundle_contents._part(entry, part, first=part is parts[0]) for part in parts]
     assert [(f["name"], f["size"], f["default"]) for f in recorded] == [
         (p.name, len(p.name), p is parts[0]) for p in parts
     ]
     assert recorded[1]["part_of"] == {"name": entry["name"], "size": entry["size"], "sha256": entry["sha256"]}
-    stage._load_the_first_part(bundle, entry["name"], parts[0].name)
+    bundle_contents._load_the_first_part(bundle, entry["name"], parts[0].name)
     commands = parse_modelfile((bundle / "Modelfile").read_text())
     assert [c.value for c in commands if c.name == "model"] == [f"./{parts[0].name}"]
 
@@ -385,6 +385,6 @@ def test_a_split_file_has_its_parts_in_manifest_and_modelfile(bundle: Path, tmp_
 def test_weights_are_linked_and_the_rest_copied(tmp_path: Path) -> None:
     for name in ("m.gguf", "Modelfile"):
         (tmp_path / name).write_text(name)
-        stage._link_or_copy(tmp_path / name, tmp_path / f"{name}.copy")
+        bundle_contents._link_weights_copy_the_rest(tmp_path / name, tmp_path / f"{name}.copy")
     assert (tmp_path / "m.gguf.copy").samefile(tmp_path / "m.gguf")
     assert not (tmp_path / "Modelfile.copy").samefile(tmp_path / "Modelfile")

@@ -19,19 +19,19 @@ import pytest
 from packager.artifacts.files import sha256_of
 from packager.artifacts.kinds import Checkpoint, Ggufs, Merged
 from packager.errors import InputError, MissingResource, ProofFailed, StageCrash
-from packager.llamacpp import gguf_file
+from packager.llamacpp import converter, gguf_file
 from packager.llamacpp import vendored as llamacpp_vendored
 from packager.llamacpp import vendored as source
-from packager.llamacpp.gguf_file import quantization_types
-from packager.llamacpp.model import GgufModel
-from packager.llamacpp.quantizer import quantize_file
-from packager.llamacpp.vendored import (
+from packager.llamacpp.converter import (
     convert_command,
-    fetch_source,
     known_architectures,
     pretokenizer_known,
     tokenizer_problem,
 )
+from packager.llamacpp.gguf_file import quantization_types
+from packager.llamacpp.model import GgufModel
+from packager.llamacpp.quantizer import quantize_file
+from packager.llamacpp.vendored import fetch_source
 from packager.prompt.template import load_tokenizer, token_ids
 from packager.recipe.loading import ROOT
 from packager.recipe.sections import Serve
@@ -384,7 +384,7 @@ class TestRunning:
 
 
 def test_the_pretokenizer_table_is_read_whole(vendored: Path) -> None:
-    text, hashes = source._pretokenizers()
+    text, hashes = converter._pretokenizers()
     written = (vendored / "conversion" / "base.py").read_text(encoding="utf-8")
     assert hashes == set(re.findall(r'chkhsh == "([0-9a-f]{64})"', written))
     assert text.startswith("\n \n\n")

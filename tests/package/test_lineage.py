@@ -12,12 +12,14 @@ import torch
 
 from packager.artifacts.files import fresh
 from packager.artifacts.kinds import Adapter, Checkpoint, Dataset, Merged
+from packager.llamacpp.converter import run_converter
 from packager.llamacpp.quantizer import quantize_file
-from packager.llamacpp.vendored import run_converter
-from packager.stages.convert import Lineage, convert, described, lineage
+from packager.package.gguf_metadata import described, lineage
+from packager.stages.convert import Lineage, convert
 from packager.stages.merge import merge
 
-RECIPE = Lineage(recipe="clinica", language="pt-BR")
+NAMED = ("clinica", "pt-BR")
+"""The recipe's name and language."""
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,7 @@ def spm_adapter(tmp_path_factory: pytest.TempPathFactory, spm_base: Checkpoint) 
 class TestLineage:
     def test_what_is_said(self, spm_merged: Merged, known_data: Dataset) -> None:
         tuned = spm_merged.model_copy(update={"pairs_total": 14, "licence": "apache-2.0"})
-        assert lineage(RECIPE, tuned, known_data) == {
+        assert lineage(*NAMED, tuned, known_data) == {
             "general.finetune": "clinica",
             "general.languages": ["pt"],
             "general.license.name": "Apache License 2.0",
@@ -57,9 +59,9 @@ class TestLineage:
         }
 
     def test_what_is_not_known_is_not_said(self, spm_merged: Merged, known_data: Dataset) -> None:
-        said = lineage(RECIPE, spm_merged.model_copy(update={"licence": ""}), known_data)
+        said = lineage(*NAMED, spm_merged.model_copy(update={"licence": ""}), known_data)
         assert [said[f"general.{key}"] for key in ("license.name", "license.link", "datasets")] == [None] * 3
-        own = lineage(RECIPE, spm_merged.model_copy(update={"licence": "own-terms"}), known_data)
+        own = lineage(*NAMED, spm_merged.model_copy(update={"licence": "own-terms"}), known_data)
         assert own["general.license.name"] == "own-terms"
 
     def test_it_is_in_the_file_and_in_what_is_quantized_from_it(
@@ -68,7 +70,7 @@ class TestLineage:
         from gguf import GGUFReader
 
         tuned = spm_merged.model_copy(update={"pairs_total": 14, "licence": "mit"})
-        convert(RECIPE, tuned, known_data, fresh(tmp_path / "f16"))
+        convert(Lineage(recipe="clinica", language="pt-BR"), tuned, known_data, fresh(tmp_path / "f16"))
         quantize_file(tmp_path / "f16" / "model-F16.gguf", tmp_path / "q8", "Q8_0", 1)
         fields = GGUFReader(tmp_path / "q8").fields
         said = {name: field.contents() for name, field in fields.items() if name.startswith("general.")}

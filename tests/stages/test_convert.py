@@ -12,9 +12,10 @@ from packager.artifacts.files import fresh, sha256_of
 from packager.artifacts.kinds import Check, Dataset, Ggufs, Merged
 from packager.errors import InputError, PackagerError, ProofFailed
 from packager.llamacpp import gguf_file
+from packager.package.gguf_metadata import described
 from packager.process import child
 from packager.proof import divergence
-from packager.stages.convert import convert, described
+from packager.stages.convert import convert
 
 
 @pytest.fixture

@@ -15,8 +15,9 @@ from packager.llamacpp.gguf_file import quantization_types, tensor_shapes, types
 from packager.llamacpp.model import GgufModel
 from packager.llamacpp.quantizer import planned_types, quantize_file
 from packager.process import progress
+from packager.proof.quantized import compared, differences, unplanned
 from packager.recipe.sections import Quantize
-from packager.stages.quantize import compared, differences, quantize, unplanned
+from packager.stages.quantize import quantize
 
 
 def test_every_type_in_order(spm_f16: Ggufs, spm_data: Dataset, spm_merged: Merged, tmp_path: Path) -> None:

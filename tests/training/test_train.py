@@ -19,7 +19,8 @@ from packager.errors import InputError, Interrupted, PackagerError, TrainingDive
 from packager.process import child as process_child
 from packager.process import progress
 from packager.recipe.sections import Train
-from packager.stages.train import total_steps, train
+from packager.stages.train import train
+from packager.training.trainer import total_steps
 
 
 def settings(**changes: Any) -> Train:

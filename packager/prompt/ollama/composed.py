@@ -1,14 +1,19 @@
-"""A role format, a system message and the serving settings -> the text of a Modelfile."""
+"""A role format, a system message and the serving settings -> the text of a Modelfile.
+
+Fails with `InputError` for what a Modelfile cannot express.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from packager.errors import InputError
 from packager.prompt.ollama.go_template import go_template, stops
 from packager.prompt.ollama.modelfile import commands_of, write_modelfile
-from packager.prompt.roles import RoleFormat
+from packager.prompt.roles import RoleFormat, derive_roles
+from packager.prompt.template import ChatTemplate, load_tokenizer, special_tokens
 from packager.recipe.sections import Serve
 
 
@@ -33,3 +38,16 @@ def compose(
     template = go_template(roles, add_bos=add_bos)
     ends = stops(roles, specials)
     return Composed(write_modelfile(commands_of(template, system, config, ends)), template, ends)
+
+
+def refuse_unservable(template: ChatTemplate, folder: Path, system: str | None) -> None:
+    """Raises `InputError` for what a Modelfile cannot hold: before the training, not after it. The tokenizer is in
+    `folder`."""
+    specials = special_tokens(load_tokenizer(folder))
+    roles = derive_roles(template, specials)
+    if system and "system" not in roles.prefix and not roles.refuses_system:
+        raise InputError(
+            "The chat template passes system messages over: this one would be neither trained nor served.",
+            "take out data.system (or the rows' own), or give a template with a place for it in data.template",
+        )
+    compose(Serve(), roles, specials, system, add_bos=False)

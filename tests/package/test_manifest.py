@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
+from packager.package.manifest import public
 from packager.recipe import loading
-from packager.stages import package
 
 FOLDER = "/srv/pesquisa"
 
@@ -20,11 +20,11 @@ def test_files_of_this_machine_are_named_without_their_folders() -> None:
         f"evaluate.bertscore.encoder={FOLDER}/encoder",
         f"evaluate.benchmarks={{tasks: [medmcqa], folder: {FOLDER}/provas}}",
     ]
-    shown = package.public(loading.load("smollm2_aps", sets).model_dump(mode="json"))
+    shown = public(loading.load("smollm2_aps", sets).model_dump(mode="json"))
     assert FOLDER not in json.dumps(shown)
     assert shown["base"]["model"] == "modelo"
     assert shown["evaluate"]["sets"]["outro"]["source"] == "outro.jsonl"
     assert shown["evaluate"]["benchmarks"]["folder"] == "provas"
     assert shown["overrides"]["evaluate.bertscore.encoder"] == "encoder"
-    kept = package.public(loading.load("phi3_aps").model_dump(mode="json"))
+    kept = public(loading.load("phi3_aps").model_dump(mode="json"))
     assert kept["base"]["model"] == "hf:microsoft/Phi-3-mini-4k-instruct"

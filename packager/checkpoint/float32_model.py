@@ -1,0 +1,152 @@
+"""A checkpoint folder -> transformers' own model of it in float32, its matrices read from the files as they are used.
+
+Every matrix is read block by block when it is multiplied and forgotten again, so an 8B model needs no 16 GB. A
+model whose matrices are not plain linear layers is loaded whole. An adapter is added unmerged; matrices are
+rounded to NF4 on request. Fails with `ProofFailed` if a weight that the configuration asks for is not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from packager.checkpoint import lora, weights
+from packager.errors import ProofFailed
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from torch import Tensor
+
+    Float32 = npt.NDArray[np.float32]
+
+BLOCK_ELEMENTS = 8 << 20
+"""Elements of a matrix in memory at once (32 MB)."""
+
+
+def streamed_model(
+    folder: Path,
+    reader: weights.Reader,
+    tensors: Mapping[str, weights.Tensor],
+    pairs: Mapping[str, lora.Pair],
+    device: Any,
+    *,
+    nf4: bool,
+) -> Any:
+    """The model without its matrices: linear and embedding layers read theirs from `tensors` when
+    they run. None if the model has weights of another kind."""
+    import torch
+    from accelerate import init_empty_weights
+    from torch import nn
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    with init_empty_weights(include_buffers=False):
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    model.eval()
+    layers: list[tuple[str, Any]] = list(model.named_modules())
+    head, table = model.get_output_embeddings(), model.get_input_embeddings()
+    named = next(name for name, module in layers if module is table)
+    tied = tensors.get(f"{named}.weight") if config.get_text_config().tie_word_embeddings else None
+    for name, module in layers:
+        for part, parameter in list(module.named_parameters(recurse=False)):
+            plain = type(module) is nn.Linear or (type(module) is nn.Embedding and module is table)
+            if parameter.dim() > 1 and not (plain and part == "weight"):
+                return None
+            tensor = tied if module is head and tied and part == "weight" else tensors.get(f"{name}.{part}")
+            if tensor is None:
+                raise _lacking(f"{name}.{part}")
+            if part == "weight" and type(module) is nn.Linear:
+                round_to_nf4 = nf4 and module is not head
+                product = _product(module, reader, tensor, pairs.get(f"{name}.weight"), nf4=round_to_nf4)
+                module.forward = product  # type: ignore[method-assign, assignment]
+            elif part == "weight" and module is table:
+                module.forward = _lookup(reader, tensor, device)
+            else:
+                value = torch.from_numpy(reader.rows(tensor).reshape(tensor.shape).copy())
+                module._parameters[part] = nn.Parameter(value.to(device), requires_grad=False)
+    for module in model.modules():
+        for part, buffer in module._buffers.items():
+            module._buffers[part] = None if buffer is None else buffer.to(device)
+    return model
+
+
+def _product(
+    module: Any, reader: weights.Reader, tensor: weights.Tensor, pair: lora.Pair | None, *, nf4: bool
+) -> Callable[[Tensor], Tensor]:
+    """x [..., in] -> x W' + scale (x A') B' + bias, W read block by block (whole, to round it to NF4)."""
+    import torch
+
+    step = tensor.rows if nf4 else max(1, BLOCK_ELEMENTS // tensor.shape[1])
+    low_rank = (torch.from_numpy(pair.a.copy()), torch.from_numpy(pair.b.copy())) if pair else None
+    factors: list[Tensor] = []
+    """What DoRA multiplies the outputs of each block with; found when it is first run."""
+
+    def forward(x: Tensor) -> Tensor:
+        out = x.new_empty((*x.shape[:-1], tensor.rows))
+        first = not factors
+        for start in range(0, tensor.rows, step):
+            stop = min(start + step, tensor.rows)
+            block = reader.rows(tensor, start, stop)
+            block = round_trip(block) if nf4 else block if block.flags.writeable else block.copy()
+            matrix = torch.from_numpy(block).to(x.device)
+            out[..., start:stop] = x @ matrix.T
+            if pair and low_rank and pair.magnitude is not None and first:
+                length = (matrix + pair.scale * (low_rank[1][start:stop] @ low_rank[0]).to(x.device)).norm(dim=1)
+                factors.append(torch.from_numpy(pair.magnitude[start:stop].copy()).to(x.device) / length)
+        if pair and low_rank:
+            a, b = (side.to(x.device) for side in low_rank)
+            out += pair.scale * ((x @ a.T) @ b.T)
+        if factors:
+            out *= torch.cat(factors)
+        return out if module.bias is None else out + module.bias
+
+    return forward
+
+
+def _lookup(reader: weights.Reader, tensor: weights.Tensor, device: Any) -> Callable[[Tensor], Tensor]:
+    """ids [...] -> rows of the embedding [..., hidden]; only the rows that occur are read."""
+    import numpy as np
+    import torch
+
+    def forward(ids: Tensor) -> Tensor:
+        wanted, where = torch.unique(ids, return_inverse=True)
+        rows = np.concatenate([reader.rows(tensor, i, i + 1) for i in wanted.tolist()])
+        return torch.from_numpy(rows).to(device)[where]
+
+    return forward
+
+
+def model_in_memory(folder: Path, adapter: Path | None, *, nf4: bool) -> Any:
+    """The model with its matrices and the adapter, by transformers and peft."""
+    import torch
+    from peft import PeftModel
+    from torch import nn
+    from transformers import AutoModelForCausalLM
+
+    model, info = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, local_files_only=True, trust_remote_code=False, output_loading_info=True
+    )
+    if info["missing_keys"]:
+        raise _lacking(min(info["missing_keys"]))
+    for module in model.modules() if nf4 else ():
+        if type(module) is nn.Linear and module is not model.get_output_embeddings():
+            module.weight.data = torch.from_numpy(round_trip(module.weight.data.numpy()))
+    return (PeftModel.from_pretrained(model, adapter).get_base_model() if adapter else model).eval()
+
+
+def round_trip(matrix: Float32) -> Float32:
+    """A matrix rounded to NF4 with double quantization and back, as bitsandbytes loads it for QLoRA."""
+    import torch
+    from bitsandbytes import functional
+
+    packed, state = functional.quantize_4bit(
+        torch.from_numpy(matrix).contiguous(), quant_type="nf4", compress_statistics=True
+    )
+    rounded: Float32 = functional.dequantize_4bit(packed, state).float().numpy()
+    return rounded
+
+
+def _lacking(name: str) -> ProofFailed:
+    return ProofFailed(f"merge.logits: the checkpoint has no {name}.", "use another base model")

@@ -1,0 +1,66 @@
+"""What a package was made from and what was proven of it -> `manifest.json`.
+
+The whole lineage, and no path of this machine.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from packager import __version__
+from packager.artifacts.kinds import Adapter, Checkpoint, Dataset, GgufFile, Ggufs, Merged, Proof
+from packager.llamacpp import vendored
+from packager.recipe.recipe import Recipe
+
+PLACES = ("model", "source", "template", "encoder", "folder")
+"""Fields of a recipe that may name a file or folder."""
+
+
+def packed_name(recipe: Recipe, file: GgufFile) -> str:
+    """What a quantized file is called in the package."""
+    return f"{recipe.name}-{file.type}.gguf"
+
+
+def manifest_of(
+    recipe: Recipe,
+    base: Checkpoint,
+    data: Dataset,
+    adapter: Adapter | None,
+    merged: Merged,
+    ggufs: Ggufs,
+    proof: Proof,
+) -> dict[str, Any]:
+    """manifest.json; the first of the files is the default one."""
+    failed = [c.id for c in proof.checks if not c.passed]
+    return {
+        "packager": __version__,
+        "name": recipe.name,
+        "recipe": public(recipe.model_dump(mode="json")),
+        "base": base.model_dump(mode="json", exclude={"folder", "key"}),
+        "data": data.model_dump(mode="json", exclude={"folder", "key"}),
+        "adapter": adapter.model_dump(mode="json", exclude={"folder", "key"}) if adapter else None,
+        "merged": merged.model_dump(mode="json", exclude={"folder", "key"}),
+        "llama.cpp": vendored.commit(),
+        "files": [
+            file.model_dump(mode="json") | {"name": packed_name(recipe, file), "default": number == 0}
+            for number, file in enumerate(ggufs.files)
+        ],
+        "proof": {
+            "passed": proof.passed,
+            "failed": failed,
+            "checks": [c.model_dump(mode="json") for c in proof.checks],
+        },
+        "licence": base.licence or "unknown",
+    }
+
+
+def public(value: Any, field: str = "") -> Any:
+    """A recipe, or a part of it, as the manifest shows it: files of this machine by their names only."""
+    if isinstance(value, dict):
+        return {key: public(one, key.rpartition(".")[2]) for key, one in value.items()}
+    if isinstance(value, list):
+        return [public(one, field) for one in value]
+    is_path = isinstance(value, str) and value.startswith(("/", "~", "..")) and not re.search(r"{[{%]", value)
+    return Path(value).name if field in PLACES and is_path else value

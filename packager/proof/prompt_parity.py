@@ -1,0 +1,153 @@
+"""Training's prompts against those that Ollama renders: the text, and the token ids that the F16 file makes of it.
+
+Conversations as they were trained and as a client sends them -> the modelfile.* checks of the proof that are
+about prompts. Unequal prompts are failed checks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from packager.artifacts.kinds import Check, Dataset, verdict
+from packager.process import progress
+from packager.prompt.corpus import CORPUS, has_rare_numerals, joins_accents, read_conversations, without_rare_numerals
+from packager.prompt.ollama import go_template
+from packager.prompt.ollama.simulated import render_go
+from packager.prompt.roles import RoleFormat
+from packager.prompt.template import ChatTemplate, Message, token_ids
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+    from packager.llamacpp.model import GgufModel
+
+
+@dataclass(frozen=True)
+class Served:
+    """A conversation as a client sends it, and the whole one that it stands for in training."""
+
+    sent: tuple[Message, ...]
+    trained: tuple[Message, ...]
+
+
+@dataclass(frozen=True)
+class Renderers:
+    """What makes the prompt of a conversation: in training, in the GGUF file, in Ollama."""
+
+    template: ChatTemplate
+    """Training's."""
+    tokenizer: Tokenizer
+    """Training's."""
+    gguf: GgufModel
+    stored: ChatTemplate
+    """The one in the GGUF file."""
+    go: str
+    """The Modelfile's TEMPLATE."""
+    system: str | None
+    """The Modelfile's SYSTEM."""
+    bos: str
+    """What training's template begins with, as text."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One conversation's prompt, in training and as it is served."""
+
+    fault: str
+    """How they differ; empty where they do not."""
+    bos: int
+    """Beginning-of-sequence tokens at the front of the served one."""
+    stored_differs: bool
+    """Whether the template in the GGUF file renders another prompt."""
+    rare: bool
+    """Whether only numerals such as ½ are split otherwise."""
+
+
+def served_conversations(data: Dataset) -> Iterator[Served]:
+    """The corpus and every held-out question, as training saw them, and as a client asks them: without
+    the system message that the Modelfile holds."""
+    for name in (CORPUS, "heldout.jsonl"):
+        for messages in read_conversations(data.folder / name):
+            last = max((i for i, m in enumerate(messages) if m["role"] == "user"), default=0)
+            trained = messages[: last + 1]
+            known = data.system is not None and trained[0] == {"role": "system", "content": data.system}
+            yield Served(trained[1:] if known else trained, trained)
+
+
+def limits(roles: RoleFormat, tokenizer: Tokenizer) -> list[str]:
+    """Where Ollama renders another prompt than training, in words to follow "where"."""
+    apart = ["an accent is typed apart from its letter, which training's tokenizer joins"]
+    return [*go_template.limits(roles), *(apart if joins_accents(tokenizer) else [])]
+
+
+def prompt_checks(
+    conversations: Sequence[Served],
+    template: ChatTemplate,
+    tokenizer: Tokenizer,
+    gguf: GgufModel,
+    go: str,
+    system: str | None,
+    roles: RoleFormat,
+) -> list[Check]:
+    """Training's prompts against Ollama's, whose TEMPLATE is `go`: the text, and the token ids, which the F16 file's
+    own tokenizer makes of the served text with what it adds by itself."""
+    stored = ChatTemplate(gguf.chat_template, gguf.bos_token, gguf.eos_token)
+    renderers = Renderers(template, tokenizer, gguf, stored, go, system, roles.bos)
+    comparisons = []
+    for number, one in enumerate(conversations):
+        comparisons.append(_compare(one, renderers))
+        if number % 100 == 0:
+            progress.update(number, len(conversations), "prompts")
+    faults = [one.fault for one in comparisons if one.fault]
+    rare, most_bos = sum(one.rare for one in comparisons), max((one.bos for one in comparisons), default=0)
+    same = (
+        f"Ollama's prompt has the text and token ids of training's in all of {len(conversations)} conversations; "
+        f"it differs where {', or where '.join(limits(roles, tokenizer))}."
+        + (f" In {rare} rare numerals such as ½ and ² are split otherwise." if rare else "")
+    )
+    unlike = f"Ollama's prompt differs from training's in {len(faults)} of {len(conversations)} conversations."
+    return [
+        verdict("modelfile.prompt_parity", len(faults), 0, "conversations", not faults,
+               f"{unlike} First: {faults[0]}." if faults else same),
+        verdict("modelfile.one_bos", most_bos, 1, "tokens", most_bos <= 1,
+               f"Served prompts begin with at most {most_bos} beginning-of-sequence token(s)."),
+        _generations(go, gguf.chat_template, sum(one.stored_differs for one in comparisons)),
+    ]  # fmt: skip
+
+
+def _compare(one: Served, by: Renderers) -> Comparison:
+    text = by.template.render(one.trained, add_generation_prompt=True)
+    served = render_go(by.go, one.sent, by.system)
+    ids, trained_ids = by.gguf.tokenize(served), token_ids(by.tokenizer, text)
+    bos_token, added = by.gguf.bos_token, by.bos if by.gguf.adds_bos else ""
+    bos_id = by.tokenizer.token_to_id(bos_token) if bos_token else None
+    stored_differs = by.stored.render(one.trained, add_generation_prompt=True) != text
+    fault, rare = "", False
+    if stored_differs:
+        fault = "the chat template in the GGUF renders another prompt"
+    elif added + served != text:
+        fault = f"Ollama renders {added + served!r}, training {text!r}"
+    elif by.gguf.adds_bos and ids[1:] == trained_ids:
+        fault = f"the GGUF puts {bos_token} first, training did not: begin the template with {{{{ bos_token }}}}"
+    elif ids != trained_ids and _only_numerals_differ(by.gguf, by.tokenizer, served, text):
+        rare = True
+    elif ids != trained_ids:
+        fault = f"the GGUF reads {text!r} as {ids}, training as {trained_ids}"
+    bos = next((i for i, token in enumerate(ids) if token != bos_id), len(ids))
+    return Comparison(fault, bos, stored_differs, rare)
+
+
+def _only_numerals_differ(gguf: GgufModel, tokenizer: Tokenizer, served: str, text: str) -> bool:
+    apart = without_rare_numerals
+    return has_rare_numerals(text) and gguf.tokenize(apart(served)) == token_ids(tokenizer, apart(text))
+
+
+def _generations(template: str, stored: str, stored_differs: int) -> Check:
+    """Which template each generation of Ollama takes, and whether they give one prompt."""
+    before, since = "TEMPLATE", go_template.preferred(template, stored)
+    agree = since == before or stored_differs == 0
+    prompts = "the same prompt" if agree else f"another prompt in {stored_differs} cases"
+    says = f"Before 0.30 Ollama renders the Modelfile's TEMPLATE; since 0.30 {since}: {prompts}."
+    return verdict("modelfile.generations", since, "the same prompt", "template", agree, says)
