@@ -13,13 +13,15 @@ from typing import Any
 from packager.artifacts.files import write_json
 from packager.artifacts.kinds import Answer, Proof
 from packager.clinic.cross_compile import Target
-from packager.package import licence
+from packager.package import licence, signing
 from packager.prompt.ollama.modelfile import REQUIRES
 from packager.proof import smoke
 from packager.recipe.recipe import Recipe
 from packager.recipe.sections import Smoke as Question
 
-FORMAT = 1
+FORMAT = 2
+"""Of both files; the start program takes over to folders of its own format only (source/versions.c)."""
+TITLES = {"pt-BR": "Assistente de perguntas e respostas", "en": "Questions and answers"}
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ class ClinicFacts:
     proven_as: str
     """What the default file was called when it was proven."""
     targets: tuple[Target, ...]
-    signed: bool
+    signer: str
+    """The public key that will sign it, `ssh-ed25519 AAAA…`; '' if none will."""
 
 
 def write_config(facts: ClinicFacts, runtime: Path) -> None:
@@ -57,7 +60,9 @@ def settings_of(facts: ClinicFacts) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "recipe": recipe.name,
-        "title": licence.titled(facts.licence, recipe.name),
+        "title": licence.titled(facts.licence, recipe.clinic.title or TITLES[recipe.language]),
+        "demonstration": recipe.clinic.demonstration,
+        "examples": [question.ask for question in recipe.smoke],
         "description": recipe.description,
         "language": recipe.language,
         "version": facts.version,
@@ -76,7 +81,9 @@ def settings_of(facts: ClinicFacts) -> dict[str, Any]:
         "questions": len(recipe.smoke),
         "ollama_minimum": REQUIRES,
         "targets": {t.name: {"server": t.server, "cpu_features": list(t.cpu_features)} for t in facts.targets},
-        "signed": facts.signed,
+        "signed": bool(facts.signer),
+        "signer": facts.signer,
+        "signer_numbers": signing.numbers(facts.signer) if facts.signer else "",
         "system": facts.system or "",
         "stops": list(facts.stops),
     }
@@ -98,13 +105,15 @@ def proof_of(facts: ClinicFacts) -> dict[str, Any]:
 
 
 def request(facts: ClinicFacts, ask: str) -> dict[str, Any]:
-    """The body of POST /v1/chat/completions that asks as the proof asked."""
+    """The body of POST /v1/chat/completions for the likeliest tokens, as the proof took them (`smoke.BEGINNING`)."""
     messages = [{"role": "system", "content": facts.system}] if facts.system else []
     return {
         "messages": [*messages, {"role": "user", "content": ask}],
         **_sampling(facts),
-        "max_tokens": facts.recipe.serve.max_answer_tokens,
+        "temperature": 0.0,
+        "max_tokens": min(smoke.BEGINNING, facts.recipe.serve.max_answer_tokens),
         "seed": smoke.SEED,
+        "cache_prompt": False,
         "stream": False,
     }
 
@@ -149,8 +158,6 @@ def _question(facts: ClinicFacts, question: Question, answer: Answer) -> dict[st
         "ask": question.ask,
         "answer": answer.answer,
         "tokens": answer.tokens,
-        "stopped": answer.stopped,
-        "expect_any": list(question.expect_any),
-        "reject_any": list(question.reject_any),
+        "begins": answer.begins,
         "request": request(facts, question.ask),
     }
