@@ -6,6 +6,7 @@ name, `MissingResource` for a stick without room, `ProofFailed` for one that doe
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -142,6 +143,8 @@ def _copy_file(source: Path, target: Path) -> Iterator[int]:
         os.fsync(out.fileno())
         if hasattr(os, "posix_fadvise"):  # so that reading back reads the stick, not this machine's memory
             os.posix_fadvise(out.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    with contextlib.suppress(OSError):  # FAT32 knows no right to execute; a disk does
+        shutil.copymode(source, partial)
     partial.replace(target)
 
 
@@ -155,6 +158,8 @@ def _launchers(bundle: Path, stick: Path, folder: str, version: str) -> None:
         if (bundle / name).is_file():
             text = (bundle / name).read_bytes().replace(OPENED, f"FIRST={folder}".encode())
             write_atomically(stick / name, text.decode())
+            with contextlib.suppress(OSError):
+                shutil.copymode(bundle / name, stick / name)
 
 
 def _version(config: Path) -> str:

@@ -148,6 +148,7 @@ def bundle(tmp_path: Path) -> Path:
         (folder / name).write_text(text)
     for name in stick.LAUNCHERS:
         (folder / name).write_text(f"start {name} FIRST=.\n")
+        (folder / name).chmod(0o755)
     weights = folder / "tiny-Q4_K_M.gguf"
     entry = {"name": weights.name, "size": weights.stat().st_size, "sha256": sha256_of(weights)}
     proof = {"passed": True, "failed": [], "checks": [{"id": "smoke.stops", "passed": True}]}
@@ -170,6 +171,7 @@ def test_a_copy_is_whole_and_begins_with_the_version(bundle: Path, target: Path)
     copied = stick.copy(bundle, target)
     assert copied == target / "tiny-20261125.2155"
     assert contents(copied) == contents(bundle)
+    assert (copied / "iniciar.sh").stat().st_mode & 0o777 == 0o755
     assert (target / "iniciar.bat").read_text() == "start iniciar.bat FIRST=tiny-20261125.2155\n"
     assert verify(copied).name == "tiny"
 

@@ -416,6 +416,8 @@ function listenToPeople() {
   at("undo").addEventListener("click", undo);
   at("smaller").addEventListener("click", () => resize(-1));
   at("larger").addEventListener("click", () => resize(1));
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  if (system.addEventListener) system.addEventListener("change", () => switchTheme(false));
   at("theme").addEventListener("click", () => switchTheme(true));
   at("print").addEventListener("click", () => window.print());
   at("save").addEventListener("click", save);
