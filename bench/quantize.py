@@ -26,8 +26,8 @@ import shapes  # noqa: E402
 
 from packager.checkpoint.merge import merge_adapter  # noqa: E402
 from packager.llamacpp import vendored  # noqa: E402
-from packager.llamacpp.quantizer import quantize_file  # noqa: E402
 from packager.llamacpp.converter import run_converter  # noqa: E402
+from packager.llamacpp.quantizer import quantize_file  # noqa: E402
 from packager.process import child  # noqa: E402
 
 

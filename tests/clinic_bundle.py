@@ -26,7 +26,8 @@ ASSETS = starter.SOURCES[0].parents[1] / "assets"
 STANDIN = Path(__file__).with_name("standin_server.py")
 TARGET = "linux-arm64" if os.uname().machine == "aarch64" else "linux-x86_64"
 CONFIG: dict[str, Any] = {
-    "format": 2, "recipe": "meu_aps", "title": "Perguntas sobre a APS", "language": "pt-BR", "version": "20261125.2155", "model": "meu_aps-Q4_K_M.gguf",
+    "format": 2, "recipe": "meu_aps", "title": "Perguntas sobre a APS", "language": "pt-BR",
+    "version": "20261125.2155", "model": "meu_aps-Q4_K_M.gguf",
     "context": 2048, "max_answer_tokens": 160, "temperature": 0.2, "top_k": 40, "top_p": 0.9, "min_p": 0.0,
     "repeat_penalty": 1.1, "repeat_last_n": 64, "seed": 42, "stops": ["<|im_end|>"], "examples": ["O que é a APS?"],
     "demonstration": False, "needed_ram_mb": 11, "system": "Responda com clareza.",
@@ -105,7 +106,7 @@ class Started:
         self.url, _, self.key = self.page.partition("/#")
 
     def ask(self, path: str, body: Any = None, **headers: str) -> tuple[int, bytes]:
-        """Status and body, asked as the page does but for `headers` (Content_Type for Content-Type; "" leaves one out)."""
+        """Status and body, asked as the page does but for `headers` (Content_Type for Content-Type; "": none)."""
         sent = {"X-Chave": self.key, "Content-Type": "application/json"}
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
         data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()

@@ -21,6 +21,10 @@ from packager.recipe.sections import Smoke as Question
 
 FORMAT = 2
 """Of both files; the start program takes over to folders of its own format only (source/versions.c)."""
+BANNER = (
+    "\nDEMONSTRAÇÃO: este modelo pequeno só mostra como o programa funciona.\nNão use as respostas com pacientes.\n"
+)
+"""For LEIA-ME.txt."""
 TITLES = {"pt-BR": "Assistente de perguntas e respostas", "en": "Questions and answers"}
 
 
@@ -62,6 +66,7 @@ def settings_of(facts: ClinicFacts) -> dict[str, Any]:
         "recipe": recipe.name,
         "title": licence.titled(facts.licence, recipe.clinic.title or TITLES[recipe.language]),
         "demonstration": recipe.clinic.demonstration,
+        "banner": BANNER if recipe.clinic.demonstration else "",
         "examples": [question.ask for question in recipe.smoke],
         "description": recipe.description,
         "language": recipe.language,

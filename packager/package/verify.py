@@ -28,9 +28,28 @@ _OF_THE_HUB = (".gitattributes", ".cache/huggingface/")
 """What the Hub adds to a repo, and its client to a download."""
 _OUTSIDE = {CHECKSUMS, signing.SIGNATURE}
 """What cannot be in the checksums."""
-_PROGRAMS = (
-    ".exe .com .bat .cmd .sh .scr .pif .msi .dll .vbs .js .wsf .hta .ps1 .jar .reg .gguf .desktop .inf .safetensors"
-).split()
+_PROGRAMS = [
+    ".exe",
+    ".com",
+    ".bat",
+    ".cmd",
+    ".sh",
+    ".scr",
+    ".pif",
+    ".msi",
+    ".dll",
+    ".vbs",
+    ".js",
+    ".wsf",
+    ".hta",
+    ".ps1",
+    ".jar",
+    ".reg",
+    ".gguf",
+    ".desktop",
+    ".inf",
+    ".safetensors",
+]
 """What somebody might start by mistake for a part of a bundle; source/package.c has the same list."""
 _WEIGHTS = (".gguf", ".safetensors")
 

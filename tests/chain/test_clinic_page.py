@@ -329,7 +329,13 @@ def test_everything_by_keyboard_and_named(page: browser.Browser, served: Started
     assert {"skip", "smaller", "larger", "theme", "fresh", "conversation", "question", "send"} <= set(reached)
     tree = page.devtools("Accessibility.getFullAXTree", {})["nodes"]
     names = {(n["role"]["value"], n.get("name", {}).get("value", "")) for n in tree if not n["ignored"]}
-    assert {("textbox", "Sua pergunta"), ("button", "Perguntar"), ("log", "Conversa"), ("heading", "Perguntas sobre a APS"), ("button", "Letras maiores")} <= names
+    assert {
+        ("textbox", "Sua pergunta"),
+        ("button", "Perguntar"),
+        ("log", "Conversa"),
+        ("heading", "Perguntas sobre a APS"),
+        ("button", "Letras maiores"),
+    } <= names
 
 
 CONTRAST = """Object.fromEntries([...document.querySelectorAll(

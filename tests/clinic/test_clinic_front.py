@@ -183,7 +183,10 @@ def test_a_foreign_page_in_the_same_browser(served: Started, computed: Path, tmp
     """A page of another origin, and one at a foreign name that resolves to 127.0.0.1 (DNS rebinding)."""
     port = served.url.rpartition(":")[2]
     rules = "MAP clinica.example 127.0.0.1"
-    with browser.chromium(f"--host-resolver-rules={rules}") as page, browser.pages({"/": "<title>De fora</title>"}) as site:
+    with (
+        browser.chromium(f"--host-resolver-rules={rules}") as page,
+        browser.pages({"/": "<title>De fora</title>"}) as site,
+    ):
         page.open(site)
         page.run("(" + FOREIGN + ", 0)", served.url, served.key)
         told = page.until(lambda: page.run("window.told"))
