@@ -1,4 +1,4 @@
-"""What stands before the server: only this machine's own page, with its key, is answered; anybody else costs nothing."""
+"""What stands before the server: only this machine's own page, with its key, is answered; others cost nothing."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ def test_whoever_else_asks_is_refused_and_nothing_is_computed(
 
 @pytest.mark.parametrize(
     "path",
-    ["/props", "/slots", "/v1/models", "/models", "/health", "/metrics", "/v1/chat/completions", "/completion", "/tokenize",
-     "/lora-adapters", "/apply-template", "/../config.json", "/prova.json", "/aberto.json", "//perguntar"],
+    ["/props", "/slots", "/v1/models", "/models", "/health", "/metrics", "/v1/chat/completions", "/completion",
+     "/tokenize", "/lora-adapters", "/apply-template", "/../config.json", "/prova.json", "/aberto.json", "//perguntar"],
 )  # fmt: skip
 def test_no_other_route(served: Started, computed: Path, path: str) -> None:
     assert served.ask(path)[0] == 404
