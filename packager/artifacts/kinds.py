@@ -215,6 +215,8 @@ class Answer(BaseModel):
     stopped: bool
     seconds_to_first_token: float
     tokens_per_second: float
+    begins: str = ""
+    """The first words when the likeliest token is taken each time: what a clinic's machine must compute too."""
 
 
 class Proof(Checked):

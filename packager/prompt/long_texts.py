@@ -69,4 +69,4 @@ def _sample(ids: Sequence[int], boundary: int) -> Encoded:
     half = POSITIONS // 2
     before = range(0, boundary, max(1, boundary // half))
     after = range(boundary, len(ids) - 1, max(1, (len(ids) - 1 - boundary) // half))
-    return Encoded(tuple(ids), tuple(sorted({*before, *after} & set(range(len(ids) - 1)))))
+    return Encoded.predicting(ids, {*before, *after} & set(range(len(ids) - 1)))

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from packager.recipe.evaluation import Evaluate
-from packager.recipe.sections import Base, Data, Device, Quantize, Section, Serve, Smoke, Thresholds, Train
+from packager.recipe.sections import Base, Clinic, Data, Device, Quantize, Section, Serve, Smoke, Thresholds, Train
 
 
 class Recipe(Section):
@@ -29,6 +29,8 @@ class Recipe(Section):
     """Generation in the clinic."""
     smoke: tuple[Smoke, ...] = Field(default=(), max_length=50)
     """Questions asked of every packaged file before it is released."""
+    clinic: Clinic = Clinic()
+    """What people in the clinic see."""
     device: Device = Device()
     """The clinic's machine."""
     thresholds: Thresholds = Thresholds()

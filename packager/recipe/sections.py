@@ -230,6 +230,13 @@ class Smoke(Section):
     """None of these may occur in the answer."""
 
 
+class Clinic(Section):
+    title: str = Field(default="", max_length=60)
+    """What the clinic's page is called, for people; empty: "Assistente de perguntas e respostas"."""
+    demonstration: bool = False
+    """Page and LEIA-ME say that this model only shows how it works, and is not for use with patients."""
+
+
 class Device(Section):
     ram_gb: float = Field(default=4.0, gt=0)
     """Memory of the clinic's machine that the model may use, in GB (10^9 bytes)."""

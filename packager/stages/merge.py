@@ -10,13 +10,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from packager.artifacts.kinds import Adapter, Checkpoint, Dataset, Merged
+from packager.checkpoint import tied_head
 from packager.checkpoint.merge import merge_adapter
 from packager.checkpoint.merge_base import MergeBase, choose_base
 from packager.checkpoint.merge_checks import compare_with_source, merge_checks, merge_figures
+from packager.checkpoint.reproduction import reproduced
 from packager.process import progress
 from packager.prompt.long_texts import long_samples
-from packager.proof import head
-from packager.proof.reproduction import reproduced
 from packager.recipe.sections import Section
 
 
@@ -50,7 +50,7 @@ def merge(config: Merge | None, base: Checkpoint, data: Dataset, adapter: Adapte
             "divergence": divergence,
         }
     )
-    checks = [*merge_checks(merged, adapter), *head.tied(base.folder)]
+    checks = [*merge_checks(merged, adapter), *tied_head.tied(base.folder)]
     if adapter:
         checks += reproduced(adapter, choice.seen_base, choice.seen_tuned)
     return merged.model_copy(update={"checks": tuple(checks), "figures": merge_figures(merged)})

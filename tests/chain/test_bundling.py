@@ -235,7 +235,7 @@ def test_the_server_answers_as_it_was_proven(bundle: Path, prefix: list[str], ta
     quiet = {"WINEDEBUG": "-all", "WINEPREFIX": str(bundle.parent / "wine")}
     with serving(prefix, bundle, target, quiet) as url:
         for said, question in answers(url, bundle):
-            assert said == question["answer"]
+            assert said.strip().startswith(question["begins"])
 
 
 @pytest.mark.slow

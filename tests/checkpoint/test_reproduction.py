@@ -11,8 +11,7 @@ from safetensors.torch import save_file
 
 from packager.artifacts.evidence import AsTrained
 from packager.artifacts.kinds import Adapter
-from packager.proof import head
-from packager.proof.reproduction import reproduced
+from packager.checkpoint.reproduction import reproduced
 
 
 def adapter(computed_in: str, *, tuned: float | None = 2.0, method: str = "qlora") -> Adapter:
