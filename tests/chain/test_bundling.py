@@ -109,7 +109,7 @@ def test_a_bundle_holds_the_package_and_what_runs_it(
     made: dict[str, Any], dummies: Servers, tiny_recipe: Path, tmp_path: Path
 ) -> None:
     bundle = bundled(made, dummies, tiny_recipe, tmp_path / "out")
-    assert verify(bundle.folder).checks == made["package"].checks
+    assert f"All {verify(bundle.folder).checks} checks passed" == made["package"].proof
     told = json.loads((bundle.folder / "runtime" / "config.json").read_text(encoding="utf-8"))
     assert (bundle.folder / told["model"]).samefile(made["package"].folder / told["model"])
     changed = ("LEIA-ME.txt", "SHA256SUMS")

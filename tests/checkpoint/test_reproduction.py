@@ -43,13 +43,13 @@ def write(folder: Path, own: bool, *, tied: bool = True, with_head: bool = True)
 
 
 def test_a_head_of_its_own_is_named(tmp_path: Path) -> None:
-    (check,) = head.tied(write(tmp_path, own=True))
+    (check,) = tied_head.tied(write(tmp_path, own=True))
     assert (check.id, check.passed) == ("merge.tied_head", False)
     assert check.measured == 2
     assert "tie_word_embeddings to false" in check.says
 
 
 def test_a_head_saved_twice_is_fine(tmp_path: Path) -> None:
-    assert [c.passed for c in head.tied(write(tmp_path, own=False))] == [True]
-    assert head.tied(write(tmp_path, own=True, tied=False)) == []
-    assert head.tied(write(tmp_path, own=True, with_head=False)) == []
+    assert [c.passed for c in tied_head.tied(write(tmp_path, own=False))] == [True]
+    assert tied_head.tied(write(tmp_path, own=True, tied=False)) == []
+    assert tied_head.tied(write(tmp_path, own=True, with_head=False)) == []
