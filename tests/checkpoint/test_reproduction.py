@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 from packager.artifacts.evidence import AsTrained
 from packager.artifacts.kinds import Adapter
+from packager.checkpoint import tied_head
 from packager.checkpoint.reproduction import reproduced
 
 
