@@ -13,7 +13,7 @@ import pytest
 from packager.artifacts.files import fresh
 from packager.artifacts.kinds import Check, Checkpoint, Dataset
 from packager.errors import InputError
-from packager.recipe.sections import Evaluation, Fields, Serve
+from packager.recipe.sections import Fields, Serve, Split
 from packager.stages.convert import Lineage, convert
 from packager.stages.data import Prepare, data
 from packager.stages.merge import Merge, merge
@@ -45,7 +45,7 @@ def made(
             architecture="Phi3ForCausalLM",
             parameters=sum(t.numel() for t in tensors.values()),
         )
-        config_of_rows = Prepare(source=str(taught_data), fields=Fields(topic="topic"), evaluation=Evaluation())
+        config_of_rows = Prepare(source=str(taught_data), fields=Fields(topic="topic"), split=Split())
         return base, data(config_of_rows, base, fresh(folder / "data"))
 
     return make
