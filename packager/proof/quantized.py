@@ -58,7 +58,7 @@ def compared(files: Sequence[GgufFile], original: Path, data: Dataset, out: Path
     samples = answer_samples(data.folder / "heldout.jsonl", data.end_of_turn, ANSWER_TOKENS)
     if sum(len(s.at) for s in samples) < LEAST_TOKENS:  # a handful would judge by chance
         samples += corpus_samples(data.folder, LEAST_TOKENS)
-    with tempfile.TemporaryDirectory(prefix="predictions", dir=out) as folder:
+    with tempfile.TemporaryDirectory(prefix="packager-") as folder:  # not on the build's disk, which may be just full
         kept = Path(folder) / divergence.REFERENCE
         _in_child(divergence.keep_predictions, original, samples, context, kept)
         return tuple(_compared(file, out / file.name, kept, context) for file in files)

@@ -248,7 +248,7 @@ def train_with_a_head_of_its_own(folder: Path) -> None:
     tensors = load_file(path)
     table = tensors["model.embed_tokens.weight"].float()
     torch_random = np.random.default_rng(0).standard_normal(table.shape, np.float32)
-    head = table + 0.3 * table.std() * table.new_tensor(torch_random)
+    head = table + 3 * table.std() * table.new_tensor(torch_random)
     save_file(tensors | {"lm_head.weight": head.to(tensors["model.embed_tokens.weight"].dtype)}, path, {"format": "pt"})
 
 
