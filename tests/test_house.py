@@ -20,6 +20,7 @@ ROOMS = (
     "hub",
     "package",
     "data",
+    "knowledge",
     "proof",
     "checkpoint",
     "training",

@@ -111,6 +111,30 @@ class Dataset(Checked):
     """Where the frozen template departs from it, and why."""
 
 
+class Knowledge(Checked):
+    """`knowledge.jsonl`, `knowledge.bin`, the embedding model and its licence (docs/knowledge.md)."""
+
+    passages: int
+    sources: tuple[str, ...]
+    """The documents that they rest on."""
+    threshold: float
+    """A best passage below it is not shown."""
+    asked: int
+    """Questions that the material answers, and that were asked."""
+    outside: int
+    """Questions that it does not answer, and that were asked."""
+    found_first: float
+    """Share of the asked whose passage came first."""
+    found_three: float
+    """Share of the asked whose passage was among the first three."""
+    kept: float
+    """Share of the asked for which a passage is shown at the threshold."""
+    silent: float | None
+    """Share of the outside ones that are refused; None where none were asked."""
+    by_people: bool
+    """Whether the questions are those of the recipe, and not made by the build."""
+
+
 class Adapter(Artifact):
     """`adapter_model.safetensors`, `adapter_config.json`, `metrics.jsonl`."""
 

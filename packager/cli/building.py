@@ -62,6 +62,20 @@ def plan(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...],
 
 @main.command()
 @recipe_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.argument("question")
+def ask(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...], build_dir: Path, as_json: bool,
+        question: str) -> None:  # fmt: skip
+    """Show what the package's approved material says to QUESTION, word for word; no model speaks."""
+    from packager.cli import asking
+
+    loaded = load(recipe, base, data, sets)
+    shown = asking.ask(build_dir / loaded.name / "package", question)
+    click.echo(json.dumps(shown.as_json(), ensure_ascii=False, indent=2) if as_json else asking.of_shown(shown))
+
+
+@main.command()
+@recipe_options
 @click.option("--file", "file_type", metavar="TYPE", help="Which quantization to talk to (default: the package's).")
 @click.argument("question", required=False)
 def chat(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...], build_dir: Path,

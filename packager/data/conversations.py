@@ -23,7 +23,12 @@ TRAIN, HELDOUT = "train.jsonl", "heldout.jsonl"
 def write_conversations(path: Path, conversations: Sequence[Row]) -> str:
     """Write one conversation a line; returns the sha256 of the file."""
     text = "".join(
-        json.dumps({"messages": row.as_messages(), "topic": row.topic, "row": row.line}, ensure_ascii=False) + "\n"
+        json.dumps(
+            {"messages": row.as_messages(), "topic": row.topic, "row": row.line}
+            | ({"source": row.source} if row.source else {}),
+            ensure_ascii=False,
+        )
+        + "\n"
         for row in conversations
     )
     write_atomically(path, text)

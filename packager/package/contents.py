@@ -27,6 +27,13 @@ def put_weights(recipe: Recipe, ggufs: Ggufs, out: Path) -> None:
         link_or_copy(ggufs.folder / file.name, out / packed_name(recipe, file))
 
 
+def put_files(folder: Path, out: Path) -> None:
+    """Every file of a stage's folder, under its own name; its record and key are none."""
+    for path in sorted(folder.iterdir()):
+        if path.name not in ("key", "stage.json"):
+            link_or_copy(path, out / path.name)
+
+
 def write_modelfiles(recipe: Recipe, ggufs: Ggufs, modelfile: Modelfile, licence: str, out: Path) -> None:
     """One for every file; that of the first is called `Modelfile` and stands for Ollama on the Hub too."""
     for number, file in enumerate(ggufs.files):
@@ -50,7 +57,7 @@ def close(recipe: Recipe, ggufs: Ggufs, out: Path) -> tuple[str, ...]:
 def refuse_private(out: Path, folders: Sequence[Path]) -> None:
     """No folder of this build and nothing like a token may be in a text file of the package."""
     for path in sorted(out.iterdir()):
-        if path.suffix == ".gguf":
+        if path.suffix in (".gguf", ".bin"):
             continue
         text = path.read_text(encoding="utf-8")
         private = [str(folder) for folder in folders if len(folder.parts) > 1 and str(folder) in text]

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from packager import __version__
-from packager.artifacts.kinds import Adapter, Checkpoint, Dataset, GgufFile, Ggufs, Merged, Proof
+from packager.artifacts.kinds import Adapter, Checkpoint, Dataset, GgufFile, Ggufs, Knowledge, Merged, Proof
 from packager.llamacpp import vendored
 from packager.recipe.recipe import Recipe
 
-PLACES = ("model", "source", "template", "encoder", "folder")
+PLACES = ("model", "source", "template", "encoder", "folder", "questions")
 """Fields of a recipe that may name a file or folder."""
 
 
@@ -31,6 +31,7 @@ def manifest_of(
     merged: Merged,
     ggufs: Ggufs,
     proof: Proof,
+    knowledge: Knowledge | None = None,
 ) -> dict[str, Any]:
     """manifest.json; the first of the files is the default one."""
 
@@ -55,7 +56,7 @@ def manifest_of(
             "figures": [f.model_dump(mode="json") for f in proof.figures],
         },
         "licence": base.licence or "unknown",
-    }
+    } | ({"knowledge": knowledge.model_dump(mode="json", exclude={"folder", "checks"})} if knowledge else {})
 
 
 def public(value: Any, field: str = "") -> Any:

@@ -19,6 +19,7 @@ from packager.artifacts.kinds import (
     Checkpoint,
     Dataset,
     Ggufs,
+    Knowledge,
     Merged,
     Modelfile,
     Package,
@@ -29,7 +30,20 @@ from packager.artifacts.stage import Stage
 from packager.checkpoint.locate import base_fingerprint
 from packager.data.rows.table import rows_fingerprint
 from packager.recipe.recipe import Recipe
-from packager.stages import base, convert, data, evaluate, merge, modelfile, package, prove, quantize, report, train
+from packager.stages import (
+    base,
+    convert,
+    data,
+    evaluate,
+    knowledge,
+    merge,
+    modelfile,
+    package,
+    prove,
+    quantize,
+    report,
+    train,
+)
 
 
 class Run(Protocol):
@@ -43,16 +57,6 @@ class Run(Protocol):
 def evaluating_of(recipe: Recipe) -> evaluate.Evaluating:
     """The parts of the recipe that its evaluation depends on."""
     return evaluate.Evaluating(evaluate=recipe.evaluate, data=recipe.data, serve=recipe.serve, language=recipe.language)
-
-
-def _proving(recipe: Recipe) -> prove.Prove:
-    return prove.Prove(
-        questions=recipe.smoke,
-        language=recipe.language,
-        serve=recipe.serve,
-        device=recipe.device,
-        thresholds=recipe.thresholds,
-    )
 
 
 def _lower(merged: Merged) -> str:
@@ -84,6 +88,10 @@ LINE: tuple[Stage[Any], ...] = (
           section=lambda r: data.Prepare(**r.data.model_dump(), language=r.language, serve=r.serve),
           sources=lambda r: rows_fingerprint(r.data), online=True,
           says=lambda d: f"{d.train_rows} rows to train on, {d.heldout_rows} held out"),
+    Stage("knowledge", knowledge.knowledge, Knowledge, ("data",),
+          section=knowledge.material_of, wanted=lambda r: r.knowledge is not None,
+          sources=lambda r: knowledge.fingerprint(knowledge.material_of(r)),
+          says=lambda k: f"{k.passages} passages from {len(k.sources)} sources"),
     Stage("adapter", train.train, Adapter, ("base", "data"),
           section=lambda r: r.train, versions=("torch", "transformers", "peft", "bitsandbytes"),
           wanted=lambda r: r.train.method != "none", resumable=True, says=_losses),
@@ -98,8 +106,8 @@ LINE: tuple[Stage[Any], ...] = (
           versions=("llama_cpp_python",), says=_sizes),
     Stage("modelfile", modelfile.modelfile, Modelfile, ("data", "f16"),
           section=lambda r: r.serve),
-    Stage("proof", prove.prove, Proof, ("data", "adapter", "merged", "f16", "gguf", "modelfile"),
-          section=_proving, versions=("llama_cpp_python",),
+    Stage("proof", prove.prove, Proof, ("data", "adapter", "merged", "f16", "gguf", "modelfile", "knowledge"),
+          section=prove.proving_of, versions=("llama_cpp_python",),
           says=lambda p: tally(p.checks)),
     Stage("evaluation", evaluate.evaluate, Evaluation, ("base", "data", "adapter", "merged", "f16", "gguf"),
           section=evaluating_of, versions=("llama_cpp_python", "rouge_score"),
@@ -108,7 +116,8 @@ LINE: tuple[Stage[Any], ...] = (
     Stage("report", report.report, Report, ("base", "data", "adapter", "merged", "gguf", "proof", "evaluation"),
           section=lambda r: r, says=lambda r: f"report.html, {r.size / 1e3:,.0f} kB"),
     Stage("package", package.package, Package,
-          ("base", "data", "adapter", "merged", "gguf", "modelfile", "proof", "evaluation", "report"),
+          ("base", "data", "adapter", "merged", "gguf", "modelfile", "proof", "evaluation", "report",
+           "knowledge"),
           section=lambda r: r, deliverable=True,
           says=lambda p: f"{len(p.files)} files, {p.size / 1e6:,.0f} MB"),
 )  # fmt: skip

@@ -15,11 +15,13 @@ from packager.checkpoint.locate import inspect_base
 from packager.data.audit.beforehand import check_data
 from packager.data.rows.table import template_of
 from packager.errors import InputError, Interrupted, MissingResource, PackagerError, together
+from packager.knowledge import engine
 from packager.llamacpp import vendored
 from packager.llamacpp.gguf_file import quantization_types, tensor_types
 from packager.llamacpp.processor_check import check_runs
 from packager.process.memory import GIGABYTE
 from packager.prompt.frozen import frozen_template
+from packager.recipe.loading import located
 from packager.recipe.recipe import Recipe
 
 # Bytes per parameter on disk of the base (dequantized), the merged checkpoint and the F16 file, each.
@@ -51,7 +53,12 @@ def check(recipe: Recipe, folder: Path, waiting: Collection[str] = STAGES) -> lo
     """
     problems: list[PackagerError] = []
     found = None
-    for attempt in (lambda: vendored.converter(), lambda: check_data(recipe.data), lambda: _types(recipe)):
+    for attempt in (
+        lambda: vendored.converter(),
+        lambda: check_data(recipe.data),
+        lambda: _types(recipe),
+        lambda: _knowledge(recipe),
+    ):
         try:
             attempt()
         except Interrupted:
@@ -147,6 +154,25 @@ def _types(recipe: Recipe) -> None:
         )
     if len(set(recipe.quantize.types)) < len(recipe.quantize.types):
         raise InputError("quantize.types names a type twice.", "name each type once")
+
+
+def _knowledge(recipe: Recipe) -> None:
+    """What the approved material needs, where the recipe has any."""
+    if (wanted := recipe.knowledge) is None:
+        return
+    if wanted.rows and not recipe.data.fields.source:
+        raise InputError(
+            "knowledge.rows shows each answer with its document, but data.fields.source names no column.",
+            "set data.fields.source, or knowledge.rows: false",
+        )
+    if wanted.folder and not located(wanted.folder).is_dir():
+        raise InputError(f"knowledge.folder: there is no folder {wanted.folder}.", "correct it")
+    if wanted.questions and not located(wanted.questions).is_file():
+        raise InputError(f"knowledge.questions: there is no file {wanted.questions}.", "correct it")
+    engine.wheel()
+    if not shutil.which("gcc"):
+        raise MissingResource("The search over approved material is compiled with gcc, which is not here.",
+                              "apt install gcc")  # fmt: skip
 
 
 def _room(needed: Need, folder: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from packager.recipe.evaluation import Evaluate
+from packager.recipe.knowledge import Knowledge
 from packager.recipe.sections import Base, Clinic, Data, Device, Quantize, Section, Serve, Smoke, Thresholds, Train
 
 
@@ -21,6 +22,8 @@ class Recipe(Section):
     """The base model."""
     data: Data
     """The questions and answers."""
+    knowledge: Knowledge | None = None
+    """Approved material that travels with the model; none without this section."""
     train: Train = Train()
     """Fine-tuning."""
     quantize: Quantize = Quantize()

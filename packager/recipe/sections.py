@@ -45,6 +45,8 @@ class Fields(Section):
     """Column with the topic, for a split that covers every topic."""
     system: str | None = None
     """Column with the system message, where rows bring their own (all the same: the clinic is served one)."""
+    source: str | None = None
+    """Column with the document that the answer rests on; knowledge.rows shows it."""
 
 
 Format = Literal["qa", "alpaca", "messages", "sharegpt", "medquad", "mixed"]
@@ -263,3 +265,9 @@ class Thresholds(Section):
     """Held-out loss must fall at least this share below the base's (0: any fall)."""
     min_language_share: float = Field(default=0.6, ge=0, le=1)
     """Share of smoke answers that must be in the recipe's language."""
+    min_found_first: float = Field(default=0.75, ge=0, le=1)
+    """Share of questions whose approved answer must be the closest passage."""
+    min_found_three: float = Field(default=0.9, ge=0, le=1)
+    """The same among the three closest."""
+    min_silent: float = Field(default=0.85, ge=0, le=1)
+    """Share of questions outside the approved material that must be refused."""

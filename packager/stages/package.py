@@ -22,6 +22,7 @@ from packager.artifacts.kinds import (
     Dataset,
     GgufFile,
     Ggufs,
+    Knowledge,
     Merged,
     Modelfile,
     Package,
@@ -53,6 +54,7 @@ def package(
     proof: Proof,
     evaluation: Evaluation | None,
     report: Report,
+    knowledge: Knowledge | None,
     out: Path,
 ) -> Package:
     """Write the package of a passed proof into `out`."""
@@ -67,7 +69,7 @@ def package(
     changes = f"{'fine-tuned (LoRA, merged), ' if adapter else ''}converted to GGUF, quantized"
     for name, text in licence.texts(base.licence, base.source, changes, licence_files.read(base.folder)).items():
         write_atomically(out / name, text)
-    write_json(out / MANIFEST, manifest_of(recipe, base, data, adapter, merged, ggufs, proof))
+    write_json(out / MANIFEST, manifest_of(recipe, base, data, adapter, merged, ggufs, proof, knowledge))
     facts = CardFacts(
         recipe=recipe,
         base=base,
@@ -82,6 +84,8 @@ def package(
     write_atomically(out / "LEIA-ME.txt", card.leia_me(facts))
     for name in REPORTED:
         shutil.copyfile(report.folder / name, out / name)
+    if knowledge:
+        contents.put_files(knowledge.folder, out)
     contents.refuse_private(out, [data.folder.parent, Path.home()])
     names = contents.close(recipe, ggufs, out)
     return Package(

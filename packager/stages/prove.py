@@ -10,14 +10,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from packager.artifacts.files import write_json
-from packager.artifacts.kinds import Adapter, Answer, Dataset, Ggufs, Merged, Modelfile, Proof
+from packager.artifacts.kinds import Adapter, Answer, Dataset, Ggufs, Knowledge, Merged, Modelfile, Proof
 from packager.process import progress
 from packager.prompt.template import load_tokenizer, special_tokens
 from packager.proof.fit import waive
+from packager.proof.knowledge import knowledge_checks, knowledge_figures
 from packager.proof.limits import limits_of
 from packager.proof.quantized import quantized_checks, quantized_figures
 from packager.proof.smoke import SmokeTest, smoke_test
 from packager.proof.trained import training_checks, training_figures
+from packager.recipe.recipe import Recipe
 from packager.recipe.sections import Device, Section, Serve, Smoke, Thresholds
 
 
@@ -31,6 +33,17 @@ class Prove(Section):
     thresholds: Thresholds
 
 
+def proving_of(recipe: Recipe) -> Prove:
+    """The parts of the recipe that its proof depends on."""
+    return Prove(
+        questions=recipe.smoke,
+        language=recipe.language,
+        serve=recipe.serve,
+        device=recipe.device,
+        thresholds=recipe.thresholds,
+    )
+
+
 def prove(
     config: Prove,
     data: Dataset,
@@ -39,6 +52,7 @@ def prove(
     f16: Ggufs,
     ggufs: Ggufs,
     modelfile: Modelfile,
+    knowledge: Knowledge | None,
     out: Path,
 ) -> Proof:
     """Judge every artifact and write `proof.json` into `out`."""
@@ -47,6 +61,7 @@ def prove(
     for file in ggufs.files:
         checks += quantized_checks(file, limits_of(file.type, merged.parameters, config.thresholds))
     checks += modelfile.checks
+    checks += knowledge_checks(knowledge, config.thresholds) if knowledge else ()
     specials = special_tokens(load_tokenizer(data.folder))
     asked = SmokeTest(
         questions=config.questions,
@@ -73,6 +88,7 @@ def prove(
             *(training_figures(adapter) if adapter else ()),
             *(f for file in ggufs.files for f in quantized_figures(file)),
             *merged.figures,
+            *(knowledge_figures(knowledge) if knowledge else ()),
         ),
         answers=tuple(answers),
     )

@@ -37,6 +37,8 @@ class Row:
     line: int
     untrained: tuple[int, ...] = ()
     """Which messages are answers that the loss leaves out (`weight: 0`)."""
+    source: str | None = None
+    """The document that the answer rests on, where the recipe names its column."""
 
     @property
     def question(self) -> str:
@@ -63,7 +65,7 @@ class Row:
 
 def columns_of(config: Data) -> tuple[str, ...]:
     """The columns a record must have."""
-    named = tuple(name for name in (config.fields.topic, config.fields.system) if name)
+    named = tuple(name for name in (config.fields.topic, config.fields.system, config.fields.source) if name)
     if config.format == "alpaca":
         return (INSTRUCTION[0], OUTPUT[0], *named)
     if config.format == "messages":
@@ -102,10 +104,12 @@ def row_of(record: Record, config: Data) -> Row | UnusableRow:
         turns = _with_system(turns, record.values, config)
         if config.clean:
             turns = [Turn(t.role, _mended(t.text, config), t.trained) for t in turns]
+        named = config.fields.source
+        source = text_of(record.values, named, required=False) or None if named else None
     except Unusable as why:
         return UnusableRow(record.file, record.line, str(why))
     untrained = tuple(number for number, turn in enumerate(turns) if not turn.trained)
-    return Row(tuple((turn.role, turn.text) for turn in turns), topic, record.file, record.line, untrained)
+    return Row(tuple((turn.role, turn.text) for turn in turns), topic, record.file, record.line, untrained, source)
 
 
 Conversation = tuple[list[Turn], str | None]

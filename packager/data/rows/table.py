@@ -95,7 +95,9 @@ def _config_of(path: Path, name: str, config: Data) -> Data:
     if not columns:
         return config.model_copy(update={"format": "qa"})
     shape = shape_of(name, columns)
-    fields = shape.fields.model_copy(update={"topic": config.fields.topic and shape.fields.topic})
+    fields = shape.fields.model_copy(
+        update={"topic": config.fields.topic and shape.fields.topic, "source": config.fields.source}
+    )
     return config.model_copy(update={"format": shape.format, "fields": fields})
 
 

@@ -1,0 +1,62 @@
+"""A question + approved material -> what is shown: passages word for word with their source, or that there are none.
+
+This is the mode `approved`: no model speaks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from packager.knowledge.search import Hit, Search, Verdict
+
+NOT_FOUND = "Não encontrei isso no material aprovado."
+NEXT: dict[Verdict, str] = {
+    "found": "",
+    "far": "Tente perguntar com outras palavras ou procure a equipe da unidade.",
+    "dose": "O material aprovado não traz essa dose. Consulte a prescrição, a bula ou o profissional responsável.",
+    "local": "O material aprovado não traz informações deste lugar ou deste dia. Pergunte na recepção da unidade.",
+    "empty": "Escreva a sua pergunta.",
+}
+SHOWN = 3
+CLOSE = 20_000
+"""A further passage is shown when it is at most this far below the best (millionths)."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the mode `approved` shows."""
+
+    silent: bool
+    """Nothing was found: the text says so and what to do next."""
+    text: str
+    passages: tuple[Hit, ...]
+
+    def as_json(self) -> dict[str, object]:
+        """As `packager ask --json` prints it."""
+        return {
+            "mode": "approved",
+            "silent": self.silent,
+            "passages": [
+                {
+                    "text": hit.passage.text,
+                    "source": hit.passage.source,
+                    "row": hit.passage.row,
+                    "score": hit.score / 1e6,
+                    "id": hit.passage.id,
+                    "date": hit.passage.date,
+                    "page": hit.passage.page,
+                }
+                for hit in self.passages
+            ],
+            "answer": self.text,
+        }
+
+
+def approved(search: Search, question: str) -> Shown:
+    """The closest passage and those nearly as close, or a refusal with what to do next."""
+    found = search.ask(question, SHOWN)
+    if found.verdict != "found":
+        return Shown(True, f"{NOT_FOUND} {NEXT[found.verdict]}", ())
+    best = found.hits[0].score
+    shown = tuple(hit for hit in found.hits if best - hit.score <= CLOSE)
+    return Shown(False, shown[0].passage.text, shown)

@@ -1,0 +1,99 @@
+"""Approved material + questions -> how often the right passage is found, and how often what it lacks is refused.
+
+Fails with `InputError` on a file of questions that is not of its form.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from packager.artifacts.files import sha256_of
+from packager.errors import InputError
+from packager.knowledge.passages import Passage
+from packager.knowledge.search import Search
+from packager.knowledge.variants import variants
+from packager.recipe.loading import located
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question, and what answers it."""
+
+    question: str
+    rows: tuple[int, ...] = ()
+    """Lines of the data; none where nothing answers it."""
+    id: str = ""
+    """The passage, where there is no row."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Shares; see `Knowledge` in artifacts/kinds.py."""
+
+    asked: int
+    outside: int
+    found_first: float
+    found_three: float
+    kept: float
+    silent: float | None
+
+
+def read_questions(path: Path) -> list[Asked]:
+    """A JSON object a line: `question`, and `row` or `rows` where the material answers it."""
+    asked = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            value = json.loads(line)
+            rows = value.get("rows") or ([value["row"]] if value.get("row") else [])
+            asked.append(Asked(str(value["question"]), tuple(int(row) for row in rows)))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"knowledge.questions: line {number} of {path.name} is not a question: {error!r}",
+                'write {"question": "...", "row": 12}, or "row": null where nothing answers it',
+            ) from error
+    if not any(one.rows for one in asked):
+        raise InputError(f"knowledge.questions: no question of {path.name} has a row.", "name the row that answers it")
+    return asked
+
+
+def typed(passages: Sequence[Passage]) -> list[Asked]:
+    """Each passage's own question in one of the ways that people type, in turn."""
+    return [
+        Asked(list(variants(p.question, 0).values())[n % 5], (p.row,) if p.row else (), p.id)
+        for n, p in enumerate(p for p in passages if p.question)
+    ]
+
+
+def measure(search: Search, questions: Sequence[Asked]) -> Measured:
+    """Ask all of them. A question with neither row nor passage is one that the material does not answer."""
+    if not questions:
+        raise InputError("No passage has a question or a heading.", "give knowledge.questions")
+    outcomes = list(zip(questions, search.ask_all([q.question for q in questions]), strict=True))
+    inside = [(q, found) for q, found in outcomes if q.rows or q.id]
+    outside = [found for q, found in outcomes if not (q.rows or q.id)]
+
+    def right(one: Asked, passage: Passage) -> bool:
+        return passage.row in one.rows if one.rows else passage.id == one.id
+
+    first = sum(any(right(q, hit.passage) for hit in found.hits[:1]) for q, found in inside)
+    three = sum(any(right(q, hit.passage) for hit in found.hits[:3]) for q, found in inside)
+    kept = sum(found.verdict == "found" for _, found in inside)
+    refused = sum(found.verdict != "found" for found in outside)
+    return Measured(
+        asked=len(inside),
+        outside=len(outside),
+        found_first=first / len(inside),
+        found_three=three / len(inside),
+        kept=kept / len(inside),
+        silent=refused / len(outside) if outside else None,
+    )
+
+
+def files_fingerprint(folder: str | None, questions: str | None) -> list[object]:
+    """Names and hashes of the files of a section; what is not there is left to the checks before a build."""
+    files = sorted(p for p in located(folder).rglob("*") if p.is_file()) if folder else []
+    asked = [located(questions)] if questions and located(questions).is_file() else []
+    return [[path.name, sha256_of(path)] for path in (*files, *asked)]

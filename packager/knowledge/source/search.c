@@ -1,0 +1,225 @@
+#include "search.h"
+#include "e5.h"
+#include "lexical.h"
+#include "portable.h"
+#include "words.h"
+#include <string.h>
+
+/* Weights and bytes as measured in docs/knowledge.md. */
+#define WHOLE 0.8
+#define ALONE 0.2
+#define LEXICAL 0.001
+#define LONGEST_QUESTION 2000
+#define LONGEST_EXPRESSION 4
+
+typedef struct { const char *typed, *typed_end, *meant, *meant_end; } expression;
+
+struct knowledge {
+    e5_model *model;
+    lexical *words;
+    int passages, dimensions, threshold, expressions;
+    const char **question, **text;
+    const float *vector;
+    expression *expression;
+    const char *classes, *classes_end; /* the bytes of expressions.tsv */
+};
+
+static uint32_t u32(const unsigned char *p) { return p[0] | p[1] << 8 | p[2] << 16 | (uint32_t)p[3] << 24; }
+
+static int64_t millionths(double x) { return (int64_t)((x + 100.0) * 1e6 + 0.5) - 100000000; }
+
+/* ------------------------------ the words people type ------------------------------ */
+static void read_expressions(knowledge *k) {
+    int lines = 0;
+    for (const char *p = k->classes; p < k->classes_end; p++) lines += *p == '\n';
+    k->expression = calloc((size_t)lines + 1, sizeof *k->expression);
+    for (const char *line = k->classes; line < k->classes_end;) {
+        const char *end = memchr(line, '\n', (size_t)(k->classes_end - line));
+        if (!end) end = k->classes_end;
+        const char *tab = memchr(line, '\t', (size_t)(end - line));
+        if (tab && *line != '#' && *line != '!') k->expression[k->expressions++] = (expression){line, tab, tab + 1, end};
+        line = end + 1;
+    }
+}
+
+static const expression *expression_of(const knowledge *k, const char *typed) {
+    size_t length = strlen(typed);
+    for (int i = 0; i < k->expressions; i++) {
+        const expression *e = &k->expression[i];
+        if ((size_t)(e->typed_end - e->typed) == length && memcmp(e->typed, typed, length) == 0) return e;
+    }
+    return NULL;
+}
+
+/* Appends bytes to a text of `size` bytes; what does not fit is left out. */
+static size_t append(char *out, size_t at, size_t size, const char *from, size_t bytes) {
+    if (at + bytes + 1 > size) bytes = at + 1 < size ? size - at - 1 : 0;
+    memcpy(out + at, from, bytes);
+    out[at + bytes] = 0;
+    return at + bytes;
+}
+
+void knowledge_rewritten(const knowledge *k, const char *question, char *out, size_t size) {
+    const char *at = question;
+    size_t length = 0;
+    word w[LONGEST_EXPRESSION];
+    out[0] = 0;
+    while (next_word(at, &w[0])) {
+        int count = 1, taken = 0;
+        const expression *found = NULL;
+        while (count < LONGEST_EXPRESSION && next_word(w[count - 1].at + w[count - 1].length, &w[count])) count++;
+        for (taken = count; taken > 0 && !found; taken--) {
+            char joined[LONGEST_EXPRESSION * WORD_MAX + LONGEST_EXPRESSION];
+            size_t bytes = 0;
+            for (int i = 0; i < taken; i++) {
+                if (i) joined[bytes++] = ' ';
+                size_t one = strlen(w[i].folded);
+                memcpy(joined + bytes, w[i].folded, one);
+                bytes += one;
+            }
+            joined[bytes] = 0;
+            if ((found = expression_of(k, joined))) break;
+        }
+        length = append(out, length, size, at, (size_t)(w[0].at - at));
+        if (found) {
+            length = append(out, length, size, found->meant, (size_t)(found->meant_end - found->meant));
+            at = w[taken - 1].at + w[taken - 1].length;
+            continue;
+        }
+        const char *accented = lexical_accented(k->words, w[0].folded);
+        if (accented) length = append(out, length, size, accented, strlen(accented));
+        else length = append(out, length, size, w[0].at, (size_t)w[0].length);
+        at = w[0].at + w[0].length;
+    }
+    append(out, length, size, at, strlen(at));
+}
+
+/* Does `text` have a word of the space-separated list? A number that is stuck to a unit (500mg) is passed over. */
+static int has_word_of(const char *list, const char *end, const char *text) {
+    word w;
+    for (const char *at = text; next_word(at, &w); at = w.at + w.length) {
+        const char *bare = w.folded + strspn(w.folded, "0123456789");
+        size_t length = strlen(bare);
+        for (const char *p = list; length && p < end;) {
+            const char *space = memchr(p, ' ', (size_t)(end - p)), *stop = space ? space : end;
+            if ((size_t)(stop - p) == length && memcmp(p, bare, length) == 0) return 1;
+            p = stop + 1;
+        }
+    }
+    return 0;
+}
+
+/* The first class of words that the question has and the passage lacks, or KNOWLEDGE_FOUND. */
+static int missing_class(const knowledge *k, const char *question, int passage) {
+    for (const char *line = k->classes; line < k->classes_end;) {
+        const char *end = memchr(line, '\n', (size_t)(k->classes_end - line));
+        if (!end) end = k->classes_end;
+        const char *tab = memchr(line, '\t', (size_t)(end - line));
+        if (*line == '!' && tab && has_word_of(tab + 1, end, question) &&
+            !has_word_of(tab + 1, end, k->question[passage]) && !has_word_of(tab + 1, end, k->text[passage]))
+            return tab - line == 5 && memcmp(line, "!dose", 5) == 0 ? KNOWLEDGE_DOSE : KNOWLEDGE_LOCAL;
+        line = end + 1;
+    }
+    return KNOWLEDGE_FOUND;
+}
+
+/* ------------------------------ opening ------------------------------ */
+static int read_passages(knowledge *k, const char *texts, const char *end) {
+    k->question = calloc((size_t)k->passages + 1, sizeof *k->question);
+    k->text = calloc((size_t)k->passages + 1, sizeof *k->text);
+    for (int i = 0; i < 2 * k->passages; i++) {
+        const char *zero = memchr(texts, 0, (size_t)(end - texts));
+        if (!zero) return 0;
+        (i % 2 ? k->text : k->question)[i / 2] = texts;
+        texts = zero + 1;
+    }
+    return texts == end;
+}
+
+static const char *read_file(knowledge *k, const unsigned char *file, size_t bytes) {
+    if (bytes < KNOWLEDGE_HEADER || memcmp(file, "PKNOW001", 8) != 0) return "it does not begin as a knowledge file";
+    uint64_t expressions = u32(file + 20), texts = u32(file + 24) | (uint64_t)u32(file + 28) << 32;
+    uint64_t passages = u32(file + 8), dimensions = u32(file + 12);
+    if (passages > 1000000 || dimensions != (uint64_t)e5_dim(k->model) || texts > bytes) return "its header is damaged";
+    uint64_t vectors = (KNOWLEDGE_HEADER + expressions + texts + 3) / 4 * 4;
+    if (vectors + passages * dimensions * 4 != bytes) return "its length is not what its header says";
+    k->passages = (int)passages;
+    k->dimensions = (int)dimensions;
+    k->threshold = (int)u32(file + 16);
+    k->classes = (const char *)file + KNOWLEDGE_HEADER;
+    k->classes_end = k->classes + expressions;
+    if (!read_passages(k, k->classes_end, k->classes_end + texts)) return "its passages are damaged";
+    k->vector = (const float *)(const void *)(file + vectors);
+    read_expressions(k);
+    k->words = lexical_open(k->question, k->text, k->passages);
+    return NULL;
+}
+
+knowledge *knowledge_open(const void *model, size_t model_bytes, const void *file, size_t file_bytes, const char **why) {
+    knowledge *k = calloc(1, sizeof *k);
+    k->model = e5_load_mem(model, model_bytes);
+    *why = k->model ? read_file(k, file, file_bytes) : "the model is not e5's";
+    if (!*why) return k;
+    knowledge_close(k);
+    return NULL;
+}
+
+void knowledge_close(knowledge *k) {
+    if (!k) return;
+    lexical_close(k->words);
+    e5_free(k->model);
+    free(k->question);
+    free(k->text);
+    free(k->expression);
+    free(k);
+}
+
+void *knowledge_model(const void *model, size_t bytes) { return e5_load_mem(model, bytes); }
+
+void knowledge_model_close(void *model) { e5_free(model); }
+
+int knowledge_vector(void *model, const char *question, const char *text, float *out) {
+    int dimensions = e5_dim(model);
+    size_t bytes = strlen(question) + strlen(text) + 2;
+    char *both = malloc(bytes);
+    float *alone = malloc(sizeof *alone * (size_t)dimensions);
+    size_t at = append(both, 0, bytes, question, strlen(question));
+    if (at) at = append(both, at, bytes, " ", 1);
+    append(both, at, bytes, text, strlen(text));
+    int failed = e5_embed(model, both, 0, out) | (*question ? e5_embed(model, question, 1, alone) : 0);
+    for (int i = 0; i < dimensions && *question; i++) out[i] = (float)(WHOLE * out[i] + ALONE * alone[i]);
+    free(both);
+    free(alone);
+    return failed ? -1 : 0;
+}
+
+/* ------------------------------ asking ------------------------------ */
+int knowledge_ask(knowledge *k, const char *question, knowledge_hit *hits, int most, int *verdict) {
+    char cut[LONGEST_QUESTION], rewritten[3 * LONGEST_QUESTION];
+    word any;
+    int count = 0;
+    append(cut, 0, sizeof cut, question, strlen(question));
+    knowledge_rewritten(k, cut, rewritten, sizeof rewritten);
+    *verdict = KNOWLEDGE_EMPTY;
+    if (!next_word(rewritten, &any) || !k->passages || most < 1) return 0;
+    float *asked = malloc(sizeof *asked * (size_t)k->dimensions);
+    double *scores = calloc((size_t)k->passages, sizeof *scores);
+    e5_embed(k->model, rewritten, 1, asked);
+    for (int p = 0; p < k->passages; p++)
+        for (int i = 0; i < k->dimensions; i++) scores[p] += (double)asked[i] * k->vector[(size_t)p * k->dimensions + i];
+    lexical_score(k->words, rewritten, LEXICAL, scores);
+    for (int p = 0; p < k->passages; p++) {
+        int32_t score = (int32_t)millionths(scores[p]);
+        int place = count;
+        while (place > 0 && hits[place - 1].score < score) place--;
+        if (place >= most) continue;
+        if (count < most) count++;
+        memmove(hits + place + 1, hits + place, sizeof *hits * (size_t)(count - place - 1));
+        hits[place] = (knowledge_hit){p, score};
+    }
+    *verdict = missing_class(k, rewritten, hits[0].passage);
+    if (*verdict == KNOWLEDGE_FOUND && hits[0].score < k->threshold) *verdict = KNOWLEDGE_FAR;
+    free(asked);
+    free(scores);
+    return count;
+}

@@ -1,0 +1,35 @@
+/* Approved passages found by meaning and by words: knowledge.bin + e5's model + a question -> passages with scores.
+ *
+ * knowledge.bin (little-endian): "PKNOW001", u32 passages, u32 dimensions, i32 threshold (millionths), u32 bytes of the
+ * expressions, u64 bytes of the texts; the expressions (expressions.tsv as it is); for each passage its question and
+ * its text, a zero byte after each; zero bytes up to a multiple of 4; float32 vectors, a row for each passage.
+ */
+#ifndef KNOWLEDGE_SEARCH_H
+#define KNOWLEDGE_SEARCH_H
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef _WIN32
+#define EXPORTED __declspec(dllexport)
+#else
+#define EXPORTED __attribute__((visibility("default")))
+#endif
+
+#define KNOWLEDGE_HEADER 32
+typedef struct knowledge knowledge;
+typedef struct { int32_t passage; int32_t score; } knowledge_hit; /* counted from 0; millionths */
+enum { KNOWLEDGE_FOUND, KNOWLEDGE_FAR, KNOWLEDGE_DOSE, KNOWLEDGE_LOCAL, KNOWLEDGE_EMPTY };
+
+/* Both buffers must outlive what is returned; NULL with a reason when they are not what they should be. */
+EXPORTED knowledge *knowledge_open(const void *model, size_t model_bytes, const void *file, size_t file_bytes,
+                                   const char **why);
+EXPORTED void knowledge_close(knowledge *k);
+/* The `most` best passages, best first (equal scores: the earlier passage), and why nothing may be shown. */
+EXPORTED int knowledge_ask(knowledge *k, const char *question, knowledge_hit *hits, int most, int *verdict);
+/* The question as it is searched: `size` bytes at most, cut at a byte. */
+EXPORTED void knowledge_rewritten(const knowledge *k, const char *question, char *out, size_t size);
+/* The vector of a passage: 0.8 of question and text, 0.2 of the question alone. 0, or -1 when the model is not e5's. */
+EXPORTED int knowledge_vector(void *model, const char *question, const char *text, float *out);
+EXPORTED void *knowledge_model(const void *model, size_t bytes); /* for knowledge_vector */
+EXPORTED void knowledge_model_close(void *model);
+#endif

@@ -1,0 +1,39 @@
+"""What the approved material found and refused -> the knowledge.* checks and figures of the proof."""
+
+from __future__ import annotations
+
+from packager.artifacts.checks import Check, Figure, verdict
+from packager.artifacts.kinds import Knowledge
+from packager.recipe.sections import Thresholds
+
+
+def knowledge_checks(made: Knowledge, limits: Thresholds) -> tuple[Check, ...]:
+    """Found among the first one and three, and refused where the recipe has questions outside the material."""
+    whose = "as people type them" if made.by_people else "of held-out passages, typed by the build"
+    checks = [
+        verdict("knowledge.found_first", round(made.found_first, 4), limits.min_found_first, "share",
+                made.found_first >= limits.min_found_first,
+                f"The right passage came first for {made.found_first:.1%} of {made.asked} questions {whose}."),
+        verdict("knowledge.found_three", round(made.found_three, 4), limits.min_found_three, "share",
+                made.found_three >= limits.min_found_three,
+                f"It was among the first three for {made.found_three:.1%} of them."),
+    ]  # fmt: skip
+    if made.silent is not None:
+        checks.append(
+            verdict("knowledge.silent", round(made.silent, 4), limits.min_silent, "share",
+                    made.silent >= limits.min_silent,
+                    f"{made.silent:.1%} of {made.outside} questions outside the approved material are refused.")
+        )  # fmt: skip
+    return (*made.checks, *checks)
+
+
+def knowledge_figures(made: Knowledge) -> tuple[Figure, ...]:
+    """What travels with the model, and how much of what it holds is shown."""
+    return (
+        Figure(id="knowledge.passages", measured=made.passages, unit="passages",
+               says=f"{made.passages} approved passages from {len(made.sources)} sources travel with the model;"
+               " `packager ask` shows them word for word."),
+        Figure(id="knowledge.kept", measured=round(made.kept, 4), unit="share",
+               says=f"At the threshold {made.threshold:.3f} a passage is shown for {made.kept:.1%} of the"
+               f" {made.asked} questions that the material answers; the others are refused."),
+    )  # fmt: skip

