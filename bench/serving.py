@@ -46,17 +46,22 @@ class Server:
         )
         assert self.starter.stdout is not None
         for line in self.starter.stdout:
-            if found := re.search(r"http://127\.0\.0\.1:\d+", line):
-                self.url = found[0]
+            if re.search(r"http://127\.0\.0\.1:\d+", line):
                 break
         else:
             raise SystemExit("the server does not start: see what iniciar says above")
         children = Path(f"/proc/{self.starter.pid}/task/{self.starter.pid}/children").read_text().split()
         self.pid = int(children[0])
+        # Past the front, to llama-server itself, by the port and key that only its parent knows.
+        words = Path(f"/proc/{self.pid}/cmdline").read_bytes().decode().split("\0")
+        self.url = f"http://127.0.0.1:{words[words.index('--port') + 1]}"
+        variables = Path(f"/proc/{self.pid}/environ").read_bytes().decode().split("\0")
+        self.key = next(v.partition("=")[2] for v in variables if v.startswith("LLAMA_API_KEY="))
 
     def post(self, path: str, body: dict[str, Any] | None) -> Any:
         data = json.dumps(body).encode() if body else None
-        with urllib.request.urlopen(self.url + path, data, timeout=SECONDS) as reply:
+        request = urllib.request.Request(self.url + path, data, {"Authorization": f"Bearer {self.key}"})
+        with urllib.request.urlopen(request, timeout=SECONDS) as reply:
             return json.load(reply)
 
     def speed(self, **sampling: float) -> float:
@@ -75,7 +80,7 @@ def run(bundle: Path, tools: Path, rounds: int) -> dict[str, Any]:
     """Medians of both sides, and their ratios."""
     facts = json.loads((bundle / "runtime" / "config.json").read_text(encoding="utf-8"))
     proven = json.loads((bundle / "runtime" / "prova.json").read_text(encoding="utf-8"))
-    threads, machine = child.physical_cores(), measuring.machine()
+    threads, machine = max(1, child.physical_cores() - 1), measuring.machine()  # as the starter takes them
     began = time.perf_counter()
     server = Server(bundle)
     started = time.perf_counter() - began

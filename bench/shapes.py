@@ -83,7 +83,7 @@ def adapter(made: Checkpoint, folder: Path) -> Adapter:
     config = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": RANK, "lora_alpha": ALPHA, "lora_dropout": 0.0,
               "bias": "none", "target_modules": targets, "base_model_name_or_path": "bench"}  # fmt: skip
     (folder / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
-    return Adapter.model_construct(folder=folder, content="adapter", method="lora")
+    return Adapter.model_construct(folder=folder, content="adapter", method="lora", as_trained=None)
 
 
 def data(made: Checkpoint, folder: Path) -> Dataset:

@@ -7,10 +7,12 @@ import json
 import shutil
 import socket
 import subprocess
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +77,8 @@ class Browser:
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    """A fresh browser; skips the test where Chromium or its driver is not installed."""
+def chromium(*more: str) -> Iterator[Browser]:
+    """A fresh browser, with `more` switches; skips the test where Chromium or its driver is not installed."""
     driver, browser = shutil.which("chromedriver"), shutil.which("chromium") or shutil.which("chromium-browser")
     if not driver or not browser:
         pytest.skip("chromium and chromedriver are not installed")
@@ -89,7 +91,7 @@ def chromium() -> Iterator[Browser]:
         root = Browser(f"http://127.0.0.1:{port}")
         _wait_for(root)
         switches = ["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage"]
-        switches += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+        switches += ["--disable-background-networking", "--disable-component-update", "--disable-sync", *more]
         wanted = {
             "goog:chromeOptions": {"binary": browser, "args": switches},
             "goog:loggingPrefs": {"performance": "ALL"},
@@ -102,6 +104,27 @@ def chromium() -> Iterator[Browser]:
             session.call("", method="DELETE")
         process.terminate()
         process.wait()
+
+
+@contextmanager
+def pages(texts: dict[str, str]) -> Iterator[str]:
+    """A web site with these pages, on a port of its own; its address."""
+
+    class Site(BaseHTTPRequestHandler):
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            text = texts.get(self.path)
+            self.send_response(200 if text is not None else 404)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.end_headers()
+            self.wfile.write((text or "").encode())
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Site) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
 
 
 def _wait_for(root: Browser) -> None:

@@ -58,6 +58,7 @@ def card_facts(source: str, revision: str = "", licence: str = "mit", recipe_nam
             heldout_loss_before=4.0,
             heldout_loss_after=3.0,
             final_train_loss=3.1,
+            as_trained=None,
         ),
         ggufs=Ggufs(folder=HERE, files=(file,)),
         proof=Proof(folder=HERE, passed=True, checks=(CHECK,), answers=(ANSWER,)),

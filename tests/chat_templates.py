@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from packager.errors import InputError
 from packager.prompt.roles import RoleFormat
 from packager.prompt.template import TEMPLATE_FILE, ChatTemplate, Message, pin_date
 from packager.recipe.loading import ROOT
@@ -85,10 +87,10 @@ def say(*turns: tuple[str, str]) -> list[Message]:
     return [{"role": role, "content": content} for role, content in turns]
 
 
-def conversations(roles: RoleFormat) -> list[list[Message]]:
-    """Every kind of conversation; white space at the ends only where the template keeps it."""
-    contents = ["Oi", "Duas\nlinhas, ção, 👶, e\u0301", "O que é <|im_end|>?", "{{ x }}", *(
-        [] if roles.trimmed else ["  Oi  ", "\n\nOi\n"])]  # fmt: skip
+def conversations(roles: RoleFormat, *, padded: bool = True) -> list[list[Message]]:
+    """Every kind of conversation; `padded`: with white space at the ends, which some bases' own templates strip."""
+    contents = ["Oi", "Duas\nlinhas, ção, 👶, e\u0301", "O que é <|im_end|>?", "{{ x }}"]
+    contents += ["  Oi  ", "\n\nOi\n"] if padded else []
     found = []
     for content in contents:
         turns = [("user", content), ("assistant", content), ("user", "E?"), ("assistant", "Sim."), ("user", content)]
@@ -105,6 +107,32 @@ def real(name: str) -> ChatTemplate:
         pytest.skip(f"no templates at {TEMPLATES}: run `make setup`")
     source = (TEMPLATES / f"{name}.jinja").read_text(encoding="utf-8")
     return pin_date(ChatTemplate(source, *REAL[name][:2]))
+
+
+REFUSED = {
+    "Apriel-1.6-15b-Thinker-fixed": "'Here are my reasoning steps:.n' before every answer",
+    "CohereForAI-c4ai-command-r-plus-tool_use": "before every answer, and nothing switches that off",
+    "Reka-Edge": "a blank before an answer",
+    "fireworks-ai-llama-3-firefunction-v2": "'functions' is undefined",
+    "llama-cpp-rwkv-world": "no special token ends an answer",
+}
+"""The vendored templates that no frozen one stands for, and why."""
+VENDORED = sorted(path.stem for path in TEMPLATES.glob("*.jinja"))
+_TOKEN = re.compile(r"<[|｜/]?[\w▁｜:\-\. ]+[|｜]?>|\[/?[A-Z_]+\]|<\|[^>\s]+?\|>|</s>|<s>|<[\w]+\|>|\[e~\[|〈\|EOS\|〉")
+
+
+def vendored(name: str) -> tuple[ChatTemplate, tuple[str, ...]]:
+    """One of llama.cpp's templates, its date pinned, and what looks like a special token in it or in what it
+    renders, longest first: the tokenizers themselves are not there."""
+    source = (TEMPLATES / f"{name}.jinja").read_text(encoding="utf-8")
+    eos = "<|END_OF_TURN_TOKEN|>" if name.startswith("Cohere") else "</s>"
+    template = pin_date(ChatTemplate(source, "<s>", eos))
+    try:
+        rendered = template.render(say(("user", "a"), ("assistant", "b"), ("user", "c")), add_generation_prompt=True)
+    except InputError:
+        rendered = ""
+    found = {token for token in _TOKEN.findall(source + rendered) if "think" not in token.lower()}
+    return template, tuple(sorted({*found, "<s>", "</s>"}, key=lambda token: (-len(token), token)))
 
 
 END_OF_TURN = "<|im_end|>"

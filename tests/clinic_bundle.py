@@ -10,6 +10,8 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,16 +26,18 @@ ASSETS = starter.SOURCES[0].parents[1] / "assets"
 STANDIN = Path(__file__).with_name("standin_server.py")
 TARGET = "linux-arm64" if os.uname().machine == "aarch64" else "linux-x86_64"
 CONFIG: dict[str, Any] = {
-    "format": 1, "recipe": "meu_aps", "title": "meu_aps", "version": "20261125.2155", "model": "meu_aps-Q4_K_M.gguf",
+    "format": 2, "recipe": "meu_aps", "title": "Perguntas sobre a APS", "language": "pt-BR",
+    "version": "20261125.2155", "model": "meu_aps-Q4_K_M.gguf",
     "context": 2048, "max_answer_tokens": 160, "temperature": 0.2, "top_k": 40, "top_p": 0.9, "min_p": 0.0,
-    "repeat_penalty": 1.1, "repeat_last_n": 64, "needed_ram_mb": 11, "system": "Responda com clareza.",
+    "repeat_penalty": 1.1, "repeat_last_n": 64, "seed": 42, "stops": ["<|im_end|>"], "examples": ["O que é a APS?"],
+    "demonstration": False, "needed_ram_mb": 11, "system": "Responda com clareza.",
     "targets": {TARGET: {"server": f"runtime/{TARGET}/llama-server", "cpu_features": []}},
 }  # fmt: skip
 PROOF: dict[str, Any] = {
     "ram_mb": 10, "tokens_per_second": 60.0, "min_tokens_per_second": 5,
     "questions": [
         {
-            "ask": "O que é a APS?", "answer": "A atenção primária", "expect_any": ["ATENCAO"], "reject_any": [],
+            "ask": "O que é a APS?", "begins": "A atenção primária",
             "request": {"messages": [{"role": "user", "content": "O que é a APS?"}]},
         }
     ],
@@ -87,8 +91,8 @@ def check(folder: Path, *arguments: str) -> tuple[int, str]:
     """Only the files, as `iniciar` checks them."""
     program = folder / "runtime" / TARGET / "clinica"
     command = [str(program), "conferir", "--pasta", str(folder), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    return done.returncode, done.stdout + done.stderr
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+    return done.returncode, done.stdout
 
 
 class Started:
@@ -97,7 +101,28 @@ class Started:
     def __init__(self, process: subprocess.Popen[str], said: str) -> None:
         self.process = process
         self.said = said
-        self.url = next(word for word in said.split() if word.startswith("http://127.0.0.1:"))
+        self.page = next(word for word in said.split() if word.startswith("http://127.0.0.1:"))
+        """With the key."""
+        self.url, _, self.key = self.page.partition("/#")
+
+    def ask(self, path: str, body: Any = None, **headers: str) -> tuple[int, bytes]:
+        """Status and body, asked as the page does but for `headers` (Content_Type for Content-Type; "": none)."""
+        sent = {"X-Chave": self.key, "Content-Type": "application/json"}
+        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+        data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data, {k: v for k, v in sent.items() if v})
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+    def until_free(self) -> None:
+        """The server answers, and nobody is being answered."""
+        until = time.monotonic() + 60
+        while self.ask("/estado")[1] != b'{"state":"free"}':
+            assert time.monotonic() < until
+            time.sleep(0.05)
 
     def children(self) -> list[int]:
         """The processes that it has started; the server is the only one."""

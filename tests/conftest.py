@@ -30,7 +30,7 @@ ANSWERS = (
 )
 
 
-pytest_plugins = ["spm_fixtures"]
+pytest_plugins = ["spm_fixtures", "engines"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,7 +1,8 @@
 """Stands in for llama-server where a test is about what is around it: the same options, paths and events.
 
 The question decides what happens: "devagar" streams for seconds, "cheia" has no room, "ocupado" is refused, "morra"
-ends the process after three words, "vazia" answers nothing. Its command line goes to the file in STANDIN_ARGUMENTS.
+ends the process after three words, "vazia" answers nothing. Its command line goes to the file in STANDIN_ARGUMENTS, the
+path and body of each question that it computes to the file in STANDIN_ASKED. A token is a word.
 """
 
 from __future__ import annotations
@@ -11,8 +12,7 @@ import json
 import os
 import sys
 import time
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +23,30 @@ REFUSED = {
 }
 
 
-class Handler(SimpleHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         pass
 
+    def refused(self) -> bool:
+        """As llama-server: without the key only /health answers."""
+        if self.headers.get("Authorization") == f"Bearer {os.environ['LLAMA_API_KEY']}":
+            return False
+        self.reply(401, {"error": {"code": 401, "type": "authentication_error", "message": "Invalid API Key"}})
+        return True
+
     def do_GET(self) -> None:
-        if self.path == "/health":
+        if self.path == "/health" or not self.refused():
             self.reply(200, {"status": "ok"})
-        else:
-            super().do_GET()
 
     def do_POST(self) -> None:
+        if self.refused():
+            return None
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path.endswith("/input_tokens"):
+            return self.reply(200, {"input_tokens": sum(len(m["content"].split()) for m in request["messages"])})
+        if record := os.environ.get("STANDIN_ASKED"):
+            with Path(record).open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"path": self.path, **request}) + "\n")
         question = request["messages"][-1]["content"]
         for word, (code, error) in REFUSED.items():
             if word in question:
@@ -57,6 +69,9 @@ class Handler(SimpleHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.end_headers()
+        for done in (0, 50, 100):
+            self.event({"choices": [], "prompt_progress": {"total": 100, "cache": 0, "processed": done, "time_ms": 1}})
+            time.sleep(1.0 if "lendo" in question else 0)
         words = ANSWER.split(" ") * (20 if "devagar" in question else 1)
         for number, word in enumerate(words):
             if number == 3 and "morra" in question:
@@ -73,13 +88,12 @@ class Handler(SimpleHTTPRequestHandler):
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    for name in ("--port", "--host", "--path"):
+    for name in ("--port", "--host"):
         parser.add_argument(name)
     options, _ = parser.parse_known_args()
     if record := os.environ.get("STANDIN_ARGUMENTS"):
         Path(record).write_text(json.dumps(sys.argv[1:]), encoding="utf-8")
-    handler = partial(Handler, directory=str(Path(options.path).resolve()))
-    ThreadingHTTPServer((options.host, int(options.port)), handler).serve_forever()
+    ThreadingHTTPServer((options.host, int(options.port)), Handler).serve_forever()
 
 
 if __name__ == "__main__":

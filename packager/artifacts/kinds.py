@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from packager.artifacts.checks import Check, Figure
+from packager.artifacts.evidence import AsTrained, Moved
 
 
 class Artifact(BaseModel):
@@ -36,6 +37,8 @@ class Divergence(BaseModel):
     kl_median: float
     kl_99: float
     """99 % of the positions diverge less than this."""
+    kl_worst_text: float | None = None
+    """The mean of the text that diverges most, where texts were told apart: some reach further than others."""
     same_top: float
     """Share of positions at which both hold the same token for the likeliest."""
     loss: float
@@ -101,6 +104,11 @@ class Dataset(Checked):
     """Patient identifiers left in the rows, because the recipe allows them."""
     source_revision: str = ""
     """The commit, for a data set of the Hub."""
+    base_template: str = ""
+    """The base's own chat template (or the recipe's), which the frozen one beside the rows was made from."""
+    base_template_sha256: str = ""
+    template_notes: tuple[str, ...] = ()
+    """Where the frozen template departs from it, and why."""
 
 
 class Knowledge(Checked):
@@ -140,6 +148,8 @@ class Adapter(Artifact):
     final_train_loss: float
     on_nf4: bool = False
     """Whether it stands on a base rounded to NF4, as QLoRA's does (LoftQ's is made to stand on the 16-bit one)."""
+    as_trained: AsTrained | None
+    """None for an adapter that was not trained here."""
 
 
 class Merged(Checkpoint, Checked):
@@ -155,15 +165,20 @@ class Merged(Checkpoint, Checked):
     largest_weight: float
     by_peft: bool = False
     """Whether peft merged it, so that nobody else counted its pairs."""
+    moved: Moved | None
+    """None without an adapter."""
     rounded_to_nf4: bool = False
     """Whether the base's matrices went through NF4 first, as in training, because that predicts better."""
+    heldout_tokens: int = 0
+    """Held-out answer tokens that the next four are measured on."""
+    heldout_loss: float | None = None
+    """Loss (nats/token) of what was merged, base and adapter."""
     heldout_loss_base: float | None = None
-    """Held-out loss (nats/token) of the 16-bit base without the adapter, on some hundred answer tokens; the
-    next two are on the same."""
+    """The same of the 16-bit base without the adapter: what a user would otherwise run."""
     heldout_loss_16bit: float | None = None
-    """The same with the adapter."""
+    """The same with the adapter on the 16-bit base."""
     heldout_loss_nf4: float | None = None
-    """The same on the base rounded to NF4; None if the adapter was not made for it."""
+    """The same with the adapter on the base rounded to NF4; None if the adapter was not made for it."""
     divergence: Divergence | None = None
     """From base + adapter, unmerged."""
 
@@ -224,6 +239,8 @@ class Answer(BaseModel):
     stopped: bool
     seconds_to_first_token: float
     tokens_per_second: float
+    begins: str = ""
+    """The first words when the likeliest token is taken each time: what a clinic's machine must compute too."""
 
 
 class Proof(Checked):

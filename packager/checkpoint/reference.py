@@ -1,8 +1,10 @@
 """The reference computation: a checkpoint's predictions in float32, from its files, in bounded memory.
 
 Checkpoint folder, with or without an adapter, on 16-bit weights or through an NF4 round trip ->
-log-probabilities at chosen positions, as transformers' own model code computes them (`float32_model.py`).
-Fails with `ProofFailed` if a weight that the configuration asks for is not in the files.
+log-probabilities at chosen positions. transformers' own model code runs, but every matrix is read
+block by block when it is multiplied and forgotten again, so an 8B model needs no 16 GB. A model
+whose matrices are not plain linear layers is loaded whole. Fails with `ProofFailed` if a weight
+that the configuration asks for is not in the files.
 """
 
 from __future__ import annotations
@@ -12,11 +14,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from packager.artifacts.kinds import Divergence
 from packager.checkpoint import lora, weights
-from packager.checkpoint.float32_model import model_in_memory, streamed_model
+from packager.checkpoint.streaming import Adapted, lacking, round_trip, streamed
 from packager.process import progress
 from packager.prompt.masking import Encoded
 from packager.proof import divergence
+from packager.proof.divergence import RunningDivergence
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,29 +36,43 @@ LOGIT_BYTES = 64 << 20
 class Reference:
     """A checkpoint that can be asked for its predictions. Made by `opened`."""
 
-    def __init__(self, model: Any, device: Any) -> None:
-        self._model, self._device = model, device
+    def __init__(self, model: Any, device: Any, adapted: Adapted | None = None) -> None:
+        self._model, self._device, self._adapted = model, device, adapted
         self._body = getattr(model, model.base_model_prefix)
         self._forward = self._body.forward
 
-    def predictions(self, samples: Sequence[Encoded]) -> Iterator[tuple[divergence.Float32, list[int]]]:
+    @property
+    def splits(self) -> bool:
+        """Can samples go through the base alone, in the same pass?"""
+        return self._adapted is not None and self._adapted.splits
+
+    def predictions(self, samples: Sequence[Encoded], bare: int = 0) -> Iterator[tuple[divergence.Float32, list[int]]]:
         """Yield log-probabilities [n, vocabulary] and the n tokens that follow, for all positions of
-        all samples in their order; n depends on the vocabulary alone."""
+        all samples in their order; n depends on the vocabulary alone. The last `bare` samples go through
+        the base alone, in the same pass over its weights."""
         import torch
 
         rows = max(1, LOGIT_BYTES // 4 // self._model.config.get_text_config().vocab_size)
         targets = [sample.ids[i + 1] for sample in samples for i in sample.at]
-        hidden = torch.cat([h[list(s.at)] for h, s in zip(self._hidden(samples), samples, strict=True)])
+        first_bare = len(samples) - bare
+        hidden = torch.cat([h[list(s.at)] for h, s in zip(self._hidden(samples, first_bare), samples, strict=True)])
+        adapted = torch.arange(len(targets), device=self._device) < sum(len(s.at) for s in samples[:first_bare])
         for start in range(0, len(targets), rows):
+            self._adapt(adapted[None, start : start + rows, None])
             logits = self._head(hidden[start : start + rows])
             yield torch.log_softmax(logits, dim=-1).cpu().numpy(), targets[start : start + rows]
 
-    def losses(self, samples: Sequence[Encoded]) -> npt.NDArray[np.float64]:
+    def losses(self, samples: Sequence[Encoded], bare: int = 0) -> npt.NDArray[np.float64]:
         """-log p of every target, in nats, in the samples' order."""
         import numpy as np
 
-        found = [-log_p[np.arange(len(t)), t].astype(np.float64) for log_p, t in self.predictions(samples)]
+        found = [-log_p[np.arange(len(t)), t].astype(np.float64) for log_p, t in self.predictions(samples, bare)]
         return np.concatenate(found)
+
+    def _adapt(self, rows: Tensor) -> None:
+        """Adapt only what `rows` says from now on; it broadcasts over a layer's outputs."""
+        if self._adapted is not None:
+            self._adapted.rows = rows
 
     def observe(self, samples: Sequence[Encoded], see: Callable[[str, Tensor], None]) -> None:
         """Run the samples through the layers. For every batch and every linear layer but the head,
@@ -77,17 +95,19 @@ class Reference:
             for name, module in self._model.named_modules():
                 if type(module) is nn.Linear and module is not head:
                     hooks.callback(module.register_forward_pre_hook(watch(name)).remove)
+            self._adapt(torch.tensor(True, device=self._device))
             for batch, ids in self._padded(samples):
                 lengths = torch.tensor([len(samples[i].ids) for i in batch], device=self._device)
                 real = torch.arange(ids.shape[1], device=self._device) < lengths[:, None]
                 self._body(input_ids=ids, use_cache=False)
 
-    def _hidden(self, samples: Sequence[Encoded]) -> list[Tensor]:
-        """The last hidden states [tokens, hidden] of every sample."""
+    def _hidden(self, samples: Sequence[Encoded], first_bare: int) -> list[Tensor]:
+        """The last hidden states [tokens, hidden] of every sample; those from `first_bare` on without adapter."""
         import torch
 
         found: list[Any] = [None] * len(samples)
         for batch, ids in self._padded(samples):
+            self._adapt(torch.tensor(batch, device=self._device)[:, None, None] < first_bare)
             with torch.no_grad():
                 states = self._body(input_ids=ids, use_cache=False).last_hidden_state
             for row, i in zip(states, batch, strict=True):
@@ -132,13 +152,42 @@ def opened(folder: Path, adapter: Path | None = None, *, nf4: bool = False) -> I
     tensors = weights.checkpoint(folder)
     if adapter is not None and (reason := lora.unusual(adapter, folder)):
         progress.note(f"the reference holds the model in memory ({reason})")
-        yield Reference(model_in_memory(folder, adapter, nf4=nf4).to(device), device)
+        yield Reference(_in_memory(folder, adapter, nf4=nf4).to(device), device)
         return
     pairs = lora.read_pairs(adapter, tensors) if adapter else {}
-    tensors |= lora.read_whole(adapter, tensors) if adapter else {}
+    whole = lora.read_whole(adapter, tensors) if adapter else {}
+    tensors |= whole
     with weights.Reader() as reader:
-        model = streamed_model(folder, reader, tensors, pairs, device, nf4=nf4)
-        yield Reference(model or model_in_memory(folder, adapter, nf4=nf4).to(device), device)
+        adapted = Adapted(splits=not whole)
+        model = streamed(folder, reader, tensors, pairs, device, adapted, nf4=nf4)
+        if model is None:
+            yield Reference(_in_memory(folder, adapter, nf4=nf4).to(device), device)
+        else:
+            yield Reference(model, device, adapted)
+
+
+def base_and_tuned(
+    folder: Path, adapter: Path, samples: Sequence[Encoded], bare: int, *, nf4: bool = False
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """-log p of every target: of the first `bare` samples on the base alone, and of all with its adapter."""
+    import numpy as np
+
+    first = sum(len(s.at) for s in samples[:bare])
+    with opened(folder, adapter, nf4=nf4) as tuned:
+        if tuned.splits:
+            found = tuned.losses([*samples, *samples[:bare]], bare)
+            return found[len(found) - first :], found[: len(found) - first]
+        after = tuned.losses(samples)
+    with opened(folder, nf4=nf4) as untrained:
+        return untrained.losses(samples[:bare]) if bare else np.empty(0), after
+
+
+def compare(source: Reference, made: Reference, samples: Sequence[Encoded]) -> Divergence:
+    """How far `made` predicts from `source`."""
+    comparison = RunningDivergence()
+    for (log_p, targets), (log_q, _) in zip(source.predictions(samples), made.predictions(samples), strict=True):
+        comparison.add(log_p, log_q, targets)
+    return comparison.result()
 
 
 def _batches(order: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:
@@ -151,3 +200,20 @@ def _batches(order: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]
         batch.append(i)
     if batch:
         yield batch
+
+
+def _in_memory(folder: Path, adapter: Path | None, *, nf4: bool) -> Any:
+    import torch
+    from peft import PeftModel
+    from torch import nn
+    from transformers import AutoModelForCausalLM
+
+    model, info = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, local_files_only=True, trust_remote_code=False, output_loading_info=True
+    )
+    if info["missing_keys"]:
+        raise lacking(min(info["missing_keys"]))
+    for module in model.modules() if nf4 else ():
+        if type(module) is nn.Linear and module is not model.get_output_embeddings():
+            module.weight.data = torch.from_numpy(round_trip(module.weight.data.numpy()))
+    return (PeftModel.from_pretrained(model, adapter).get_base_model() if adapter else model).eval()

@@ -9,14 +9,18 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+import unicodedata
 from pathlib import Path
 
 from packager.checkpoint import licence_files, locate
 from packager.errors import ProofFailed
+from packager.llamacpp.model import GgufModel
 from packager.process import progress
+from packager.prompt.corpus import CONTENTS, SPLITS, joins_accents, neighbours
 from packager.prompt.masking import Encoded
 from packager.prompt.template import TOKENIZER_FILES, load_tokenizer
 from packager.proof import divergence
+from packager.proof.tokens import splits_differently
 
 TEXTS = (
     "A atenção primária à saúde é a porta de entrada do sistema: acolhe a pessoa, acompanha a família e coordena o "
@@ -61,6 +65,23 @@ def dequantize(gguf: Path, out: Path) -> None:
     # What transformers noted about this machine would travel into the package.
     for name in ("config.json", "tokenizer_config.json"):
         _forget(out / name, "_name_or_path", "_model_name_or_path", "is_local", "local_files_only")
+
+
+def prove_tokens(gguf: Path, folder: Path) -> None:
+    """Raises `ProofFailed` unless the checkpoint's tokenizer makes the tokens of the GGUF file's own."""
+    tokenizer = load_tokenizer(folder)
+    texts = [*TEXTS, *CONTENTS, *SPLITS, *neighbours()]
+    if joins_accents(tokenizer):
+        texts = [unicodedata.normalize("NFC", text) for text in texts]
+    with GgufModel.open(gguf, vocab_only=True) as model:
+        faults = splits_differently(model, tokenizer, texts)
+    if faults:
+        raise ProofFailed(
+            f"base.tokens: unpacked from {gguf.name}, the base's tokenizer splits {len(faults)} of {len(texts)} texts"
+            f" otherwise than the file. First: {faults[0]}.",
+            "use the original checkpoint (hf:org/name, or a folder)",
+        )
+    progress.note(f"splits {len(texts)} texts into the tokens of {gguf.name}")
 
 
 def prove_unpacked(gguf: Path, folder: Path) -> None:

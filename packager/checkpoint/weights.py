@@ -16,15 +16,15 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from packager.errors import InputError
-from packager.llamacpp.half_precision import from_half
 
-Float32 = npt.NDArray[np.float32]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Float32 = npt.NDArray[np.float32]
 
 INDEX = "model.safetensors.index.json"
 SHARD_BYTES = 2_000_000_000
@@ -192,6 +192,10 @@ class Reader:
 
 def to_float32(data: bytes, dtype: str) -> Float32:
     """Floating-point bytes of a safetensors type as float32."""
+    import numpy as np  # here, so that a build with nothing to do does not wait for it
+
+    from packager.llamacpp.half_precision import from_half
+
     if dtype == "F32":
         return np.frombuffer(data, np.float32)
     if dtype == "F16":

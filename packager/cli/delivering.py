@@ -94,11 +94,12 @@ def bundle(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...
     loaded = load(recipe, base, data, sets)
     with child.interruptible(), progress.route(progress.Display()):
         plan.finished(loaded, build_dir / loaded.name)  # before compiling for minutes
+        signer = signing.public_key(sign) if sign else ""
         made = bundling.programs(targets, build_dir / "runtime")
-        bundled = bundling.bundle(loaded, build_dir / loaded.name, made, signed=sign is not None)
+        bundled = bundling.bundle(loaded, build_dir / loaded.name, made, signer=signer)
         key = signing.sign(bundled.folder, sign) if sign else ""
         copied = sticks.copy(bundled.folder, stick) if stick else None
-    click.echo(summary.of_bundle(bundled, key, copied))
+    click.echo(summary.of_bundle(bundled, key and f"{key} ({signing.numbers(signer)})", copied))
 
 
 @main.command()

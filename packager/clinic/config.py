@@ -13,13 +13,19 @@ from typing import Any
 from packager.artifacts.files import write_json
 from packager.artifacts.kinds import Answer, Proof
 from packager.clinic.targets import Target
-from packager.package import licence
+from packager.package import licence, signing
 from packager.prompt.ollama.modelfile import REQUIRES
 from packager.proof import smoke
 from packager.recipe.recipe import Recipe
 from packager.recipe.sections import Smoke as Question
 
-FORMAT = 1
+FORMAT = 2
+"""Of both files; the start program takes over to folders of its own format only (source/versions.c)."""
+BANNER = (
+    "\nDEMONSTRAÇÃO: este modelo pequeno só mostra como o programa funciona.\nNão use as respostas com pacientes.\n"
+)
+"""For LEIA-ME.txt."""
+TITLES = {"pt-BR": "Assistente de perguntas e respostas", "en": "Questions and answers"}
 
 
 @dataclass(frozen=True)
@@ -34,11 +40,13 @@ class ClinicFacts:
     model_type: str
     model_bytes: int
     system: str | None
+    stops: tuple[str, ...]
     proof: Proof
     proven_as: str
     """What the default file was called when it was proven."""
     targets: tuple[Target, ...]
-    signed: bool
+    signer: str
+    """The public key that will sign it, `ssh-ed25519 AAAA…`; '' if none will."""
 
 
 def write_config(facts: ClinicFacts, runtime: Path) -> None:
@@ -55,18 +63,26 @@ def settings_of(facts: ClinicFacts) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "recipe": recipe.name,
-        "title": licence.titled(facts.licence, recipe.name),
+        "title": licence.titled(facts.licence, recipe.clinic.title or TITLES[recipe.language]),
+        "demonstration": recipe.clinic.demonstration,
+        "banner": BANNER if recipe.clinic.demonstration else "",
+        "examples": [question.ask for question in recipe.smoke],
+        "language": recipe.language,
         "version": facts.version,
         "model": facts.model,
         "model_mb": math.ceil(facts.model_bytes / 1e6),
         "context": serve.context,
         "max_answer_tokens": serve.max_answer_tokens,
         **facts.recipe.serve.sampling,
+        "seed": smoke.SEED,
         "needed_ram_mb": math.ceil(_ram_mb(facts) * 11 / 10),  # the proof's figure must hold within a tenth
         "ollama_minimum": REQUIRES,
         "targets": {t.name: {"cpu_features": list(t.cpu_features)} for t in facts.targets},
-        "signed": facts.signed,
+        "signed": bool(facts.signer),
+        "signer": facts.signer,
+        "signer_numbers": signing.numbers(facts.signer) if facts.signer else "",
         "system": facts.system or "",
+        "stops": list(facts.stops),
     }
 
 
@@ -86,13 +102,15 @@ def proof_of(facts: ClinicFacts) -> dict[str, Any]:
 
 
 def request(facts: ClinicFacts, ask: str) -> dict[str, Any]:
-    """The body of POST /v1/chat/completions that asks as the proof asked."""
+    """The body of POST /v1/chat/completions for the likeliest tokens, as the proof took them (`smoke.BEGINNING`)."""
     messages = [{"role": "system", "content": facts.system}] if facts.system else []
     return {
         "messages": [*messages, {"role": "user", "content": ask}],
         **facts.recipe.serve.sampling,
-        "max_tokens": facts.recipe.serve.max_answer_tokens,
+        "temperature": 0.0,
+        "max_tokens": min(smoke.BEGINNING, facts.recipe.serve.max_answer_tokens),
         "seed": smoke.SEED,
+        "cache_prompt": False,
         "stream": False,
     }
 
@@ -121,8 +139,6 @@ def _question(facts: ClinicFacts, question: Question, answer: Answer) -> dict[st
         "ask": question.ask,
         "answer": answer.answer,
         "tokens": answer.tokens,
-        "stopped": answer.stopped,
-        "expect_any": list(question.expect_any),
-        "reject_any": list(question.reject_any),
+        "begins": answer.begins,
         "request": request(facts, question.ask),
     }

@@ -6,22 +6,25 @@ name, `MissingResource` for a stick without room, `ProofFailed` for one that doe
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from packager.artifacts.files import sha256_of
+from packager.artifacts.files import sha256_of, write_atomically
 from packager.errors import InputError, MissingResource, ProofFailed
 from packager.package.signing import SIGNATURE
-from packager.package.verify import CHECKSUMS, checksums
+from packager.package.verify import CHECKSUMS, checksums, left_behind
 from packager.process import progress
 
 LARGEST = 4 * 10**9
 """Bytes of the largest file that is put into a bundle."""
 LAUNCHERS = ("iniciar.sh", "iniciar.bat")
 """What a stick holds beside its folders: they start the newest one that verifies."""
+OPENED = b"FIRST=."
+"""In the start scripts: whose program is started, of the folders below."""
 CHUNK = 4 << 20
 TRIES = 3
 PARTIAL = ".partial"
@@ -73,7 +76,7 @@ def copy(bundle: Path, stick: Path) -> Path:
         raise ProofFailed(
             f"{target} does not read back as it was written: {', '.join(wrong)}.", "use another stick; this one is bad"
         )
-    _launchers(bundle, stick, facts["version"])
+    _launchers(bundle, stick, target.name, facts["version"])
     return target
 
 
@@ -94,7 +97,7 @@ def _refuse_others(target: Path, wanted: Mapping[str, str]) -> None:
     """Half copies of an earlier try go; anything else that is no part of the bundle stops the copy."""
     for path in sorted(p for p in target.rglob("*") if not p.is_dir()):
         name = path.relative_to(target).as_posix()
-        if name in wanted or name.removesuffix(PARTIAL) in wanted:
+        if name in wanted or name.removesuffix(PARTIAL) in wanted or left_behind(name):
             continue
         raise InputError(f"{path} does not belong to the bundle.", f"move it away, or delete {target}")
 
@@ -140,18 +143,23 @@ def _copy_file(source: Path, target: Path) -> Iterator[int]:
         os.fsync(out.fileno())
         if hasattr(os, "posix_fadvise"):  # so that reading back reads the stick, not this machine's memory
             os.posix_fadvise(out.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    with contextlib.suppress(OSError):  # FAT32 knows no right to execute; a disk does
+        shutil.copymode(source, partial)
     partial.replace(target)
 
 
-def _launchers(bundle: Path, stick: Path, version: str) -> None:
-    """The start scripts at the top of the stick are those of its newest folder."""
+def _launchers(bundle: Path, stick: Path, folder: str, version: str) -> None:
+    """The start scripts at the top of the stick are those of its newest folder, and name it: its program is asked
+    which of the folders may be started, never that of a folder that somebody laid beside it."""
     whole = [path.parent for path in stick.glob(f"*/{CHECKSUMS}")]
-    if version < max(_version(folder / "runtime" / "config.json") for folder in whole):
+    if version < max(_version(path / "runtime" / "config.json") for path in whole):
         return
     for name in LAUNCHERS:
         if (bundle / name).is_file():
-            for _ in _copy_file(bundle / name, stick / name):
-                pass
+            text = (bundle / name).read_bytes().replace(OPENED, f"FIRST={folder}".encode())
+            write_atomically(stick / name, text.decode())
+            with contextlib.suppress(OSError):
+                shutil.copymode(bundle / name, stick / name)
 
 
 def _version(config: Path) -> str:

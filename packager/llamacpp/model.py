@@ -37,9 +37,9 @@ VOCABULARY_ROOM, VOCABULARY_SECONDS = 2 << 30, 120
 class GgufModel:
     """A loaded GGUF file. Use `open` in a `with` statement, or call `close`."""
 
-    def __init__(self, model: Any, context: Any, path: Path) -> None:
+    def __init__(self, model: Any, context: Any, path: Path, asked: int = 0) -> None:
         self._lib = binding.library()
-        self._model, self._context, self._path = model, context, path
+        self._model, self._context, self._path, self._asked = model, context, path, asked
         self._vocab = self._lib.llama_model_get_vocab(model)
         self._batch = self._lib.llama_batch_init(PROMPT_TOKENS, 0, 1) if context else None
         self._past = 0
@@ -70,7 +70,7 @@ class GgufModel:
                     f"No memory for a context of {context} tokens of {path.name}:\n{binding.complaint()}",
                     "lower serve.context",
                 )
-        return cls(model, made, path)
+        return cls(model, made, path, context * sequences)
 
     def close(self) -> None:
         """Free the memory; closing twice is harmless."""
@@ -95,8 +95,14 @@ class GgufModel:
 
     @functools.cached_property
     def n_context(self) -> int:
-        """Tokens of prompt and answer together; llama.cpp may round up what was asked for."""
-        return int(self._lib.llama_n_ctx(self._context))
+        """Tokens of prompt and answer together, as asked for; llama.cpp may round up what it makes room for."""
+        return min(self._asked, int(self._lib.llama_n_ctx(self._context)))
+
+    @functools.cached_property
+    def at_once(self) -> int:
+        """Prompt tokens computed at once. llama.cpp lowers its batch to a small context before it rounds that
+        up, and aborts the process on a batch that is larger."""
+        return min(PROMPT_TOKENS, int(self._lib.llama_n_batch(self._context)))
 
     @functools.cached_property
     def eog_tokens(self) -> frozenset[int]:
@@ -170,8 +176,8 @@ class GgufModel:
             for token in ids:  # as Ollama and llama-server do: the penalty sees the prompt
                 self._lib.llama_sampler_accept(sampler, token)
             self._forget()
-            for start in range(0, len(ids), PROMPT_TOKENS):
-                chunk = ids[start : start + PROMPT_TOKENS]
+            for start in range(0, len(ids), self.at_once):
+                chunk = ids[start : start + self.at_once]
                 self._decode(chunk, [start + i == len(ids) - 1 for i in range(len(chunk))])
             for count in range(1, min(room, max_tokens or room) + 1):
                 token = int(self._lib.llama_sampler_sample(sampler, self._context, -1))
@@ -196,9 +202,10 @@ class GgufModel:
             raise InputError(f"{len(ids)} tokens do not fit the context of {self.n_context}.", "open a larger context")
         chosen = [True] * len(ids) if wanted is None else list(wanted)
         self._forget()
-        for start in range(0, len(ids), LOGIT_ROWS):
-            flags = chosen[start : start + LOGIT_ROWS]
-            self._decode(ids[start : start + LOGIT_ROWS], flags)
+        step = min(LOGIT_ROWS, self.at_once)
+        for start in range(0, len(ids), step):
+            flags = chosen[start : start + step]
+            self._decode(ids[start : start + step], flags)
             positions = [start + i for i, flag in enumerate(flags) if flag]
             if positions:
                 rows = self._lib.llama_get_logits(self._context)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from packager.errors import ProofFailed
-from packager.llamacpp.model import PROMPT_TOKENS, GgufModel, _sampler
+from packager.llamacpp.model import GgufModel, _sampler
 
 if TYPE_CHECKING:
     from packager.recipe.sections import Serve
@@ -85,8 +85,8 @@ class ParallelModel(GgufModel):
         sampler = _sampler(self._lib, sampling, seed, context, self.n_vocab)
         for token in ids:  # as in `generate`: the penalty sees the prompt
             self._lib.llama_sampler_accept(sampler, token)
-        for start in range(0, len(ids), PROMPT_TOKENS):
-            chunk = ids[start : start + PROMPT_TOKENS]
+        for start in range(0, len(ids), self.at_once):
+            chunk = ids[start : start + self.at_once]
             rows = [(t, start + i, place, start + i == len(ids) - 1) for i, t in enumerate(chunk)]
             self._decode_rows(rows)
         return _Running(number, sampler, len(ids), context - len(ids))

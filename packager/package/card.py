@@ -13,7 +13,7 @@ import yaml
 
 from packager.artifacts.checks import tally
 from packager.artifacts.evaluation import Evaluation
-from packager.artifacts.kinds import Adapter, Checkpoint, Dataset, Ggufs, Proof
+from packager.artifacts.kinds import Adapter, Checkpoint, Dataset, Ggufs, Merged, Proof
 from packager.package import licence, model_index
 from packager.recipe.recipe import Recipe
 
@@ -41,6 +41,7 @@ class CardFacts:
     ggufs: Ggufs
     proof: Proof
     evaluation: Evaluation | None = None
+    merged: Merged | None = None
 
 
 def model_card(facts: CardFacts) -> str:
@@ -219,14 +220,27 @@ def _training(facts: CardFacts) -> list[str]:
     adapter, train = facts.adapter, facts.recipe.train
     if adapter is None:
         return ["- Not fine-tuned: the base as it is."]
-    drop = (adapter.heldout_loss_before - adapter.heldout_loss_after) / adapter.heldout_loss_before
     return [
         f"- Fine-tuning: {adapter.method}, rank {train.lora.rank}, alpha {train.lora.alpha:g},"
         f" {adapter.trainable_parameters:,} trained parameters"
         f" ({adapter.trainable_parameters / adapter.total_parameters:.2%}), {adapter.steps} steps,"
         f" learning rate {train.learning_rate:g}.",
-        f"- Loss on held-out answers: {adapter.heldout_loss_before:.3f} before,"
-        f" {adapter.heldout_loss_after:.3f} after ({drop:.0%} lower; nats per token).",
+        *_losses(adapter, facts.merged),
+    ]
+
+
+def _losses(adapter: Adapter, merged: Merged | None) -> list[str]:
+    """What a user would otherwise run against what was merged; and what training saw, on its own base."""
+    before, after = adapter.heldout_loss_before, adapter.heldout_loss_after
+    on = "the base rounded to NF4" if adapter.method == "qlora" else "its base"
+    trained = f"in training, on {on}: {before:.3f} before, {after:.3f} after"
+    if merged is None or merged.heldout_loss_base is None or merged.heldout_loss is None:
+        return [f"- Loss on held-out answers {trained} (nats per token)."]
+    base, loss = merged.heldout_loss_base, merged.heldout_loss
+    return [
+        f"- Loss on {merged.heldout_tokens} held-out answer tokens: {base:.3f} for the base (16 bits), {loss:.3f}"
+        f" for this model ({(base - loss) / base:.0%} lower; nats per token).",
+        f"  Over all held-out answers {trained}.",
     ]
 
 

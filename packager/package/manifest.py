@@ -39,10 +39,10 @@ def manifest_of(
         "packager": __version__,
         "name": recipe.name,
         "recipe": public(recipe.model_dump(mode="json")),
-        "base": base.model_dump(mode="json", exclude={"folder", "key"}),
-        "data": data.model_dump(mode="json", exclude={"folder", "key"}),
-        "adapter": adapter.model_dump(mode="json", exclude={"folder", "key"}) if adapter else None,
-        "merged": merged.model_dump(mode="json", exclude={"folder", "key"}),
+        "base": base.model_dump(mode="json", exclude={"folder", "content"}),
+        "data": data.model_dump(mode="json", exclude={"folder", "content"}),
+        "adapter": adapter.model_dump(mode="json", exclude={"folder", "content"}) if adapter else None,
+        "merged": merged.model_dump(mode="json", exclude={"folder", "content"}),
         "llama.cpp": vendored.commit(),
         "files": [
             file.model_dump(mode="json") | {"name": packed_name(recipe, file), "default": number == 0}

@@ -39,6 +39,25 @@ def sign(folder: Path, key: Path) -> str:
     return fingerprint(folder)
 
 
+def public_key(key: Path) -> str:
+    """`ssh-ed25519 AAAA…` of a private key, without its comment; asks for its password where no .pub lies beside."""
+    beside = key.with_name(f"{key.name}.pub")
+    try:
+        text = beside.read_text(encoding="utf-8") if beside.is_file() else _derived(key)
+        kind, digits = text.split()[:2]
+    except (StageCrash, ValueError) as error:
+        raise InputError(f"{key} could not sign: it is no private key that ssh-keygen reads.", MAKE_A_KEY) from error
+    if kind.encode() != KIND:
+        raise InputError(f"{key} is not an ed25519 key.", MAKE_A_KEY)
+    return f"{kind} {digits}"
+
+
+def numbers(public: str) -> str:
+    """Six groups of five digits out of a public key's SHA-256, for people to compare; source/key.c does the same."""
+    blob = hashlib.sha256(base64.b64decode(public.split()[1])).digest()
+    return " ".join(f"{int.from_bytes(blob[at : at + 5], 'big') % 100000:05d}" for at in range(0, 30, 5))
+
+
 def check(folder: Path, public: Path) -> str:
     """The fingerprint of the key that signed `folder`, if it is the one in the file `public`."""
     for name in (SIGNED, SIGNATURE):
@@ -62,6 +81,15 @@ def check(folder: Path, public: Path) -> str:
                 "do not use this copy; ask its publisher for another, and for the key by another way",
             ) from error
     return fingerprint(folder)
+
+
+def numbers_of(folder: Path) -> str:
+    """`numbers` of the key that a folder's signature states."""
+    return numbers(f"- {base64.b64encode(_public_part(folder, whole=True)).decode()}")
+
+
+def _derived(key: Path) -> str:
+    return child.run(["ssh-keygen", "-y", "-f", key], timeout=SECONDS)
 
 
 def fingerprint(folder: Path) -> str:

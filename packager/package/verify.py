@@ -29,6 +29,29 @@ _OF_THE_HUB = (".gitattributes", ".cache/huggingface/")
 """What the Hub adds to a repo, and its client to a download."""
 _OUTSIDE = {CHECKSUMS, signing.SIGNATURE}
 """What cannot be in the checksums."""
+_PROGRAMS = [
+    ".exe",
+    ".com",
+    ".bat",
+    ".cmd",
+    ".sh",
+    ".scr",
+    ".pif",
+    ".msi",
+    ".dll",
+    ".vbs",
+    ".js",
+    ".wsf",
+    ".hta",
+    ".ps1",
+    ".jar",
+    ".reg",
+    ".gguf",
+    ".desktop",
+    ".inf",
+    ".safetensors",
+]
+"""What somebody might start by mistake for a part of a bundle; source/package.c has the same list."""
 _WEIGHTS = (".gguf", ".safetensors")
 
 
@@ -49,6 +72,10 @@ class Verified:
     """By which key it is signed; '' if it is not. Only a public key got by another way makes this worth something."""
     checked: bool
     """Whether the signature was checked with such a key."""
+    numbers: str = ""
+    """The signer's key in six groups of five digits, as the clinic's program shows them."""
+    ignored: tuple[str, ...] = ()
+    """What systems and people left in a bundle, outside `runtime/`."""
 
 
 def verify(folder: Path, key: Path | None = None) -> Verified:
@@ -56,7 +83,7 @@ def verify(folder: Path, key: Path | None = None) -> Verified:
     signed = signing.check(folder, key) if key else ""
     if not key and (folder / signing.SIGNATURE).is_file():
         signed = signing.fingerprint(folder)
-    faults, manifest, sums = _look(folder)
+    faults, manifest, sums, ignored = _look(folder)
     if faults:
         lines = "\n".join(f"  ✗ {fault}" for fault in faults)
         raise ProofFailed(
@@ -72,6 +99,8 @@ def verify(folder: Path, key: Path | None = None) -> Verified:
         waived=tuple(f"{c['id']} of {c['subject']}" for c in manifest["proof"]["checks"] if c.get("waived")),
         signed=signed,
         checked=key is not None,
+        numbers=signing.numbers_of(folder) if signed else "",
+        ignored=tuple(ignored),
     )
 
 
@@ -82,8 +111,11 @@ def render_verified(found: Verified) -> str:
         f" its proof passed ({found.checks} checks"
         + (f"; failed and waived: {', '.join(found.waived)})." if found.waived else ").")
     )
+    if found.ignored:
+        whole += f"\nNo part of it, and ignored: {', '.join(found.ignored)}."
     if not found.signed:
         return whole
+    whole += f"\nIts signer's numbers, which the clinic's program shows too: {found.numbers}"
     if found.checked:
         return f"{whole}\nIts signature is by {found.signed}."
     return (
@@ -111,16 +143,23 @@ def checksums(text: str) -> tuple[dict[str, str], list[str]]:
     return sums, faults
 
 
-def _look(folder: Path) -> tuple[list[str], dict[str, Any], dict[str, str]]:
-    """Every fault, the manifest and the checksums."""
+def left_behind(name: str) -> bool:
+    """May lie in a bundle all the same: what Windows, a Mac or a person left, outside `runtime/`, and no program."""
+    return not name.startswith("runtime/") and not name.lower().endswith(tuple(_PROGRAMS)) and "(no file)" not in name
+
+
+def _look(folder: Path) -> tuple[list[str], dict[str, Any], dict[str, str], list[str]]:
+    """Every fault, the manifest, the checksums, and what was left in a bundle and is ignored."""
     try:
         sums, faults = checksums((folder / CHECKSUMS).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):
-        return [f"{CHECKSUMS}: is missing or cannot be read"], {}, {}
+        return [f"{CHECKSUMS}: is missing or cannot be read"], {}, {}, []
     there = set(_files(folder))
     faults += [f"{name}: is missing" for name in sorted(sums.keys() - there)]
-    faults += [f"{name}: does not belong to the package" for name in sorted(there - sums.keys() - _OUTSIDE)]
     told = _json(folder / "runtime" / "config.json") or {}
+    others = sorted(there - sums.keys() - _OUTSIDE)
+    ignored = [name for name in others if told and left_behind(name)]
+    faults += [f"{name}: does not belong to the package" for name in others if name not in ignored]
     if told.get("signed") and signing.SIGNATURE not in there:
         faults.append(f"{signing.SIGNATURE}: is missing")
     known = sorted(sums.keys() & there)
@@ -134,13 +173,13 @@ def _look(folder: Path) -> tuple[list[str], dict[str, Any], dict[str, str]]:
             faults.append(f"{name}: its sha256 is {actual[:12]}…, {CHECKSUMS} says {sums[name][:12]}…")
     manifest = _json(folder / MANIFEST)
     if manifest is None:
-        return [*faults, f"{MANIFEST}: is missing or not a JSON object"], {}, sums
+        return [*faults, f"{MANIFEST}: is missing or not a JSON object"], {}, sums, ignored
     if MANIFEST not in sums:
         faults.append(f"{MANIFEST}: is not in {CHECKSUMS}")
     faults += _manifest(folder, manifest, sums)
     if "part" not in manifest:  # the package itself, not the adapter or the merged weights of one
         faults += _for_ollama(folder, sums)
-    return faults, manifest, sums
+    return faults, manifest, sums, ignored
 
 
 def _files(folder: Path) -> Iterator[str]:

@@ -36,7 +36,7 @@ def programs(targets: Sequence[str], folder: Path) -> Servers:
     return made
 
 
-def bundle(recipe: Recipe, folder: Path, servers: Servers, *, signed: bool = False) -> Bundle:
+def bundle(recipe: Recipe, folder: Path, servers: Servers, *, signer: str = "") -> Bundle:
     """Bring the bundle of a finished package up to date; the package is not built here.
 
     Raises `InputError` if there is no package, or not that of the recipe as it is now.
@@ -48,7 +48,7 @@ def bundle(recipe: Recipe, folder: Path, servers: Servers, *, signed: bool = Fal
             bundle_stage.bundle,
             Bundle,
             ("base", "gguf", "modelfile", "proof", "package"),
-            section=lambda r: bundle_stage.Bundling(recipe=r, signed=signed),
+            section=lambda r: bundle_stage.Bundling(recipe=r, signer=signer),
             sources=lambda _: bundle_stage.fingerprint(),
             deliverable=True,
             says=lambda b: f"version {b.version}, {b.files} files, {b.size / 1e6:,.0f} MB, for {', '.join(b.targets)}",

@@ -59,19 +59,12 @@ def evaluating_of(recipe: Recipe) -> evaluate.Evaluating:
     return evaluate.Evaluating(evaluate=recipe.evaluate, data=recipe.data, serve=recipe.serve, language=recipe.language)
 
 
-def _proving(recipe: Recipe) -> prove.Prove:
-    return prove.Prove(
-        questions=recipe.smoke,
-        language=recipe.language,
-        serve=recipe.serve,
-        device=recipe.device,
-        thresholds=recipe.thresholds,
-    )
-
-
-def _material(recipe: Recipe) -> knowledge.Material:
-    assert recipe.knowledge is not None
-    return knowledge.Material(**recipe.knowledge.model_dump(), identifiers=recipe.data.identifiers)
+def _lower(merged: Merged) -> str:
+    """What a user would otherwise run against what was merged, on the same held-out answers."""
+    before, after = merged.heldout_loss_base, merged.heldout_loss
+    if before is None or after is None:
+        return "no adapter"
+    return f"held-out loss {before:.3f} (the base in 16 bits) -> {after:.3f}, {(before - after) / before:.0%} lower"
 
 
 def _sizes(ggufs: Ggufs) -> str:
@@ -80,7 +73,8 @@ def _sizes(ggufs: Ggufs) -> str:
 
 def _losses(adapter: Adapter) -> str:
     return (
-        f"held-out loss {adapter.heldout_loss_before:.3f} -> {adapter.heldout_loss_after:.3f}"
+        f"held-out loss {adapter.heldout_loss_before:.3f}"
+        f"{' (the base rounded to NF4)' if adapter.method == 'qlora' else ''} -> {adapter.heldout_loss_after:.3f}"
         f" in {adapter.steps} steps, {adapter.tokens_per_second:.0f} tokens/s"
     )
 
@@ -91,28 +85,29 @@ LINE: tuple[Stage[Any], ...] = (
           sources=lambda r: base_fingerprint(r.base), online=True,
           says=lambda c: f"{c.architecture}, {c.parameters / 1e6:,.0f}M parameters"),
     Stage("data", data.data, Dataset, ("base",),
-          section=lambda r: data.Prepare(**r.data.model_dump(), language=r.language),
+          section=lambda r: data.Prepare(**r.data.model_dump(), language=r.language, serve=r.serve),
           sources=lambda r: rows_fingerprint(r.data), online=True,
           says=lambda d: f"{d.train_rows} rows to train on, {d.heldout_rows} held out"),
     Stage("knowledge", knowledge.knowledge, Knowledge, ("data",),
-          section=_material, wanted=lambda r: r.knowledge is not None,
-          sources=lambda r: knowledge.fingerprint(_material(r)),
+          section=knowledge.material_of, wanted=lambda r: r.knowledge is not None,
+          sources=lambda r: knowledge.fingerprint(knowledge.material_of(r)),
           says=lambda k: f"{k.passages} passages from {len(k.sources)} sources"),
     Stage("adapter", train.train, Adapter, ("base", "data"),
           section=lambda r: r.train, versions=("torch", "transformers", "peft", "bitsandbytes"),
           wanted=lambda r: r.train.method != "none", resumable=True, says=_losses),
     Stage("merged", merge.merge, Merged, ("base", "data", "adapter"),
-          section=lambda r: merge.Merge(imatrix=r.quantize.imatrix),
-          versions=("torch", "transformers", "bitsandbytes")),
+          section=lambda r: merge.Merge(imatrix=r.quantize.imatrix, context=r.serve.context),
+          versions=("torch", "transformers", "bitsandbytes"), says=_lower),
     Stage("f16", convert.convert, Ggufs, ("merged", "data"),
-          section=lambda r: convert.Lineage(recipe=r.name, language=r.language),
+          section=lambda r: convert.Lineage(recipe=r.name, language=r.language, context=r.serve.context),
           versions=("llama_cpp_python", "transformers"), says=_sizes),
     Stage("gguf", quantize.quantize, Ggufs, ("data", "merged", "f16"),
-          section=lambda r: r.quantize, versions=("llama_cpp_python",), says=_sizes),
+          section=lambda r: quantize.Quantizing(**r.quantize.model_dump(), context=r.serve.context),
+          versions=("llama_cpp_python",), says=_sizes),
     Stage("modelfile", modelfile.modelfile, Modelfile, ("data", "f16"),
           section=lambda r: r.serve),
     Stage("proof", prove.prove, Proof, ("data", "adapter", "merged", "f16", "gguf", "modelfile", "knowledge"),
-          section=_proving, versions=("llama_cpp_python",),
+          section=prove.proving_of, versions=("llama_cpp_python",),
           says=lambda p: tally(p.checks)),
     Stage("evaluation", evaluate.evaluate, Evaluation, ("base", "data", "adapter", "merged", "f16", "gguf"),
           section=evaluating_of, versions=("llama_cpp_python", "rouge_score"),

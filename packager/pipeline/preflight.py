@@ -13,12 +13,14 @@ from pathlib import Path
 from packager.checkpoint import locate
 from packager.checkpoint.locate import inspect_base
 from packager.data.audit.beforehand import check_data
+from packager.data.rows.table import template_of
 from packager.errors import InputError, Interrupted, MissingResource, PackagerError, together
 from packager.knowledge import engine
 from packager.llamacpp import vendored
 from packager.llamacpp.gguf_file import quantization_types, tensor_types
 from packager.llamacpp.processor_check import check_runs
 from packager.process.memory import GIGABYTE
+from packager.prompt.frozen import frozen_template
 from packager.recipe.loading import located
 from packager.recipe.recipe import Recipe
 
@@ -67,6 +69,8 @@ def check(recipe: Recipe, folder: Path, waiting: Collection[str] = STAGES) -> lo
         found, wrong = inspect_base(recipe.base)
         problems += [*wrong, *_template(recipe, found), *_must_fit(recipe, found)]
         _room(need(recipe, found.parameters, waiting), folder)
+        if not problems and found.path.is_dir():  # a GGUF file's tokenizer is unpacked by the base stage
+            frozen_template(found.path, template_of(recipe.data))
     except Interrupted:
         raise
     except PackagerError as error:

@@ -12,10 +12,11 @@ import json
 import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from packager.prompt.deriving import derive_roles
 from packager.prompt.masking import Encoded, encode
-from packager.prompt.roles import RoleFormat, derive_roles
+from packager.prompt.roles import RoleFormat
 from packager.prompt.template import Message, load_template, load_tokenizer, special_tokens, token_ids
 
 if TYPE_CHECKING:
@@ -39,12 +40,26 @@ CONTENTS = (
 SPECIALS = 4
 """How many of the tokenizer's special tokens are also typed by a user, beside those that frame turns."""
 
-RARE_NUMERALS = "½ comprimido, kg / m ² , ٣, Ⅳ"
-"""Numerals that some of llama.cpp's pre-tokenizers split otherwise than the tokenizers they stand for."""
+SPLITS = (
+    "1. Lave as mãos.\n2. Seque.\n\n10. Anote:\n\n  a) hora;\n  b) dose.",
+    "Dose:  10 mg\t2 x/dia,   500 mg\n\n1.  Manhã:  1\n2.  Noite:  ½",
+    "| Idade | mg |\n|:------|---:|\n| 2–5   |  75 |\n| 12    | 150 |",
+    "½ comprimido, kg / m ² , ٣, Ⅳ, ①, १२, 3.º, 1ª",
+    "a\n\n\nb\n \n c\t\t1\t \t22    333\r\n4444",
+)
+"""Where tokenizers that are taken for each other differ: lists, doses, tables, tabs, runs of blanks, numerals."""
+NEIGHBOURS = (
+    "a", "Z", "é", "ção", "e\u0301", "ß", "ª", "1", "42", "٣", "½", "²", "Ⅳ",
+    " ", "  ", "   ", "\t", "\n", "\n\n", "\r\n", "\u00a0", "\u2003", "\u200b",
+    ".", ",", "!", "?", "(", ")", "'", "'s", "'RE", '"', "-", "—", "%", "+", "/", "//", "|", "_", "#",
+    "€", "°", "`", "👶", "你", "А", "ا",
+)  # fmt: skip
+"""One of every class of character, and runs that pre-tokenizers treat apart."""
 LONG_PROMPTS = 8
 """Tokens that may be run for each answer token asked for, where prompts are long and answers short."""
 
 Conversation = tuple[Message, ...]
+T = TypeVar("T")
 
 
 def conversations(
@@ -61,7 +76,10 @@ def conversations(
     contents = [*CONTENTS, *typed]
     if joined:
         contents = [unicodedata.normalize("NFC", content) for content in contents]
-    found: list[list[tuple[str, str]]] = []
+    apart = [*SPLITS, *neighbours()]
+    if joined:
+        apart = [unicodedata.normalize("NFC", content) for content in apart]
+    found: list[list[tuple[str, str]]] = [[("user", content)] for content in apart]
     for number, content in enumerate(contents):
         turns = [("user", content), ("assistant", content), ("user", contents[number - 1]), ("assistant", "Sim.")]
         found += [turns[:1], turns[:3], [*turns, ("user", content)]]
@@ -72,7 +90,7 @@ def conversations(
     roles_in_turn = itertools.cycle(("user", "assistant"))
     odd = contents[: len(contents) - 1 + len(contents) % 2]
     found += [list(zip(roles_in_turn, odd, strict=False))]  # long
-    said = [tuple(_said(roles, role, content) for role, content in turns) for turns in found]
+    said: list[Conversation] = [tuple({"role": r, "content": c} for r, c in turns) for turns in found]
     return [_with_system(conversation, system) for conversation in said]
 
 
@@ -82,18 +100,14 @@ def joins_accents(tokenizer: Tokenizer) -> bool:
     return normalizer is not None and "\u00e9" in normalizer.normalize_str("e\u0301")
 
 
-def has_rare_numerals(text: str) -> bool:
-    """Does it hold numerals other than 0 to 9 (fractions, superscripts, Roman and other scripts' digits)?"""
-    return any(map(_is_rare_numeral, text))
+def neighbours() -> list[str]:
+    """Texts in which every class of character stands next to every other, on either side, two classes a text.
 
-
-def without_rare_numerals(text: str) -> str:
-    """With an 'x' for each: what is left must be split alike by all."""
-    return "".join("x" if _is_rare_numeral(c) else c for c in text)
-
-
-def _is_rare_numeral(character: str) -> bool:
-    return not "0" <= character <= "9" and unicodedata.category(character) in ("Nd", "Nl", "No")
+    Each begins with a letter: after its special tokens Phi-3's tokenizer swallows white space of every kind, and
+    llama.cpp that of ASCII alone. No trained row begins with any.
+    """
+    lines = ["a" + "".join(f"{one}{other}" for other in NEIGHBOURS) for one in NEIGHBOURS]
+    return ["".join(pair) for pair in itertools.zip_longest(lines[::2], lines[1::2], fillvalue="")]
 
 
 def write_corpus(folder: Path, system: str | None) -> None:
@@ -132,7 +146,7 @@ def answer_samples(path: Path, end_of_turn: str, tokens: int) -> list[Encoded]:
     rows = list(read_conversations(path))
     found: list[Encoded] = []
     room = LONG_PROMPTS * tokens
-    for row in _spread(rows):
+    for row in spread(rows):
         found.append(encode(template, tokenizer, end_of_turn, row))
         tokens -= len(found[-1].at)
         room -= len(found[-1].ids)
@@ -141,15 +155,10 @@ def answer_samples(path: Path, end_of_turn: str, tokens: int) -> list[Encoded]:
     return found
 
 
-def _spread(rows: Sequence[Conversation]) -> Iterator[Conversation]:
+def spread(rows: Sequence[T]) -> Iterator[T]:
     """All rows, in an order whose every beginning is spread over them: multiples of the golden ratio
     fill an interval evenly."""
     return (rows[i] for i in sorted(range(len(rows)), key=lambda i: i * 0.6180339887 % 1))
-
-
-def _said(roles: RoleFormat, role: str, content: str) -> Message:
-    """A message; without outer white space where the template would strip it and Ollama would not."""
-    return {"role": role, "content": content.strip() if role in roles.trimmed else content}
 
 
 def _with_system(conversation: Conversation, system: str | None) -> Conversation:

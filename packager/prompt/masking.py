@@ -71,20 +71,23 @@ def _answers(
     """The text up to the end of the last answer, and where each answer with its end-of-turn stands in it."""
     full = template.render(messages, add_generation_prompt=False)
     spans: list[tuple[int, int]] = []
+    closings: set[str] = set()  # what stands between an answer and its end-of-turn token: the same after each
     for index, message in enumerate(messages):
         if message["role"] != "assistant":
             continue
         prompt = template.render(messages[:index], add_generation_prompt=True)
         # Some templates (Llama 3's) strip what a message says.
-        answers = (prompt + said + end_of_turn for said in (message["content"], message["content"].strip()))
-        answer = next((a for a in answers if full.startswith(a)), None)
-        if answer is None:
+        answers = (prompt + said for said in (message["content"], message["content"].strip()))
+        answer = next((a for a in answers if full.startswith(a)), "")
+        end = full.find(end_of_turn, len(answer))
+        closings.add(full[len(answer) : end])
+        if not answer or end < 0 or len(closings) > 1:
             raise InputError(
                 "The chat template renders an answer otherwise than its prompt and what follows: "
                 "it rewrites earlier turns, or puts something before the answer.",
                 "use single-turn data, or a simpler template in data.template",
             )
-        spans.append((len(prompt), len(answer)))
+        spans.append((len(prompt), end + len(end_of_turn)))
     return full[: spans[-1][1]] if spans else "", spans
 
 

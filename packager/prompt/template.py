@@ -11,7 +11,7 @@ import functools
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +50,8 @@ class ChatTemplate:
     source: str
     bos_token: str
     eos_token: str
+    settings: tuple[tuple[str, Any], ...] = ()
+    """Further variables that it is rendered with, such as ("enable_thinking", False)."""
 
     def render(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> str:
         """The conversation as text; with a generation prompt, ready for the model to answer.
@@ -60,13 +62,17 @@ class ChatTemplate:
 
         try:
             text: str = _compiled(self.source).render(
+                {"tools": None, "documents": None} | dict(self.settings),
                 messages=[{name: value for name, value in m.items() if name != "weight"} for m in messages],
-                tools=None,
-                documents=None,
                 bos_token=self.bos_token,
                 eos_token=self.eos_token,
                 add_generation_prompt=add_generation_prompt,
             )
+        except jinja2.UndefinedError as error:
+            raise InputError(
+                f"The chat template fails: {error.message}, and only the model's own server would give it.",
+                "give a simpler template in data.template",
+            ) from error
         except (jinja2.TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
             raise InputError(
                 f"The chat template fails: {error}.", "mend it, or give another in data.template"
@@ -101,7 +107,7 @@ def pin_date(template: ChatTemplate) -> ChatTemplate:
     source = _CLOCK.sub(lambda call: f'"{_DAY.strftime(call["form"])}"', template.source)
     if "date_string" in source and not source.startswith(_SET_DATE):
         source = _SET_DATE + source
-    return ChatTemplate(source, template.bos_token, template.eos_token)
+    return replace(template, source=source)
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:

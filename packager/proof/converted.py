@@ -7,7 +7,6 @@ file that says something else than the checkpoint is a failed check.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,27 +16,30 @@ from packager.errors import Interrupted, PackagerError
 from packager.llamacpp.gguf_file import GgufInfo
 from packager.llamacpp.limits import run_limits
 from packager.llamacpp.model import GgufModel
-from packager.process import child, progress
-from packager.prompt.corpus import CORPUS, RARE_NUMERALS, has_rare_numerals, read_conversations, without_rare_numerals
-from packager.prompt.template import TEMPLATE_FILE, load_template, load_tokenizer, token_ids
+from packager.process import child
+from packager.prompt.corpus import CORPUS, read_conversations
+from packager.prompt.long_texts import boundaries
+from packager.prompt.template import TEMPLATE_FILE, load_template, load_tokenizer
 from packager.proof import divergence
 from packager.proof.divergence import REFERENCE
+from packager.proof.tokens import splits_differently
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+    pass
 
 MAX_KL = 1e-3
 """Most that the F16 file may diverge from the merged checkpoint, nats per token: see docs/proof.md."""
 
 
 def conversion_checks(
-    path: Path, info: GgufInfo, checkpoint: Path, parameters: int, data: Dataset
+    path: Path, info: GgufInfo, checkpoint: Path, parameters: int, data: Dataset, context: int
 ) -> tuple[Check, ...]:
     """The file at `path`, which says `info` of itself, against the folder of its checkpoint, which has so many
-    `parameters`. What it predicts is only compared where all else is right."""
+    `parameters`. What it predicts, opened with the `context` that is served, is only compared where all else is
+    right."""
     checks = [*_contents(info, checkpoint, parameters), *_tokenizer(path, checkpoint, data)]
     if all(c.passed for c in checks):
-        checks.append(_predictions(path, checkpoint))
+        checks.append(_predictions(path, checkpoint, context))
     return tuple(checks)
 
 
@@ -75,13 +77,9 @@ def _tokenizer(path: Path, folder: Path, data: Dataset) -> list[Check]:
     with GgufModel.open(path, vocab_only=True) as model:
         ends = end in model.eog_tokens
         pairs = [(template.bos_token, model.bos_token), (template.eos_token, model.eos_token)]
-        faults = [f"{ours!r} is {theirs!r}" for ours, theirs in pairs if ours and ours != theirs]
-        rare = [text for text in texts if has_rare_numerals(text)]
-        odd = splits_differently(model, tokenizer, [*rare, RARE_NUMERALS])
-        unlike = splits_differently(model, tokenizer, [without_rare_numerals(text) for text in texts])
-    if odd:
-        progress.note("rare numerals such as ½ and ² are split into other tokens when served than when trained")
-    known = f" {len(rare)} with rare numerals (½, ²) may be split otherwise." if odd and rare else ""
+        known = tokenizer.get_vocab(with_added_tokens=True)  # a base's settings may name a token it does not have
+        faults = [f"{ours!r} is {theirs!r}" for ours, theirs in pairs if ours in known and ours != theirs]
+        unlike = splits_differently(model, tokenizer, texts)
     first = f" First: {unlike[0]}." if unlike else ""
     return [
         verdict("convert.special_tokens", len(faults), 0, "tokens", not faults,
@@ -89,39 +87,36 @@ def _tokenizer(path: Path, folder: Path, data: Dataset) -> list[Check]:
         verdict("convert.end_of_turn", int(ends), 1, "tokens", ends,
               f"{data.end_of_turn} {'ends' if ends else 'does NOT end'} a generation with this file."),
         verdict("convert.tokens", len(unlike), 0, "texts", not unlike,
-              f"{len(texts) - len(unlike)} of {len(texts)} texts are split into training's tokens.{known}{first}"),
+              f"{len(texts) - len(unlike)} of {len(texts)} texts are split into training's tokens.{first}"),
     ]  # fmt: skip
 
 
-def splits_differently(model: GgufModel, tokenizer: Tokenizer, texts: Sequence[str]) -> list[str]:
-    """What the file's tokenizer and the checkpoint's make different tokens of, one sentence a text."""
-    faults = []
-    for text in texts:
-        trained, served = token_ids(tokenizer, text), model.tokenize(text, add_bos=False)
-        if trained != served:
-            at = next((i for i, (a, b) in enumerate(zip(trained, served, strict=False)) if a != b), len(trained))
-            faults.append(
-                f"trained as {tokenizer.decode(trained[at : at + 5], skip_special_tokens=False)!r},"
-                f" served as {model.text(served[at : at + 5])!r} (token {at} of {text!r})"
-            )
-    return faults
-
-
-def _predictions(path: Path, folder: Path) -> Check:
+def _predictions(path: Path, folder: Path, context: int) -> Check:
     """What the file predicts, in a child of its own, against what the merge stage noted of the checkpoint."""
     try:
         limits = run_limits(path.stat().st_size)
         apart = child.call(
-            divergence.from_reference, path, folder / REFERENCE, timeout=limits.seconds, memory_limit=limits.memory
+            divergence.from_reference,
+            path,
+            folder / REFERENCE,
+            context,
+            timeout=limits.seconds,
+            memory_limit=limits.memory,
         ).value
     except Interrupted:
         raise
     except PackagerError as error:
         return verdict("convert.logits", "does not run", MAX_KL, "nats/token", False,
                      f"The F16 file does not run on this CPU: {error.message}")  # fmt: skip
-    return verdict("convert.logits", round(apart.kl_mean, 7), MAX_KL, "nats/token", apart.kl_mean <= MAX_KL,
-                 f"The F16 file predicts as the merged checkpoint does at {apart.positions} positions; the likeliest "
-                 f"token is the same at {apart.same_top:.1%}.")  # fmt: skip
+    worst = max(apart.kl_mean, apart.kl_worst_text or 0.0)  # a text past a boundary is one of many
+    passed = worst <= MAX_KL
+    crossed = [] if passed else boundaries(folder, context)
+    first = crossed[0] if crossed else 0
+    why = f" Beyond {first} tokens this model computes otherwise: try serve.context: {first}." if first else ""
+    served = f", opened with {context} tokens as it is served," if context else ""
+    return verdict("convert.logits", round(worst, 7), MAX_KL, "nats/token", passed,
+                 f"The F16 file{served} predicts as the merged checkpoint does at {apart.positions} positions, in "
+                 f"every text; the likeliest token is the same at {apart.same_top:.1%}.{why}")  # fmt: skip
 
 
 def text_config(folder: Path) -> dict[str, Any]:

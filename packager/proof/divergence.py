@@ -8,13 +8,13 @@ reports it; perplexity ratio exp(mean(nll_q - nll_p)), its error from the spread
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from packager.artifacts.kinds import Divergence
 from packager.llamacpp.model import GgufModel
-from packager.process import child
+from packager.process import child, progress
 from packager.prompt.masking import Encoded
 
 if TYPE_CHECKING:
@@ -53,20 +53,43 @@ def load_reference(path: Path) -> tuple[list[Encoded], npt.NDArray[np.float16]]:
     return samples, kept["log_p"]
 
 
-def from_reference(path: Path, kept: Path) -> Divergence:
-    """How far a GGUF file, run by llama.cpp, predicts from what `save_reference` kept."""
-    samples, log_p = load_reference(kept)
-    context = max(len(sample.ids) for sample in samples)
-    compared, done = RunningDivergence(), 0
+def keep_predictions(path: Path, samples: Sequence[Encoded], context: int, kept: Path) -> None:
+    """Note in `kept` what a GGUF file predicts, opened as it is served, for others to be compared with it."""
+    context = max(context, *(len(sample.ids) for sample in samples))
     with GgufModel.open(path, context=context, threads=child.physical_cores()) as model:
-        for sample in samples:
-            chosen = set(sample.at)
-            for positions, rows in model.logits(sample.ids, [i in chosen for i in range(len(sample.ids))]):
-                targets = [sample.ids[i + 1] for i in positions]
-                wanted = log_p[done : done + len(positions)].astype("float32")
-                compared.add(wanted, log_softmax(rows), targets)
-                done += len(positions)
+        chunks = [log_softmax(rows).astype("float16") for _, _, rows in _logits(model, samples)]
+    save_reference(kept, samples, chunks)
+
+
+def from_reference(path: Path, kept: Path, context: int = 0) -> Divergence:
+    """How far a GGUF file, run by llama.cpp, predicts from what `save_reference` kept.
+
+    It is opened with the `context` that is served: what llama.cpp computes may depend on it, whatever the text
+    (LongRoPE's factors do).
+    """
+    samples, log_p = load_reference(kept)
+    context = max(context, *(len(sample.ids) for sample in samples))
+    compared, done, text = RunningDivergence(), 0, samples[0]
+    with GgufModel.open(path, context=context, threads=child.physical_cores()) as model:
+        for sample, positions, rows in _logits(model, samples):
+            if sample is not text:
+                compared.end_of_text()
+            text = sample
+            targets = [sample.ids[i + 1] for i in positions]
+            wanted = log_p[done : done + len(positions)].astype("float32")
+            compared.add(wanted, log_softmax(rows), targets)
+            done += len(positions)
+    compared.end_of_text()
     return compared.result()
+
+
+def _logits(model: GgufModel, samples: Sequence[Encoded]) -> Iterator[tuple[Encoded, list[int], Float32]]:
+    """Chunk by chunk: the sample, positions in it, and their logits, valid until the next chunk."""
+    for number, sample in enumerate(samples):
+        chosen = set(sample.at)
+        for positions, rows in model.logits(sample.ids, [i in chosen for i in range(len(sample.ids))]):
+            yield sample, positions, rows
+        progress.update(number + 1, len(samples), "texts compared")
 
 
 def log_softmax(logits: Float32) -> Float32:
@@ -85,6 +108,7 @@ class RunningDivergence:
     def __init__(self) -> None:
         self._kl: list[Float64] = []
         self._same: list[Any] = []
+        self._ends: list[int] = []
         self._nll: tuple[list[Float32], list[Float32]] = ([], [])
 
     def add(self, log_p: Float32, log_q: Float32, targets: Sequence[int]) -> None:
@@ -96,6 +120,10 @@ class RunningDivergence:
         self._same.append(log_p.argmax(axis=-1) == log_q.argmax(axis=-1))
         for kept, log in zip(self._nll, (log_p, log_q), strict=True):
             kept.append(-log[at, list(targets)])
+
+    def end_of_text(self) -> None:
+        """What was added since the last end was one text."""
+        self._ends.append(sum(map(len, self._kl)))
 
     def result(self) -> Divergence:
         """The figures over all positions so far (at least one). A figure that is no number stays one."""
@@ -110,6 +138,9 @@ class RunningDivergence:
             positions=len(kl),
             kl_mean=float(kl.mean()),
             kl_median=float(np.median(kl)),
+            kl_worst_text=max((float(text.mean()) for text in np.split(kl, self._ends) if len(text)), default=None)
+            if self._ends
+            else None,
             kl_99=float(np.quantile(kl, 0.99)),
             same_top=float(np.concatenate(self._same).mean()),
             loss=float(nll_q.mean()),

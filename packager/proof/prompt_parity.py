@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from packager.artifacts.checks import Check, verdict
 from packager.artifacts.kinds import Dataset
 from packager.process import progress
-from packager.prompt.corpus import CORPUS, has_rare_numerals, joins_accents, read_conversations, without_rare_numerals
+from packager.prompt.corpus import CORPUS, joins_accents, read_conversations
 from packager.prompt.ollama import go_template
 from packager.prompt.ollama.simulated import render_go
 from packager.prompt.roles import RoleFormat
@@ -53,7 +53,7 @@ class Renderers:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PromptComparison:
     """One conversation's prompt, in training and as it is served."""
 
     fault: str
@@ -62,8 +62,6 @@ class Comparison:
     """Beginning-of-sequence tokens at the front of the served one."""
     stored_differs: bool
     """Whether the template in the GGUF file renders another prompt."""
-    rare: bool
-    """Whether only numerals such as ½ are split otherwise."""
 
 
 def served_conversations(data: Dataset) -> Iterator[Served]:
@@ -77,10 +75,11 @@ def served_conversations(data: Dataset) -> Iterator[Served]:
             yield Served(trained[1:] if known else trained, trained)
 
 
-def limits(roles: RoleFormat, tokenizer: Tokenizer) -> list[str]:
-    """Where Ollama renders another prompt than training, in words to follow "where"."""
+def limits(roles: RoleFormat, tokenizer: Tokenizer, taken: str = "TEMPLATE") -> list[str]:
+    """Where Ollama renders another prompt than training, in words to follow "where"; `taken` is the template that it
+    takes since 0.30."""
     apart = ["an accent is typed apart from its letter, which training's tokenizer joins"]
-    return [*go_template.limits(roles), *(apart if joins_accents(tokenizer) else [])]
+    return [*go_template.limits(roles, taken), *(apart if joins_accents(tokenizer) else [])]
 
 
 def prompt_checks(
@@ -102,11 +101,10 @@ def prompt_checks(
         if number % 100 == 0:
             progress.update(number, len(conversations), "prompts")
     faults = [one.fault for one in comparisons if one.fault]
-    rare, most_bos = sum(one.rare for one in comparisons), max((one.bos for one in comparisons), default=0)
+    most_bos = max((one.bos for one in comparisons), default=0)
     same = (
         f"Ollama's prompt has the text and token ids of training's in all of {len(conversations)} conversations; "
         f"it differs where {', or where '.join(limits(roles, tokenizer))}."
-        + (f" In {rare} rare numerals such as ½ and ² are split otherwise." if rare else "")
     )
     unlike = f"Ollama's prompt differs from training's in {len(faults)} of {len(conversations)} conversations."
     return [
@@ -118,31 +116,24 @@ def prompt_checks(
     ]  # fmt: skip
 
 
-def _compare(one: Served, by: Renderers) -> Comparison:
+def _compare(one: Served, by: Renderers) -> PromptComparison:
     text = by.template.render(one.trained, add_generation_prompt=True)
     served = render_go(by.go, one.sent, by.system)
     ids, trained_ids = by.gguf.tokenize(served), token_ids(by.tokenizer, text)
     bos_token, added = by.gguf.bos_token, by.bos if by.gguf.adds_bos else ""
     bos_id = by.tokenizer.token_to_id(bos_token) if bos_token else None
     stored_differs = by.stored.render(one.trained, add_generation_prompt=True) != text
-    fault, rare = "", False
+    fault = ""
     if stored_differs:
         fault = "the chat template in the GGUF renders another prompt"
     elif added + served != text:
         fault = f"Ollama renders {added + served!r}, training {text!r}"
     elif by.gguf.adds_bos and ids[1:] == trained_ids:
         fault = f"the GGUF puts {bos_token} first, training did not: begin the template with {{{{ bos_token }}}}"
-    elif ids != trained_ids and _only_numerals_differ(by.gguf, by.tokenizer, served, text):
-        rare = True
     elif ids != trained_ids:
         fault = f"the GGUF reads {text!r} as {ids}, training as {trained_ids}"
     bos = next((i for i, token in enumerate(ids) if token != bos_id), len(ids))
-    return Comparison(fault, bos, stored_differs, rare)
-
-
-def _only_numerals_differ(gguf: GgufModel, tokenizer: Tokenizer, served: str, text: str) -> bool:
-    apart = without_rare_numerals
-    return has_rare_numerals(text) and gguf.tokenize(apart(served)) == token_ids(tokenizer, apart(text))
+    return PromptComparison(fault, bos, stored_differs)
 
 
 def _generations(template: str, stored: str, stored_differs: int) -> Check:

@@ -6,23 +6,23 @@ The files are run in a child process, as a damaged one can abort it; one that do
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from packager.artifacts.checks import Check, Figure, verdict
-from packager.artifacts.kinds import Dataset, Divergence, GgufFile
+from packager.artifacts.kinds import Dataset, GgufFile
 from packager.errors import Interrupted, PackagerError, ProofFailed
 from packager.llamacpp import gguf_file
 from packager.llamacpp.gguf_file import GgufInfo
 from packager.llamacpp.limits import run_limits
-from packager.llamacpp.model import GgufModel
-from packager.process import child, progress
+from packager.process import child
 from packager.prompt.corpus import answer_samples, corpus_samples
-from packager.prompt.masking import Encoded
 from packager.proof import divergence
-from packager.proof.divergence import RunningDivergence
-from packager.recipe.sections import Thresholds
+from packager.proof.limits import Cost
+
+T = TypeVar("T")
 
 ANSWER_TOKENS = 768
 """Held-out answer tokens on which predictions are compared."""
@@ -52,47 +52,35 @@ def unplanned(planned: Mapping[str, str], actual: Mapping[str, str]) -> tuple[st
     return tuple(f"{name} is {kind}, not {wanted}" for name, kind, wanted in pairs if kind != wanted)
 
 
-def compared(files: Sequence[GgufFile], original: Path, data: Dataset, out: Path) -> tuple[GgufFile, ...]:
-    """The files with their divergence from the F16 file, or with why they do not run."""
+def compared(files: Sequence[GgufFile], original: Path, data: Dataset, out: Path, context: int) -> tuple[GgufFile, ...]:
+    """The files with their divergence from the F16 file, or with why they do not run; all opened as they are
+    served. Raises what stops the F16 file from running."""
     samples = answer_samples(data.folder / "heldout.jsonl", data.end_of_turn, ANSWER_TOKENS)
     if sum(len(s.at) for s in samples) < LEAST_TOKENS:  # a handful would judge by chance
         samples += corpus_samples(data.folder, LEAST_TOKENS)
-    size = original.stat().st_size + sum(file.size for file in files)
-    paths, limits = [out / file.name for file in files], run_limits(size)
+    with tempfile.TemporaryDirectory(prefix="packager-") as folder:  # not on the build's disk, which may be just full
+        kept = Path(folder) / divergence.REFERENCE
+        _in_child(divergence.keep_predictions, original, samples, context, kept)
+        return tuple(_compared(file, out / file.name, kept, context) for file in files)
+
+
+def _compared(file: GgufFile, path: Path, kept: Path, context: int) -> GgufFile:
     try:
-        measured = child.call(
-            divergences, original, paths, samples, timeout=limits.seconds, memory_limit=limits.memory
-        ).value
+        apart = _in_child(divergence.from_reference, path, kept, context)
     except Interrupted:
         raise
     except PackagerError as error:
-        if len(files) == 1:
-            return (files[0].model_copy(update={"divergence": None, "fault": error.message}),)
-        return tuple(one for file in files for one in compared([file], original, data, out))
-    return tuple(f.model_copy(update={"divergence": d, "fault": ""}) for f, d in zip(files, measured, strict=True))
+        return file.model_copy(update={"divergence": None, "fault": error.message})
+    return file.model_copy(update={"divergence": apart, "fault": ""})
 
 
-def divergences(original: Path, paths: Sequence[Path], samples: Sequence[Encoded]) -> list[Divergence]:
-    """How far each file predicts from `original`; all advance together, so one chunk of logits a file is held."""
-    context, threads = max(len(s.ids) for s in samples), child.physical_cores()
-    comparisons = [RunningDivergence() for _ in paths]
-    with contextlib.ExitStack() as stack:
-        models = [
-            stack.enter_context(GgufModel.open(path, context=context, threads=threads)) for path in (original, *paths)
-        ]
-        for number, sample in enumerate(samples):
-            chosen = set(sample.at)
-            wanted = [i in chosen for i in range(len(sample.ids))]
-            for chunks in zip(*(model.logits(sample.ids, wanted) for model in models), strict=True):
-                targets = [sample.ids[i + 1] for i in chunks[0][0]]
-                first, *others = (divergence.log_softmax(rows) for _, rows in chunks)
-                for one, log_q in zip(comparisons, others, strict=True):
-                    one.add(first, log_q, targets)
-            progress.update(number + 1, len(samples), "held-out rows compared")
-    return [one.result() for one in comparisons]
+def _in_child(function: Callable[..., T], path: Path, *args: object) -> T:
+    """Run a file in a process of its own, one file after the other: each takes the memory of a served context."""
+    limits = run_limits(path.stat().st_size)
+    return child.call(function, path, *args, timeout=limits.seconds, memory_limit=limits.memory).value
 
 
-def quantized_checks(file: GgufFile, limits: Thresholds) -> list[Check]:
+def quantized_checks(file: GgufFile, limits: Cost) -> list[Check]:
     """What kind of file it is, read back, and how far it predicts from the F16 file."""
     got = ", ".join(f"{count} {name}" for name, count in sorted(file.tensor_types.items()))
     odd = f" {len(file.unplanned)} are not as llama.cpp chooses: {file.unplanned[0]}." if file.unplanned else ""
@@ -105,21 +93,21 @@ def quantized_checks(file: GgufFile, limits: Thresholds) -> list[Check]:
         says = f"{file.type}: does not run: {file.fault}"
         return [
             *checks,
-            verdict("quantize.kl", "does not run", limits.max_kl, "nats/token", False, says, subject=file.type),
+            verdict("quantize.kl", "does not run", round(limits.kl, 5), "nats/token", False, says, subject=file.type),
         ]
     ratio, error = apart.perplexity_ratio, apart.perplexity_ratio_error
     return [
         *checks,
-        verdict("quantize.kl", round(apart.kl_mean, 5), limits.max_kl, "nats/token", apart.kl_mean <= limits.max_kl,
+        verdict("quantize.kl", round(apart.kl_mean, 5), round(limits.kl, 5), "nats/token", apart.kl_mean <= limits.kl,
               f"{file.type}: diverges from F16 by {apart.kl_mean:.4f} nats a token on average (median "
               f"{apart.kl_median:.4f}, 99 % below {apart.kl_99:.3f}) over {apart.positions} held-out tokens.",
               subject=file.type),
-        verdict("quantize.top", round(apart.same_top, 4), limits.min_same_top, "share",
-              apart.same_top >= limits.min_same_top,
+        verdict("quantize.top", round(apart.same_top, 4), round(limits.same_top, 4), "share",
+              apart.same_top >= limits.same_top,
               f"{file.type}: holds the same token for the likeliest as F16 in {apart.same_top:.1%}.",
               subject=file.type),
-        verdict("quantize.perplexity", round(ratio, 4), limits.max_perplexity_ratio, "ratio",
-              ratio <= limits.max_perplexity_ratio,
+        verdict("quantize.perplexity", round(ratio, 4), round(limits.ratio, 4), "ratio",
+              ratio <= limits.ratio,
               f"{file.type}: perplexity on held-out answers is {ratio:.4f} ± {error:.4f} times that of F16.",
               subject=file.type),
     ]  # fmt: skip

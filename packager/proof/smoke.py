@@ -29,6 +29,8 @@ SEED = 42
 LOAD_SECONDS = 300.0
 """Time that one file may take to load and answer, before it counts as hanging, beside what its
 answers take at the slowest speed that passes."""
+BEGINNING = 32
+"""Tokens of each answer that are made again without chance: what the clinic's self-test compares."""
 FEW = 4
 """Words of an answer that need not tell its language."""
 
@@ -51,7 +53,7 @@ def smoke_test(
     if sha256_of(path) != file.sha256:
         return [], [_loads(file, False, "its bytes changed since it was written")]
     slowest = max(config.device.min_tokens_per_second, 0.5)
-    limit = LOAD_SECONDS + len(config.questions) * config.serve.max_answer_tokens / slowest
+    limit = LOAD_SECONDS + len(config.questions) * (config.serve.max_answer_tokens + BEGINNING) / slowest
     memory = int(2 * config.device.ram_gb * GIGABYTE) + 2 * file.size
     try:
         answers, ram = child.call(ask, path, config, timeout=limit, memory_limit=memory).value
@@ -83,7 +85,9 @@ def ask(path: Path, config: SmokeTest) -> tuple[list[Answer], int]:
         for number, question in enumerate(config.questions):
             messages = [{"role": "system", "content": config.system}] if config.system else []
             messages.append({"role": "user", "content": question.ask})
-            answers.append(_one(model, path.name, question.ask, model.prompt_ids(messages), config.serve))
+            prompt = model.prompt_ids(messages)
+            answer = _one(model, path.name, question.ask, prompt, config.serve)
+            answers.append(answer.model_copy(update={"begins": _beginning(model, prompt, config.serve)}))
             progress.update(number + 1, len(config.questions), "answers", tokens_per_s=answers[-1].tokens_per_second)
     return answers, worker.peak_ram() - before
 
@@ -111,6 +115,13 @@ def _one(
         seconds_to_first_token=round(first - began, 4),
         tokens_per_second=round((len(tokens) - 1) / spent, 2) if spent > 0 and len(tokens) > 1 else 0.0,
     )
+
+
+def _beginning(model: GgufModel, prompt: list[int], serve: Serve) -> str:
+    """The likeliest tokens, as text that another program would write too: no half character, no blanks around."""
+    likeliest = serve.model_copy(update={"temperature": 0.0})
+    tokens = list(model.generate(prompt, likeliest, SEED, max_tokens=min(BEGINNING, serve.max_answer_tokens)))
+    return model.text([t for t in tokens if t not in model.eog_tokens]).strip().rstrip("\ufffd").rstrip()
 
 
 def judge(

@@ -12,9 +12,10 @@ def training_checks(adapter: Adapter, thresholds: Thresholds) -> list[Check]:
     before, after = adapter.heldout_loss_before, adapter.heldout_loss_after
     limit = before * (1 - thresholds.min_loss_drop)
     drop = (before - after) / before if before else 0.0
+    on = " (the base rounded to NF4, which nobody runs)" if adapter.method == "qlora" else ""
     return [
         verdict("train.heldout_loss", round(after, 4), round(limit, 4), "nats/token", after < limit,
-               f"Loss on held-out answers went from {before:.3f} to {after:.3f} ({drop:.0%} lower)."),
+               f"In training, loss on held-out answers went from {before:.3f}{on} to {after:.3f} ({drop:.0%} lower)."),
     ]  # fmt: skip
 
 

@@ -162,6 +162,7 @@ def _facts(recipe: Recipe, made: Mapping[str, Any]) -> CardFacts:
         adapter=made.get("adapter"),
         ggufs=made["gguf"],
         proof=made["proof"],
+        merged=made["merged"],
     )
 
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from packager.recipe.evaluation import Evaluate
 from packager.recipe.knowledge import Knowledge
-from packager.recipe.sections import Base, Data, Device, Quantize, Section, Serve, Smoke, Thresholds, Train
+from packager.recipe.sections import Base, Clinic, Data, Device, Quantize, Section, Serve, Smoke, Thresholds, Train
 
 
 class Recipe(Section):
@@ -32,6 +32,8 @@ class Recipe(Section):
     """Generation in the clinic."""
     smoke: tuple[Smoke, ...] = Field(default=(), max_length=50)
     """Questions asked of every packaged file before it is released."""
+    clinic: Clinic = Clinic()
+    """What people in the clinic see."""
     device: Device = Device()
     """The clinic's machine."""
     thresholds: Thresholds = Thresholds()

@@ -232,6 +232,13 @@ class Smoke(Section):
     """None of these may occur in the answer."""
 
 
+class Clinic(Section):
+    title: str = Field(default="", max_length=60)
+    """What the clinic's page is called, for people; empty: "Assistente de perguntas e respostas"."""
+    demonstration: bool = False
+    """Page and LEIA-ME say that this model only shows how it works, and is not for use with patients."""
+
+
 class Device(Section):
     ram_gb: float = Field(default=4.0, gt=0)
     """Memory of the clinic's machine that the model may use, in GB (10^9 bytes)."""
@@ -245,12 +252,15 @@ class Device(Section):
 
 
 class Thresholds(Section):
-    max_kl: float = Field(default=0.3, ge=0)
-    """Mean KL divergence of a quantized file from F16 on held-out answers, nats per token."""
-    min_same_top: float = Field(default=0.6, ge=0, le=1)
-    """Share of held-out tokens at which a quantized file's likeliest token is that of F16."""
-    max_perplexity_ratio: float = Field(default=1.25, gt=0)
-    """Perplexity of a quantized file on held-out answers over that of F16."""
+    max_kl: float | None = Field(default=None, ge=0)
+    """Mean KL divergence of a quantized file from F16 on held-out answers, nats per token. By default what is known
+    of its type at the model's size (docs/proof.md), and never over 0.3."""
+    min_same_top: float | None = Field(default=None, ge=0, le=1)
+    """Share of held-out tokens at which a quantized file's likeliest token is that of F16. By default what is known
+    of its type at the model's size, and never under 0.6."""
+    max_perplexity_ratio: float | None = Field(default=None, gt=0)
+    """Perplexity of a quantized file on held-out answers over that of F16. By default what is known of its type at
+    the model's size, and never over 1.25."""
     min_loss_drop: float = Field(default=0.0, ge=0)
     """Held-out loss must fall at least this share below the base's (0: any fall)."""
     min_language_share: float = Field(default=0.6, ge=0, le=1)

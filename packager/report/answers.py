@@ -34,14 +34,24 @@ def _learned(facts: ReportFacts, say: Tongue) -> Finding:
     if adapter is None:
         none = say("O modelo base foi empacotado sem treino.", "The base was packaged without training.")
         return Finding(question, None, say("não treinado", "not trained"), none)
-    before, after = adapter.heldout_loss_before, adapter.heldout_loss_after
-    drop = say.share((before - after) / before if before else 0.0)
-    figures = say(
-        f"A perda nas {facts.data.heldout_rows} perguntas reservadas foi de {say.number(before)} para "
-        f"{say.number(after)} nats por token: {drop} menor.",
-        f"Loss on the {facts.data.heldout_rows} held-out questions went from {say.number(before)} to "
-        f"{say.number(after)} nats per token: {drop} lower.",
+    merged = facts.merged
+    seen = say(
+        f"No treino: de {say.number(adapter.heldout_loss_before)} para {say.number(adapter.heldout_loss_after)}",
+        f"In training: from {say.number(adapter.heldout_loss_before)} to {say.number(adapter.heldout_loss_after)}",
     )
+    if adapter.method == "qlora":
+        seen += say(", sobre a base arredondada para NF4", ", on the base rounded to NF4")
+    if merged.heldout_loss_base is None or merged.heldout_loss is None:
+        figures = f"{seen}."
+    else:
+        before, after = merged.heldout_loss_base, merged.heldout_loss
+        drop = say.share((before - after) / before if before else 0.0)
+        figures = say(
+            f"A perda em {merged.heldout_tokens} tokens de respostas reservadas é de {say.number(before)} nats por "
+            f"token no modelo base (16 bits) e de {say.number(after)} neste: {drop} menor. {seen}.",
+            f"Loss on {merged.heldout_tokens} tokens of held-out answers is {say.number(before)} nats per token for "
+            f"the base (16 bits) and {say.number(after)} for this model: {drop} lower. {seen}.",
+        )
     passed = not any(c.failed for c in facts.proof.checks if c.id.startswith("train."))
     return Finding(question, passed, say("sim", "yes") if passed else say("não", "no"), figures)
 

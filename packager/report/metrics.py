@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from packager import __version__
+from packager.artifacts.kinds import Artifact
 from packager.report.facts import ReportFacts
 
 VERSION = 1
@@ -46,7 +47,7 @@ def metrics(facts: ReportFacts) -> dict[str, Any]:
         "checks": [c.model_dump(mode="json") for c in facts.proof.checks],
         "figures": [f.model_dump(mode="json") for f in facts.proof.figures],
         "answers": [a.model_dump(mode="json") for a in facts.proof.answers],
-        "evaluation": facts.evaluation.model_dump(mode="json", exclude={"folder", "key"}) if facts.evaluation else None,
+        "evaluation": _facts(facts.evaluation) if facts.evaluation else None,
     }
 
 
@@ -54,4 +55,11 @@ def _training(facts: ReportFacts) -> dict[str, Any] | None:
     if facts.adapter is None:
         return None
     course = [{name: value for name, value in vars(step).items() if value is not None} for step in facts.course]
-    return facts.adapter.model_dump(mode="json", exclude={"folder", "key"}) | {"unit": "nats/token", "course": course}
+    return _facts(facts.adapter) | {
+        "unit": "nats/token",
+        "course": course,
+    }
+
+
+def _facts(artifact: Artifact) -> dict[str, Any]:
+    return artifact.model_dump(mode="json", exclude={"folder", "content"})

@@ -156,8 +156,20 @@ CHECKS = {
     ),
     "merge.pairs": ("Todos os pares do adaptador foram mesclados.", "Every adapter pair is in the merged weights."),
     "merge.delta": (
-        "Os pesos mudaram tanto quanto o adaptador manda.",
-        "The weights moved as far as the adapter says.",
+        "Os pesos mudaram exatamente como o adaptador manda, salvo o arredondamento.",
+        "The weights moved by the adapter's update, rounding apart.",
+    ),
+    "merge.base_loss": (
+        "A conferência vê a mesma perda que o treino viu no modelo base.",
+        "The check sees the loss that training saw for the base.",
+    ),
+    "merge.tuned_loss": (
+        "A conferência vê a mesma perda que o treino viu com o adaptador.",
+        "The check sees the loss that training saw with the adapter.",
+    ),
+    "merge.tied_head": (
+        "A saída do modelo base é mesmo a sua tabela de entrada.",
+        "The base's head is the embedding that it is said to be.",
     ),
     "merge.heldout_loss": (
         "O que foi aprendido continua nos pesos mesclados.",

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from packager.artifacts.files import key_of, sha256_of
 from packager.artifacts.kinds import Checkpoint
-from packager.checkpoint import locate
+from packager.checkpoint import locate, pretokenizer
 from packager.checkpoint.locate import locate_base
-from packager.checkpoint.unpack import dequantize, link_checkpoint, prove_unpacked
+from packager.checkpoint.unpack import dequantize, link_checkpoint, prove_tokens, prove_unpacked
 from packager.errors import InputError
 from packager.recipe.sections import Base
 
@@ -24,6 +24,8 @@ def base(config: Base, out: Path) -> Checkpoint:
     located = locate_base(config)
     if located.is_gguf:
         dequantize(located.path, out)
+        pretokenizer.restore(located.path, out)
+        prove_tokens(located.path, out)
         prove_unpacked(located.path, out)
     else:
         folder = located.path

@@ -27,7 +27,8 @@ class Bundling(Section):
     """What decides a bundle, beside the package and the servers."""
 
     recipe: Recipe
-    signed: bool = False
+    signer: str = ""
+    """The public key that will sign it, so that later versions can be compared with it; '': none."""
     largest_file: int = stick.LARGEST
     """Larger ones are split; bytes."""
 
@@ -57,10 +58,11 @@ def bundle(
         model_type=default["type"],
         model_bytes=default["size"],
         system=modelfile.system,
+        stops=modelfile.stops,
         proof=proof,
         proven_as=next(file.name for file in ggufs.files if file.type == default["type"]),
         targets=tuple(t for n, t in TARGETS.items() if n in servers.binaries),
-        signed=config.signed,
+        signer=config.signer,
     )
     write_config(facts, runtime)
     read_me = configuring.fill_in((ASSETS / READ_ME).read_text(encoding="utf-8"), settings_of(facts))
@@ -72,7 +74,7 @@ def bundle(
         files=len(files),
         size=sum((out / name).stat().st_size for name in files),
         targets=tuple(t.name for t in facts.targets),
-        signed=config.signed,
+        signed=bool(config.signer),
     )
 
 

@@ -29,6 +29,8 @@ class Lineage(Section):
 
     recipe: str
     language: str
+    context: int = 0
+    """Tokens that the file is served with; 0: as long as the longest text that is compared."""
 
 
 def convert(config: Lineage | None, merged: Merged, data: Dataset, out: Path) -> Ggufs:
@@ -47,7 +49,7 @@ def convert(config: Lineage | None, merged: Merged, data: Dataset, out: Path) ->
         info = gguf_file.inspect(out / NAME)
     except (OSError, ValueError) as error:
         raise ProofFailed(f"convert.readable: the converter wrote no readable file: {error}", "see the log") from error
-    checks = conversion_checks(out / NAME, info, merged.folder, parameters, data)
+    checks = conversion_checks(out / NAME, info, merged.folder, parameters, data, config.context if config else 0)
     size = (out / NAME).stat().st_size
     progress.note(f"{NAME}: {size / 1e6:,.0f} MB, {info.n_tensors} tensors, vocabulary {info.n_vocab}")
     return Ggufs(folder=out, files=(_file(out / NAME, info),), checks=checks)

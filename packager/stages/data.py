@@ -1,10 +1,9 @@
 """Questions and answers -> `train.jsonl`, `heldout.jsonl`, `audit.json`, and the prompt they are set in.
 
 Each line is a conversation: `messages`, `topic`, `row` (the line it came from). The tokenizer, the
-chat template, the model's own or the recipe's, with its date pinned, and the corpus that every stage
-is proven on are put beside them: later stages take the prompt from here. Fails on rows that cannot
-be used, patient identifiers, too many rows over the limit, and a template that cannot be expressed
-or masked.
+chat template, frozen from the model's own or the recipe's, and the corpus that every stage is proven
+on are put beside them: later stages take the prompt from here. Fails on rows that cannot be used,
+patient identifiers, too many rows over the limit, and a template that cannot be expressed or masked.
 """
 
 from __future__ import annotations
@@ -12,6 +11,8 @@ from __future__ import annotations
 import hashlib
 import shutil
 from pathlib import Path
+
+from pydantic import Field
 
 from packager.artifacts.files import write_atomically, write_json
 from packager.artifacts.kinds import Checkpoint, Dataset
@@ -23,9 +24,11 @@ from packager.data.conversations import HELDOUT, TRAIN, leaked_rows, shared_syst
 from packager.data.rows.table import read_rows, template_of
 from packager.process import progress
 from packager.prompt.corpus import write_corpus
+from packager.prompt.frozen import frozen_template
 from packager.prompt.ollama.composed import refuse_unservable
-from packager.prompt.template import TEMPLATE_FILE, TOKENIZER_FILES, load_template, pin_date
-from packager.recipe.sections import Data
+from packager.prompt.servable import must_fit
+from packager.prompt.template import TEMPLATE_FILE, TOKENIZER_FILES
+from packager.recipe.sections import Data, Serve
 
 AUDIT = "audit.json"
 
@@ -34,14 +37,19 @@ class Prepare(Data):
     """The recipe's data section, and the language that the answers should be in."""
 
     language: str = ""
+    serve: Serve = Field(default=Serve(), exclude=True)
+    """What the system message must leave room in. Rows do not depend on it, so it is left out of the stage's key,
+    and the Modelfile stage, whose key it is in, looks again."""
 
 
 def data(config: Prepare, base: Checkpoint, out: Path) -> Dataset:
     """Read, check, audit and split the rows, and write them with their tokenizer and template."""
     table = read_rows(config)
-    template = pin_date(load_template(base.folder, template_of(config)))
-    refuse_unservable(template, base.folder, next((row.system for row in table.rows if row.system), None))
-    measure = measurer(template, base.folder, lambda done, total: progress.update(done, total, "rows"))
+    frozen = frozen_template(base.folder, template_of(config))
+    refuse_unservable(frozen, base.folder, next((row.system for row in table.rows if row.system), None))
+    for note in frozen.roles.notes:
+        progress.note(f"chat template: {note}")
+    measure = measurer(frozen, base.folder, lambda done, total: progress.update(done, total, "rows"))
     prepared = preparation.prepare(config, table, measure, config.language)
     preparation.refuse(config, prepared)
     audit = prepared.audit
@@ -54,8 +62,9 @@ def data(config: Prepare, base: Checkpoint, out: Path) -> Dataset:
     for name in TOKENIZER_FILES:
         if (base.folder / name).is_file():
             shutil.copyfile(base.folder / name, out / name)
-    write_atomically(out / TEMPLATE_FILE, template.source)
+    write_atomically(out / TEMPLATE_FILE, frozen.template.source)
     system = shared_system((*prepared.train, *prepared.heldout))
+    must_fit(out, frozen.roles, system, config.serve)
     write_corpus(out, system)
     answers = config.split.group_by != "question"
     leaked = max(audit.split.leaked, leaked_rows(out, answers=answers))
@@ -77,4 +86,7 @@ def data(config: Prepare, base: Checkpoint, out: Path) -> Dataset:
         unterminated=audit.tokens.unterminated,
         identifiers=sum(one.count for one in audit.identifiers) if config.identifiers == "allow" else 0,
         source_revision=table.revision,
+        base_template=frozen.base,
+        base_template_sha256=frozen.base_sha256,
+        template_notes=frozen.roles.notes,
     )

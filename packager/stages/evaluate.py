@@ -75,7 +75,7 @@ def evaluate(
         seed=wanted.seed,
         seconds=round(time.monotonic() - began, 1),
     )
-    write_json(out / METRICS, evaluation.model_dump(mode="json", exclude={"folder", "key"}))
+    write_json(out / METRICS, evaluation.model_dump(mode="json", exclude={"folder", "content"}))
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
     return evaluation
 

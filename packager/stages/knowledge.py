@@ -17,12 +17,19 @@ from packager.knowledge.passages import Passage
 from packager.process import progress
 from packager.recipe import knowledge as sections
 from packager.recipe.loading import located
+from packager.recipe.recipe import Recipe
 
 
 class Material(sections.Knowledge):
     """The recipe's section, and what `data` does with patient identifiers."""
 
     identifiers: str = "stop"
+
+
+def material_of(recipe: Recipe) -> Material:
+    """What the recipe says of its approved material; it must have that section."""
+    assert recipe.knowledge is not None
+    return Material(**recipe.knowledge.model_dump(), identifiers=recipe.data.identifiers)
 
 
 def knowledge(config: Material, data: Dataset, out: Path) -> Knowledge:

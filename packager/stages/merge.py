@@ -10,9 +10,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from packager.artifacts.kinds import Adapter, Checkpoint, Dataset, Merged
+from packager.checkpoint import tied_head
 from packager.checkpoint.merge import merge_adapter
 from packager.checkpoint.merge_base import MergeBase, choose_base
 from packager.checkpoint.merge_checks import compare_with_source, merge_checks, merge_figures
+from packager.checkpoint.reproduction import reproduced
+from packager.process import progress
+from packager.prompt.long_texts import long_samples
 from packager.recipe.sections import Section
 
 
@@ -21,6 +25,8 @@ class Merge(Section):
 
     imatrix: bool
     """Whether to note which columns matter, for quantization."""
+    context: int = 0
+    """Tokens that the files are served with: predictions are compared that far."""
 
 
 def merge(config: Merge | None, base: Checkpoint, data: Dataset, adapter: Adapter | None, out: Path) -> Merged:
@@ -28,14 +34,23 @@ def merge(config: Merge | None, base: Checkpoint, data: Dataset, adapter: Adapte
     adapter, the base in FP16. With `imatrix`, also `imatrix.gguf`."""
     choice = choose_base(base, data, adapter) if adapter else MergeBase()
     merged = merge_adapter(base, data, adapter, out, nf4=choice.nf4)
-    divergence = compare_with_source(base, data, adapter, out, nf4=choice.nf4, imatrix=bool(config and config.imatrix))
+    config = config or Merge(imatrix=False)
+    far, too_far = long_samples(out, data.folder, config.context, base.parameters)
+    for boundary in too_far:
+        progress.note(f"not compared beyond {boundary} tokens, where this model computes otherwise: it is too large")
+    divergence = compare_with_source(base, data, adapter, out, far, nf4=choice.nf4, imatrix=config.imatrix)
     merged = merged.model_copy(
         update={
             "rounded_to_nf4": choice.nf4,
+            "heldout_tokens": choice.tokens,
+            "heldout_loss": choice.loss,
             "heldout_loss_base": choice.loss_base,
             "heldout_loss_16bit": choice.loss_16bit,
             "heldout_loss_nf4": choice.loss_nf4,
             "divergence": divergence,
         }
     )
-    return merged.model_copy(update={"checks": tuple(merge_checks(merged, adapter)), "figures": merge_figures(merged)})
+    checks = [*merge_checks(merged, adapter), *tied_head.tied(base.folder)]
+    if adapter:
+        checks += reproduced(adapter, choice.seen_base, choice.seen_tuned)
+    return merged.model_copy(update={"checks": tuple(checks), "figures": merge_figures(merged)})

@@ -13,8 +13,10 @@ from pathlib import Path
 from packager.artifacts.files import write_atomically
 from packager.artifacts.kinds import Dataset, Ggufs, Modelfile
 from packager.process import progress
+from packager.prompt.deriving import derive_roles
 from packager.prompt.ollama.composed import compose
-from packager.prompt.roles import derive_roles
+from packager.prompt.ollama.go_template import preferred
+from packager.prompt.servable import must_fit
 from packager.prompt.template import load_template, load_tokenizer, special_tokens
 from packager.proof.modelfile import answers_without_stops, read_back, stop_check
 from packager.proof.prompt_parity import limits, prompt_checks, served_conversations
@@ -30,6 +32,7 @@ def modelfile(config: Serve, data: Dataset, converted: Ggufs, out: Path) -> Mode
     template, tokenizer = load_template(data.folder), load_tokenizer(data.folder)
     specials = special_tokens(tokenizer)
     roles = derive_roles(template, specials)
+    must_fit(data.folder, roles, data.system, config)
     with GgufModel.open(converted.folder / converted.files[0].name, vocab_only=True) as gguf:
         composed = compose(config, roles, specials, data.system, add_bos=gguf.adds_bos)
         answers = answers_without_stops(composed.stops, data.folder)
@@ -40,7 +43,7 @@ def modelfile(config: Serve, data: Dataset, converted: Ggufs, out: Path) -> Mode
         ]
         conversations = list(served_conversations(data))
         checks += prompt_checks(conversations, template, tokenizer, gguf, composed.template, data.system, roles)
-    for limit in limits(roles, tokenizer):
+    for limit in limits(roles, tokenizer, preferred(composed.template, template.source)):
         progress.note(f"Ollama differs: {limit}")
     return Modelfile(
         folder=out,

@@ -71,7 +71,14 @@ def package(
         write_atomically(out / name, text)
     write_json(out / MANIFEST, manifest_of(recipe, base, data, adapter, merged, ggufs, proof, knowledge))
     facts = CardFacts(
-        recipe=recipe, base=base, data=data, adapter=adapter, ggufs=ggufs, proof=proof, evaluation=evaluation
+        recipe=recipe,
+        base=base,
+        data=data,
+        adapter=adapter,
+        ggufs=ggufs,
+        proof=proof,
+        evaluation=evaluation,
+        merged=merged,
     )
     write_atomically(out / "README.md", card.model_card(facts))
     write_atomically(out / "LEIA-ME.txt", card.leia_me(facts))

@@ -15,9 +15,11 @@ from packager.process import progress
 from packager.prompt.template import load_tokenizer, special_tokens
 from packager.proof.fit import waive
 from packager.proof.knowledge import knowledge_checks, knowledge_figures
+from packager.proof.limits import limits_of
 from packager.proof.quantized import quantized_checks, quantized_figures
 from packager.proof.smoke import SmokeTest, smoke_test
 from packager.proof.trained import training_checks, training_figures
+from packager.recipe.recipe import Recipe
 from packager.recipe.sections import Device, Section, Serve, Smoke, Thresholds
 
 
@@ -29,6 +31,17 @@ class Prove(Section):
     serve: Serve
     device: Device
     thresholds: Thresholds
+
+
+def proving_of(recipe: Recipe) -> Prove:
+    """The parts of the recipe that its proof depends on."""
+    return Prove(
+        questions=recipe.smoke,
+        language=recipe.language,
+        serve=recipe.serve,
+        device=recipe.device,
+        thresholds=recipe.thresholds,
+    )
 
 
 def prove(
@@ -45,7 +58,8 @@ def prove(
     """Judge every artifact and write `proof.json` into `out`."""
     checks = [*data.checks, *(training_checks(adapter, config.thresholds) if adapter else ()), *merged.checks]
     checks += f16.checks
-    checks += [c for file in ggufs.files for c in quantized_checks(file, config.thresholds)]
+    for file in ggufs.files:
+        checks += quantized_checks(file, limits_of(file.type, merged.parameters, config.thresholds))
     checks += modelfile.checks
     checks += knowledge_checks(knowledge, config.thresholds) if knowledge else ()
     specials = special_tokens(load_tokenizer(data.folder))

@@ -23,7 +23,14 @@ from packager.proof.quantized import compared, differences, read_whole, unplanne
 from packager.recipe.sections import Quantize
 
 
-def quantize(config: Quantize, data: Dataset, merged: Merged, source: Ggufs, out: Path) -> Ggufs:
+class Quantizing(Quantize):
+    """The types, and the context that the files are served with."""
+
+    context: int = 0
+    """Tokens; 0: as long as the longest text that is compared."""
+
+
+def quantize(config: Quantizing, data: Dataset, merged: Merged, source: Ggufs, out: Path) -> Ggufs:
     """Write `model-TYPE.gguf` into `out` for every type, in the recipe's order."""
     original = source.folder / source.files[0].name
     before = read_whole(original)
@@ -53,7 +60,7 @@ def quantize(config: Quantize, data: Dataset, merged: Merged, source: Ggufs, out
         held = ", ".join(f"{count} {kind}" for kind, count in sorted(file.tensor_types.items()))
         progress.note(f"{name}: {file.size / 1e6:,.0f} MB, {file.bits_per_weight:.2f} bits/weight ({held})")
         files.append(file)
-    return Ggufs(folder=out, files=compared(files, original, data, out))
+    return Ggufs(folder=out, files=compared(files, original, data, out, config.context))
 
 
 def _report(name: str, done: int, total: int) -> None:

@@ -88,11 +88,30 @@ def packed(
     return out.unsqueeze(0), None
 
 
-def row_mask(starts: Tensor, size: int) -> Tensor:
-    """[1, 1, size, size] bool: true where a token may look, at its own row up to itself."""
+def row_mask(starts: Tensor, size: int, window: int | None = None) -> Tensor:
+    """[1, 1, size, size] bool: true where a token may look, at its own row up to itself, and with a `window` no
+    further back than that many tokens, itself included."""
     at = torch.arange(size, device=starts.device)
     row = torch.searchsorted(starts.to(at.dtype), at, right=True)
-    return ((row[:, None] == row) & (at[:, None] >= at))[None, None]
+    seen = (row[:, None] == row) & (at[:, None] >= at)
+    if window is not None:
+        seen &= at[:, None] - at < window
+    return seen[None, None]
+
+
+def window_of(causal: Any, longest: int) -> int | None:
+    """The window of every layer that attends within one, where rows are longer; None where none of them notices.
+
+    Raises `ValueError` for a model whose layers differ in it: one mask cannot serve them all.
+    """
+    config = causal.config.get_text_config()
+    of_layers = {module.sliding_window for module in causal.modules() if hasattr(module, "sliding_window")}
+    if not of_layers:  # Phi-3 and Mistral hand the configuration's on
+        of_layers = {getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None}
+    noticed = {window if window and window < longest else None for window in of_layers}
+    if len(noticed) > 1:
+        raise ValueError("its layers attend within different windows, and a row is longer")
+    return noticed.pop()
 
 
 def beside(

@@ -97,6 +97,7 @@ class EndToEnd:
         self.trainee, self.longest = trainee, longest
         self.select, self.masked = select, masked
         self.causal = trainee.peft.get_base_model()
+        self.sliding = attention.window_of(self.causal, longest) if masked else None
         attention.register()
         self.causal.set_attn_implementation("sdpa" if masked else attention.PACKED)
         self.causal.enable_input_require_grads()  # so that the first layer is compiled like the others
@@ -165,7 +166,7 @@ class EndToEnd:
     def _given(self, batch: Flat) -> dict[str, Any]:
         given: dict[str, Any] = {"input_ids": batch.ids, "position_ids": batch.positions, "use_cache": False}
         if self.masked:
-            return given | {"attention_mask": attention.row_mask(batch.starts, batch.ids.shape[1])}
+            return given | {"attention_mask": attention.row_mask(batch.starts, batch.ids.shape[1], self.sliding)}
         rows = {"cu_seq_lens_q": batch.starts, "cu_seq_lens_k": batch.starts}
         return given | rows | {"max_length_q": batch.longest, "max_length_k": batch.longest}
 

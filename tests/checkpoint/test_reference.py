@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from packager.artifacts.files import fresh
 from packager.artifacts.kinds import Adapter, Checkpoint, Dataset
-from packager.checkpoint import float32_model, reference
+from packager.checkpoint import reference, streaming
 from packager.checkpoint.merge import merge_adapter
 from packager.errors import ProofFailed
 from packager.process import child
@@ -42,7 +42,7 @@ def adapter_at(base: Checkpoint, folder: Path, **settings: Any) -> Adapter:
                 torch.nn.init.normal_(parameter, std=0.05)
     tuned.save_pretrained(folder)
     return Adapter.model_construct(
-        folder=folder, method="qlora", on_nf4=True, heldout_loss_before=4.0, heldout_loss_after=3.0
+        folder=folder, method="qlora", on_nf4=True, heldout_loss_before=4.0, heldout_loss_after=3.0, as_trained=None
     )
 
 
@@ -85,7 +85,7 @@ def test_an_adapter_predicts_as_peft_does(tiny_base: Checkpoint, tmp_path: Path,
 
 def test_small_blocks_and_batches_change_nothing(tiny_base: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted, _ = predicted(tiny_base.folder)
-    monkeypatch.setattr(float32_model, "BLOCK_ELEMENTS", 640)
+    monkeypatch.setattr(streaming, "BLOCK_ELEMENTS", 640)
     monkeypatch.setattr(reference, "BATCH_TOKENS", 1)
     monkeypatch.setattr(reference, "LOGIT_BYTES", 1)
     assert np.abs(predicted(tiny_base.folder)[0] - wanted).max() < 1e-5
@@ -174,7 +174,7 @@ class TestMergeStage:
         base = load_file(tiny_base.folder / "model.safetensors")[name].float()
         pair = load_file(adapter.folder / "adapter_model.safetensors")
         a, b = (pair[f"base_model.model.{name.removesuffix('.weight')}.lora_{side}.weight"] for side in "AB")
-        wanted = torch.from_numpy(float32_model.round_trip(base.numpy())) + 2 * b @ a
+        wanted = torch.from_numpy(streaming.round_trip(base.numpy())) + 2 * b @ a
         assert (merged[name].float() - wanted).abs().max() < 1e-3
         assert (merged[name].float() - base - 2 * b @ a).abs().max() > 1e-3
         kept, _ = predicted(tiny_base.folder, adapter.folder, nf4=True)

@@ -147,6 +147,16 @@ def test_a_base_without_a_chat_template(tmp_path: Path, rows: Path, spm_base: Ch
     refused(tmp_path, build(tmp_path, str(base), str(rows)), "model has no chat template", "data.template")
 
 
+def test_a_template_without_fixed_frames_is_known_before_the_first_stage(
+    tmp_path: Path, rows: Path, spm_base: Checkpoint
+) -> None:
+    base = tmp_path / "model"
+    shutil.copytree(spm_base.folder, base)
+    shown_by_length = "{% for m in messages %}{{ m['content'] | length }}<|im_end|>{% endfor %}"
+    (base / "chat_template.jinja").write_text(shown_by_length, encoding="utf-8")
+    refused(tmp_path, build(tmp_path, str(base), str(rows)), "template")
+
+
 def test_the_next_command_names_the_recipe_as_it_was_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And what was overridden, so that it finds the same package."""
     from packager.recipe.loading import ROOT

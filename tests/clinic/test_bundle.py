@@ -41,8 +41,11 @@ RECIPE = Recipe.model_validate(
 
 
 def answer(ask: str, speed: float, file: str = "model-Q4_K_M.gguf") -> Answer:
-    return Answer(file=file, ask=ask, answer="É um cuidado.\nSim.", tokens=9, stopped=True,
+    return Answer(file=file, ask=ask, answer="É um cuidado.\nSim.", tokens=9, stopped=True, begins="É um",
                   seconds_to_first_token=0.25, tokens_per_second=speed)  # fmt: skip
+
+
+PUBLIC = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ8Ls5Gtmn4Nu4/u2c3RsnbdxQf3I7M8yAEd1v2o0mVd"
 
 
 def facts(**changes: object) -> ClinicFacts:
@@ -60,8 +63,8 @@ def facts(**changes: object) -> ClinicFacts:
     known = {
         "recipe": RECIPE, "version": "20261125.2155", "licence": "apache-2.0", "model": "tiny-Q4_K_M.gguf",
         "model_type": "Q4_K_M", "model_bytes": 105_000_001, "system": "Responda 'bem'.\nEm português.",
-        "proof": proof, "proven_as": "model-Q4_K_M.gguf",
-        "targets": (TARGETS["windows-x86_64"], TARGETS["linux-arm64"]), "signed": False,
+        "stops": ("<|im_end|>",), "proof": proof, "proven_as": "model-Q4_K_M.gguf",
+        "targets": (TARGETS["windows-x86_64"], TARGETS["linux-arm64"]), "signer": "",
     }  # fmt: skip
     return ClinicFacts(**(known | changes))  # type: ignore[arg-type]
 
@@ -77,7 +80,9 @@ def test_the_facts_that_program_and_page_need(tmp_path: Path) -> None:
         "cpu_features": ["sse4_2", "avx", "avx2", "fma", "f16c", "bmi2"],
     }
     assert (tmp_path / "pagina" / "config.json").read_bytes() == (tmp_path / "config.json").read_bytes()
-    assert config.fill_in("$title: $model ($$)", told) == "tiny: tiny-Q4_K_M.gguf ($)"
+    assert told["title"] == "Assistente de perguntas e respostas"
+    assert (told["examples"], told["demonstration"]) == (["O que é vacina?", "E dengue?"], False)
+    assert config.fill_in("$recipe: $model ($$)", told) == "tiny: tiny-Q4_K_M.gguf ($)"
 
 
 def test_every_key_is_in_the_documentation() -> None:
@@ -94,10 +99,10 @@ def test_the_questions_as_they_were_proven(tmp_path: Path) -> None:
             {"role": "system", "content": "Responda 'bem'.\nEm português."},
             {"role": "user", "content": "O que é vacina?"},
         ],
-        "temperature": 0.5, "top_k": 40, "top_p": 0.9, "min_p": 0.0, "repeat_penalty": 1.0, "repeat_last_n": 64,
-        "max_tokens": 60, "seed": 42, "stream": False,
+        "temperature": 0.0, "top_k": 40, "top_p": 0.9, "min_p": 0.0, "repeat_penalty": 1.0, "repeat_last_n": 64,
+        "max_tokens": 32, "seed": 42, "cache_prompt": False, "stream": False,
     }  # fmt: skip
-    assert (first["expect_any"], second["expect_any"], second["reject_any"]) == (["saúde", "equipe"], [], [])
+    assert (first["begins"], second["ask"]) == ("É um", "E dengue?")
 
 
 @pytest.mark.parametrize(
@@ -142,7 +147,8 @@ def bundle(tmp_path: Path) -> Path:
     for name, text in hub_files((folder / "Modelfile").read_text()).items():
         (folder / name).write_text(text)
     for name in stick.LAUNCHERS:
-        (folder / name).write_text(f"start {name}\n")
+        (folder / name).write_text(f"start {name} FIRST=.\n")
+        (folder / name).chmod(0o755)
     weights = folder / "tiny-Q4_K_M.gguf"
     entry = {"name": weights.name, "size": weights.stat().st_size, "sha256": sha256_of(weights)}
     proof = {"passed": True, "failed": [], "checks": [{"id": "smoke.stops", "passed": True}]}
@@ -165,7 +171,8 @@ def test_a_copy_is_whole_and_begins_with_the_version(bundle: Path, target: Path)
     copied = stick.copy(bundle, target)
     assert copied == target / "tiny-20261125.2155"
     assert contents(copied) == contents(bundle)
-    assert (target / "iniciar.bat").read_text() == "start iniciar.bat\n"
+    assert (copied / "iniciar.sh").stat().st_mode & 0o777 == 0o755
+    assert (target / "iniciar.bat").read_text() == "start iniciar.bat FIRST=tiny-20261125.2155\n"
     assert verify(copied).name == "tiny"
 
 
@@ -245,7 +252,9 @@ def test_strange_files_and_missing_room_stop_the_copy(
     monkeypatch.undo()
     copied = stick.copy(bundle, target)
     (copied / "foto.jpg").write_bytes(b"1")
-    with pytest.raises(InputError, match=r"foto\.jpg does not belong"):
+    stick.copy(bundle, target)  # no program: it may lie there
+    (copied / "foto.exe").write_bytes(b"1")
+    with pytest.raises(InputError, match=r"foto\.exe does not belong"):
         stick.copy(bundle, target)
 
 
@@ -266,7 +275,7 @@ def test_a_damaged_folder_beside_does_not_stop_the_copy(bundle: Path, target: Pa
     (other / "config.json").write_bytes(damaged)
     (other.parent / "SHA256SUMS").touch()
     stick.copy(bundle, target)
-    assert (target / "iniciar.sh").read_text() == "start iniciar.sh\n"
+    assert (target / "iniciar.sh").read_text().startswith("start iniciar.sh FIRST=tiny-")
 
 
 needs_ssh_keygen = pytest.mark.skipif(not shutil.which("ssh-keygen"), reason="ssh-keygen is not installed")
@@ -301,7 +310,7 @@ def test_a_signature_is_by_one_key_over_these_bytes(bundle: Path, tmp_path: Path
 
 
 def test_a_signature_that_was_taken_away_is_missed(bundle: Path) -> None:
-    write_config(facts(signed=True), bundle / "runtime")
+    write_config(facts(signer=PUBLIC), bundle / "runtime")
     (bundle / "SHA256SUMS").unlink()
     bundle_contents.close(bundle)
     with pytest.raises(ProofFailed, match=r"SHA256SUMS\.sig: is missing"):
@@ -356,7 +365,10 @@ def test_every_file_altered_removed_or_added_is_named(bundle: Path, tmp_path: Pa
             continue
         added = path.with_name(path.name + ".extra")
         added.write_bytes(b"")
-        _refused(bundle, key, (added.name,))
+        if name.startswith("runtime/"):
+            _refused(bundle, key, (added.name,))
+        else:  # nothing of it is ever read
+            assert added.name in verify(bundle, Path(f"{key}.pub")).ignored
         added.unlink()
     assert verify(bundle, Path(f"{key}.pub")).checked
 

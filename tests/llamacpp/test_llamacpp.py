@@ -372,6 +372,15 @@ class TestRunning:
         with pytest.raises(InputError, match="do not fit"):
             next(model.logits([5] * (model.n_context + 1)))
 
+    @pytest.mark.parametrize("context", [100, 128, 300])
+    def test_a_prompt_longer_than_a_small_context_s_batch(self, spm_f16: Ggufs, context: int) -> None:
+        """llama.cpp makes room for 256 tokens, takes batches of 100 and 128, and aborts on larger ones."""
+        with GgufModel.open(path_of(spm_f16), context=context) as small:
+            assert small.n_context == context
+            assert len(list(small.generate([5] * (context - 1), GREEDY, seed=0, stop=frozenset()))) == 1
+            with pytest.raises(InputError, match="The prompt has"):
+                next(small.generate([5] * (context + 20), GREEDY, seed=0))
+
     def test_a_damaged_file_says_why(self, spm_f16: Ggufs, tmp_path: Path) -> None:
         (tmp_path / "cut.gguf").write_bytes(path_of(spm_f16).read_bytes()[:500_000])
         with pytest.raises(ProofFailed, match=r"cannot load cut\.gguf") as caught:

@@ -8,6 +8,7 @@ import yaml
 from cards import card_facts
 
 from packager.artifacts.checks import Figure, verdict
+from packager.artifacts.kinds import Merged
 from packager.package import card
 
 
@@ -41,8 +42,16 @@ def test_what_is_waived_and_what_is_recorded_is_said_in_words() -> None:
 
 def test_the_losses_and_the_answer_are_told() -> None:
     text = card.model_card(card_facts("x"))
-    assert "4.000 before, 3.000 after (25% lower" in text
+    assert "in training, on the base rounded to NF4: 4.000 before, 3.000 after" in text
     assert "**E?**\n\nSim." in text
+
+
+def test_before_and_after_are_of_what_a_user_would_run() -> None:
+    facts = card_facts("x")
+    figures = {"heldout_tokens": 512, "heldout_loss_base": 3.6, "heldout_loss": 2.7}
+    text = card.model_card(replace(facts, merged=Merged.model_construct(**figures)))
+    assert "512 held-out answer tokens: 3.600 for the base (16 bits), 2.700 for this model (25% lower" in text
+    assert "in training, on the base rounded to NF4: 4.000 before, 3.000 after" in text
 
 
 def test_leia_me_is_in_portuguese_with_the_notice() -> None:

@@ -43,7 +43,7 @@ def spm_adapter(tmp_path_factory: pytest.TempPathFactory, spm_base: Checkpoint) 
                 torch.nn.init.normal_(parameter, std=0.01)
     tuned.save_pretrained(folder)
     return Adapter.model_construct(
-        folder=folder, method="lora", on_nf4=False, heldout_loss_before=4.0, heldout_loss_after=3.0
+        folder=folder, method="lora", on_nf4=False, heldout_loss_before=4.0, heldout_loss_after=3.0, as_trained=None
     )
 
 

@@ -11,24 +11,20 @@ from chat_templates import (
     CHATML,
     END_OF_TURN,
     KNOWN,
-    LLAMA_SPECIALS,
     PHI3,
-    REAL,
     SPECIAL_TOKENS,
     SPECIALS,
     TEMPLATES,
     conversations,
-    real,
     say,
     write_tokenizer,
 )
 
 from packager.errors import InputError
 from packager.prompt import masking
+from packager.prompt.deriving import derive_roles
 from packager.prompt.masking import BoundaryError, Encoded
-from packager.prompt.roles import derive_roles
 from packager.prompt.template import (
-    PINNED_DATE,
     TEMPLATE_FILE,
     ChatTemplate,
     load_template,
@@ -39,19 +35,11 @@ from packager.prompt.template import (
 )
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.parametrize("name", [n for n in KNOWN if n not in ("gemma", "woven")])
 def test_parts_make_the_whole(name: str) -> None:
     template = KNOWN[name]
     roles = derive_roles(template, SPECIAL_TOKENS)
-    for messages in conversations(roles):
-        assert roles.render(messages) == template.render(messages, add_generation_prompt=True)
-
-
-@pytest.mark.parametrize("name", REAL)
-def test_parts_of_real_templates_make_the_whole(name: str) -> None:
-    template = real(name)
-    roles = derive_roles(template, REAL[name][2])
-    for messages in conversations(roles):
+    for messages in conversations(roles, padded=not any("strips" in note for note in roles.notes)):
         assert roles.render(messages) == template.render(messages, add_generation_prompt=True)
 
 
@@ -84,49 +72,10 @@ def test_empty_system_message_may_have_its_own_form() -> None:
     assert derive_roles(KNOWN["phi3"], SPECIAL_TOKENS).empty_system == "<|system|>\n<|end|>\n"
 
 
-@pytest.mark.parametrize(("name", "refuses"), [("gemma", True), ("woven", True), ("alpaca-without-system", False)])
-def test_templates_without_a_system_message(name: str, refuses: bool) -> None:
-    roles = derive_roles(KNOWN[name], SPECIAL_TOKENS)
+def test_a_template_may_pass_system_messages_over() -> None:
+    roles = derive_roles(KNOWN["alpaca-without-system"], SPECIAL_TOKENS)
     assert "system" not in roles.prefix
-    assert roles.refuses_system is refuses
-
-
-def test_trimming_is_noticed() -> None:
-    assert derive_roles(KNOWN["gemma"], SPECIAL_TOKENS).trimmed == {"user", "assistant"}
-    assert derive_roles(KNOWN["phi3"], SPECIAL_TOKENS).trimmed == frozenset()
-
-
-def test_llama_prints_the_pinned_date_and_frames_a_late_system_message_otherwise() -> None:
-    roles = derive_roles(real("meta-llama-Llama-3.2-3B-Instruct"), LLAMA_SPECIALS)
-    assert roles.bos == "<|begin_of_text|>"
-    assert f"Today Date: {PINNED_DATE}\n\n" in roles.prefix["system"]
-    assert roles.default_system == roles.prefix["system"] + "<|eot_id|>"
-    assert roles.trimmed == {"system", "user", "assistant"}
-    assert not roles.late_system
-
-
-@pytest.mark.parametrize(
-    ("source", "why"),
-    [
-        (CHATML.replace("<|im_end|>", "."), "no special token ends an answer"),
-        (CHATML.replace("message['content']", "message['content'] | upper"), "leaves out or rewrites"),
-        (CHATML.replace("{% for", "{% set messages = messages[-1:] %}{% for"), "leaves out or rewrites"),
-        (CHATML.replace("assistant\n", "assistant\n<think>\n"), "in the past than in the present"),
-        (
-            CHATML.replace(
-                "'\n' + m", "'\n' + ('<think>' if loop.last and message['role'] == 'assistant' else '') + m"
-            ),
-            "something before an answer",
-        ),
-        (
-            CHATML.replace("message['role'] +", "('human' if loop.first else message['role']) +"),
-            "first user turn looks different",
-        ),
-    ],
-)
-def test_inexpressible_templates_are_refused_with_the_reason(source: str, why: str) -> None:
-    with pytest.raises(InputError, match=why):
-        derive_roles(ChatTemplate(source, "", "<|endoftext|>"), SPECIAL_TOKENS)
+    assert not roles.refuses_system
 
 
 @pytest.mark.parametrize("source", ["{% for m in messages %}", "{{ messages[0].content + 1 }}", "{{ 1 / 0 }}"])

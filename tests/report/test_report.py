@@ -157,7 +157,7 @@ def gathered(
         Dataset.model_validate(known.data.model_dump() | {"folder": folder}),
         known.adapter.model_copy(update={"folder": folder}),
         Merged(folder=folder, **base, pairs_used=2, pairs_total=2, delta_norm=1, delta_norm_expected=1,
-               largest_weight=3),
+               largest_weight=3, moved=None),
         known.ggufs.model_copy(update={"files": (file, other)}),
         Proof(folder=folder, passed=passed, checks=tuple(checks), answers=(answer,)),
         evaluation(folder) if evaluated else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -17,6 +18,7 @@ from packager.artifacts.kinds import Checkpoint, Dataset
 from packager.errors import InputError
 from packager.process import child, progress
 from packager.prompt import masking
+from packager.prompt.frozen import frozen_template
 from packager.prompt.template import load_template, load_tokenizer
 from packager.recipe.loading import ROOT
 from packager.recipe.sections import Fields, Split
@@ -84,7 +86,13 @@ def test_the_stage_writes_rows_tokenizer_template_and_audit(tmp_path: Path, out:
     template, tokenizer = load_template(out), load_tokenizer(out)
     lengths = [len(masking.encode(template, tokenizer, made.end_of_turn, line["messages"]).ids) for line in train]
     assert made.train_tokens == sum(lengths)
-    assert (out / "chat_template.jinja").read_text() == load_template(tiny_base.folder).source
+    own = load_template(tiny_base.folder).source
+    assert (made.base_template, made.base_template_sha256) == (own, hashlib.sha256(own.encode()).hexdigest())
+    assert made.template_notes == ()
+    assert (out / "chat_template.jinja").read_text() == frozen_template(tiny_base.folder).template.source
+    assert template.render(train[0]["messages"], add_generation_prompt=False) == load_template(tiny_base.folder).render(
+        train[0]["messages"], add_generation_prompt=False
+    )
     found = json.loads((out / "audit.json").read_text(encoding="utf-8"))
     assert found["rows_kept"] == 40
     assert found["source"] == "rows.jsonl"
@@ -110,7 +118,8 @@ def test_the_recipes_template_replaces_the_models(
     made = data(Prepare(source=str(source(tmp_path)), template=given), tiny_base, out)
     assert made.unterminated == 0
     template = load_template(out)
-    assert template.source == ALPACA
+    assert template.source == frozen_template(tiny_base.folder, ALPACA).template.source
+    assert made.base_template == ALPACA
     asked = template.render([{"role": "user", "content": "Oi"}], add_generation_prompt=True)
     assert asked == "### Instruction:\nOi\n\n### Response:\n"
 

@@ -27,6 +27,7 @@ from chat_templates import (
 from packager.artifacts.kinds import Dataset, GgufFile, Ggufs, Modelfile
 from packager.errors import InputError
 from packager.prompt.corpus import write_corpus
+from packager.prompt.frozen import frozen_template
 from packager.prompt.ollama.modelfile import parse_modelfile, with_from
 from packager.prompt.template import TEMPLATE_FILE, ChatTemplate, pin_date
 from packager.recipe.sections import Serve
@@ -57,6 +58,13 @@ def dataset(folder: Path, template: str, system: str | None) -> Dataset:
         folder=folder, train_rows=3, heldout_rows=3, train_tokens=0, heldout_tokens=0, topics=0, too_long=0,
         system=system, source_sha256="", data_sha256="", end_of_turn=END_OF_TURN, leaked=0, unterminated=0,
     )  # fmt: skip
+
+
+def freeze_in(folder: Path) -> str:
+    """Put the frozen template in the place of the folder's own, as the data stage does."""
+    source = frozen_template(folder).template.source
+    (folder / TEMPLATE_FILE).write_text(source, encoding="utf-8")
+    return source
 
 
 def ggufs(path: Path) -> Ggufs:
@@ -109,8 +117,9 @@ def make(tmp_path: Path) -> Make:
         write_tokenizer(data)
         made = dataset(data, template, system)
         alter(data)
+        frozen = freeze_in(data)
         write_corpus(data, system)
-        write_gguf(tmp_path / "m.gguf", data / "tokenizer.json", stored or template, add_bos=add_bos)
+        write_gguf(tmp_path / "m.gguf", data / "tokenizer.json", stored or frozen, add_bos=add_bos)
         return modelfile(Serve(), made, ggufs(tmp_path / "m.gguf"), out)
 
     return run
@@ -214,18 +223,23 @@ def test_text_that_ollama_would_alter_is_refused(make: Make) -> None:
         make(system="Até 5\u00a0mg.")
 
 
-def test_system_message_that_the_template_refuses(make: Make) -> None:
-    template = GEMMA.replace("<end_of_turn>", END_OF_TURN).replace("{{ bos_token }}", "")
-    with pytest.raises(InputError, match="no system message"):
-        make(template)
-
-
-def test_what_ollama_cannot_express_is_said(make: Make) -> None:
-    template = GEMMA.replace("<end_of_turn>", END_OF_TURN).replace("{{ bos_token }}", "")
-    made = make(template, None)
+@pytest.mark.parametrize("system", [SYSTEM, None])
+def test_system_message_that_the_template_refuses_opens_the_first_question(make: Make, system: str | None) -> None:
+    made = make(GEMMA.replace("<end_of_turn>", END_OF_TURN).replace("{{ bos_token }}", ""), system)
     assert verdicts(made) == ALL
-    for limit in ("merged", "white space around what assistant and user say", "system message is left out"):
-        assert limit in says(made, "prompt_parity")
+    assert "merged" in says(made, "prompt_parity")
+
+
+def test_bos_of_the_file_that_training_never_printed_is_printed_by_nobody(make: Make) -> None:
+    """Qwen's settings name a BOS for the converter that its tokenizer does not have: the template begins with none."""
+
+    def foreign_bos(folder: Path) -> None:
+        config = {"bos_token": "<s>", "eos_token": END_OF_TURN}
+        (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+
+    made = make(ALPACA, alter=foreign_bos)
+    assert verdicts(made) == ALL
+    assert "<s>" not in made.template
 
 
 def patched(vocabulary: str, path: Path, template: str, *, add_bos: bool) -> None:
@@ -292,8 +306,9 @@ def test_served_tokens_are_those_of_training_for_real_vocabularies(
     out.mkdir()
     source = real(template).source if template in REAL else pin_date(ChatTemplate(template, "", "")).source
     data = dataset(folder, source, system)
+    frozen = freeze_in(folder)
     write_corpus(folder, system)
-    patched(name, tmp_path / "m.gguf", source, add_bos=add_bos)
+    patched(name, tmp_path / "m.gguf", frozen, add_bos=add_bos)
     made = modelfile(Serve(), data, ggufs(tmp_path / "m.gguf"), out)
     assert verdicts(made) == ALL, says(made, "prompt_parity")
 

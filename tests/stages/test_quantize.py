@@ -17,14 +17,13 @@ from packager.llamacpp.model import GgufModel
 from packager.llamacpp.quantizer import planned_types, quantize_file
 from packager.process import progress
 from packager.proof.quantized import compared, differences, unplanned
-from packager.recipe.sections import Quantize
-from packager.stages.quantize import quantize
+from packager.stages.quantize import Quantizing, quantize
 
 
 def test_every_type_in_order(spm_f16: Ggufs, spm_data: Dataset, spm_merged: Merged, tmp_path: Path) -> None:
     events: list[progress.Event] = []
     with progress.route(events.append):
-        made = quantize(Quantize(types=("Q4_K_M", "F16", "Q8_0", "BF16")), spm_data, spm_merged, spm_f16, tmp_path)
+        made = quantize(Quantizing(types=("Q4_K_M", "F16", "Q8_0", "BF16")), spm_data, spm_merged, spm_f16, tmp_path)
     assert [f.type for f in made.files] == ["Q4_K_M", "F16", "Q8_0", "BF16"]
     assert [f.name for f in made.files] == [f"model-{f.type}.gguf" for f in made.files]
     for file in made.files:
@@ -44,33 +43,34 @@ def test_every_type_in_order(spm_f16: Ggufs, spm_data: Dataset, spm_merged: Merg
 
 
 def test_divergence_grows_as_bits_fall(spm_f16: Ggufs, spm_data: Dataset, spm_merged: Merged, tmp_path: Path) -> None:
-    made = quantize(Quantize(types=("F16", "Q8_0", "Q4_K_M", "Q2_K")), spm_data, spm_merged, spm_f16, tmp_path)
+    made = quantize(Quantizing(types=("F16", "Q8_0", "Q4_K_M", "Q2_K")), spm_data, spm_merged, spm_f16, tmp_path)
     found = [file.divergence for file in made.files]
     assert all(found)
     kl = [d.kl_mean for d in found if d]
-    assert kl[0] == 0.0
+    assert 0 <= kl[0] < 1e-5  # what is compared with is kept in FP16
     assert kl == sorted(kl)
     assert kl[1] > 1e-7
     assert found[0] is not None
-    assert (found[0].same_top, found[0].perplexity_ratio, found[0].perplexity_ratio_error) == (1.0, 1.0, 0.0)
+    assert found[0].perplexity_ratio == pytest.approx(1.0, abs=1e-3)
+    assert found[0].same_top > 0.98
 
 
 def test_a_file_that_kills_its_reader_is_named(
     spm_f16: Ggufs, spm_data: Dataset, spm_merged: Merged, tmp_path: Path
 ) -> None:
     """NaN where the norm's epsilon stands: llama.cpp aborts the process."""
-    made = quantize(Quantize(types=("Q8_0",)), spm_data, spm_merged, spm_f16, tmp_path)
+    made = quantize(Quantizing(types=("Q8_0",)), spm_data, spm_merged, spm_f16, tmp_path)
     path = tmp_path / made.files[0].name
     raw = path.read_bytes()
     at = raw.index(b"attention.layer_norm_rms_epsilon") + len(b"attention.layer_norm_rms_epsilon") + 4
     path.write_bytes(raw[:at] + b"\x00\x00\xc0\x7f" + raw[at + 4 :])
-    (file,) = compared(made.files, spm_f16.folder / "model-F16.gguf", spm_data, tmp_path)
+    (file,) = compared(made.files, spm_f16.folder / "model-F16.gguf", spm_data, tmp_path, 0)
     assert file.divergence is None
     assert "SIGABRT" in file.fault
 
 
 def test_f16_is_the_same_file(spm_f16: Ggufs, spm_data: Dataset, spm_merged: Merged, tmp_path: Path) -> None:
-    made = quantize(Quantize(types=("F16",)), spm_data, spm_merged, spm_f16, tmp_path)
+    made = quantize(Quantizing(types=("F16",)), spm_data, spm_merged, spm_f16, tmp_path)
     assert made.files[0].sha256 == spm_f16.files[0].sha256
     assert (tmp_path / "model-F16.gguf").samefile(spm_f16.folder / "model-F16.gguf")
 
@@ -78,7 +78,7 @@ def test_f16_is_the_same_file(spm_f16: Ggufs, spm_data: Dataset, spm_merged: Mer
 def test_the_template_and_the_tokens_are_kept(
     spm_f16: Ggufs, spm_data: Dataset, spm_merged: Merged, tmp_path: Path
 ) -> None:
-    quantize(Quantize(types=("Q8_0",)), spm_data, spm_merged, spm_f16, tmp_path)
+    quantize(Quantizing(types=("Q8_0",)), spm_data, spm_merged, spm_f16, tmp_path)
     source = spm_f16.folder / "model-F16.gguf"
     before, after = gguf_file.inspect(source), gguf_file.inspect(tmp_path / "model-Q8_0.gguf")
     assert after.chat_template == before.chat_template
@@ -97,7 +97,7 @@ def test_the_template_and_the_tokens_are_kept(
 
 def test_an_unknown_type(spm_f16: Ggufs, spm_data: Dataset, spm_merged: Merged, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no quantization called Q4_KM"):
-        quantize(Quantize(types=("Q4_KM",)), spm_data, spm_merged, spm_f16, tmp_path)
+        quantize(Quantizing(types=("Q4_KM",)), spm_data, spm_merged, spm_f16, tmp_path)
 
 
 def test_differences_are_named(spm_f16: Ggufs) -> None:
@@ -110,14 +110,14 @@ def test_a_source_that_is_not_whole(spm_f16: Ggufs, spm_data: Dataset, spm_merge
     cut = spm_f16.model_copy(update={"folder": tmp_path})
     (tmp_path / "model-F16.gguf").write_bytes((spm_f16.folder / "model-F16.gguf").read_bytes()[:100_000])
     with pytest.raises(ProofFailed, match="not whole"):
-        quantize(Quantize(types=("Q8_0",)), spm_data, spm_merged, cut, tmp_path)
+        quantize(Quantizing(types=("Q8_0",)), spm_data, spm_merged, cut, tmp_path)
 
 
 class TestTensors:
     def test_a_pattern_gives_tensors_a_type_of_their_own(
         self, spm_f16: Ggufs, spm_data: Dataset, spm_merged: Merged, tmp_path: Path
     ) -> None:
-        config = Quantize(types=("Q4_K_M",), tensors={r"blk\.0\.ffn_down": "Q8_0", "ffn_down|attn_v": "F16"})
+        config = Quantizing(types=("Q4_K_M",), tensors={r"blk\.0\.ffn_down": "Q8_0", "ffn_down|attn_v": "F16"})
         made = quantize(config, spm_data, spm_merged, spm_f16, tmp_path)
         assert made.files[0].tensor_types == {"F32": 5, "Q4_K": 10, "Q6_K": 1, "Q8_0": 1, "F16": 3}
         assert made.files[0].file_type == "Q4_K_M"
@@ -143,13 +143,13 @@ class TestTensors:
         self, spm_f16: Ggufs, spm_data: Dataset, spm_merged: Merged, tmp_path: Path
     ) -> None:
         with pytest.raises(InputError, match="'ffn_dwn' finds no tensor") as caught:
-            quantize(Quantize(tensors={"ffn_dwn": "Q8_0"}), spm_data, spm_merged, spm_f16, tmp_path)
+            quantize(Quantizing(tensors={"ffn_dwn": "Q8_0"}), spm_data, spm_merged, spm_f16, tmp_path)
         assert "blk.0." in caught.value.fix
         assert not list(tmp_path.iterdir())
 
     def test_a_pattern_that_is_none(self) -> None:
         with pytest.raises(ValueError, match="not a regular expression"):
-            Quantize(tensors={"ffn_(": "Q8_0"})
+            Quantizing(tensors={"ffn_(": "Q8_0"})
 
 
 @pytest.mark.slow

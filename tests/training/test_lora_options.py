@@ -188,7 +188,7 @@ def test_an_untrained_loftq_adapter_leaves_the_clean_base(
     loftq.start(trainee, tiny_base, fresh(tmp_path / "adapter"))
     trainee.peft.save_pretrained(tmp_path / "adapter")
     loftq.rebase(tmp_path / "adapter")
-    adapter = Adapter.model_construct(folder=tmp_path / "adapter")
+    adapter = Adapter.model_construct(folder=tmp_path / "adapter", method="qlora", as_trained=None)
     merged = merge_adapter(tiny_base, tiny_data, adapter, fresh(tmp_path / "merged"))
     for name, update in updates(adapter).items():
         assert update.abs().max() < 1e-6, name

@@ -13,6 +13,17 @@ pause
 exit /b 4
 
 :right_machine
+rem "Microsoft Windows [versao 10.0.19045]": what is written otherwise is let through.
+set "SYSTEM=10"
+for /f "tokens=2 delims=[]" %%v in ('ver') do for /f "tokens=2 delims=. " %%n in ("%%v") do set "SYSTEM=%%n"
+set /a SYSTEM=SYSTEM+0 >nul 2>nul
+if %SYSTEM% EQU 0 set "SYSTEM=10"
+if %SYSTEM% GEQ 10 goto right_system
+echo O programa precisa do Windows 10 ou mais novo. Use outro computador.
+pause
+exit /b 4
+
+:right_system
 if exist "%PROGRAMA%" goto complete
 echo Falta o arquivo runtime\windows-x86_64\clinica.exe
 echo Copie a pasta inteira de novo. Se um programa de seguranca o apagou, libere o arquivo.

@@ -6,18 +6,23 @@ command=iniciar
 
 here=$(cd "$(dirname "$0")" && pwd) || exit 1
 
-# On top of a stick: the last of the folders named RECIPE-VERSION, whose program looks at those beside it. One without
-# SHA256SUMS was not copied to its end. Between several recipes only a person can choose.
+# On top of a stick: the program of the folder that was copied with this script decides which of those beside it is
+# started; without that one the program of the oldest does, so that nobody lets a newer one in but who signed the older.
+# A folder without SHA256SUMS was not copied to its end. Between several recipes only a person can choose.
+FIRST=.
 if [ ! -d "$here/runtime" ]; then
-    newest=
+    if [ "$FIRST" != . ] && [ -f "$here/$FIRST/SHA256SUMS" ]; then
+        exec sh "$here/$FIRST/iniciar.sh" "$@"
+    fi
+    oldest=
     several=
     names=
     for script in "$here"/*/iniciar.sh; do
         folder=${script%/*}
         [ -f "$folder/SHA256SUMS" ] || continue
         name=${folder##*/}
-        [ -z "$newest" ] || [ "${name%-*}" = "${newest%-*}" ] || several=yes
-        newest=$name
+        [ -z "$oldest" ] || [ "${name%-*}" = "${oldest%-*}" ] || several=yes
+        [ -n "$oldest" ] || oldest=$name
         names="$names \"$name\""
     done
     if [ -n "$several" ]; then
@@ -25,7 +30,7 @@ if [ ! -d "$here/runtime" ]; then
         echo " $names" >&2
         exit 2
     fi
-    [ -n "$newest" ] && exec sh "$here/$newest/iniciar.sh" "$@"
+    [ -n "$oldest" ] && exec sh "$here/$oldest/iniciar.sh" "$@"
     echo "Nenhum pacote foi encontrado em $here. Copie a pasta inteira de novo." >&2
     exit 3
 fi

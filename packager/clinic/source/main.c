@@ -9,19 +9,23 @@
 #include <string.h>
 
 #include "json.h"
-#include "package.h"
+#include "key.h"
 #include "platform.h"
 #include "say.h"
 #include "selftest.h"
+#include "running.h"
 #include "server.h"
+#include "versions.h"
 
 typedef struct {
     const char *command, *key;
     char folder[PATH_MAX_LENGTH];
     bool everywhere, browser;
-} request;
+} request_line;
 
-static int port_shown;
+enum { PAGE_KEY = 12, MOST_RESTARTS = 3 };
+
+static const double LONG_ENOUGH_SECONDS = 5; /* a server that ends sooner would only end again */
 
 static int misused(void) {
     complain("Uso: iniciar [--rede] [--sem-navegador] [--chave ARQUIVO]\n"
@@ -31,7 +35,7 @@ static int misused(void) {
     return WRONG_USE;
 }
 
-static bool understand(request *asked, int argc, char **argv) {
+static bool understand(request_line *asked, int argc, char **argv) {
     static const char *const commands[] = {"iniciar", "autoteste", "conferir"};
     const char *folder = ".";
     asked->browser = true;
@@ -52,76 +56,138 @@ static char *text_in(const char *folder, const char *name) {
     return snprintf(path, sizeof path, "%s/runtime/%s", folder, name) < (int)sizeof path ? read_whole(path) : NULL;
 }
 
-static void say_address(const char *address) { say("    http://%s:%d\n", address, port_shown); }
+typedef struct {
+    int port;
+    char key[PAGE_KEY + 1];
+} address;
 
-static int serve(const request *asked, const char *folder, const char *config) {
-    server running;
-    int code = start_server(&running, folder, config, asked->everywhere);
-    if (code) return code == STOPPED ? DONE : code;
-    char url[64];
-    snprintf(url, sizeof url, "http://127.0.0.1:%d", running.port);
-    say("\nPronto. Abra no navegador:  %s\n", url);
+static void say_address(const char *machine, void *data) {
+    const address *page = data;
+    say("    http://%s:%d/#%s\n", machine, page->port, page->key);
+}
+
+static void welcome(const request_line *asked, address *page, char *url, size_t room) {
+    snprintf(url, room, "http://127.0.0.1:%d/#%s", page->port, page->key);
+    say("\nPronto. A página abre no navegador. Se não abrir, copie para ele este endereço inteiro:\n\n    %s\n\n", url);
     if (asked->everywhere) {
-        port_shown = running.port;
-        say("ATENÇÃO: qualquer aparelho desta rede pode usar a página, sem senha. Nos outros aparelhos:\n");
-        each_address(say_address);
+        say("ATENÇÃO: quem tiver o endereço pode usar a página nesta rede. Nos outros aparelhos:\n");
+        each_address(say_address, page);
     }
-    say("Para encerrar, tecle Ctrl+C ou feche esta janela.\n");
-    if (asked->browser) open_browser(url);
+    say("NÃO FECHE ESTA JANELA enquanto usar a página: ela é o programa.\n"
+        "Para encerrar, tecle Ctrl+C ou feche esta janela.\n");
+}
+
+/* Until it is interrupted, or the server has ended too often. */
+static int attend_page(server *running, front *front, const char *folder, const char *config) {
+    int restarts = 0;
+    double since = seconds_now();
     long status = 0;
-    while (!was_interrupted() && !has_ended(running.child, &status)) sleep_ms(200);
-    if (!was_interrupted()) {
-        say_why_it_ended(&running, status);
-        code = OUR_FAULT;
+    while (!was_interrupted()) {
+        attend(front, 200);
+        if (!has_ended(running->child, &status)) continue;
+        set_server(front, 0, "");
+        say_why_it_ended(running, status);
+        bool again = seconds_now() - since > LONG_ENOUGH_SECONDS || ++restarts < MOST_RESTARTS;
+        char temporary[PATH_MAX_LENGTH];
+        strcpy(temporary, running->temporary);
+        stop_server(running);
+        if (!again) return OUR_FAULT;
+        say("Iniciando-o de novo. A conversa continua na página.\n");
+        int code = start_server(running, folder, config, temporary, front);
+        if (code) return code == STOPPED ? DONE : code;
+        set_server(front, running->port, running->key);
+        since = seconds_now();
+        say("Pronto de novo.\n");
     }
-    stop_server(&running);
-    if (!code) say("\nEncerrado. Nada do que foi escrito ficou guardado.\n");
-    return code;
+    return DONE;
+}
+
+static int serve(const request_line *asked, const place *mine, const char *folder, const char *config) {
+    server running;
+    address page = {0};
+    char url[64];
+    front *front = make_key(page.key, PAGE_KEY) ? open_front(folder, asked->everywhere, page.key) : NULL;
+    if (!front) return MACHINE_LACKS;
+    page.port = port_of(front);
+    int code = start_server(&running, folder, config, mine->folder, front);
+    if (!code) {
+        set_server(front, running.port, running.key);
+        publish_place(mine, page.port, page.key);
+        welcome(asked, &page, url, sizeof url);
+        if (asked->browser) open_browser(url);
+        code = attend_page(&running, front, folder, config);
+        stop_server(&running);
+        if (!code) say("\nEncerrado. Nada do que foi escrito ficou guardado.\n");
+    }
+    close_front(front);
+    return code == STOPPED ? DONE : code;
 }
 
 static int test(const char *folder, const char *config) {
     server running;
-    char *proof = text_in(folder, "prova.json");
-    int code = start_server(&running, folder, config, false);
+    char temporary[PATH_MAX_LENGTH], *proof = text_in(folder, "prova.json");
+    if (!make_temporary_folder(temporary)) return MACHINE_LACKS;
+    int code = start_server(&running, folder, config, temporary, NULL);
     if (!code) {
         say("Fazendo as perguntas da prova…\n\n");
         code = run_selftest(&running, proof);
         stop_server(&running);
     }
+    remove_temporary_folder(temporary);
     free(proof);
     return code;
 }
 
-/* The processor and the memory first, in a moment; then gigabytes are read. */
-static int act(const request *asked) {
+static int run_chosen(const request_line *asked, place *mine, const char *key) {
     char chosen[PATH_MAX_LENGTH];
-    char *config = text_in(asked->folder, "config.json");
-    bool fits = !config || !strcmp(asked->command, "conferir") || machine_suffices(asked->folder, config);
-    free(config);
-    if (!fits) return MACHINE_LACKS;
-    if (!newest_whole(asked->folder, asked->key, chosen)) {
+    bool starts = !strcmp(asked->command, "iniciar");
+    if (!choose_package(asked->folder, key, !starts, chosen)) {
         if (was_interrupted()) {
             say("Interrompido.\n");
             return STOPPED;
         }
-        complain("\nO pacote não está como foi feito, e não será usado. Copie a pasta de novo a partir do original.\n");
+        complain("\nNenhum pacote aqui está como foi feito, e nenhum será usado. Copie a pasta de novo a partir do original.\n");
         return NOT_PROVEN;
     }
     if (!strcmp(asked->command, "conferir")) return DONE;
-    if (!(config = text_in(chosen, "config.json"))) return OUR_FAULT;
+    char *config = text_in(chosen, "config.json");
+    if (!config) return OUR_FAULT;
     if (strcmp(chosen, asked->folder) && !machine_suffices(chosen, config)) { /* a newer one may need more */
         free(config);
         return MACHINE_LACKS;
     }
     char *title = json_text(json_member(config, "title")), *version = json_text(json_member(config, "version"));
-    say("%s, versão %s\n", title ? title : "?", version ? version : "?");
-    int code = !strcmp(asked->command, "autoteste") ? test(chosen, config) : serve(asked, chosen, config);
+    mine->version = version ? version : "?";
+    say("%s, versão %s\n", title ? title : "?", mine->version);
+    int code = starts ? serve(asked, mine, chosen, config) : test(chosen, config);
     free(title), free(version), free(config);
     return code;
 }
 
+/* The processor and the memory first, in a moment; then gigabytes are read. One that runs already has the memory. */
+static int act(const request_line *asked) {
+    place mine = {.everywhere = asked->everywhere, .browser = asked->browser};
+    char key[KEY_TEXT], *text = asked->key ? read_whole(asked->key) : NULL;
+    if (asked->key && !key_of_text(text, key)) {
+        complain(text ? "%s não é uma chave pública ed25519 (uma linha que começa com ssh-ed25519).\n"
+                      : "Não há um arquivo de chave em %s.\n", asked->key);
+        return WRONG_USE;
+    }
+    free(text);
+    char *config = text_in(asked->folder, "config.json"), *recipe = json_text(json_member(config, "recipe"));
+    bool starts = !strcmp(asked->command, "iniciar"), checks = !strcmp(asked->command, "conferir");
+    int code = starts && recipe ? take_place(&mine, recipe) : TAKEN;
+    if (code == TAKEN) {
+        bool fits = !config || checks || machine_suffices(asked->folder, config);
+        code = fits ? run_chosen(asked, &mine, asked->key ? key : NULL) : MACHINE_LACKS;
+        if (starts && recipe) leave_place(&mine);
+    }
+    free(recipe), free(config);
+    return code;
+}
+
 int main(int argc, char **argv) {
-    request asked = {0};
+    request_line asked = {0};
     argv = utf8_arguments(&argc, argv);
     if (argc == 2 && !strcmp(argv[1], "versao")) return DONE;
     if (!understand(&asked, argc, argv)) return misused();

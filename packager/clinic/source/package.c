@@ -1,5 +1,5 @@
-/* SHA256SUMS against the files of a folder. The same rules as `packager verify`: nothing missing, nothing extra,
- * nothing altered; a line that is not a checksum is a fault. */
+/* SHA256SUMS against the files of a folder: nothing missing, nothing altered, nothing added in runtime/ and no program
+ * outside it; a line that is not a checksum is a fault. `packager verify` holds the same rules. */
 #include "package.h"
 
 #include <stdlib.h>
@@ -8,33 +8,22 @@
 #include "json.h"
 #include "say.h"
 #include "sha256.h"
-#include "signature.h"
 
-enum { MOST_FILES = 4096, MOST_VERSIONS = 64 };
+enum { MOST_FILES = 4096, SHOWN = 5 };
 
 typedef struct {
     char *sha256, *name;
-    bool there;
+    bool there, wanted;
 } listed;
 
 typedef struct {
     const char *folder;
     listed files[MOST_FILES];
-    int count, faults;
+    int count, faults, wanted, ignored;
     double bytes, hashed;
 } state;
 
-typedef struct {
-    char folder[PATH_MAX_LENGTH], version[128];
-} candidate;
-
-typedef struct {
-    const char *parent, *name;
-    candidate found[MOST_VERSIONS];
-    int count;
-} candidates;
-
-static bool path_of(char *out, const char *folder, const char *name) {
+bool path_of(char *out, const char *folder, const char *name) {
     const char *slash = *folder && folder[strlen(folder) - 1] == '/' ? "" : "/"; /* "E:/" ends in one */
     return snprintf(out, PATH_MAX_LENGTH, "%s%s%s", folder, slash, name) < PATH_MAX_LENGTH;
 }
@@ -70,16 +59,63 @@ static void read_sums(state *package, char *text) {
     if (!package->count) fault(package, "SHA256SUMS", "está vazio");
 }
 
+static bool ends_in(const char *name, const char *ending) {
+    size_t length = strlen(name), end = strlen(ending);
+    if (length < end) return false;
+    for (size_t i = 0; i < end; i++) {
+        char letter = name[length - end + i];
+        if ((letter >= 'A' && letter <= 'Z' ? letter + 32 : letter) != ending[i]) return false;
+    }
+    return true;
+}
+
+/* What somebody might start by mistake for a part of the package. */
+static bool may_run(const char *name) {
+    static const char *const endings[] = {".exe", ".com", ".bat", ".cmd", ".sh", ".scr", ".pif", ".msi", ".dll", ".vbs",
+                                          ".js", ".wsf", ".hta", ".ps1", ".jar", ".reg", ".gguf", ".desktop", ".inf"};
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+        if (ends_in(name, endings[i])) return true;
+    return false;
+}
+
 static void look_at(const char *relative, bool regular, void *data) {
     state *package = data;
     listed *known = find(package, relative);
     if (known && regular) {
         char path[PATH_MAX_LENGTH];
         known->there = path_of(path, package->folder, relative);
-        package->bytes += (double)file_size(path);
+        if (known->wanted) package->bytes += (double)file_size(path);
     } else if (strcmp(relative, "SHA256SUMS") && strcmp(relative, "SHA256SUMS.sig")) {
-        fault(package, relative, "não faz parte do pacote");
+        /* Windows, a Mac and people leave files behind; nothing of this is read. */
+        bool harmless = regular && strncmp(relative, "runtime/", 8) && !may_run(relative);
+        if (!harmless) fault(package, relative, "não faz parte do pacote");
+        else if (++package->ignored <= SHOWN) say("  (%s não faz parte do pacote e é ignorado.)\n", relative);
     }
+}
+
+/* Of the files that are started here: the page, this machine's programs, the settings, the model or its parts. */
+static bool is_started(const char *name, const char *model) {
+    char programs[64];
+    const char *part = strstr(model, "-00001-of-");
+    snprintf(programs, sizeof programs, "runtime/%s/", target_name());
+    return !strncmp(name, "runtime/pagina/", 15) || !strncmp(name, programs, strlen(programs))
+           || !strcmp(name, "runtime/config.json") || !strcmp(name, model)
+           || (part && !strncmp(name, model, (size_t)(part - model) + 1) && ends_in(name, ".gguf"));
+}
+
+static void mark_wanted(state *package, bool all) {
+    char path[PATH_MAX_LENGTH];
+    char *config = path_of(path, package->folder, "runtime/config.json") ? read_whole(path) : NULL;
+    char *model = json_text(json_member(config, "model"));
+    for (int i = 0; i < package->count; i++) {
+        listed *file = &package->files[i];
+        file->wanted = all || !model || is_started(file->name, model);
+        package->wanted += file->wanted;
+    }
+    if (model && !find(package, model)) fault(package, model, "não está em SHA256SUMS");
+    if (!find(package, "runtime/config.json")) fault(package, "runtime/config.json", "não está em SHA256SUMS");
+    free(model);
+    free(config);
 }
 
 static void hashed(long long bytes, void *data) {
@@ -92,6 +128,7 @@ static void compare(state *package) {
     for (int i = 0; i < package->count && !was_interrupted(); i++) {
         listed *file = &package->files[i];
         char path[PATH_MAX_LENGTH], actual[65];
+        if (!file->wanted) continue;
         if (!file->there) {
             fault(package, file->name, "está faltando");
         } else if (!path_of(path, package->folder, file->name) || !sha256_of_file(path, actual, hashed, package)) {
@@ -102,91 +139,26 @@ static void compare(state *package) {
     }
 }
 
-bool package_is_whole(const char *folder, const char *key) {
+bool package_is_whole(const char *folder, bool all) {
     char path[PATH_MAX_LENGTH];
     state *package = calloc(1, sizeof *package);
     char *text = path_of(path, folder, "SHA256SUMS") ? read_whole(path) : NULL;
     if (!package) return false;
     package->folder = folder;
     if (!text) {
-        fault(package, "SHA256SUMS", "está faltando ou não pode ser lido");
+        fault(package, "SHA256SUMS", "está faltando ou não pode ser lido: a cópia não foi até o fim");
     } else {
         read_sums(package, text);
+        mark_wanted(package, all);
         each_file(folder, look_at, package);
+        if (package->ignored > SHOWN) say("  (e mais %d arquivos, também ignorados)\n", package->ignored - SHOWN);
         compare(package);
-        if (!package->faults && !was_interrupted() && !signature_is_good(folder, key))
-            fault(package, "SHA256SUMS.sig", "a assinatura não confere");
     }
     bool whole = !package->faults && !was_interrupted();
-    if (whole) say("Pacote conferido: %d arquivos, %.0f MB, tudo certo.\n", package->count, package->bytes / 1e6);
+    int others = package->count - package->wanted;
+    if (whole) say("Pacote conferido: %d arquivos, %.0f MB, tudo certo.\n", package->wanted, package->bytes / 1e6);
+    if (whole && others) say("Os outros %d arquivos não são usados agora; o autoteste confere todos.\n", others);
     free(text);
     free(package);
     return whole;
-}
-
-/* A name or version that a folder states of itself, or false. */
-static bool states(const char *folder, const char *key, char *out, size_t size) {
-    char path[PATH_MAX_LENGTH];
-    char *config = path_of(path, folder, "runtime/config.json") ? read_whole(path) : NULL;
-    char *value = json_text(json_member(config, key));
-    bool stated = value && snprintf(out, size, "%s", value) < (int)size;
-    free(value);
-    free(config);
-    return stated;
-}
-
-static void consider(const char *name, void *data) {
-    candidates *all = data;
-    candidate *one = &all->found[all->count];
-    char stated[256];
-    if (all->count == MOST_VERSIONS || !path_of(one->folder, all->parent, name)) return;
-    if (!states(one->folder, "recipe", stated, sizeof stated) || strcmp(stated, all->name)) return;
-    if (states(one->folder, "version", one->version, sizeof one->version)) all->count++;
-}
-
-/* Runs of digits compare as numbers, the rest as text: 2026.9 is older than 2026.10. */
-static int compare_versions(const char *a, const char *b) {
-    while (*a && *b) {
-        size_t digits_a = strspn(a, "0123456789"), digits_b = strspn(b, "0123456789");
-        if (digits_a && digits_b) {
-            unsigned long long x = strtoull(a, NULL, 10), y = strtoull(b, NULL, 10);
-            if (x != y) return x < y ? -1 : 1;
-            a += digits_a, b += digits_b;
-        } else {
-            if (*a != *b) return *a < *b ? -1 : 1;
-            a++, b++;
-        }
-    }
-    return *a ? 1 : *b ? -1 : 0;
-}
-
-static int newest_first(const void *a, const void *b) {
-    return -compare_versions(((const candidate *)a)->version, ((const candidate *)b)->version);
-}
-
-bool newest_whole(const char *folder, const char *key, char *chosen) {
-    char name[256] = "", parent[PATH_MAX_LENGTH];
-    static candidates all;
-    snprintf(parent, sizeof parent, "%s/..", folder);
-    all = (candidates){.parent = parent, .name = name};
-    char resolved[PATH_MAX_LENGTH];
-    if (absolute_path(parent, resolved)) strcpy(parent, resolved);
-    if (states(folder, "recipe", name, sizeof name)) each_folder(parent, consider, &all);
-    if (!all.count) {
-        /* Without a readable configuration there is nothing to choose from: say what is wrong with this one. */
-        strcpy(chosen, folder);
-        return package_is_whole(folder, key);
-    }
-    qsort(all.found, (size_t)all.count, sizeof *all.found, newest_first);
-    for (int i = 0; i < all.count && !was_interrupted(); i++) {
-        candidate *one = &all.found[i];
-        if (all.count > 1) say("Versão %s (%s):\n", one->version, one->folder);
-        if (package_is_whole(one->folder, key)) {
-            strcpy(chosen, one->folder);
-            return true;
-        }
-        if (i + 1 < all.count && !was_interrupted())
-            complain("Esta versão não está inteira e fica de fora. Copie-a de novo. Tentando a anterior…\n");
-    }
-    return false;
 }

@@ -1,4 +1,4 @@
-/* Is a package whole? And which one of those that lie side by side is the newest whole one? */
+/* Is a package whole? */
 #ifndef CLINIC_PACKAGE_H
 #define CLINIC_PACKAGE_H
 
@@ -6,12 +6,10 @@
 
 #include "platform.h"
 
-/* Compare a folder with its SHA256SUMS and, where that can be done, its signature; every fault is said.
- * `key` is the file of the public key, or NULL. */
-bool package_is_whole(const char *folder, const char *key);
+/* Compare a folder with its SHA256SUMS: `all` of it, or only what is started on this machine (the rest is left to the
+ * self-test). Every fault is said; what lies outside runtime/ and is no program is said and ignored. */
+bool package_is_whole(const char *folder, bool all);
 
-/* The newest version of the package in `folder`, among the folders beside it, that is whole: into `chosen`.
- * Newer ones that are not whole are said and left out. False: none is whole. */
-bool newest_whole(const char *folder, const char *key, char *chosen);
+bool path_of(char *out, const char *folder, const char *name);
 
 #endif

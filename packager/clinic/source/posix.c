@@ -11,11 +11,14 @@
 #include <limits.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -152,6 +155,39 @@ void remove_temporary_folder(const char *folder) {
     rmdir(folder);
 }
 
+void remove_file(const char *path) { unlink(path); }
+
+bool private_folder(const char *name, char *out) {
+    const char *base = getenv("TMPDIR");
+    struct stat info;
+    int size = snprintf(out, PATH_MAX_LENGTH, "%s/assistente-%u-%s", base && *base ? base : "/tmp", (unsigned)getuid(), name);
+    if (size >= PATH_MAX_LENGTH || (mkdir(out, 0700) && errno != EEXIST)) return false;
+    /* Anybody may write to /tmp: one that another user laid there is not ours. */
+    return !lstat(out, &info) && S_ISDIR(info.st_mode) && info.st_uid == getuid() && !(info.st_mode & 077);
+}
+
+bool hold(const char *lock) {
+    struct stat held, named;
+    int handle = open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (handle < 0) return false;
+    /* Another one may have removed the file, and the folder, between our opening and our holding it. */
+    if (!flock(handle, LOCK_EX | LOCK_NB) && !fstat(handle, &held) && !stat(lock, &named) && held.st_ino == named.st_ino)
+        return true; /* the handle stays open, and the lock with it, even if this program is killed */
+    close(handle);
+    return false;
+}
+
+bool system_program(const char *name, char *out) {
+    static const char *const folders[] = {"/usr/bin", "/bin", "/usr/local/bin", "/run/current-system/sw/bin"};
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
+        if (snprintf(out, PATH_MAX_LENGTH, "%s/%s", folders[i], name) < PATH_MAX_LENGTH && !access(out, X_OK)) return true;
+    return false;
+}
+
+void set_environment(const char *name, const char *value) { setenv(name, value, 1); }
+bool random_bytes(unsigned char *out, int size) { return getrandom(out, (size_t)size, 0) == size; }
+bool same_path(const char *a, const char *b) { return !strcmp(a, b); }
+
 bool can_execute(const char *path) {
     struct statvfs disk;
     return !access(path, X_OK) && !statvfs(path, &disk) && !(disk.f_flag & ST_NOEXEC);
@@ -178,7 +214,7 @@ process *start_process(char *const argv[], const char *folder, const char *log, 
         dup2(in, 0), dup2(out, 1), dup2(out, 2);
         prctl(PR_SET_PDEATHSIG, SIGTERM);
         if (getppid() != parent) _exit(127);
-        execvp(argv[0], argv);
+        execv(argv[0], argv);
         _exit(127);
     }
     process *child = calloc(1, sizeof *child);
@@ -228,7 +264,8 @@ void print_text(FILE *stream, const char *text) {
 bool is_terminal(void) { return isatty(1); }
 
 void open_browser(const char *url) {
-    if (!getenv("DISPLAY") && !getenv("WAYLAND_DISPLAY")) return;
+    char program[PATH_MAX_LENGTH];
+    if ((!getenv("DISPLAY") && !getenv("WAYLAND_DISPLAY")) || !system_program("xdg-open", program)) return;
     pid_t pid = fork();
     if (!pid) {
         /* Twice forked and in a session of its own: Ctrl-C here must not close the person's browser. */
@@ -236,7 +273,7 @@ void open_browser(const char *url) {
         setsid();
         int nowhere = open("/dev/null", O_RDWR);
         dup2(nowhere, 0), dup2(nowhere, 1), dup2(nowhere, 2);
-        execlp("xdg-open", "xdg-open", url, (char *)NULL);
+        execl(program, program, url, (char *)NULL);
         _exit(127);
     }
     if (pid > 0) waitpid(pid, NULL, 0);
@@ -276,15 +313,45 @@ static struct sockaddr_in local_address(int port, bool everywhere) {
     return address;
 }
 
-bool port_is_free(int port, bool everywhere) {
-    struct sockaddr_in address = local_address(port, everywhere);
-    int handle = socket(AF_INET, SOCK_STREAM, 0), yes = 1;
-    /* As the server does: a port that only waits for its last connections to expire is free. */
-    setsockopt(handle, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-    bool free_port = handle >= 0 && !bind(handle, (struct sockaddr *)&address, sizeof address);
+int unused_port(void) {
+    struct sockaddr_in address = local_address(0, false);
+    socklen_t size = sizeof address;
+    int handle = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool fine = handle >= 0 && !bind(handle, (struct sockaddr *)&address, size)
+                && !getsockname(handle, (struct sockaddr *)&address, &size);
     if (handle >= 0) close(handle);
-    return free_port;
+    return fine ? ntohs(address.sin_port) : 0;
 }
+
+void do_not_block(long socket) { fcntl((int)socket, F_SETFL, O_NONBLOCK); }
+
+long listen_on(int port, bool everywhere) {
+    struct sockaddr_in address = local_address(port, everywhere);
+    int handle = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), yes = 1;
+    /* Linux: a port that only waits for its last connections to expire is free; one that is listened on is not. */
+    setsockopt(handle, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+    if (handle >= 0 && !bind(handle, (struct sockaddr *)&address, sizeof address) && !listen(handle, 32)) {
+        do_not_block(handle);
+        return handle;
+    }
+    if (handle >= 0) close(handle);
+    return -1;
+}
+
+long accept_from(long listener) { return accept4((int)listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK); }
+
+void wait_for_sockets(waiting *all, int count, int milliseconds) {
+    struct pollfd polled[256];
+    for (int i = 0; i < count; i++)
+        polled[i] = (struct pollfd){(int)all[i].socket, (short)((all[i].want_read ? POLLIN : 0) | (all[i].want_write ? POLLOUT : 0)), 0};
+    bool any = poll(polled, (nfds_t)count, milliseconds) > 0;
+    for (int i = 0; i < count; i++) {
+        all[i].can_read = any && (polled[i].revents & (POLLIN | POLLHUP | POLLERR));
+        all[i].can_write = any && (polled[i].revents & (POLLOUT | POLLHUP | POLLERR));
+    }
+}
+
+bool would_block(void) { return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR; }
 
 long connect_local(int port, int timeout_seconds) {
     struct sockaddr_in address = local_address(port, false);
@@ -303,14 +370,14 @@ long send_bytes(long socket, const char *data, long size) { return (long)send((i
 long receive_bytes(long socket, char *data, long size) { return (long)recv((int)socket, data, (size_t)size, 0); }
 void close_socket(long socket) { close((int)socket); }
 
-void each_address(void (*seen)(const char *address)) {
+void each_address(void (*seen)(const char *address, void *data), void *data) {
     struct ifaddrs *all = NULL;
     if (getifaddrs(&all)) return;
     for (struct ifaddrs *one = all; one; one = one->ifa_next) {
         char text[INET_ADDRSTRLEN];
         if (!one->ifa_addr || one->ifa_addr->sa_family != AF_INET || (one->ifa_flags & IFF_LOOPBACK)) continue;
         struct sockaddr_in *address = (struct sockaddr_in *)(void *)one->ifa_addr;
-        if (inet_ntop(AF_INET, &address->sin_addr, text, sizeof text)) seen(text);
+        if (inet_ntop(AF_INET, &address->sin_addr, text, sizeof text)) seen(text, data);
     }
     freeifaddrs(all);
 }

@@ -8,7 +8,7 @@
 #include "json.h"
 #include "say.h"
 
-enum { FIRST_PORT = 8180, PORTS = 40, MOST_ARGUMENTS = 64, LOAD_SECONDS = 900, LOG_LINES = 8, PORT_TAKEN = -1 };
+enum { MOST_ARGUMENTS = 64, LOAD_SECONDS = 900, LOG_LINES = 8, MOST_TRIES = 8, PORT_TAKEN = -1 };
 
 static const double SPARE_DISK_GB = 0.05;
 
@@ -98,7 +98,7 @@ static bool find_program(server *running, const char *folder, char *program) {
 }
 
 /* The command line; the texts that it had to make are in `made`. Returns how many those are. */
-static int command(char **argv, char **made, const char *program, const char *config, int port, bool everywhere) {
+static int command(char **argv, char **made, const char *program, const char *config, int port) {
     static const char *const settings[][2] = {
         {"--ctx-size", "context"},   {"--predict", "max_answer_tokens"}, {"--temp", "temperature"},
         {"--top-k", "top_k"},        {"--top-p", "top_p"},               {"--min-p", "min_p"},
@@ -106,19 +106,22 @@ static int command(char **argv, char **made, const char *program, const char *co
     };
     static char port_text[16], threads[16];
     static const char *const fixed[] = {
-        /* The page is a folder, relative to the package: the server starts there. The template is the file's own. */
-        "--path", "runtime/pagina", "--jinja", "--offline", "--no-slots", "--cors-origins", "localhost",
+        /* The template is the file's own, as it was frozen; no thinking aloud, which nobody asked for in the proof. */
+        "--jinja", "--reasoning", "off", "--offline", "--no-slots", "--cors-origins", "localhost",
         /* One conversation at a time with the whole context, and no cache of old ones: memory as it was proven. */
         "--parallel", "1", "--cache-ram", "0", "--log-colors", "off",
     };
     int count = 0, owned = 0;
     snprintf(port_text, sizeof port_text, "%d", port);
-    snprintf(threads, sizeof threads, "%d", physical_cores());
+    /* One core stays free: the threads wait for each other at every step, so that one which has to share its core with
+     * another program holds up all of them (docs/bundle.md has figures). */
+    int cores = physical_cores();
+    snprintf(threads, sizeof threads, "%d", cores > 1 ? cores - 1 : 1);
     argv[count++] = (char *)(size_t)program;
     argv[count++] = "--model";
     argv[count++] = made[owned++] = json_text(json_member(config, "model"));
     argv[count++] = "--host";
-    argv[count++] = everywhere ? "0.0.0.0" : "127.0.0.1";
+    argv[count++] = "127.0.0.1";
     argv[count++] = "--port";
     argv[count++] = port_text;
     argv[count++] = "--threads";
@@ -137,62 +140,68 @@ static int command(char **argv, char **made, const char *program, const char *co
     return owned;
 }
 
-static int free_port(bool everywhere) {
-    for (int port = FIRST_PORT; port < FIRST_PORT + PORTS; port++)
-        if (port_is_free(port, everywhere)) return port;
-    complain("As portas %d a %d deste computador estão ocupadas. Reinicie o computador e tente de novo.\n", FIRST_PORT,
-             FIRST_PORT + PORTS - 1);
-    return 0;
+bool make_key(char *out, int length) {
+    static const char letters[] = "abcdefghjkmnpqrstuvwxyz23456789";
+    unsigned char byte;
+    for (int i = 0; i < length;) {
+        if (!random_bytes(&byte, 1)) return false;
+        if (byte < 248) out[i++] = letters[byte % 31]; /* 8 * 31: every letter as likely */
+    }
+    out[length] = 0;
+    return true;
 }
 
 /* DONE, a code to end with, or PORT_TAKEN. */
-static int wait_until_ready(server *running, bool everywhere) {
+static int wait_until_ready(server *running, front *front) {
     double began = seconds_now();
     long status;
     while (seconds_now() - began < LOAD_SECONDS) {
         int code = 0;
         if (was_interrupted()) return STOPPED;
-        if (has_ended(running->child, &status)) {
-            if (!port_is_free(running->port, everywhere)) return PORT_TAKEN;
+        bool ended = has_ended(running->child, &status);
+        free(ask_server(running, "/v1/models", NULL, 5, &code));
+        if (code == 401 || (ended && code)) return PORT_TAKEN; /* somebody else's server, who does not know our key */
+        if (ended) {
             say_why_it_ended(running, status);
             return MACHINE_LACKS;
         }
-        free(ask_server(running->port, "/health", NULL, 5, &code));
         if (code == 200) return DONE;
-        sleep_ms(100);
+        if (front) attend(front, 100);
+        else sleep_ms(100);
     }
     complain("O modelo não terminou de carregar em %d minutos. Use um computador mais rápido, ou copie a pasta\n"
              "para o disco do computador: o pendrive pode ser lento demais.\n", LOAD_SECONDS / 60);
     return MACHINE_LACKS;
 }
 
-int start_server(server *running, const char *folder, const char *config, bool everywhere) {
-    char program[PATH_MAX_LENGTH], log[PATH_MAX_LENGTH], *argv[MOST_ARGUMENTS], *made[MOST_ARGUMENTS];
-    *running = (server){0};
-    if (!make_temporary_folder(running->temporary)) {
-        complain("Não foi possível criar uma pasta temporária neste computador. Verifique o disco.\n");
-        return MACHINE_LACKS;
-    }
-    if (!find_program(running, folder, program)) {
-        stop_server(running);
-        return MACHINE_LACKS;
-    }
+static int start_on_a_port(server *running, const char *program, const char *folder, const char *config, front *front) {
+    char log[PATH_MAX_LENGTH], *argv[MOST_ARGUMENTS], *made[MOST_ARGUMENTS];
     if (snprintf(log, sizeof log, "%s/server.log", running->temporary) >= (int)sizeof log) return OUR_FAULT;
-    say("Carregando o modelo…\n");
-    int code = PORT_TAKEN;
-    /* Two started at once may find the same port free; the later one takes the next. */
-    while (code == PORT_TAKEN && (running->port = free_port(everywhere))) {
-        if (running->child) free_process(running->child);
-        int owned = command(argv, made, program, config, running->port, everywhere);
-        running->child = start_process(argv, folder, log, NULL);
-        for (int i = 0; i < owned; i++) free(made[i]);
-        if (running->child) {
-            code = wait_until_ready(running, everywhere);
-        } else {
-            complain("O programa %s não pôde ser iniciado. Um antivírus pode tê-lo bloqueado.\n", program);
-            code = MACHINE_LACKS;
-        }
+    if (!make_key(running->key, sizeof running->key - 1) || !(running->port = unused_port())) {
+        complain("Este computador não dá uma porta livre ao programa. Reinicie-o e tente de novo.\n");
+        return MACHINE_LACKS;
     }
+    set_environment("LLAMA_API_KEY", running->key); /* not on the command line, which every user can read */
+    int owned = command(argv, made, program, config, running->port);
+    running->child = start_process(argv, folder, log, NULL);
+    for (int i = 0; i < owned; i++) free(made[i]);
+    if (running->child) return wait_until_ready(running, front);
+    complain("O programa %s não pôde ser iniciado. Um antivírus pode tê-lo bloqueado.\n", program);
+    return MACHINE_LACKS;
+}
+
+int start_server(server *running, const char *folder, const char *config, const char *temporary, front *front) {
+    char program[PATH_MAX_LENGTH];
+    int code = PORT_TAKEN;
+    *running = (server){0};
+    strcpy(running->temporary, temporary);
+    if (!find_program(running, folder, program)) return MACHINE_LACKS;
+    say("Carregando o modelo…\n");
+    for (int tries = 0; code == PORT_TAKEN && tries < MOST_TRIES; tries++) {
+        stop_server(running);
+        code = start_on_a_port(running, program, folder, config, front);
+    }
+    if (code == PORT_TAKEN) complain("As portas deste computador são tomadas por outros programas. Reinicie-o.\n");
     if (code == PORT_TAKEN) code = MACHINE_LACKS;
     if (code) stop_server(running);
     return code;
@@ -204,8 +213,6 @@ void stop_server(server *running) {
         free_process(running->child);
         running->child = NULL;
     }
-    if (*running->temporary) remove_temporary_folder(running->temporary);
-    *running->temporary = 0;
 }
 
 void say_why_it_ended(const server *running, long status) {
@@ -236,15 +243,10 @@ static bool send_all(long socket, const char *data) {
     return true;
 }
 
-char *ask_server(int port, const char *path, const char *body, int timeout_seconds, int *code) {
-    char head[512];
+static char *ask(int port, const char *head, const char *body, int timeout_seconds, int *code) {
     long socket = connect_local(port, timeout_seconds), size = 0, room = 1 << 16, got;
     *code = 0;
     if (socket < 0) return NULL;
-    /* HTTP/1.0: the answer comes in one piece and ends with the connection. */
-    snprintf(head, sizeof head, "%s %s HTTP/1.0\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-             "Content-Length: %lu\r\nConnection: close\r\n\r\n", body ? "POST" : "GET", path,
-             (unsigned long)(body ? strlen(body) : 0));
     char *answer = send_all(socket, head) && send_all(socket, body ? body : "") ? malloc((size_t)room) : NULL;
     while (answer && (got = receive_bytes(socket, answer + size, room - size - 1)) > 0) {
         size += got;
@@ -264,4 +266,19 @@ char *ask_server(int port, const char *path, const char *body, int timeout_secon
     }
     memmove(answer, start + 4, strlen(start + 4) + 1);
     return answer;
+}
+
+/* HTTP/1.0: the answer comes in one piece and ends with the connection. */
+char *ask_server(const server *running, const char *path, const char *body, int timeout_seconds, int *code) {
+    char head[512];
+    snprintf(head, sizeof head, "%s %s HTTP/1.0\r\nHost: 127.0.0.1\r\nAuthorization: Bearer %s\r\n"
+             "Content-Type: application/json\r\nContent-Length: %lu\r\nConnection: close\r\n\r\n",
+             body ? "POST" : "GET", path, running->key, (unsigned long)(body ? strlen(body) : 0));
+    return ask(running->port, head, body, timeout_seconds, code);
+}
+
+char *ask_page(int port, const char *path, const char *key, int *code) {
+    char head[512];
+    snprintf(head, sizeof head, "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nX-Chave: %s\r\nConnection: close\r\n\r\n", path, port, key);
+    return ask(port, head, NULL, 5, code);
 }

@@ -4,25 +4,34 @@
 
 #include <stdbool.h>
 
+#include "front.h"
 #include "platform.h"
 
 typedef struct {
     process *child;
-    int port;
+    int port;      /* of the machine's own free ones; nobody is told */
+    char key[33];  /* without it the server answers nothing */
     char temporary[PATH_MAX_LENGTH]; /* its log, and its program if the stick may not run it */
 } server;
 
 /* The machine against what the package needs; everything that is wrong is said. */
 bool machine_suffices(const char *folder, const char *config);
 
-/* Start it and wait until it answers. Returns an exit code of say.h; a failure has been said. */
-int start_server(server *running, const char *folder, const char *config, bool everywhere);
+/* A key that nobody guesses, of letters and digits that people can tell apart. False: no chance is to be had here. */
+bool make_key(char *out, int length);
+
+/* Start it and wait until it answers; meanwhile `front` (or NULL) is attended. `temporary` exists. Returns an exit code of
+ * say.h; a failure has been said. */
+int start_server(server *running, const char *folder, const char *config, const char *temporary, front *front);
 void stop_server(server *running);
 
 /* Say why it ended by itself: the reason, and the last lines it wrote. */
 void say_why_it_ended(const server *running, long status);
 
 /* POST a body (GET without one); the answer's body, which the caller frees, or NULL. `code` is the HTTP status. */
-char *ask_server(int port, const char *path, const char *body, int timeout_seconds, int *code);
+char *ask_server(const server *running, const char *path, const char *body, int timeout_seconds, int *code);
+
+/* GET as the page asks: another front, by its port and key. */
+char *ask_page(int port, const char *path, const char *key, int *code);
 
 #endif

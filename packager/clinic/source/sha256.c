@@ -43,6 +43,18 @@ static void add_block(uint32_t state[8], const unsigned char *block) {
     for (int i = 0; i < 8; i++) state[i] += s[i];
 }
 
+void sha256_of_bytes(const unsigned char *bytes, size_t size, unsigned char out[32]) {
+    uint32_t state[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+    unsigned char last[2 * BLOCK] = {0};
+    size_t whole = size / BLOCK * BLOCK, left = size - whole, end = left + 9 > BLOCK ? 2 * BLOCK : BLOCK;
+    for (size_t at = 0; at < whole; at += BLOCK) add_block(state, bytes + at);
+    memcpy(last, bytes + whole, left);
+    last[left] = 0x80;
+    for (int i = 0; i < 8; i++) last[end - 1 - (size_t)i] = (unsigned char)((uint64_t)size * 8 >> 8 * i);
+    for (size_t at = 0; at < end; at += BLOCK) add_block(state, last + at);
+    for (int i = 0; i < 32; i++) out[i] = (unsigned char)(state[i / 4] >> (24 - 8 * (i % 4)));
+}
+
 bool sha256_of_file(const char *path, char hex[65], void (*read)(long long bytes, void *data), void *data) {
     uint32_t state[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
     FILE *file = open_file(path, "rb");

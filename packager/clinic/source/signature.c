@@ -1,75 +1,77 @@
-/* OpenSSH's signature form (`ssh-keygen -Y`), which the bundle stage writes and Windows 10 and Linux can check. */
+/* OpenSSH's signature form (`ssh-keygen -Y`), which the bundle stage writes and Windows 10 and Linux can check. The
+ * program is the system's own, by its absolute path: one that lies on the stick is never asked. */
 #include "signature.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "json.h"
+#include "key.h"
 #include "platform.h"
-#include "say.h"
 
-/* The exit code of a program, or 127 if it is not on this machine. */
-static long run(char *const argv[], const char *input) {
+static bool path_in(const char *folder, const char *name, char *out) {
+    return snprintf(out, PATH_MAX_LENGTH, "%s/%s", folder, name) < PATH_MAX_LENGTH;
+}
+
+static long run(char *const argv[], const char *folder, const char *input) {
     long status = 127;
-    process *child = start_process(argv, NULL, NULL, input);
+    process *child = start_process(argv, folder, NULL, input);
     if (!child) return status;
     while (!has_ended(child, &status)) sleep_ms(20);
     free_process(child);
     return status;
 }
 
-/* ssh-keygen wants a file that says who may sign, then the kind of key and the key; a comment after it is left out. */
-static bool write_signers(const char *path, const char *key) {
-    char *text = read_whole(key);
-    char *kind = text ? strtok(text, " \t\r\n") : NULL, *digits = kind ? strtok(NULL, " \t\r\n") : NULL;
-    FILE *file = digits ? open_file(path, "wb") : NULL;
-    if (file) fprintf(file, "packager %s %s\n", kind, digits);
-    if (file) fclose(file);
-    free(text);
-    return file != NULL;
-}
-
-static long check(const char *folder, const char *signature, const char *key) {
-    char sums[PATH_MAX_LENGTH], temporary[PATH_MAX_LENGTH], signers[PATH_MAX_LENGTH];
-    if (snprintf(sums, sizeof sums, "%s/SHA256SUMS", folder) >= (int)sizeof sums || !make_temporary_folder(temporary))
-        return 1;
-    long status = 1;
-    if (snprintf(signers, sizeof signers, "%s/signers", temporary) < (int)sizeof signers && write_signers(signers, key)) {
-        char *argv[] = {"ssh-keygen", "-Y", "verify", "-f", signers, "-I", "packager", "-n", "packager",
-                        "-s", (char *)(size_t)signature, NULL};
-        status = run(argv, sums);
+/* ssh-keygen wants a file that says who may sign. It runs in a folder of its own. */
+static bool verifies(const char *program, const char *folder, const char *key) {
+    char sums[PATH_MAX_LENGTH], signed_by[PATH_MAX_LENGTH], signers[PATH_MAX_LENGTH], temporary[PATH_MAX_LENGTH];
+    if (!path_in(folder, "SHA256SUMS", sums) || !path_in(folder, "SHA256SUMS.sig", signed_by)
+        || !make_temporary_folder(temporary))
+        return false;
+    FILE *file = path_in(temporary, "signers", signers) ? open_file(signers, "wb") : NULL;
+    if (file) {
+        fprintf(file, "packager %s\n", key);
+        fclose(file);
     }
+    char *argv[] = {(char *)(size_t)program, "-Y", "verify", "-f", signers, "-I", "packager", "-n", "packager",
+                    "-s", signed_by, NULL};
+    bool good = file && !run(argv, temporary, sums);
     remove_temporary_folder(temporary);
-    return status;
+    return good;
 }
 
-/* The package's own word, which its checksums cover: nobody takes a signature away unseen. */
-static bool was_signed(const char *folder) {
+bool has_signature(const char *folder) {
     char path[PATH_MAX_LENGTH];
-    if (snprintf(path, sizeof path, "%s/runtime/config.json", folder) >= (int)sizeof path) return false;
-    char *config = read_whole(path), *word = json_raw(json_member(config, "signed"));
+    return path_in(folder, "SHA256SUMS.sig", path) && is_file(path);
+}
+
+signature signature_of(const char *folder, const char *key) {
+    char path[PATH_MAX_LENGTH], program[PATH_MAX_LENGTH], theirs[KEY_NUMBERS], ours[KEY_NUMBERS];
+    if (!has_signature(folder) || !path_in(folder, "SHA256SUMS.sig", path)) return NOT_SIGNED;
+    if (!key_numbers(key, ours) || !numbers_of_signature(path, theirs)) return SIGNATURE_WRONG;
+    if (strcmp(ours, theirs)) return SIGNED_OTHERWISE;
+    if (!system_program("ssh-keygen", program)) return NOT_CHECKABLE;
+    return verifies(program, folder, key) ? SIGNED_BY_KEY : SIGNATURE_WRONG;
+}
+
+static char *stated(const char *folder, const char *key, char *(*as)(const char *value)) {
+    char path[PATH_MAX_LENGTH];
+    char *config = path_in(folder, "runtime/config.json", path) ? read_whole(path) : NULL;
+    char *value = as(json_member(config, key));
+    free(config);
+    return value;
+}
+
+bool stated_key(const char *folder, char *key) {
+    char *text = stated(folder, "signer", json_text);
+    bool fine = key_of_text(text, key);
+    free(text);
+    return fine;
+}
+
+bool states_signed(const char *folder) {
+    char *word = stated(folder, "signed", json_raw);
     bool is_true = word && !strcmp(word, "true");
     free(word);
-    free(config);
     return is_true;
-}
-
-bool signature_is_good(const char *folder, const char *key) {
-    char signature[PATH_MAX_LENGTH];
-    snprintf(signature, sizeof signature, "%s/SHA256SUMS.sig", folder);
-    if (!is_file(signature)) {
-        bool wanted = was_signed(folder);
-        if (wanted) complain("O pacote foi assinado e a assinatura foi retirada.\n");
-        else if (key) complain("O pacote não está assinado, mas foi dada uma chave para conferir a assinatura.\n");
-        return !key && !wanted;
-    }
-    if (!key) {
-        say("O pacote está assinado. Para conferir a assinatura: iniciar --chave ARQUIVO (a chave pública,\n"
-            "obtida por outro caminho que não este pendrive).\n");
-        return true;
-    }
-    long status = check(folder, signature, key);
-    if (status == 127) complain("A assinatura não pôde ser conferida: falta o programa ssh-keygen neste computador.\n");
-    if (!status) say("Assinatura conferida com a chave %s.\n", key);
-    return !status; /* a key was given on purpose: what cannot be checked does not pass */
 }

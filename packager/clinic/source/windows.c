@@ -1,6 +1,7 @@
 /* Windows 10 and later: see platform.h. Every path goes through the wide functions, so that a user's name may
  * have accents. */
 #ifdef _WIN32
+#define _CRT_RAND_S
 #define WIN32_LEAN_AND_MEAN
 #define PSAPI_VERSION 2
 #include <winsock2.h>
@@ -150,6 +151,50 @@ void remove_temporary_folder(const char *folder) {
     RemoveDirectoryW(wide(folder, name));
 }
 
+void remove_file(const char *path) {
+    wchar_t name[PATH_MAX_LENGTH];
+    DeleteFileW(wide(path, name));
+}
+
+bool private_folder(const char *name, char *out) {
+    wchar_t base[PATH_MAX_LENGTH], path[PATH_MAX_LENGTH];
+    char text[PATH_MAX_LENGTH];
+    if (!GetTempPathW(PATH_MAX_LENGTH, base)) return false; /* each user has one of their own */
+    if (snprintf(out, PATH_MAX_LENGTH, "%sassistente-%s", narrow(base, text), name) >= PATH_MAX_LENGTH) return false;
+    return CreateDirectoryW(wide(out, path), NULL) || GetLastError() == ERROR_ALREADY_EXISTS;
+}
+
+bool hold(const char *lock) {
+    wchar_t name[PATH_MAX_LENGTH];
+    /* Nobody else may open it while this program runs, however it ends; it goes with it. */
+    return CreateFileW(wide(lock, name), GENERIC_READ | GENERIC_WRITE, 0, NULL, OPEN_ALWAYS,
+                       FILE_ATTRIBUTE_NORMAL | FILE_FLAG_DELETE_ON_CLOSE, NULL) != INVALID_HANDLE_VALUE;
+}
+
+bool system_program(const char *name, char *out) {
+    wchar_t folder[PATH_MAX_LENGTH];
+    char text[PATH_MAX_LENGTH];
+    UINT length = GetSystemDirectoryW(folder, PATH_MAX_LENGTH);
+    if (!length || length >= PATH_MAX_LENGTH) return false;
+    return snprintf(out, PATH_MAX_LENGTH, "%s/OpenSSH/%s.exe", narrow(folder, text), name) < PATH_MAX_LENGTH && is_file(out);
+}
+
+void set_environment(const char *name, const char *value) {
+    wchar_t wide_name[PATH_MAX_LENGTH], wide_value[PATH_MAX_LENGTH];
+    SetEnvironmentVariableW(wide(name, wide_name), wide(value, wide_value));
+}
+
+bool random_bytes(unsigned char *out, int size) {
+    unsigned number;
+    for (int i = 0; i < size; i++) {
+        if (rand_s(&number)) return false;
+        out[i] = (unsigned char)number;
+    }
+    return true;
+}
+
+bool same_path(const char *a, const char *b) { return !_stricmp(a, b); }
+
 bool can_execute(const char *path) { return is_file(path); }
 bool make_executable(const char *path) { return is_file(path); }
 const char *program_suffix(void) { return ".exe"; }
@@ -183,7 +228,7 @@ static HANDLE inherited_file(const char *path, bool write) {
 process *start_process(char *const argv[], const char *folder, const char *log, const char *input) {
     static char line[16 * PATH_MAX_LENGTH];
     static wchar_t command[16 * PATH_MAX_LENGTH];
-    wchar_t directory[PATH_MAX_LENGTH];
+    wchar_t directory[PATH_MAX_LENGTH], program[PATH_MAX_LENGTH];
     size_t length = 0;
     for (int i = 0; argv[i]; i++) {
         if (length + 2 * strlen(argv[i]) + 4 > sizeof line) return NULL;
@@ -195,8 +240,10 @@ process *start_process(char *const argv[], const char *folder, const char *log, 
     STARTUPINFOW startup = {.cb = sizeof startup, .dwFlags = STARTF_USESTDHANDLES};
     startup.hStdInput = in, startup.hStdOutput = out, startup.hStdError = out;
     PROCESS_INFORMATION started;
-    /* In a group of its own: Ctrl-C reaches this program, which then stops the server. */
-    BOOL fine = CreateProcessW(NULL, command, NULL, NULL, TRUE, CREATE_NEW_PROCESS_GROUP | CREATE_SUSPENDED, NULL,
+    /* In a group of its own: Ctrl-C reaches this program, which then stops the server. A little before other programs,
+     * which needs no rights: its threads wait for each other, and the slowest one holds up all. */
+    DWORD how = CREATE_NEW_PROCESS_GROUP | CREATE_SUSPENDED | ABOVE_NORMAL_PRIORITY_CLASS;
+    BOOL fine = CreateProcessW(wide(argv[0], program), command, NULL, NULL, TRUE, how, NULL,
                                folder ? wide(folder, directory) : NULL, &startup, &started);
     CloseHandle(out), CloseHandle(in);
     if (!fine) return NULL;
@@ -281,13 +328,57 @@ static struct sockaddr_in local_address(int port, bool everywhere) {
     return address;
 }
 
-bool port_is_free(int port, bool everywhere) {
+int unused_port(void) {
+    struct sockaddr_in address = local_address(0, false);
+    int size = sizeof address;
+    SOCKET handle = socket(AF_INET, SOCK_STREAM, 0);
+    bool fine = handle != INVALID_SOCKET && !bind(handle, (struct sockaddr *)&address, size)
+                && !getsockname(handle, (struct sockaddr *)&address, &size);
+    if (handle != INVALID_SOCKET) closesocket(handle);
+    return fine ? ntohs(address.sin_port) : 0;
+}
+
+void do_not_block(long socket) {
+    u_long yes = 1;
+    ioctlsocket((SOCKET)socket, FIONBIO, &yes);
+}
+
+long listen_on(int port, bool everywhere) {
     struct sockaddr_in address = local_address(port, everywhere);
     SOCKET handle = socket(AF_INET, SOCK_STREAM, 0);
-    bool free_port = handle != INVALID_SOCKET && !bind(handle, (struct sockaddr *)&address, sizeof address);
-    if (handle != INVALID_SOCKET) closesocket(handle);
-    return free_port;
+    BOOL yes = TRUE;
+    if (handle == INVALID_SOCKET) return -1;
+    /* Without it another program could take the same port with SO_REUSEADDR. */
+    setsockopt(handle, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, (const char *)&yes, sizeof yes);
+    SetHandleInformation((HANDLE)handle, HANDLE_FLAG_INHERIT, 0);
+    if (!bind(handle, (struct sockaddr *)&address, sizeof address) && !listen(handle, 32)) {
+        do_not_block((long)handle);
+        return (long)handle;
+    }
+    closesocket(handle);
+    return -1;
 }
+
+long accept_from(long listener) {
+    SOCKET handle = accept((SOCKET)listener, NULL, NULL);
+    if (handle == INVALID_SOCKET) return -1;
+    SetHandleInformation((HANDLE)handle, HANDLE_FLAG_INHERIT, 0);
+    do_not_block((long)handle);
+    return (long)handle;
+}
+
+void wait_for_sockets(waiting *all, int count, int milliseconds) {
+    WSAPOLLFD polled[256];
+    for (int i = 0; i < count; i++)
+        polled[i] = (WSAPOLLFD){(SOCKET)all[i].socket, (SHORT)((all[i].want_read ? POLLRDNORM : 0) | (all[i].want_write ? POLLWRNORM : 0)), 0};
+    bool any = WSAPoll(polled, (ULONG)count, milliseconds) > 0;
+    for (int i = 0; i < count; i++) {
+        all[i].can_read = any && (polled[i].revents & (POLLRDNORM | POLLHUP | POLLERR));
+        all[i].can_write = any && (polled[i].revents & (POLLWRNORM | POLLHUP | POLLERR));
+    }
+}
+
+bool would_block(void) { return WSAGetLastError() == WSAEWOULDBLOCK; }
 
 long connect_local(int port, int timeout_seconds) {
     struct sockaddr_in address = local_address(port, false);
@@ -306,14 +397,14 @@ long send_bytes(long socket, const char *data, long size) { return send((SOCKET)
 long receive_bytes(long socket, char *data, long size) { return recv((SOCKET)socket, data, (int)size, 0); }
 void close_socket(long socket) { closesocket((SOCKET)socket); }
 
-void each_address(void (*seen)(const char *address)) {
+void each_address(void (*seen)(const char *address, void *data), void *data) {
     char host[256], text[INET_ADDRSTRLEN];
     struct addrinfo hints = {.ai_family = AF_INET}, *all = NULL;
     if (gethostname(host, sizeof host) || getaddrinfo(host, NULL, &hints, &all)) return;
     for (struct addrinfo *one = all; one; one = one->ai_next) {
         struct sockaddr_in *address = (struct sockaddr_in *)(void *)one->ai_addr;
         if (ntohl(address->sin_addr.s_addr) >> 24 != 127 && inet_ntop(AF_INET, &address->sin_addr, text, sizeof text))
-            seen(text);
+            seen(text, data);
     }
     freeaddrinfo(all);
 }

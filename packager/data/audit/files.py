@@ -19,7 +19,7 @@ from packager.data.rows.formats import Row
 from packager.data.rows.recognise import NOBODY, Named, Shape, columns_in, detected_encoding, recognised
 from packager.data.rows.sources import Reading
 from packager.data.rows.table import files_in, read_rows, template_of
-from packager.prompt.template import load_template, pin_date
+from packager.prompt.frozen import frozen_template
 from packager.recipe.recipe import Recipe
 from packager.recipe.sections import Data
 
@@ -49,8 +49,7 @@ def audit_recipe(
         config = config.model_copy(update={"identifiers": "redact"})
     measure = None
     if base is not None:
-        template = pin_date(load_template(base, template_of(config)))
-        measure = measurer(template, base, report)
+        measure = measurer(frozen_template(base, template_of(config)), base, report)
     return prepare(config, read_rows(config), measure, recipe.language)
 
 

@@ -12,9 +12,9 @@ from packager.data.audit.report import LengthBin, TokenLengths
 from packager.data.rows.formats import Row
 from packager.data.rows.records import UnusableRow
 from packager.prompt import masking
+from packager.prompt.frozen import Frozen
 from packager.prompt.masking import BoundaryError
-from packager.prompt.roles import derive_roles
-from packager.prompt.template import ChatTemplate, load_tokenizer, special_tokens
+from packager.prompt.template import load_tokenizer, special_tokens
 
 BINS = 12
 
@@ -32,11 +32,11 @@ Measurer = Callable[[Sequence[Row]], tuple[list[Row], dict[int, RowTokens], list
 """Rows -> those that can be encoded, their lengths by `id`, and those that cannot."""
 
 
-def measurer(template: ChatTemplate, folder: Path, report: Callable[[int, int], None] | None = None) -> Measurer:
-    """How rows are measured with the tokenizer in `folder` and a chat template."""
+def measurer(frozen: Frozen, folder: Path, report: Callable[[int, int], None] | None = None) -> Measurer:
+    """How rows are measured with the tokenizer in `folder` and the frozen chat template."""
     tokenizer = load_tokenizer(folder)
     specials = special_tokens(tokenizer)
-    end_of_turn = derive_roles(template, specials).end_of_turn
+    template, end_of_turn = frozen.template, frozen.roles.end_of_turn
     end_id = tokenizer.token_to_id(end_of_turn)
 
     def measure(rows: Sequence[Row]) -> tuple[list[Row], dict[int, RowTokens], list[UnusableRow]]:

@@ -63,16 +63,10 @@ def prepare(config: Data, table: Table, measure: Measurer | None = None, languag
     kept, measured, bad = measure(single) if measure else (single, {}, [])
     bad = [*table.bad, *bad]
     fitting = [row for row in kept if not measure or measured[id(row)].tokens <= config.max_tokens]
-    dropped = (
-        *_reasons(bad, place),
-        *_dropped("repeat another row", _missing(usable, single), place),
-        *_dropped(f"longer than {config.max_tokens} tokens", _missing(kept, fitting), place),
-    )
+    repeated, long = _missing(usable, single), _missing(kept, fitting)
     groups = every.of({id(row) for row in fitting}, usable)
     made = split(fitting, groups, config.split) if len(groups.rows) > 1 else None
-    train = [fitting[i] for i in made.train] if made else fitting
-    heldout = [fitting[i] for i in made.heldout] if made else []
-    spoken = [language_of(row.answer) for row in fitting]
+    train, heldout = ([fitting[i] for i in made.train], [fitting[i] for i in made.heldout]) if made else (fitting, [])
     audit = Audit(
         source=config.source if config.source.startswith("hf:") else PurePath(config.source).name or config.source,
         sha256=table.sha256,
@@ -80,14 +74,16 @@ def prepare(config: Data, table: Table, measure: Measurer | None = None, languag
         format=config.format,
         rows_read=table.read,
         rows_kept=len(fitting),
-        dropped=dropped,
+        dropped=(
+            *_reasons(bad, place),
+            *_dropped("repeat another row", repeated, place),
+            *_dropped(f"longer than {config.max_tokens} tokens", long, place),
+        ),
         duplicates=_duplicates(usable, every),
         random_split=_random(groups, len(fitting), len(heldout), config) if made else None,
         split=_made(groups, made, train, heldout, config) if made else None,
         tokens=tokens_of(list(measured.values()), config.max_tokens) if measured else None,
-        languages=dict(Counter(spoken)),
-        language=language,
-        other_language=_other_language(fitting, spoken, language, place) if language else None,
+        **_languages(fitting, language, place),
         identifiers=found,
         identifiers_policy=config.identifiers,
         notes=(),
@@ -104,6 +100,13 @@ def prepare(config: Data, table: Table, measure: Measurer | None = None, languag
         audit=audit.model_copy(update={"notes": (*notes(audit, config, fitting), *left_unread(table))}),
         mended=table.mended,
     )
+
+
+def _languages(rows: Sequence[Row], language: str, place: Place) -> dict[str, Any]:
+    """What the answers are written in, and those that are not in the recipe's language."""
+    spoken = [language_of(row.answer) for row in rows]
+    other = _other_language(rows, spoken, language, place) if language else None
+    return {"languages": dict(Counter(spoken)), "language": language, "other_language": other}
 
 
 def _contradictions(rows: Sequence[Row], groups: Groups, place: Place) -> dict[str, Any]:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from packager.errors import InputError
+from packager.prompt.frozen import Frozen
 from packager.prompt.ollama.go_template import go_template, stops
 from packager.prompt.ollama.modelfile import commands_of, write_modelfile
-from packager.prompt.roles import RoleFormat, derive_roles
-from packager.prompt.template import ChatTemplate, load_tokenizer, special_tokens
+from packager.prompt.roles import RoleFormat
+from packager.prompt.template import load_tokenizer, special_tokens
 from packager.recipe.sections import Serve
 
 
@@ -40,11 +41,10 @@ def compose(
     return Composed(write_modelfile(commands_of(template, system, config, ends)), template, ends)
 
 
-def refuse_unservable(template: ChatTemplate, folder: Path, system: str | None) -> None:
+def refuse_unservable(frozen: Frozen, folder: Path, system: str | None) -> None:
     """Raises `InputError` for what a Modelfile cannot hold: before the training, not after it. The tokenizer is in
     `folder`."""
-    specials = special_tokens(load_tokenizer(folder))
-    roles = derive_roles(template, specials)
+    specials, roles = special_tokens(load_tokenizer(folder)), frozen.roles
     if system and "system" not in roles.prefix and not roles.refuses_system:
         raise InputError(
             "The chat template passes system messages over: this one would be neither trained nor served.",

@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from packager.prompt.roles import RoleFormat
+from packager.prompt.roles import ROLES, RoleFormat, one_frame
 
-ROLES = ("system", "user", "assistant")
+STORED = "the chat template in the GGUF"
+_SPLIT = re.compile(r"""content\.split\(["']</think>["']\)""")
 _BRACES = re.compile(r"\{{2,}|\{\Z")
 
 
@@ -24,8 +25,9 @@ def go_template(roles: RoleFormat, *, add_bos: bool) -> str:
     if default and "system" in roles.prefix:
         default = f'{{{{ if ne (index .Messages 0).Role "system" }}}}{default}{{{{ end }}}}'
     turns = _one_frame(roles) or _frame_per_role(roles)
+    each = "range $i, $_ := .Messages" if roles.joined else "range .Messages"
     bos = "" if add_bos else _literal(roles.bos)
-    return f"{bos}{default}{{{{ range .Messages }}}}{turns}{{{{ end }}}}{_literal(roles.generation_prompt)}"
+    return f"{bos}{default}{{{{ {each} }}}}{turns}{{{{ end }}}}{_literal(roles.generation_prompt)}"
 
 
 def stops(roles: RoleFormat, specials: Sequence[str]) -> tuple[str, ...]:
@@ -38,42 +40,49 @@ def stops(roles: RoleFormat, specials: Sequence[str]) -> tuple[str, ...]:
 
 
 def preferred(template: str, stored: str) -> str:
-    """Which template Ollama renders since 0.30: TEMPLATE, unless the Jinja stored in the GGUF can do
-    more (it knows tools, and TEMPLATE does not)."""
-    knows_tools = "tools" in stored or "tool_call" in stored
-    return "the chat template in the GGUF" if knows_tools and ".Tools" not in template else "TEMPLATE"
+    """Which template Ollama renders since 0.30: TEMPLATE, unless the Jinja `stored` in the GGUF can do
+    more (it knows tools or thinking, and TEMPLATE does not). A frozen template knows neither.
+
+    How Ollama tells, from the text: tools by `tools` or `tool_call`; thinking by `<think>` with
+    `</think>`, or by content that is split at `</think>` (unless `reasoning_content` or `<SPECIAL_12>`
+    says that the template takes thoughts apart by itself).
+    """
+    tools = "tools" in stored or "tool_call" in stored
+    splits = bool(_SPLIT.search(stored)) and not ("reasoning_content" in stored or "<SPECIAL_12>" in stored)
+    thinks = ("<think>" in stored and "</think>" in stored) or splits
+    more = (tools and ".Tools" not in template) or (thinks and ".Think" not in template)
+    return STORED if more else "TEMPLATE"
 
 
-def limits(roles: RoleFormat) -> tuple[str, ...]:
-    """What Ollama renders otherwise than the chat template, whatever its TEMPLATE says; for people."""
-    found = ["consecutive turns of one role are merged, with a blank line between"]
-    if roles.trimmed:
-        found.append(f"white space around what {_and(sorted(roles.trimmed))} say is kept, the chat template strips it")
+def limits(roles: RoleFormat, taken: str = "TEMPLATE") -> tuple[str, ...]:
+    """What Ollama renders otherwise than training, if it takes the template `taken`; for people."""
+    if taken == STORED:
+        found = [
+            "consecutive turns of one role are not merged, as TEMPLATE's are",
+            "a conversation that ends in an answer is left open",
+        ]
+    else:
+        found = ["consecutive turns of one role are merged, with a blank line between"]
     if roles.refuses_system:
         found.append("a system message is left out, the chat template refuses it or puts it into another turn")
-    elif not roles.late_system:
-        found.append("a system message after the first turn is framed like one before it")
     return tuple(found)
 
 
 def _one_frame(roles: RoleFormat) -> str:
     """`before{{ .Role }}between{{ .Content }}after`, or '' if the roles' frames differ in more than the name."""
-    if any(role not in roles.prefix for role in ROLES) or len(set(roles.suffix.values())) > 1:
+    if not (frame := one_frame(roles)):
         return ""
-    if roles.empty_system != roles.prefix["system"] + roles.suffix["system"]:
-        return ""
-    for found in re.finditer("user", roles.prefix["user"]):
-        before, between = found.string[: found.start()], found.string[found.end() :]
-        if all(roles.prefix[role] == before + role + between for role in ROLES):
-            after = roles.suffix["user"]
-            return f"{_literal(before)}{{{{ .Role }}}}{_literal(between)}{{{{ .Content }}}}{_literal(after)}"
-    return ""
+    before, between, after = map(_literal, frame)
+    return f"{before}{{{{ .Role }}}}{between}{{{{ .Content }}}}{after}"
 
 
 def _frame_per_role(roles: RoleFormat) -> str:
     branches = []
     for role in filter(roles.prefix.__contains__, ROLES):
-        block = f"{_literal(roles.prefix[role])}{{{{ .Content }}}}{_literal(roles.suffix[role])}"
+        opening = _literal(roles.prefix[role])
+        if roles.joined and role == "user" and opening:
+            opening = f'{{{{ if or (ne $i 1) (ne (index $.Messages 0).Role "system") }}}}{opening}{{{{ end }}}}'
+        block = f"{opening}{{{{ .Content }}}}{_literal(roles.suffix[role])}"
         if role == "system" and roles.empty_system != roles.prefix[role] + roles.suffix[role]:
             silent = f"{{{{ else }}}}{_literal(roles.empty_system)}" if roles.empty_system else ""
             block = f"{{{{ if .Content }}}}{block}{silent}{{{{ end }}}}"
@@ -84,7 +93,3 @@ def _frame_per_role(roles: RoleFormat) -> str:
 def _literal(text: str) -> str:
     """Text as a Go template prints it: braces that would open an action are quoted inside one."""
     return _BRACES.sub(lambda braces: f'{{{{ "{braces[0]}" }}}}', text)
-
-
-def _and(words: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))

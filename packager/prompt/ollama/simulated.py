@@ -15,6 +15,7 @@ from packager.prompt.template import Message
 _ACTION = re.compile(r'\{\{ ((?:"[^"\\\n]*"|[^"{}])*) \}\}')
 _TEXT = re.compile(r'"([^"]*)"')
 _ROLE_IS = re.compile(r'eq \.Role "(\w+)"')
+_NOT_THE_SECOND = 'or (ne $i 1) (ne (index $.Messages 0).Role "system")'
 _FIRST_IS_NOT = re.compile(r'ne \(index \.Messages 0\)\.Role "(\w+)"')
 
 Part = Callable[[Sequence[Message], Message], str]
@@ -52,7 +53,7 @@ def _block(pieces: Pieces) -> tuple[Part, str]:
         if action == "end" or action == "else" or action.startswith("else "):
             closing = action
             break
-        if action == "range .Messages":
+        if action in ("range .Messages", "range $i, $_ := .Messages"):
             parts.append(_range(pieces))
         elif action.startswith("if "):
             parts.append(_choice(action.removeprefix("if "), pieces))
@@ -85,6 +86,8 @@ def _condition(text: str) -> Callable[[Sequence[Message], Message], bool]:
     if match := _ROLE_IS.fullmatch(text):
         role = match[1]
         return lambda messages, here: here["role"] == role
+    if text == _NOT_THE_SECOND:
+        return lambda messages, here: messages[0]["role"] != "system" or len(messages) < 2 or here is not messages[1]
     if match := _FIRST_IS_NOT.fullmatch(text):
         first = match[1]
         return lambda messages, here: messages[0]["role"] != first

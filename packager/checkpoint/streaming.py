@@ -1,13 +1,13 @@
-"""A checkpoint folder -> transformers' own model of it in float32, its matrices read from the files as they are used.
+"""transformers' model code over a checkpoint's files: a model whose matrices are read when they are multiplied.
 
-Every matrix is read block by block when it is multiplied and forgotten again, so an 8B model needs no 16 GB. A
-model whose matrices are not plain linear layers is loaded whole. An adapter is added unmerged; matrices are
-rounded to NF4 on request. Fails with `ProofFailed` if a weight that the configuration asks for is not there.
+Tensors of safetensors files and an adapter's pairs -> a module tree without matrices of its own. Fails with
+`ProofFailed` if a weight that the configuration asks for is not in the files.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,22 +15,45 @@ from packager.checkpoint import lora, weights
 from packager.errors import ProofFailed
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     from torch import Tensor
-
-    Float32 = npt.NDArray[np.float32]
 
 BLOCK_ELEMENTS = 8 << 20
 """Elements of a matrix in memory at once (32 MB)."""
 
 
-def streamed_model(
+@dataclass
+class Adapted:
+    """What of the rows that run through the layers the adapter is added to."""
+
+    splits: bool
+    """Whether there is a base to be had without the adapter: embeddings that were trained whole replace it."""
+    rows: Tensor | None = None
+    """bool, broadcasts over the outputs of a layer; set before every pass."""
+
+
+def round_trip(matrix: weights.Float32) -> weights.Float32:
+    """A matrix rounded to NF4 with double quantization and back, as bitsandbytes loads it for QLoRA."""
+    import torch
+    from bitsandbytes import functional
+
+    packed, state = functional.quantize_4bit(
+        torch.from_numpy(matrix).contiguous(), quant_type="nf4", compress_statistics=True
+    )
+    found: weights.Float32 = functional.dequantize_4bit(packed, state).float().numpy()
+    return found
+
+
+def lacking(name: str) -> ProofFailed:
+    return ProofFailed(f"merge.logits: the checkpoint has no {name}.", "use another base model")
+
+
+def streamed(
     folder: Path,
     reader: weights.Reader,
     tensors: Mapping[str, weights.Tensor],
     pairs: Mapping[str, lora.Pair],
     device: Any,
+    adapted: Adapted,
     *,
     nf4: bool,
 ) -> Any:
@@ -56,10 +79,10 @@ def streamed_model(
                 return None
             tensor = tied if module is head and tied and part == "weight" else tensors.get(f"{name}.{part}")
             if tensor is None:
-                raise _lacking(f"{name}.{part}")
+                raise lacking(f"{name}.{part}")
             if part == "weight" and type(module) is nn.Linear:
                 round_to_nf4 = nf4 and module is not head
-                product = _product(module, reader, tensor, pairs.get(f"{name}.weight"), nf4=round_to_nf4)
+                product = _product(module, reader, tensor, pairs.get(f"{name}.weight"), adapted, nf4=round_to_nf4)
                 module.forward = product  # type: ignore[method-assign, assignment]
             elif part == "weight" and module is table:
                 module.forward = _lookup(reader, tensor, device)
@@ -73,7 +96,13 @@ def streamed_model(
 
 
 def _product(
-    module: Any, reader: weights.Reader, tensor: weights.Tensor, pair: lora.Pair | None, *, nf4: bool
+    module: Any,
+    reader: weights.Reader,
+    tensor: weights.Tensor,
+    pair: lora.Pair | None,
+    adapted: Adapted,
+    *,
+    nf4: bool,
 ) -> Callable[[Tensor], Tensor]:
     """x [..., in] -> x W' + scale (x A') B' + bias, W read block by block (whole, to round it to NF4)."""
     import torch
@@ -97,9 +126,10 @@ def _product(
                 factors.append(torch.from_numpy(pair.magnitude[start:stop].copy()).to(x.device) / length)
         if pair and low_rank:
             a, b = (side.to(x.device) for side in low_rank)
-            out += pair.scale * ((x @ a.T) @ b.T)
-        if factors:
-            out *= torch.cat(factors)
+            assert adapted.rows is not None
+            out += pair.scale * ((x @ a.T) @ b.T) * adapted.rows
+            if factors:
+                out *= torch.where(adapted.rows, torch.cat(factors), 1.0)
         return out if module.bias is None else out + module.bias
 
     return forward
@@ -116,37 +146,3 @@ def _lookup(reader: weights.Reader, tensor: weights.Tensor, device: Any) -> Call
         return torch.from_numpy(rows).to(device)[where]
 
     return forward
-
-
-def model_in_memory(folder: Path, adapter: Path | None, *, nf4: bool) -> Any:
-    """The model with its matrices and the adapter, by transformers and peft."""
-    import torch
-    from peft import PeftModel
-    from torch import nn
-    from transformers import AutoModelForCausalLM
-
-    model, info = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, local_files_only=True, trust_remote_code=False, output_loading_info=True
-    )
-    if info["missing_keys"]:
-        raise _lacking(min(info["missing_keys"]))
-    for module in model.modules() if nf4 else ():
-        if type(module) is nn.Linear and module is not model.get_output_embeddings():
-            module.weight.data = torch.from_numpy(round_trip(module.weight.data.numpy()))
-    return (PeftModel.from_pretrained(model, adapter).get_base_model() if adapter else model).eval()
-
-
-def round_trip(matrix: Float32) -> Float32:
-    """A matrix rounded to NF4 with double quantization and back, as bitsandbytes loads it for QLoRA."""
-    import torch
-    from bitsandbytes import functional
-
-    packed, state = functional.quantize_4bit(
-        torch.from_numpy(matrix).contiguous(), quant_type="nf4", compress_statistics=True
-    )
-    rounded: Float32 = functional.dequantize_4bit(packed, state).float().numpy()
-    return rounded
-
-
-def _lacking(name: str) -> ProofFailed:
-    return ProofFailed(f"merge.logits: the checkpoint has no {name}.", "use another base model")

@@ -1,0 +1,45 @@
+"""What training and merging noted of themselves, as frozen values within their artifacts."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class AsTrained(BaseModel):
+    """What the training's own process saw, for the merge to be held against: nothing in it was computed by what
+    merges or by what checks the merge."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pairs: int
+    """Layers that peft adapted."""
+    scale: float
+    """Each one's update is scale B A, as peft's module has it."""
+    computed_in: str
+    """float32, bfloat16 or float16."""
+    rows: int
+    """How many rows were scored: the first of those on which the merge chooses its base."""
+    loss_base: float
+    """Loss on their answers (nats/token) before the first step, on the base as it is trained on: with qlora
+    rounded to NF4."""
+    loss_tuned: float | None
+    """The same with the adapter that was saved; None for LoftQ's, which is rewritten for another base."""
+
+
+class Moved(BaseModel):
+    """How the weights of a merge moved along the update that was meant: see `checkpoint/change.py`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    along: float
+    """Their move along the update, in parts of it; 1: all of it."""
+    left: float
+    """What rounding to FP16 leaves of the update, in parts of it: less than 1 where it is below the last place."""
+    rounding: float
+    """The norm of what rounding to FP16 adds across it."""
+    worst: str
+    """The matrix that is furthest off."""
+    off: float
+    """How far `along` is from `left` there, relatively."""
+    unexplained: float
+    """Norm of what neither update nor rounding explains there, in parts of the update."""

@@ -1,0 +1,259 @@
+/* See front.h. One thread, sockets that do not block; an answer goes through as it comes. One question at a time: the
+ * next one is told so at once, and asks again. */
+#include "front.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "json.h"
+#include "request.h"
+#include "say.h"
+
+enum { FIRST_PORT = 8180, PORTS = 40, VISITS = 64, MOST_BODY = 1 << 20, PIECE = 16384, PATIENCE_SECONDS = 20 };
+
+static const char *const FILES[][3] = {
+    {"/", "index.html", "text/html"},
+    {"/pagina.js", "pagina.js", "text/javascript"},
+    {"/palavras.js", "palavras.js", "text/javascript"},
+    {"/estilo.css", "estilo.css", "text/css"},
+    {"/config.json", "config.json", "application/json"},
+};
+enum { FILE_COUNT = sizeof FILES / sizeof *FILES };
+
+/* What the page may ask for, and what llama-server calls it. */
+static const char *const QUESTIONS[][2] = {
+    {"/perguntar", "/v1/chat/completions"},
+    {"/contar", "/v1/chat/completions/input_tokens"},
+};
+
+typedef struct {
+    long client, server; /* -1: none */
+    char *in, *out;      /* what was asked; what is still to be sent */
+    size_t got, room, out_size, out_sent;
+    request asked;
+    size_t head;
+    bool answering, asks; /* `asks`: it has the only place */
+    double since;
+} visit;
+
+struct front {
+    long listener;
+    int port, server_port;
+    bool everywhere;
+    char key[64], server_key[64];
+    char *files[FILE_COUNT];
+    visit visits[VISITS];
+};
+
+front *open_front(const char *folder, bool everywhere, const char *key) {
+    front *made = calloc(1, sizeof *made);
+    if (!made) return NULL;
+    made->everywhere = everywhere;
+    snprintf(made->key, sizeof made->key, "%s", key);
+    for (int i = 0; i < VISITS; i++) made->visits[i].client = -1;
+    for (int i = 0; i < FILE_COUNT; i++) {
+        char path[PATH_MAX_LENGTH];
+        if (snprintf(path, sizeof path, "%s/runtime/pagina/%s", folder, FILES[i][1]) < (int)sizeof path)
+            made->files[i] = read_whole(path);
+    }
+    for (int port = FIRST_PORT; port < FIRST_PORT + PORTS; port++) {
+        made->listener = listen_on(port, everywhere);
+        made->port = port;
+        if (made->listener >= 0) return made;
+    }
+    complain("As portas %d a %d deste computador estão ocupadas. Reinicie o computador e tente de novo.\n", FIRST_PORT,
+             FIRST_PORT + PORTS - 1);
+    free(made);
+    return NULL;
+}
+
+int port_of(const front *front) { return front->port; }
+
+void set_server(front *front, int port, const char *key) {
+    front->server_port = port;
+    snprintf(front->server_key, sizeof front->server_key, "%s", key);
+}
+
+static void end_visit(visit *one) {
+    if (one->server >= 0) close_socket(one->server); /* llama-server then stops computing */
+    if (one->client >= 0) close_socket(one->client);
+    free(one->in);
+    free(one->out);
+    *one = (visit){.client = -1, .server = -1};
+}
+
+static void answer(visit *one, int status, const char *type, const char *body) {
+    static const char head[] = "HTTP/1.1 %d x\r\nContent-Type: %s; charset=utf-8\r\nContent-Length: %lu\r\nConnection: close\r\n"
+                               "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\n"
+                               "Referrer-Policy: no-referrer\r\nCross-Origin-Resource-Policy: same-origin\r\n\r\n%s";
+    size_t room = sizeof head + strlen(type) + strlen(body) + 32;
+    free(one->out);
+    one->out = malloc(room);
+    one->answering = true;
+    one->out_sent = 0;
+    one->out_size = one->out ? (size_t)snprintf(one->out, room, head, status, type, (unsigned long)strlen(body), body) : 0;
+}
+
+static void answer_error(visit *one, int status, const char *type) {
+    char body[128];
+    snprintf(body, sizeof body, "{\"error\":{\"code\":%d,\"type\":\"%s\"}}", status, type);
+    answer(one, status, "application/json", body);
+}
+
+static bool send_whole(long socket, const char *data, size_t size) {
+    while (size) {
+        long sent = send_bytes(socket, data, (long)size);
+        if (sent <= 0) return false;
+        data += sent, size -= (size_t)sent;
+    }
+    return true;
+}
+
+static bool is_answering_another(const front *front) {
+    for (int i = 0; i < VISITS; i++)
+        if (front->visits[i].client >= 0 && front->visits[i].asks) return true;
+    return false;
+}
+
+/* Hand the question on: nothing of the browser's head goes with it. */
+static void hand_on(front *front, visit *one, const char *path, bool asks) {
+    char head[512];
+    if (asks && is_answering_another(front)) return answer_error(one, 503, "busy");
+    one->server = front->server_port ? connect_local(front->server_port, PATIENCE_SECONDS) : -1;
+    if (one->server < 0) return answer_error(one, 503, "loading");
+    size_t size = (size_t)one->asked.length;
+    int length = snprintf(head, sizeof head, "POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer %s\r\n"
+                          "Content-Type: application/json\r\nContent-Length: %lu\r\nConnection: close\r\n\r\n",
+                          path, front->server_key, (unsigned long)size);
+    if (!send_whole(one->server, head, (size_t)length) || !send_whole(one->server, one->in + one->head, size)) {
+        close_socket(one->server);
+        one->server = -1;
+        return answer_error(one, 502, "gone");
+    }
+    do_not_block(one->server);
+    one->answering = true;
+    one->asks = asks;
+}
+
+static void decide(front *front, visit *one) {
+    const request *asked = &one->asked;
+    served by = {front->port, front->everywhere, front->key};
+    bool get = !strcmp(asked->method, "GET"), post = !strcmp(asked->method, "POST");
+    for (int i = 0; get && i < FILE_COUNT; i++) {
+        if (strcmp(asked->path, FILES[i][0])) continue;
+        int status = refusal(asked, &by, false);
+        if (status) return answer_error(one, status, "refused");
+        if (!front->files[i]) return answer_error(one, 404, "missing");
+        return answer(one, 200, FILES[i][2], front->files[i]);
+    }
+    int status = refusal(asked, &by, true);
+    if (status) return answer_error(one, status, status == 401 ? "key" : "refused");
+    if (get && !strcmp(asked->path, "/estado")) {
+        const char *state = !front->server_port ? "loading" : is_answering_another(front) ? "busy" : "free";
+        char body[64];
+        snprintf(body, sizeof body, "{\"state\":\"%s\"}", state);
+        return answer(one, 200, "application/json", body);
+    }
+    for (size_t i = 0; post && i < sizeof QUESTIONS / sizeof *QUESTIONS; i++)
+        if (!strcmp(asked->path, QUESTIONS[i][0])) return hand_on(front, one, QUESTIONS[i][1], i == 0);
+    answer_error(one, 404, "unknown");
+}
+
+static bool grow(visit *one, size_t room) {
+    if (room <= one->room) return true;
+    char *larger = realloc(one->in, room);
+    if (larger) one->in = larger, one->room = room;
+    return larger != NULL;
+}
+
+/* More of what is asked. False: it is over. */
+static bool listen_to(front *front, visit *one) {
+    char piece[PIECE];
+    long got = receive_bytes(one->client, piece, sizeof piece);
+    if (got < 0) return would_block();
+    if (!got) return false; /* it went away; a question that is being answered is stopped with it */
+    if (one->answering) return true;
+    if (!grow(one, one->got + (size_t)got)) return false;
+    memcpy(one->in + one->got, piece, (size_t)got);
+    one->got += (size_t)got;
+    if (!one->head) {
+        int head = read_request(one->in, one->got, &one->asked);
+        if (head < 0) return answer_error(one, 400, "refused"), true;
+        if (!head) return true;
+        one->head = (size_t)head;
+        if (strcmp(one->asked.method, "POST")) one->asked.length = 0;
+        if (one->asked.length < 0) return answer_error(one, 411, "refused"), true;
+        if (one->asked.length > MOST_BODY) return answer_error(one, 413, "refused"), true;
+    }
+    if (one->got >= one->head + (size_t)one->asked.length) decide(front, one);
+    return true;
+}
+
+/* More of the server's answer, one piece at a time: a slow browser holds it up, not this program's memory. */
+static void carry(visit *one) {
+    if (!one->out) one->out = malloc(PIECE);
+    long got = one->out ? receive_bytes(one->server, one->out, PIECE) : -1;
+    if (got < 0 && one->out && would_block()) return;
+    one->out_sent = 0;
+    one->out_size = got > 0 ? (size_t)got : 0;
+    if (got > 0) return;
+    close_socket(one->server);
+    one->server = -1;
+}
+
+static bool send_on(visit *one) {
+    long sent = send_bytes(one->client, one->out + one->out_sent, (long)(one->out_size - one->out_sent));
+    if (sent < 0) return would_block();
+    one->out_sent += (size_t)sent;
+    one->since = seconds_now();
+    return true;
+}
+
+static bool is_sending(const visit *one) { return one->out_sent < one->out_size; }
+
+static void welcome(front *front) {
+    long client;
+    while ((client = accept_from(front->listener)) >= 0) {
+        visit *place = NULL;
+        for (int i = 0; i < VISITS && !place; i++)
+            if (front->visits[i].client < 0) place = &front->visits[i];
+        if (place) *place = (visit){.client = client, .server = -1, .since = seconds_now()};
+        else close_socket(client);
+    }
+}
+
+void attend(front *front, int milliseconds) {
+    waiting all[1 + 2 * VISITS] = {{.socket = front->listener, .want_read = true}};
+    visit *whose[1 + 2 * VISITS] = {NULL};
+    int count = 1;
+    for (int i = 0; i < VISITS; i++) {
+        visit *one = &front->visits[i];
+        if (one->client < 0) continue;
+        whose[count] = one;
+        all[count++] = (waiting){.socket = one->client, .want_read = true, .want_write = is_sending(one)};
+        if (one->server < 0 || is_sending(one)) continue;
+        whose[count] = one;
+        all[count++] = (waiting){.socket = one->server, .want_read = true};
+    }
+    wait_for_sockets(all, count, milliseconds);
+    for (int i = 1; i < count; i++) {
+        visit *one = whose[i];
+        bool goes_on = one->client >= 0;
+        if (goes_on && all[i].socket == one->server && all[i].can_read) carry(one);
+        if (goes_on && all[i].socket == one->client && all[i].can_read) goes_on = listen_to(front, one);
+        if (goes_on && all[i].socket == one->client && is_sending(one)) goes_on = send_on(one);
+        if (goes_on && one->answering && one->server < 0 && !is_sending(one)) goes_on = false; /* all is said */
+        /* Somebody who asks nothing, or takes nothing, does not keep a place. A server may think for long. */
+        if (goes_on && (!one->answering || is_sending(one)) && seconds_now() - one->since > PATIENCE_SECONDS) goes_on = false;
+        if (!goes_on && one->client >= 0) end_visit(one);
+    }
+    if (all[0].can_read) welcome(front);
+}
+
+void close_front(front *front) {
+    for (int i = 0; i < VISITS; i++)
+        if (front->visits[i].client >= 0) end_visit(&front->visits[i]);
+    for (int i = 0; i < FILE_COUNT; i++) free(front->files[i]);
+    close_socket(front->listener);
+    free(front);
+}

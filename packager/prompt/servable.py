@@ -1,0 +1,36 @@
+"""A system message and a context -> refused, with both lengths, if no question and answer fit beside it.
+
+Beyond its context Ollama drops the oldest turns, and cuts one message that is too long without an error;
+llama.cpp refuses. What was trained would then not be what is served.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from packager.errors import InputError
+from packager.prompt.roles import RoleFormat
+from packager.prompt.template import load_template, load_tokenizer, token_ids
+from packager.recipe.sections import Serve
+
+QUESTION_ROOM = 48
+"""Tokens for a short question."""
+ANSWER_SHARE = 4
+"""A quarter of the context is enough room for an answer that may be longer."""
+
+
+def must_fit(folder: Path, roles: RoleFormat, system: str | None, serve: Serve) -> None:
+    """Raise `InputError` unless `system`, in the template of `folder`, leaves room in `serve.context`."""
+    if not system or roles.refuses_system:
+        return
+    template, tokenizer = load_template(folder), load_tokenizer(folder)
+    prompt = [{"role": "system", "content": system}, {"role": "user", "content": "?"}]
+    length = len(token_ids(tokenizer, template.render(prompt, add_generation_prompt=True)))
+    answer = min(serve.max_answer_tokens, serve.context // ANSWER_SHARE)
+    needed = length + QUESTION_ROOM + answer
+    if needed > serve.context:
+        raise InputError(
+            f"The system message takes {length} tokens of a prompt. With {QUESTION_ROOM} for a question and "
+            f"{answer} for an answer that is {needed}; the context that is served has {serve.context}.",
+            f"shorten data.system, or set serve.context to {needed} or more",
+        )
