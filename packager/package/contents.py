@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from packager.artifacts.files import link_or_copy, sha256_of, write_atomically
-from packager.artifacts.kinds import Ggufs, Modelfile
+from packager.artifacts.kinds import Ggufs, Knowledge, Modelfile
 from packager.errors import ProofFailed, StageCrash
 from packager.package.manifest import packed_name
 from packager.package.verify import CHECKSUMS
@@ -27,9 +27,9 @@ def put_weights(recipe: Recipe, ggufs: Ggufs, out: Path) -> None:
         link_or_copy(ggufs.folder / file.name, out / packed_name(recipe, file))
 
 
-def put_files(folder: Path, out: Path) -> None:
-    """Every file of a stage's folder, under its own name; its record and key are none."""
-    for path in sorted(folder.iterdir()):
+def put_knowledge(knowledge: Knowledge | None, out: Path) -> None:
+    """Every file of the approved material, if there is any, under its own name; the record and the key are none."""
+    for path in sorted(knowledge.folder.iterdir()) if knowledge else ():
         if path.name not in ("key", "stage.json"):
             link_or_copy(path, out / path.name)
 

@@ -84,8 +84,7 @@ def package(
     write_atomically(out / "LEIA-ME.txt", card.leia_me(facts))
     for name in REPORTED:
         shutil.copyfile(report.folder / name, out / name)
-    if knowledge:
-        contents.put_files(knowledge.folder, out)
+    contents.put_knowledge(knowledge, out)
     contents.refuse_private(out, [data.folder.parent, Path.home()])
     names = contents.close(recipe, ggufs, out)
     return Package(
