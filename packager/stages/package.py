@@ -66,9 +66,7 @@ def package(
         progress.note(why)
     contents.put_weights(recipe, ggufs, out)
     contents.write_modelfiles(recipe, ggufs, modelfile, base.licence, out)
-    changes = f"{'fine-tuned (LoRA, merged), ' if adapter else ''}converted to GGUF, quantized"
-    for name, text in licence.texts(base.licence, base.source, changes, licence_files.read(base.folder)).items():
-        write_atomically(out / name, text)
+    _write_licence(base, adapter, out)
     write_json(out / MANIFEST, manifest_of(recipe, base, data, adapter, merged, ggufs, proof, knowledge))
     facts = CardFacts(
         recipe=recipe,
@@ -95,6 +93,13 @@ def package(
         tokens_per_second={packed_name(recipe, f): _speed(proof, f) for f in ggufs.files},
         default_because=why,
     )
+
+
+def _write_licence(base: Checkpoint, adapter: Adapter | None, out: Path) -> None:
+    """The base's licence and what was changed."""
+    changes = f"{'fine-tuned (LoRA, merged), ' if adapter else ''}converted to GGUF, quantized"
+    for name, text in licence.texts(base.licence, base.source, changes, licence_files.read(base.folder)).items():
+        write_atomically(out / name, text)
 
 
 def _speed(proof: Proof, file: GgufFile) -> float:
