@@ -119,7 +119,7 @@ def test_a_bundle_holds_the_package_and_what_runs_it(
     for target in TARGETS.values():
         assert os.access(bundle.folder / "runtime" / target.name / target.binary, os.X_OK)
         assert told["targets"][target.name]["cpu_features"] == list(target.cpu_features)
-    assert f"Versão {told['version']}" in (bundle.folder / "LEIA-ME.txt").read_text(encoding="utf-8")
+    assert f"versão {told['version']}" in (bundle.folder / "LEIA-ME.txt").read_text(encoding="utf-8")
     proven = json.loads((bundle.folder / "runtime" / "prova.json").read_text(encoding="utf-8"))
     assert [q["answer"] for q in proven["questions"]] == [
         a.answer for a in made["proof"].answers if a.file == "model-Q8_0.gguf"
