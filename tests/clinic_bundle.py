@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -138,17 +139,21 @@ class Started:
 
 @contextmanager
 def started(command: list[str], seconds: float = 60, env: dict[str, str] | None = None) -> Iterator[Started]:
-    """Start `iniciar` in a group of its own and wait until it says where it answers."""
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
-        start_new_session=True, env=os.environ | (env or {}),
-    )  # fmt: skip
-    try:
-        yield Started(process, _until_ready(process, seconds))
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+    """Start `iniciar` in a group of its own and wait until it says where it answers.
+
+    There may be one on a machine; its temporary folder makes it one to this test alone.
+    """
+    with tempfile.TemporaryDirectory() as alone:
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
+            start_new_session=True, env={"TMPDIR": alone} | os.environ | (env or {}),
+        )  # fmt: skip
+        try:
+            yield Started(process, _until_ready(process, seconds))
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
 
 
 def _until_ready(process: subprocess.Popen[str], seconds: float) -> str:
