@@ -30,6 +30,8 @@ from packager.llamacpp.converter import run_converter
 from packager.package.verify import verify
 from packager.pipeline import build as building
 from packager.pipeline.line import STAGES, line
+from packager.prompt.frozen import frozen_template
+from packager.prompt.template import TEMPLATE_FILE
 from packager.recipe import loading
 from packager.recipe.recipe import Recipe
 
@@ -281,7 +283,7 @@ def ask_for_bos(folder: Path) -> None:
 
 def another_template(folder: Path) -> None:
     path = folder / "chat_template.jinja"
-    path.write_text(path.read_text().replace("<|im_end|>' + '\\n'", "<|im_end|>'"))
+    path.write_text(path.read_text().replace("<|im_end|>\\n", "<|im_end|>"))
 
 
 def flip_tensor_bytes() -> None:
@@ -463,10 +465,13 @@ def test_one_altered_byte_after_the_commit(
 @pytest.fixture(scope="session")
 def other_f16(taught_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The F16 file of another model of the same shape: the base as it was before training."""
-    path = tmp_path_factory.mktemp("other") / "other-F16.gguf"
+    folder = tmp_path_factory.mktemp("other")
+    path, base = folder / "other-F16.gguf", folder / "base"
+    shutil.copytree(taught_base, base)
+    (base / TEMPLATE_FILE).write_text(frozen_template(taught_base).template.source, encoding="utf-8")
     overrides = path.with_suffix(".json")
     overrides.write_text("{}")
-    run_converter(taught_base, path, overrides)
+    run_converter(base, path, overrides)
     return path
 
 

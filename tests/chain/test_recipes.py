@@ -202,8 +202,10 @@ def test_only_the_adapted_layers_changed(built: Built) -> None:
 def test_the_served_prompt_is_the_recipes(built: Built) -> None:
     given = built.recipe.data.template
     template = built.run / "data" / "chat_template.jinja"
+    kept = json.loads((built.run / "package" / "manifest.json").read_text("utf-8"))["data"]
     if given:
-        assert template.read_text("utf-8") == (ROOT / given).read_text("utf-8")
+        assert kept["base_template"] == (ROOT / given).read_text("utf-8")
+    assert template.read_text("utf-8") != kept["base_template"]
     for file in (built.run / "package").glob("*.gguf"):
         info = gguf_file.inspect(file)
         assert info.chat_template == template.read_text("utf-8")
