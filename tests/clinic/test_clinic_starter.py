@@ -140,24 +140,6 @@ def test_no_checksums(bundle: Path) -> None:
     assert "SHA256SUMS está faltando" in said
 
 
-def test_the_newest_version_that_is_whole(tmp_path: Path, program: Path) -> None:
-    old = clinic_bundle.make(tmp_path / "a", program, {"version": "20261125.2155"})
-    new = clinic_bundle.make(tmp_path / "b", program, {"version": "20261126.0900"})
-    clinic_bundle.make(tmp_path / "c", program, {"version": "20270101.0000", "recipe": "outro"})
-    code, said = check(old)
-    assert code == 0
-    assert f"Versão 20261126.0900 ({new})" in said
-    assert "20261125.2155" not in said
-    (new / "LEIA-ME.txt").write_text("x")
-    code, said = check(new)  # rollback, whichever of them was started
-    assert code == 0
-    assert "LEIA-ME.txt: foi alterado" in said
-    assert "Tentando a anterior" in said
-    assert f"Versão 20261125.2155 ({old})" in said
-    (old / "LEIA-ME.txt").unlink()
-    assert check(new)[0] == 3
-
-
 @pytest.mark.parametrize(
     ("config", "words"),
     [
