@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "json.h"
+#include "network.h"
 #include "request.h"
 #include "say.h"
 

@@ -10,6 +10,7 @@
 
 #include "json.h"
 #include "key.h"
+#include "network.h"
 #include "platform.h"
 #include "say.h"
 #include "selftest.h"

@@ -3,35 +3,21 @@
 #define _GNU_SOURCE
 #include "platform.h"
 
-#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ifaddrs.h>
 #include <limits.h>
-#include <net/if.h>
-#include <netinet/in.h>
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/prctl.h>
 #include <sys/random.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-
-struct process {
-    pid_t pid;
-    bool ended;
-    long status;
-};
 
 static volatile sig_atomic_t interrupted;
 
@@ -204,58 +190,6 @@ const char *target_name(void) {
 #endif
 }
 
-process *start_process(char *const argv[], const char *folder, const char *log, const char *input) {
-    pid_t parent = getpid(), pid = fork();
-    if (pid < 0) return NULL;
-    if (!pid) {
-        int in = open(input ? input : "/dev/null", O_RDONLY);
-        int out = open(log ? log : "/dev/null", O_WRONLY | O_CREAT | O_TRUNC, 0600);
-        if (in < 0 || out < 0 || (folder && chdir(folder))) _exit(127);
-        dup2(in, 0), dup2(out, 1), dup2(out, 2);
-        prctl(PR_SET_PDEATHSIG, SIGTERM);
-        if (getppid() != parent) _exit(127);
-        execv(argv[0], argv);
-        _exit(127);
-    }
-    process *child = calloc(1, sizeof *child);
-    if (child) child->pid = pid;
-    return child;
-}
-
-bool has_ended(process *child, long *status) {
-    int raw;
-    if (!child->ended && waitpid(child->pid, &raw, WNOHANG) == child->pid) {
-        child->ended = true;
-        child->status = WIFSIGNALED(raw) ? -(long)WTERMSIG(raw) : WEXITSTATUS(raw);
-    }
-    if (status) *status = child->status;
-    return child->ended;
-}
-
-void stop_process(process *child) {
-    if (!has_ended(child, NULL)) kill(child->pid, SIGTERM);
-    for (int i = 0; i < 50 && !has_ended(child, NULL); i++) sleep_ms(100);
-    if (!has_ended(child, NULL)) {
-        kill(child->pid, SIGKILL);
-        while (!has_ended(child, NULL)) sleep_ms(20);
-    }
-}
-
-void free_process(process *child) { free(child); }
-
-double peak_memory_gb(process *child) {
-    char path[64], line[256];
-    double kilobytes = 0;
-    snprintf(path, sizeof path, "/proc/%d/status", (int)child->pid);
-    FILE *file = fopen(path, "r");
-    while (file && fgets(line, sizeof line, file))
-        if (!strncmp(line, "VmHWM:", 6)) kilobytes = atof(line + 6);
-    if (file) fclose(file);
-    return kilobytes * 1024 / 1e9;
-}
-
-bool died_of_instruction(long status) { return status == -SIGILL || status == 128 + SIGILL; }
-
 void print_text(FILE *stream, const char *text) {
     fputs(text, stream);
     fflush(stream);
@@ -303,83 +237,6 @@ double seconds_now(void) {
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
     return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
-}
-
-void start_network(void) {}
-
-static struct sockaddr_in local_address(int port, bool everywhere) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((unsigned short)port)};
-    address.sin_addr.s_addr = htonl(everywhere ? INADDR_ANY : INADDR_LOOPBACK);
-    return address;
-}
-
-int unused_port(void) {
-    struct sockaddr_in address = local_address(0, false);
-    socklen_t size = sizeof address;
-    int handle = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool fine = handle >= 0 && !bind(handle, (struct sockaddr *)&address, size)
-                && !getsockname(handle, (struct sockaddr *)&address, &size);
-    if (handle >= 0) close(handle);
-    return fine ? ntohs(address.sin_port) : 0;
-}
-
-void do_not_block(long socket) { fcntl((int)socket, F_SETFL, O_NONBLOCK); }
-
-long listen_on(int port, bool everywhere) {
-    struct sockaddr_in address = local_address(port, everywhere);
-    int handle = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), yes = 1;
-    /* Linux: a port that only waits for its last connections to expire is free; one that is listened on is not. */
-    setsockopt(handle, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-    if (handle >= 0 && !bind(handle, (struct sockaddr *)&address, sizeof address) && !listen(handle, 32)) {
-        do_not_block(handle);
-        return handle;
-    }
-    if (handle >= 0) close(handle);
-    return -1;
-}
-
-long accept_from(long listener) { return accept4((int)listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK); }
-
-void wait_for_sockets(waiting *all, int count, int milliseconds) {
-    struct pollfd polled[256];
-    for (int i = 0; i < count; i++)
-        polled[i] = (struct pollfd){(int)all[i].socket, (short)((all[i].want_read ? POLLIN : 0) | (all[i].want_write ? POLLOUT : 0)), 0};
-    bool any = poll(polled, (nfds_t)count, milliseconds) > 0;
-    for (int i = 0; i < count; i++) {
-        all[i].can_read = any && (polled[i].revents & (POLLIN | POLLHUP | POLLERR));
-        all[i].can_write = any && (polled[i].revents & (POLLOUT | POLLHUP | POLLERR));
-    }
-}
-
-bool would_block(void) { return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR; }
-
-long connect_local(int port, int timeout_seconds) {
-    struct sockaddr_in address = local_address(port, false);
-    struct timeval timeout = {timeout_seconds, 0};
-    int handle = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (handle < 0) return -1;
-    setsockopt(handle, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
-    if (connect(handle, (struct sockaddr *)&address, sizeof address)) {
-        close(handle);
-        return -1;
-    }
-    return handle;
-}
-
-long send_bytes(long socket, const char *data, long size) { return (long)send((int)socket, data, (size_t)size, 0); }
-long receive_bytes(long socket, char *data, long size) { return (long)recv((int)socket, data, (size_t)size, 0); }
-void close_socket(long socket) { close((int)socket); }
-
-void each_address(void (*seen)(const char *address, void *data), void *data) {
-    struct ifaddrs *all = NULL;
-    if (getifaddrs(&all)) return;
-    for (struct ifaddrs *one = all; one; one = one->ifa_next) {
-        char text[INET_ADDRSTRLEN];
-        if (!one->ifa_addr || one->ifa_addr->sa_family != AF_INET || (one->ifa_flags & IFF_LOOPBACK)) continue;
-        struct sockaddr_in *address = (struct sockaddr_in *)(void *)one->ifa_addr;
-        if (inet_ntop(AF_INET, &address->sin_addr, text, sizeof text)) seen(text, data);
-    }
-    freeifaddrs(all);
 }
 
 char **utf8_arguments(int *argc, char **argv) {

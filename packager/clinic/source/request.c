@@ -1,10 +1,11 @@
 /* See request.h. Strict on purpose: what a browser of the last ten years does not send is not read. */
 #include "request.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "platform.h"
+#include "network.h"
 
 static bool same_letters(const char *a, const char *b, size_t size) {
     for (size_t i = 0; i < size; i++) {

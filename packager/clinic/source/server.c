@@ -6,6 +6,7 @@
 
 #include "cpu.h"
 #include "json.h"
+#include "network.h"
 #include "say.h"
 
 enum { MOST_ARGUMENTS = 64, LOAD_SECONDS = 900, LOG_LINES = 8, MOST_TRIES = 8, PORT_TAKEN = -1 };

@@ -6,6 +6,7 @@
 
 #include "front.h"
 #include "platform.h"
+#include "process.h"
 
 typedef struct {
     process *child;

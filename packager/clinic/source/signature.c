@@ -8,6 +8,7 @@
 #include "json.h"
 #include "key.h"
 #include "platform.h"
+#include "process.h"
 
 static bool path_in(const char *folder, const char *name, char *out) {
     return snprintf(out, PATH_MAX_LENGTH, "%s/%s", folder, name) < PATH_MAX_LENGTH;

@@ -3,25 +3,18 @@
 #ifdef _WIN32
 #define _CRT_RAND_S
 #define WIN32_LEAN_AND_MEAN
-#define PSAPI_VERSION 2
-#include <winsock2.h>
-#include <ws2tcpip.h>
 #include <windows.h>
-#include <psapi.h>
 #include <shellapi.h>
 #include <io.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "platform.h"
-
-struct process {
-    HANDLE handle, job;
-};
+#include "wide.h"
 
 static volatile LONG interrupted;
 
-static wchar_t *wide(const char *text, wchar_t *out) {
+wchar_t *wide(const char *text, wchar_t *out) {
     if (!MultiByteToWideChar(CP_UTF8, 0, text, -1, out, PATH_MAX_LENGTH)) out[0] = 0;
     return out;
 }
@@ -200,91 +193,6 @@ bool make_executable(const char *path) { return is_file(path); }
 const char *program_suffix(void) { return ".exe"; }
 const char *target_name(void) { return "windows-x86_64"; }
 
-/* One argument as the C runtime of the child will read it back: quoted, with backslashes before quotes doubled. */
-static size_t quote(const char *argument, char *out) {
-    char *at = out;
-    *at++ = '"';
-    for (const char *from = argument; *from;) {
-        size_t slashes = strspn(from, "\\");
-        bool doubled = !from[slashes] || from[slashes] == '"';
-        for (size_t i = 0; i < slashes * (doubled ? 2 : 1); i++) *at++ = '\\';
-        from += slashes;
-        if (*from == '"') *at++ = '\\';
-        if (*from) *at++ = *from++;
-    }
-    *at++ = '"';
-    *at++ = ' ';
-    *at = 0;
-    return (size_t)(at - out);
-}
-
-static HANDLE inherited_file(const char *path, bool write) {
-    wchar_t name[PATH_MAX_LENGTH];
-    SECURITY_ATTRIBUTES inherit = {sizeof inherit, NULL, TRUE};
-    return CreateFileW(path ? wide(path, name) : L"NUL", write ? GENERIC_WRITE : GENERIC_READ,
-                       FILE_SHARE_READ | FILE_SHARE_WRITE, &inherit, write && path ? CREATE_ALWAYS : OPEN_EXISTING, 0, NULL);
-}
-
-process *start_process(char *const argv[], const char *folder, const char *log, const char *input) {
-    static char line[16 * PATH_MAX_LENGTH];
-    static wchar_t command[16 * PATH_MAX_LENGTH];
-    wchar_t directory[PATH_MAX_LENGTH], program[PATH_MAX_LENGTH];
-    size_t length = 0;
-    for (int i = 0; argv[i]; i++) {
-        if (length + 2 * strlen(argv[i]) + 4 > sizeof line) return NULL;
-        length += quote(argv[i], line + length);
-    }
-    MultiByteToWideChar(CP_UTF8, 0, line, -1, command, (int)(sizeof command / sizeof *command));
-
-    HANDLE out = inherited_file(log, true), in = inherited_file(input, false);
-    STARTUPINFOW startup = {.cb = sizeof startup, .dwFlags = STARTF_USESTDHANDLES};
-    startup.hStdInput = in, startup.hStdOutput = out, startup.hStdError = out;
-    PROCESS_INFORMATION started;
-    /* In a group of its own: Ctrl-C reaches this program, which then stops the server. A little before other programs,
-     * which needs no rights: its threads wait for each other, and the slowest one holds up all. */
-    DWORD how = CREATE_NEW_PROCESS_GROUP | CREATE_SUSPENDED | ABOVE_NORMAL_PRIORITY_CLASS;
-    BOOL fine = CreateProcessW(wide(argv[0], program), command, NULL, NULL, TRUE, how, NULL,
-                               folder ? wide(folder, directory) : NULL, &startup, &started);
-    CloseHandle(out), CloseHandle(in);
-    if (!fine) return NULL;
-    process *child = calloc(1, sizeof *child);
-    /* The last handle to the job closes with this program, and Windows then ends the server with it. */
-    JOBOBJECT_EXTENDED_LIMIT_INFORMATION limit = {.BasicLimitInformation = {.LimitFlags = JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE}};
-    child->handle = started.hProcess;
-    child->job = CreateJobObjectW(NULL, NULL);
-    SetInformationJobObject(child->job, JobObjectExtendedLimitInformation, &limit, sizeof limit);
-    AssignProcessToJobObject(child->job, child->handle);
-    ResumeThread(started.hThread);
-    CloseHandle(started.hThread);
-    return child;
-}
-
-bool has_ended(process *child, long *status) {
-    DWORD code = STILL_ACTIVE;
-    bool ended = WaitForSingleObject(child->handle, 0) == WAIT_OBJECT_0;
-    if (ended) GetExitCodeProcess(child->handle, &code);
-    if (status) *status = (long)code;
-    return ended;
-}
-
-void stop_process(process *child) {
-    TerminateProcess(child->handle, 0);
-    WaitForSingleObject(child->handle, 5000);
-}
-
-void free_process(process *child) {
-    CloseHandle(child->handle);
-    CloseHandle(child->job);
-    free(child);
-}
-
-double peak_memory_gb(process *child) {
-    PROCESS_MEMORY_COUNTERS used = {.cb = sizeof used};
-    return K32GetProcessMemoryInfo(child->handle, &used, sizeof used) ? (double)used.PeakWorkingSetSize / 1e9 : 0;
-}
-
-bool died_of_instruction(long status) { return (DWORD)status == EXCEPTION_ILLEGAL_INSTRUCTION; }
-
 void print_text(FILE *stream, const char *text) {
     static wchar_t converted[8 * PATH_MAX_LENGTH];
     HANDLE console = GetStdHandle(stream == stderr ? STD_ERROR_HANDLE : STD_OUTPUT_HANDLE);
@@ -316,98 +224,6 @@ void catch_interrupts(void) { SetConsoleCtrlHandler(interrupt, TRUE); }
 bool was_interrupted(void) { return interrupted; }
 void sleep_ms(int milliseconds) { Sleep((DWORD)milliseconds); }
 double seconds_now(void) { return (double)GetTickCount64() / 1000; }
-
-void start_network(void) {
-    WSADATA data;
-    WSAStartup(MAKEWORD(2, 2), &data);
-}
-
-static struct sockaddr_in local_address(int port, bool everywhere) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((unsigned short)port)};
-    address.sin_addr.s_addr = htonl(everywhere ? INADDR_ANY : INADDR_LOOPBACK);
-    return address;
-}
-
-int unused_port(void) {
-    struct sockaddr_in address = local_address(0, false);
-    int size = sizeof address;
-    SOCKET handle = socket(AF_INET, SOCK_STREAM, 0);
-    bool fine = handle != INVALID_SOCKET && !bind(handle, (struct sockaddr *)&address, size)
-                && !getsockname(handle, (struct sockaddr *)&address, &size);
-    if (handle != INVALID_SOCKET) closesocket(handle);
-    return fine ? ntohs(address.sin_port) : 0;
-}
-
-void do_not_block(long socket) {
-    u_long yes = 1;
-    ioctlsocket((SOCKET)socket, FIONBIO, &yes);
-}
-
-long listen_on(int port, bool everywhere) {
-    struct sockaddr_in address = local_address(port, everywhere);
-    SOCKET handle = socket(AF_INET, SOCK_STREAM, 0);
-    BOOL yes = TRUE;
-    if (handle == INVALID_SOCKET) return -1;
-    /* Without it another program could take the same port with SO_REUSEADDR. */
-    setsockopt(handle, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, (const char *)&yes, sizeof yes);
-    SetHandleInformation((HANDLE)handle, HANDLE_FLAG_INHERIT, 0);
-    if (!bind(handle, (struct sockaddr *)&address, sizeof address) && !listen(handle, 32)) {
-        do_not_block((long)handle);
-        return (long)handle;
-    }
-    closesocket(handle);
-    return -1;
-}
-
-long accept_from(long listener) {
-    SOCKET handle = accept((SOCKET)listener, NULL, NULL);
-    if (handle == INVALID_SOCKET) return -1;
-    SetHandleInformation((HANDLE)handle, HANDLE_FLAG_INHERIT, 0);
-    do_not_block((long)handle);
-    return (long)handle;
-}
-
-void wait_for_sockets(waiting *all, int count, int milliseconds) {
-    WSAPOLLFD polled[256];
-    for (int i = 0; i < count; i++)
-        polled[i] = (WSAPOLLFD){(SOCKET)all[i].socket, (SHORT)((all[i].want_read ? POLLRDNORM : 0) | (all[i].want_write ? POLLWRNORM : 0)), 0};
-    bool any = WSAPoll(polled, (ULONG)count, milliseconds) > 0;
-    for (int i = 0; i < count; i++) {
-        all[i].can_read = any && (polled[i].revents & (POLLRDNORM | POLLHUP | POLLERR));
-        all[i].can_write = any && (polled[i].revents & (POLLWRNORM | POLLHUP | POLLERR));
-    }
-}
-
-bool would_block(void) { return WSAGetLastError() == WSAEWOULDBLOCK; }
-
-long connect_local(int port, int timeout_seconds) {
-    struct sockaddr_in address = local_address(port, false);
-    DWORD timeout = (DWORD)timeout_seconds * 1000;
-    SOCKET handle = socket(AF_INET, SOCK_STREAM, 0);
-    if (handle == INVALID_SOCKET) return -1;
-    setsockopt(handle, SOL_SOCKET, SO_RCVTIMEO, (const char *)&timeout, sizeof timeout);
-    if (connect(handle, (struct sockaddr *)&address, sizeof address)) {
-        closesocket(handle);
-        return -1;
-    }
-    return (long)handle; /* socket handles fit in 32 bits */
-}
-
-long send_bytes(long socket, const char *data, long size) { return send((SOCKET)socket, data, (int)size, 0); }
-long receive_bytes(long socket, char *data, long size) { return recv((SOCKET)socket, data, (int)size, 0); }
-void close_socket(long socket) { closesocket((SOCKET)socket); }
-
-void each_address(void (*seen)(const char *address, void *data), void *data) {
-    char host[256], text[INET_ADDRSTRLEN];
-    struct addrinfo hints = {.ai_family = AF_INET}, *all = NULL;
-    if (gethostname(host, sizeof host) || getaddrinfo(host, NULL, &hints, &all)) return;
-    for (struct addrinfo *one = all; one; one = one->ai_next) {
-        struct sockaddr_in *address = (struct sockaddr_in *)(void *)one->ai_addr;
-        if (ntohl(address->sin_addr.s_addr) >> 24 != 127 && inet_ntop(AF_INET, &address->sin_addr, text, sizeof text))
-            seen(text, data);
-    }
-    freeaddrinfo(all);
-}
 
 char **utf8_arguments(int *argc, char **argv) {
     wchar_t **given = CommandLineToArgvW(GetCommandLineW(), argc);
