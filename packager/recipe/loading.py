@@ -7,7 +7,7 @@ unknown field, the nearest right name.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +95,7 @@ def load(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
         problem = _apply(raw, override, applied)
         if problem:
             problems.append(problem)
-    _refuse_old_names(raw, path)
+    problems += _renamed(raw.get("data"))
     raw.pop("overrides", None)
     try:
         recipe = Recipe.model_validate(raw | {"overrides": applied})
@@ -107,17 +107,24 @@ def load(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     raise all_at_once(problems, f"{len(problems)} problem(s) in {path.name}:")
 
 
-def _refuse_old_names(raw: Mapping[str, Any], path: Path) -> None:
-    """Raise `InputError` for a field that has another name than it had: one sentence, with the new one."""
-    data = raw.get("data")
-    sections = data if isinstance(data, dict) else {}
-    if "evaluation" in sections:
-        raise InputError("data.evaluation is called data.split now.", f"rename it in {path.name}, or in --set")
-    if isinstance(sections.get("split"), str):
-        raise InputError(
-            "data.split says which rows are held out; the split of a data set on the Hub is data.hub_split now.",
-            f"rename it in {path.name}, or in --set",
+def _renamed(data: Any) -> list[str]:
+    """What is wrong with a data section that uses a field's old name; the section is given the new one.
+
+    So the rest of it is read as it was meant, and its other problems are said with this one.
+    """
+    if not isinstance(data, dict):
+        return []
+    problems = []
+    if isinstance(data.get("split"), str):
+        data["hub_split"] = data.pop("split")
+        problems.append(
+            "data.split says which rows are held out; the split of a data set on the Hub is data.hub_split now: "
+            "rename it"
         )
+    if "evaluation" in data:
+        data.setdefault("split", data.pop("evaluation"))
+        problems.append("data.evaluation is called data.split now: rename it")
+    return problems
 
 
 class _Loader(yaml.SafeLoader):

@@ -54,18 +54,26 @@ def test_all_problems_at_once_with_the_nearest_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "overrides", "new"),
     [
-        ("data: {source: a.jsonl, evaluation: {fraction: 0.2}}", [], "data.evaluation is called data.split now."),
-        ("data: {source: a.jsonl}", ["data.evaluation.seed=7"], "data.evaluation is called data.split now."),
-        ("data: {source: 'hf:a/b', split: test}", [], "data.hub_split"),
+        ("data: {source: a.jsonl, evaluation: {fraction: 0.2}}", [], "data.evaluation is called data.split now"),
+        ("data: {source: a.jsonl}", ["data.evaluation.seed=7"], "data.evaluation is called data.split now"),
+        ("data: {source: 'hf:a/b', split: test}", [], "is data.hub_split now"),
     ],
 )
 def test_a_field_that_was_renamed_gets_one_sentence(tmp_path: Path, text: str, overrides: list[str], new: str) -> None:
-    path = write(tmp_path, f"name: a\nbase: {{model: b}}\n{text}\nserv: {{}}\n")
+    """Beside the other problems, of which the old name makes none."""
     with pytest.raises(InputError) as caught:
-        loading.load(path, overrides)
-    assert new in caught.value.message
-    assert caught.value.message.count("\n") == 0
+        loading.load(write(tmp_path, f"name: a\nbase: {{model: b}}\n{text}\nserv: {{}}\n"), overrides)
+    head, *problems = caught.value.message.split("\n")
+    assert head.startswith("2 problem(s)")
+    assert new in problems[0]
+    assert "serv: unknown field" in problems[1]
     assert caught.value.exit_code == 2
+
+
+def test_what_stands_under_an_old_name_is_read_too(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"data.split.fraction: [\s\S]*0.9") as caught:
+        loading.load(write(tmp_path, "name: a\nbase: {model: b}\ndata: {source: a, evaluation: {fraction: 0.9}}\n"))
+    assert caught.value.message.startswith("2 problem(s)")
 
 
 def test_missing_fields_and_keys_given_twice(tmp_path: Path) -> None:
