@@ -14,13 +14,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from packager.artifacts.kinds import Divergence
 from packager.checkpoint import lora, weights
 from packager.checkpoint.streaming import Adapted, lacking, round_trip, streamed
 from packager.process import progress
 from packager.prompt.masking import Encoded
 from packager.proof import divergence
-from packager.proof.divergence import RunningDivergence
 
 if TYPE_CHECKING:
     import numpy as np
@@ -180,14 +178,6 @@ def base_and_tuned(
         after = tuned.losses(samples)
     with opened(folder, nf4=nf4) as untrained:
         return untrained.losses(samples[:bare]) if bare else np.empty(0), after
-
-
-def compare(source: Reference, made: Reference, samples: Sequence[Encoded]) -> Divergence:
-    """How far `made` predicts from `source`."""
-    comparison = RunningDivergence()
-    for (log_p, targets), (log_q, _) in zip(source.predictions(samples), made.predictions(samples), strict=True):
-        comparison.add(log_p, log_q, targets)
-    return comparison.result()
 
 
 def _batches(order: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:
