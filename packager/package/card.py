@@ -15,6 +15,7 @@ from packager.artifacts.checks import tally
 from packager.artifacts.evaluation import Evaluation
 from packager.artifacts.kinds import Adapter, Checkpoint, Dataset, Ggufs, Merged, Proof
 from packager.package import licence, model_index
+from packager.prompt.ollama.modelfile import REQUIRES
 from packager.recipe.recipe import Recipe
 
 FILE = "README.md"
@@ -60,7 +61,8 @@ def model_card(facts: CardFacts) -> str:
         ),
         "",
         "Run it with Ollama: `ollama create "
-        f"{recipe.name} -f Modelfile`, then `ollama run {recipe.name}` (Ollama 0.17.1 or newer).",
+        f"{recipe.name} -f Modelfile`, then `ollama run {recipe.name}` (Ollama {REQUIRES} or newer; 0.30 or "
+        "newer where the weights are in parts, as on a stick).",
         "On the Hub, *Use this model* offers the same: `template`, `system` and `params` say there what the",
         "Modelfile says here.",
         "Check the files first: `packager verify .`, or `sha256sum --strict -c SHA256SUMS`.",
@@ -140,7 +142,7 @@ def leia_me(facts: CardFacts) -> str:
 
    Todas as linhas devem terminar em "OK" (ou "SUCESSO"). Se alguma falhar, copie a pasta de novo.
 
-2. Com o Ollama instalado (versão 0.17.1 ou mais nova), registre o modelo uma única vez:
+2. Com o Ollama instalado (versão {REQUIRES} ou mais nova), registre o modelo uma única vez:
 
        ollama create {recipe.name} -f Modelfile
 
