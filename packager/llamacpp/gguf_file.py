@@ -110,6 +110,13 @@ def tensor_types() -> dict[str, int]:
     return {t.name: t.value for t in GGMLQuantizationType if t.name not in computed}
 
 
+def block_size(type_name: str) -> int:
+    """Elements in a block of a tensor type: columns must be a multiple of it."""
+    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
+
+    return int(GGML_QUANT_SIZES[GGMLQuantizationType[type_name]][0])
+
+
 def _named(ftype: Any) -> str:
     return next((name for name, number in quantization_types().items() if number == ftype), "")
 

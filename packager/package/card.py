@@ -43,6 +43,10 @@ class CardFacts:
     proof: Proof
     evaluation: Evaluation | None = None
     merged: Merged | None = None
+    unproven: tuple[str, ...] = ()
+    """What is not proven, a sentence each."""
+    probes_failed: tuple[str, ...] = ()
+    """Clinical probes that the default file failed in the evaluation."""
 
 
 def model_card(facts: CardFacts) -> str:
@@ -79,6 +83,7 @@ def model_card(facts: CardFacts) -> str:
         "",
         f"{tally(facts.proof.checks)}.",
         "",
+        *_not_proven(facts),
         "| | check | measured | limit | unit | |",
         "|---|---|---|---|---|---|",
         *(
@@ -244,6 +249,13 @@ def _losses(adapter: Adapter, merged: Merged | None) -> list[str]:
         f" for this model ({(base - loss) / base:.0%} lower; nats per token).",
         f"  Over all held-out answers {trained}.",
     ]
+
+
+def _not_proven(facts: CardFacts) -> list[str]:
+    """What a reader must not take from so many passed checks."""
+    failed = [f"- Failed: the probe “{ask}”" for ask in facts.probes_failed]
+    unproven = [f"- {one}" for one in facts.unproven]
+    return [*failed, *([""] if failed else []), *(["Not proven:", "", *unproven, ""] if unproven else [])]
 
 
 def _recorded(facts: CardFacts) -> list[str]:

@@ -85,7 +85,7 @@ LINE: tuple[Stage[Any], ...] = (
           sources=lambda r: base_fingerprint(r.base), online=True,
           says=lambda c: f"{c.architecture}, {c.parameters / 1e6:,.0f}M parameters"),
     Stage("data", data.data, Dataset, ("base",),
-          section=lambda r: data.Prepare(**r.data.model_dump(), language=r.language, serve=r.serve),
+          section=data.preparation_of,
           sources=lambda r: rows_fingerprint(r.data), online=True,
           says=lambda d: f"{d.train_rows} rows to train on, {d.heldout_rows} held out"),
     Stage("knowledge", knowledge.knowledge, Knowledge, ("data",),

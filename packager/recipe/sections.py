@@ -99,6 +99,13 @@ class Data(Section):
     max_left_out: float = Field(default=0.05, ge=0, le=1)
     """Share of rows that may be left out for their length before the build stops."""
 
+    @field_validator("system")
+    @classmethod
+    def _says_something(cls, system: str | None) -> str | None:
+        if system is not None and not system.strip():
+            raise ValueError("an empty system message cannot be served: leave data.system out")
+        return system
+
 
 class Lora(Section):
     rank: int = Field(default=16, ge=1, le=1024)
@@ -227,7 +234,8 @@ class Smoke(Section):
     ask: str = Field(min_length=1)
     """A question a user would ask."""
     expect_any: tuple[str, ...] = ()
-    """At least one of these must occur in the answer (case and accents ignored)."""
+    """At least one of these must occur in the answer: whole words, case and accents ignored; a * stands for any
+    letters (anticoag*). Words that only an answer about it has: the check must be able to fail."""
     reject_any: tuple[str, ...] = ()
     """None of these may occur in the answer."""
 

@@ -55,6 +55,10 @@ class Tongue:
         """What a check proves."""
         return self(*CHECKS.get(name, (says, says)))
 
+    def fault(self, name: str) -> str:
+        """What is wrong with one answer of the smoke test."""
+        return self(*FAULTS.get(name, (name, name)))
+
     def measure(self, name: str) -> str:
         head, _, part = name.partition(".")
         title = self(*MEASURES.get(head, (head, head)))
@@ -132,6 +136,14 @@ MEASURES = {
     "bertscore": ("BERTScore", "BERTScore"),
     "exact": ("Respostas idênticas", "Exact answers"),
     "token_f1": ("Palavras em comum", "Words in common"),
+}
+FAULTS = {
+    "non_empty": ("vazia", "empty"),
+    "stops": ("não terminou sozinha", "did not end by itself"),
+    "no_template_leak": ("mostra marcas do prompt", "shows prompt markup"),
+    "no_loops": ("repete-se sem fim", "repeats itself"),
+    "expected_words": ("sem as palavras esperadas, ou com uma proibida", "lacks the expected words, or has a rejected"),
+    "language": ("em outro idioma", "in another language"),
 }
 CHECKS = {
     "data.no_leak": (

@@ -26,8 +26,9 @@ from packager.process import progress
 from packager.prompt.corpus import write_corpus
 from packager.prompt.frozen import frozen_template
 from packager.prompt.ollama.composed import refuse_unservable
-from packager.prompt.servable import must_fit
+from packager.prompt.servable import must_fit, questions_must_fit
 from packager.prompt.template import TEMPLATE_FILE, TOKENIZER_FILES
+from packager.recipe.recipe import Recipe
 from packager.recipe.sections import Data, Serve
 
 AUDIT = "audit.json"
@@ -40,6 +41,14 @@ class Prepare(Data):
     serve: Serve = Field(default=Serve(), exclude=True)
     """What the system message must leave room in. Rows do not depend on it, so it is left out of the stage's key,
     and the Modelfile stage, whose key it is in, looks again."""
+    questions: tuple[str, ...] = Field(default=(), exclude=True)
+    """What files are asked later, and must fit too; left out of the key as well."""
+
+
+def preparation_of(recipe: Recipe) -> Prepare:
+    """The parts of the recipe that the rows depend on, and what has to fit beside them."""
+    questions = (*(q.ask for q in recipe.smoke), *(probe.ask for probe in recipe.evaluate.probes))
+    return Prepare(**recipe.data.model_dump(), language=recipe.language, serve=recipe.serve, questions=questions)
 
 
 def data(config: Prepare, base: Checkpoint, out: Path) -> Dataset:
@@ -65,6 +74,7 @@ def data(config: Prepare, base: Checkpoint, out: Path) -> Dataset:
     write_atomically(out / TEMPLATE_FILE, frozen.template.source)
     system = shared_system((*prepared.train, *prepared.heldout))
     must_fit(out, frozen.roles, system, config.serve)
+    questions_must_fit(out, system, config.questions, config.serve.context)
     write_corpus(out, system)
     answers = config.split.group_by != "question"
     leaked = max(audit.split.leaked, leaked_rows(out, answers=answers))

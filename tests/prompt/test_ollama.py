@@ -13,7 +13,14 @@ from packager.errors import InputError
 from packager.prompt.deriving import derive_roles
 from packager.prompt.frozen import freeze
 from packager.prompt.ollama.go_template import go_template, limits, stops
-from packager.prompt.ollama.modelfile import ModelfileCommand, commands_of, parse_modelfile, with_from, with_parts, write_modelfile
+from packager.prompt.ollama.modelfile import (
+    ModelfileCommand,
+    commands_of,
+    parse_modelfile,
+    with_from,
+    with_parts,
+    write_modelfile,
+)
 from packager.prompt.ollama.simulated import render_go
 from packager.prompt.roles import RoleFormat
 from packager.prompt.template import ChatTemplate

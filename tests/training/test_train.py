@@ -18,9 +18,9 @@ from packager.artifacts.kinds import Checkpoint, Dataset
 from packager.errors import InputError, Interrupted, PackagerError, TrainingDiverged
 from packager.process import child as process_child
 from packager.process import progress
+from packager.recipe.idle import total_steps
 from packager.recipe.sections import Train
 from packager.stages.train import train
-from packager.training.trainer import total_steps
 
 
 def settings(**changes: Any) -> Train:

@@ -171,7 +171,7 @@ def with_from(text: str, file_name: str, licence: str = "") -> str:
 
 
 def with_parts(text: str, parts: Sequence[str]) -> str:
-    """The same Modelfile for weights that lie beside it in `parts`: one FROM for each, and an Ollama that joins them."""
+    """The same Modelfile for weights that lie beside it in `parts`: a FROM for each, and an Ollama that joins them."""
     first, *rest = parse_modelfile(text)
     if first.name != "model" or len(parts) < 2:
         raise ValueError("the Modelfile does not begin with FROM, or there are no parts")
