@@ -123,6 +123,9 @@ def _better(facts: ReportFacts, say: Tongue) -> Finding:
     ]
     if any(d.measure == "rouge1.f1" for d in shown):  # the same figure under another name is one measure
         shown = [d for d in shown if d.measure != "token_f1.f1"]
+    if evaluation and not shown and few_rows(facts):
+        few = say("poucas linhas", "too few rows")
+        return Finding(question, None, few, say("São poucas para comparar.", "Too few to compare."))
     if not shown:
         how = say(
             f"Para comparar base, treinado e quantizados nas mesmas perguntas: packager evaluate {facts.recipe.name}",

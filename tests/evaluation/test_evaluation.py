@@ -27,6 +27,7 @@ def item(row: int, said: str) -> items.ValidationRow:
         said=said,
         prompt=Encoded((1,)),
         encoded=Encoded((1, 2), (False, True)),
+        group=row,
     )
 
 
@@ -121,17 +122,39 @@ def test_the_bootstrap_draws_rows() -> None:
 
 def test_a_single_row_has_no_interval() -> None:
     assert bootstrap.mean("x", [0.5], "share", "higher", 100, 0).low is None
+    assert bootstrap.mean("x", [0.1, 0.2, 0.3, 0.4, 0.5], "share", "higher", 100, 0).low is None
+
+
+def test_near_duplicates_are_one_piece_of_evidence() -> None:
+    """Ten groups of ten equal rows tell no more than ten rows."""
+    values = [float(i % 2) for i in range(10)]
+    tenfold = [value for value in values for _ in range(10)]
+    groups = [i for i in range(10) for _ in range(10)]
+    once = bootstrap.mean("x", values, "share", "higher", 500, 1)
+    grouped = bootstrap.mean("x", tenfold, "share", "higher", 500, 1, groups)
+    assert (once.low, once.high) == (grouped.low, grouped.high)
+    alone = bootstrap.mean("x", tenfold, "share", "higher", 500, 1)
+    assert alone.low is not None
+    assert grouped.low is not None
+    assert alone.low > grouped.low + 0.1
+    assert grouped.n == 100
+    two = bootstrap.mean("x", tenfold, "share", "higher", 500, 1, [i // 50 for i in range(100)])
+    assert two.low is None, "two groups show nothing, however many rows they have"
 
 
 def test_differences_are_paired() -> None:
-    rows = [item(i, "oi") for i in range(4)]
-    ours = [outcome(1.0 + i, 2, **{"rougeL.f1": 0.5}) for i in range(4)]
-    theirs = [outcome(3.0 + i, 2, **{"rougeL.f1": 0.25}) for i in range(4)]
+    rows = [item(i, "oi") for i in range(8)]
+    alike = {"rougeL.f1": 0.5, "rouge1.f1": 0.5, "token_f1.f1": 0.5}
+    ours = [outcome(1.0 + i, 2, **alike) for i in range(8)]
+    theirs = [outcome(3.0 + i, 2, **{name: 0.25 for name in alike}) for i in range(8)]
     results = {m: measures.result(m, "heldout", rows, o, HOW) for m, o in ((BASE, theirs), (TUNED, ours))}
-    gaps = {d.measure: d for d in measures.differences("heldout", results, {BASE: theirs, TUNED: ours}, HOW)}
+    gaps = {d.measure: d for d in measures.differences("heldout", rows, results, {BASE: theirs, TUNED: ours}, HOW)}
     assert gaps["loss"].value == pytest.approx(-1.0)
     assert gaps["loss"].low == pytest.approx(gaps["loss"].high), "every row improved alike"
     assert gaps["rougeL.f1"].value == pytest.approx(0.25)
+    assert "token_f1.f1" not in gaps, "the same figure as rouge1.f1"
+    few = {m: o[:5] for m, o in ((BASE, theirs), (TUNED, ours))}
+    assert not list(measures.differences("heldout", rows[:5], results, few, HOW)), "five rows show nothing"
 
 
 @pytest.mark.parametrize(

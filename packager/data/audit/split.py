@@ -51,11 +51,22 @@ def group(rows: Sequence[Row], by: str) -> Groups:
     """Join rows with a near-duplicate question or (unless `by` is question) answer."""
     questions = question_clusters([row.question for row in rows])
     answers = answer_clusters([row.answer for row in rows])
-    joined = Joined(len(rows))
+    joined = _joined(questions, answers, by)
+    return Groups(tuple(questions), tuple(answers), tuple(tuple(g) for g in joined.groups()))
+
+
+def group_numbers(questions: Sequence[str], answers: Sequence[str], by: str) -> list[int]:
+    """For each row the number of its group: rows of one group say the same, and are one piece of evidence."""
+    joined = _joined(question_clusters(questions), answer_clusters(answers), by)
+    return [joined.find(row) for row in range(len(questions))]
+
+
+def _joined(questions: Sequence[int], answers: Sequence[int], by: str) -> Joined:
+    joined = Joined(len(questions))
     joined.join_equal(questions)
     if by != "question":
         joined.join_equal(answers)
-    return Groups(tuple(questions), tuple(answers), tuple(tuple(g) for g in joined.groups()))
+    return joined
 
 
 def split(rows: Sequence[Row], groups: Groups, config: Split) -> SplitRows:
