@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from packager.artifacts.checks import Check, Figure
-from packager.artifacts.evidence import AsTrained, Moved
+from packager.artifacts.evidence import AsTrained, Divergence, Moved
 
 
 class Artifact(BaseModel):
@@ -23,30 +23,6 @@ class Artifact(BaseModel):
     def reusable(self) -> bool:
         """Whether a later build may take this result instead of making it again."""
         return True
-
-
-class Divergence(BaseModel):
-    """How far a model's predictions are from those of the one it was made from."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    positions: int
-    """How many tokens were predicted by both."""
-    kl_mean: float
-    """Mean KL divergence from the source's distribution, nats per token; so the next two."""
-    kl_median: float
-    kl_99: float
-    """99 % of the positions diverge less than this."""
-    kl_worst_text: float | None = None
-    """The mean of the text that diverges most, where texts were told apart: some reach further than others."""
-    same_top: float
-    """Share of positions at which both hold the same token for the likeliest."""
-    loss: float
-    """Mean negative log-likelihood of the tokens, nats."""
-    perplexity_ratio: float
-    """exp of the mean change of the loss; 1: as good as its source."""
-    perplexity_ratio_error: float
-    """Standard error of the ratio."""
 
 
 class Checked(Artifact):
@@ -88,6 +64,8 @@ class Dataset(Checked):
     heldout_rows: int
     train_tokens: int
     heldout_tokens: int
+    choosing_rows: int = 0
+    """Held-out rows beside these, in `choosing.jsonl`: they choose between models, and report nothing."""
     topics: int
     too_long: int
     """Rows left out because they exceed `data.max_tokens`."""
@@ -171,6 +149,8 @@ class Merged(Checkpoint, Checked):
     """Whether the base's matrices went through NF4 first, as in training, because that predicts better."""
     heldout_tokens: int = 0
     """Held-out answer tokens that the next four are measured on."""
+    choosing_tokens: int = 0
+    """Other held-out answer tokens, on which the base to merge into was chosen; 0: on the same."""
     heldout_loss: float | None = None
     """Loss (nats/token) of what was merged, base and adapter."""
     heldout_loss_base: float | None = None

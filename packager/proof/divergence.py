@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from packager.artifacts.kinds import Divergence
+from packager.artifacts.evidence import Divergence
 from packager.llamacpp.model import GgufModel
 from packager.process import child, progress
 from packager.prompt.masking import Encoded

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from packager.artifacts.checks import Check, verdict
+from packager.data.conversations import CHOOSING, HELDOUT, TRAIN
 from packager.errors import InputError
 from packager.prompt.ollama.composed import Composed
 from packager.prompt.ollama.modelfile import commands_of, parse_modelfile
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from packager.llamacpp.model import GgufModel
 
-ROWS = ("train.jsonl", "heldout.jsonl")
+ROWS = (TRAIN, HELDOUT, CHOOSING)
 
 
 def read_back(path: Path, composed: Composed, config: Serve, system: str | None) -> Check:
@@ -52,7 +53,7 @@ def stop_check(path: Path, gguf: GgufModel, tokenizer: Tokenizer, roles: RoleFor
 def answers_without_stops(stops: Sequence[str], folder: Path) -> int:
     """How many answers there are; raises `InputError` naming the first that contains a stop string."""
     answers = 0
-    for name in ROWS:
+    for name in (n for n in ROWS if (folder / n).is_file()):
         for line, row in _rows(folder / name):
             for message in row["messages"]:
                 if message["role"] != "assistant":

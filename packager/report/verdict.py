@@ -118,6 +118,16 @@ def _unjudged(facts: ReportFacts, say: Tongue) -> Iterator[str]:
 
 def _never(facts: ReportFacts, say: Tongue) -> Iterator[str]:
     """What no build proves, or was not asked for."""
+    chose = [
+        *([say("a base em que se mesclou", "the base to merge into")] if facts.merged.heldout_loss_nf4 else ()),
+        *([say("o passo do treino", "the step of training")] if facts.recipe.train.evaluate_every else ()),
+    ]
+    if facts.adapter and chose and not facts.data.choosing_rows:
+        what = say(" e ", " and ").join(chose)
+        yield say(
+            f"Que as perdas valem para linhas que nada escolheram: as reservadas são poucas e escolheram {what}.",
+            f"That the losses hold for rows that chose nothing: the held-out rows are few and chose {what} as well.",
+        )
     yield say(
         "Que o que ele diz é verdade: nenhum profissional de saúde leu as respostas.",
         "That what it says is true: no health professional read the answers.",

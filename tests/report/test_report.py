@@ -32,7 +32,8 @@ from packager.artifacts.evaluation import (
     SetResult,
     Spread,
 )
-from packager.artifacts.kinds import Checkpoint, Dataset, Divergence, Merged, Proof
+from packager.artifacts.evidence import Divergence
+from packager.artifacts.kinds import Checkpoint, Dataset, Merged, Proof
 from packager.data.audit import report
 from packager.data.audit.report import Audit
 from packager.package import card

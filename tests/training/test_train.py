@@ -485,6 +485,25 @@ def test_the_adapter_with_the_least_heldout_loss_is_kept(
         assert torch.equal(saved[name.replace(".default.", ".")], tensor)
 
 
+def test_rows_that_choose_the_step_do_not_report_it(tiny_base: Checkpoint, tiny_data: Dataset, tmp_path: Path) -> None:
+    """With `choosing.jsonl` beside them, the held-out rows are looked at before and after the training only."""
+    folder = tmp_path / "data"
+    shutil.copytree(tiny_data.folder, folder)
+    lines = (folder / "heldout.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    (folder / "heldout.jsonl").write_text("".join(lines[::2]), encoding="utf-8")
+    (folder / "choosing.jsonl").write_text("".join(lines[1::2]), encoding="utf-8")
+    (tmp_path / "adapter").mkdir()
+    config = settings(learning_rate=0.5, epochs=100, max_steps=40, evaluate_every=2, patience=3, max_grad_norm=1e9)
+    data = tiny_data.model_copy(update={"folder": folder})
+    adapter = train(config, tiny_base, data, tmp_path / "adapter")
+    rows = [json.loads(line) for line in (tmp_path / "adapter" / "metrics.jsonl").read_text("utf-8").splitlines()]
+    chosen = [row["step"] for row in rows if "choosing_loss" in row]
+    reported = [row["step"] for row in rows if "heldout_loss" in row]
+    assert chosen[:2] == [2, 4]
+    assert reported == [0, adapter.steps]
+    assert adapter.heldout_loss_after == rows[-1]["heldout_loss"]
+
+
 def test_metrics_say_what_a_person_wants_to_see(tiny_base: Checkpoint, tiny_data: Dataset, tmp_path: Path) -> None:
     train(settings(max_steps=2), tiny_base, tiny_data, tmp_path)
     _, first, *_, last = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]

@@ -114,6 +114,8 @@ class SplitSummary(_Value):
     heldout_rows: int
     train_groups: int
     heldout_groups: int
+    choosing_groups: int = 0
+    """Of the held-out groups, those that may choose between models."""
     topics: int
     heldout_topics: int
     leaked: int
