@@ -9,12 +9,11 @@ patient identifiers, too many rows over the limit, and a template that cannot be
 from __future__ import annotations
 
 import hashlib
-import shutil
 from pathlib import Path
 
 from pydantic import Field
 
-from packager.artifacts.files import write_atomically, write_json
+from packager.artifacts.files import write_json
 from packager.artifacts.kinds import Checkpoint, Dataset
 from packager.data.audit import preparation
 from packager.data.audit.lengths import measurer
@@ -24,10 +23,9 @@ from packager.data.conversations import HELDOUT, TRAIN, leaked_rows, shared_syst
 from packager.data.rows.table import read_rows, template_of
 from packager.process import progress
 from packager.prompt.corpus import write_corpus
-from packager.prompt.frozen import frozen_template
+from packager.prompt.frozen import frozen_template, write_frozen
 from packager.prompt.ollama.composed import refuse_unservable
 from packager.prompt.servable import must_fit
-from packager.prompt.template import TEMPLATE_FILE, TOKENIZER_FILES
 from packager.recipe.sections import Data, Serve
 
 AUDIT = "audit.json"
@@ -59,10 +57,7 @@ def data(config: Prepare, base: Checkpoint, out: Path) -> Dataset:
         progress.note(line)
     digest = write_conversations(out / TRAIN, prepared.train) + write_conversations(out / HELDOUT, prepared.heldout)
     write_json(out / AUDIT, audit.model_dump(mode="json"))
-    for name in TOKENIZER_FILES:
-        if (base.folder / name).is_file():
-            shutil.copyfile(base.folder / name, out / name)
-    write_atomically(out / TEMPLATE_FILE, frozen.template.source)
+    write_frozen(frozen, base.folder, out)
     system = shared_system((*prepared.train, *prepared.heldout))
     must_fit(out, frozen.roles, system, config.serve)
     write_corpus(out, system)
