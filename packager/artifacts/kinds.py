@@ -113,6 +113,17 @@ class Knowledge(Checked):
     """Whether the questions are those of the recipe, and not made by the build."""
 
 
+class Prompt(Checked):
+    """`vocabulary.gguf`: what the converter makes of tokenizer and template, without weights; and Ollama's side."""
+
+    template: str
+    """Ollama's TEMPLATE."""
+    stops: tuple[str, ...]
+    """What ends an answer: the end of turn, and what opens a turn. None occurs in an answer of the data."""
+    answers: int
+    """How many answers there are."""
+
+
 class Adapter(Artifact):
     """`adapter_model.safetensors`, `adapter_config.json`, `metrics.jsonl`."""
 

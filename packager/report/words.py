@@ -189,7 +189,10 @@ CHECKS = {
     ),
     "convert.parameters": ("O arquivo F16 tem todos os pesos.", "The F16 file has the checkpoint's weights."),
     "convert.vocabulary": ("O vocabulário é o mesmo.", "The vocabulary is the same."),
-    "convert.template": ("O modelo de prompt é o do treino.", "The chat template is that of training."),
+    "convert.tokenizer": (
+        "O tokenizador e o modelo de prompt são os que foram provados antes do treino.",
+        "Tokenizer and chat template are those that were proven before the training.",
+    ),
     "convert.types": ("Os tensores são F16 ou F32.", "All tensors are F16 or F32."),
     "convert.special_tokens": ("Início e fim são os do treino.", "BOS and EOS are those of training."),
     "convert.end_of_turn": (

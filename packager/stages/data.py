@@ -9,13 +9,12 @@ patient identifiers, too many rows over the limit, and a template that cannot be
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import Field
 
-from packager.artifacts.files import write_atomically, write_json
+from packager.artifacts.files import write_json
 from packager.artifacts.kinds import Checkpoint, Dataset
 from packager.data.audit import preparation
 from packager.data.audit.lengths import measurer
@@ -27,10 +26,9 @@ from packager.data.rows.formats import Row
 from packager.data.rows.table import read_rows, template_of
 from packager.process import progress
 from packager.prompt.corpus import write_corpus
-from packager.prompt.frozen import Frozen, frozen_template
+from packager.prompt.frozen import frozen_template, write_frozen
 from packager.prompt.ollama.composed import refuse_unservable
 from packager.prompt.servable import must_fit, questions_must_fit
-from packager.prompt.template import TEMPLATE_FILE, TOKENIZER_FILES
 from packager.recipe.recipe import Recipe
 from packager.recipe.sections import Data, Serve
 
@@ -81,7 +79,7 @@ def data(config: Prepare, base: Checkpoint, out: Path) -> Dataset:
     choosing = prepared.choosing if config.chooses else ()
     digest = _write_rows(out, prepared, choosing)
     write_json(out / AUDIT, audit.model_dump(mode="json"))
-    _write_prompt(out, base.folder, frozen)
+    write_frozen(frozen, base.folder, out)
     system = shared_system((*prepared.train, *prepared.heldout))
     must_fit(out, frozen.roles, system, config.serve)
     questions_must_fit(out, system, config.questions, config.serve.context)
@@ -111,14 +109,6 @@ def data(config: Prepare, base: Checkpoint, out: Path) -> Dataset:
         base_template_sha256=frozen.base_sha256,
         template_notes=frozen.roles.notes,
     )
-
-
-def _write_prompt(out: Path, base: Path, frozen: Frozen) -> None:
-    """The tokenizer and the frozen template."""
-    for name in TOKENIZER_FILES:
-        if (base / name).is_file():
-            shutil.copyfile(base / name, out / name)
-    write_atomically(out / TEMPLATE_FILE, frozen.template.source)
 
 
 def _write_rows(out: Path, prepared: Prepared, choosing: Sequence[Row]) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from packager.artifacts.files import write_json
-from packager.artifacts.kinds import Adapter, Answer, Dataset, Ggufs, Knowledge, Merged, Modelfile, Proof
+from packager.artifacts.kinds import Adapter, Answer, Dataset, Ggufs, Knowledge, Merged, Modelfile, Prompt, Proof
 from packager.process import progress
 from packager.prompt.template import load_tokenizer, special_tokens
 from packager.proof.before_quantization import asked_of_f16, blamed
@@ -49,6 +49,7 @@ def proving_of(recipe: Recipe) -> Prove:
 def prove(
     config: Prove,
     data: Dataset,
+    prompt: Prompt,
     adapter: Adapter | None,
     merged: Merged,
     f16: Ggufs,
@@ -59,7 +60,7 @@ def prove(
 ) -> Proof:
     """Judge every artifact and write `proof.json` into `out`."""
     checks = [*data.checks, *(training_checks(adapter, config.thresholds) if adapter else ()), *merged.checks]
-    checks += f16.checks
+    checks += [*f16.checks, *prompt.checks]
     for file in ggufs.files:
         checks += quantized_checks(file, limits_of(file.type, merged.parameters, config.thresholds))
     checks += modelfile.checks

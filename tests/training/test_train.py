@@ -320,6 +320,37 @@ def test_the_fused_layer_computes_what_peft_does(
     assert_close(*results)
 
 
+def test_a_shortcut_that_is_wrong_for_long_rows_only_is_not_taken(loaded: Callable[..., tuple[Any, Any]]) -> None:
+    """A model that looks back a few tokens by a mask of its own, which attention side by side does not get."""
+    import torch
+    from transformers import LlamaModel
+
+    from packager.training.compute import SideBySide, choose
+    from packager.training.loss import Shortcuts
+    from packager.training.memory import SIDE_BY_SIDE
+
+    trainee, rows = loaded(settings())
+    rows = sorted(rows, key=lambda row: len(row.ids))
+    back = len(rows[1].ids)
+    assert back < len(rows[-1].ids)
+
+    class ShortSighted(LlamaModel):
+        def forward(self, input_ids: Any, attention_mask: Any = None, **more: Any) -> Any:
+            n = input_ids.shape[1]
+            seen = torch.ones(n, n, dtype=torch.bool).tril().triu(1 - back)[None, None]
+            return super().forward(input_ids, attention_mask=seen, **more)
+
+    causal = trainee.peft.get_base_model()
+    causal.model.__class__ = ShortSighted
+    causal.set_attn_implementation("sdpa")
+    for parameter in causal.model.parameters():
+        if parameter.is_floating_point() and parameter.dim() == 2:
+            parameter.data *= 4  # small random weights hardly heed what they look at
+    both, select = Shortcuts(select=True, share_prefix=True), Shortcuts(select=True, share_prefix=False)
+    assert choose(trainee, rows[:2], SIDE_BY_SIDE, 4) == SideBySide(trainee, both, 4)
+    assert choose(trainee, rows, SIDE_BY_SIDE, 4) == SideBySide(trainee, select, 4)
+
+
 def test_shortcuts_give_the_loss_and_the_gradients_of_the_model_itself(
     loaded: Callable[..., tuple[Any, Any]],
 ) -> None:
