@@ -13,11 +13,22 @@ from packager.checkpoint.layout import layer_gaps
 from packager.checkpoint.token_files import instead_of_a_file
 from packager.errors import InputError
 from packager.llamacpp import gguf_file
-from packager.llamacpp.gguf_file import GENERATED, GgufInfo, tensor_shapes
+from packager.llamacpp.gguf_file import GgufInfo, tensor_shapes
 
 MAGIC = b"GGUF"
-CLASSES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM"}
+CLASSES = {
+    "gemma2": "Gemma2ForCausalLM",
+    "gemma3": "Gemma3ForCausalLM",
+    "llama": "LlamaForCausalLM",
+    "phi3": "Phi3ForCausalLM",
+    "qwen2": "Qwen2ForCausalLM",
+    "qwen3": "Qwen3ForCausalLM",
+}
 """What transformers makes of a GGUF's architecture, of those that the line unpacks."""
+TOKENIZERS = ("gpt2", "llama")
+"""Byte-level and SentencePiece, as GGUF files call them."""
+SIZES = ("block_count", "context_length", "embedding_length", "attention.head_count")
+"""What a file must say of its model, after the name of its architecture."""
 ORIGINAL = "use the original checkpoint (hf:org/name, or a folder)"
 
 
@@ -51,17 +62,14 @@ def read_gguf(path: Path) -> GgufInfo:
         raise InputError(
             f"base.model: {name} is a mixture of experts, which the line does not train.", "use a dense base"
         )
-    if info.metadata.get("tokenizer.ggml.model") != "gpt2":
+    if (kind := info.metadata.get("tokenizer.ggml.model")) not in TOKENIZERS:
         raise InputError(
-            f"base.model: {name} holds a SentencePiece tokenizer, which cannot be made tokenizer.model again.",
+            f"base.model: {name} holds a tokenizer of the kind {kind!r}; {' or '.join(TOKENIZERS)} was expected.",
             ORIGINAL,
         )
+    if lacking := sorted({f"{info.architecture}.{field}" for field in SIZES} - info.metadata.keys()):
+        raise InputError(f"base.model: {name} does not say {', '.join(lacking)}.", "download it again, or " + ORIGINAL)
     shapes = tensor_shapes(path)
-    if any(tensor.startswith(GENERATED) for tensor in shapes):
-        raise InputError(
-            f"base.model: {name} scales its rotary embedding by a table, which transformers does not read.",
-            f"{ORIGINAL}, whose config.json has rope_scaling",
-        )
     layers = info.metadata.get(f"{info.architecture}.block_count")
     faults = layer_gaps(int(layers), shapes) if isinstance(layers, int) else []
     table = shapes.get("token_embd.weight")
