@@ -54,9 +54,8 @@ def take_text(folder: Path, out: Path) -> None:
     part = composite.text_part(config, {name: tensor.shape for name, tensor in tensors.items()})
     progress.note(f"the text part is taken; left out: {part.left_out}")
     _copy_small(folder, out)
-    written = CONFIG_MAPPING[part.config["model_type"]](
-        **part.config
-    ).to_dict()  # with what the file leaves to defaults
+    kind = CONFIG_MAPPING[part.config["model_type"]]
+    written = kind(**part.config).to_dict()  # through the class: the converter does not know its defaults
     write_json(out / "config.json", written | {"architectures": part.config["architectures"]})
     layout = [(name, tensors[stored].dtype, part.shapes[name]) for name, stored in part.names.items()]
     with weights.Reader() as reader, weights.Writer(out, layout) as writer:
@@ -84,19 +83,21 @@ def dequantize(gguf: Path, out: Path) -> None:
 
     logging.disable_progress_bar()
     progress.note("dequantizing the base model to FP16")
-    info = gguf_file.inspect(gguf)
-    config = AutoConfig.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    for name, value in missing_fields(gguf, info, list(gguf_file.tensor_shapes(gguf))).items():
-        setattr(config, name, value)
-    # Without dequantize=True, transformers 5 keeps the packed weights and refuses to save them.
-    model = AutoModelForCausalLM.from_pretrained(
-        gguf.parent,
-        gguf_file=gguf.name,
-        config=config,
-        quantization_config=GgufConfig(dequantize=True),
-        dtype=torch.float16,
-    )
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    fields = missing_fields(gguf, gguf_file.inspect(gguf), list(gguf_file.tensor_shapes(gguf)))
+    with tempfile.TemporaryDirectory() as alone:  # from files beside it, transformers would take config and tokenizer
+        (Path(alone) / gguf.name).symlink_to(gguf.resolve())
+        config = AutoConfig.from_pretrained(alone, gguf_file=gguf.name)
+        for name, value in fields.items():
+            setattr(config, name, value)
+        # Without dequantize=True, transformers 5 keeps the packed weights and refuses to save them.
+        model = AutoModelForCausalLM.from_pretrained(
+            alone,
+            gguf_file=gguf.name,
+            config=config,
+            quantization_config=GgufConfig(dequantize=True),
+            dtype=torch.float16,
+        )
+        tokenizer = AutoTokenizer.from_pretrained(alone, gguf_file=gguf.name)
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
     # What transformers noted about this machine would travel into the package.
