@@ -7,7 +7,7 @@ Fails with `InputError` for a rotary embedding that config.json has no words for
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,9 @@ FREQS, LONG, SHORT = "rope_freqs.weight", "rope_factors_long.weight", "rope_fact
 ORIGINAL = "use the original checkpoint (hf:org/name, or a folder)"
 
 
-def missing_fields(path: Path, info: GgufInfo, tensors: Sequence[str]) -> dict[str, Any]:
-    """Fields to set in the configuration that transformers makes of the file; `tensors` are the names of its own."""
+def missing_fields(info: GgufInfo, places: Mapping[str, Path]) -> dict[str, Any]:
+    """Fields to set in the configuration that transformers makes of the file; `places` says
+    in which file each of its tensors lies."""
     arch, said = info.architecture, info.metadata
     found: dict[str, Any] = {}
     width = said.get(f"{arch}.attention.key_length")
@@ -38,7 +39,7 @@ def missing_fields(path: Path, info: GgufInfo, tensors: Sequence[str]) -> dict[s
         for name in ("attn_logit_softcapping", "final_logit_softcapping"):
             if (cap := said.get(f"{arch}.{name}")) is not None:
                 found[name] = float(cap)
-    rope = _rope(path, info, tensors)
+    rope = _rope(info, places)
     if arch == "gemma3":
         local = {"rope_type": "default", "rope_theta": float(said.get("gemma3.rope.freq_base_swa", 10000.0))}
         return found | {"rope_parameters": {"full_attention": rope, "sliding_attention": local}}
@@ -59,7 +60,7 @@ def described(info: GgufInfo, fields: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _rope(path: Path, info: GgufInfo, tensors: Sequence[str]) -> dict[str, Any]:
+def _rope(info: GgufInfo, places: Mapping[str, Path]) -> dict[str, Any]:
     """rope_parameters, of the layers that attend to everything."""
     arch, said = info.architecture, info.metadata
     kind = str(said.get(f"{arch}.rope.scaling.type", "none"))
@@ -73,15 +74,15 @@ def _rope(path: Path, info: GgufInfo, tensors: Sequence[str]) -> dict[str, Any]:
     width = int(said.get(f"{arch}.rope.dimension_count", hidden // heads))
     if arch == "phi3":
         rope["partial_rotary_factor"] = width / (hidden // heads)
-    if FREQS in tensors:
-        return rope | _llama3(path, rope["rope_theta"])
-    if LONG in tensors and SHORT in tensors and original:
+    if FREQS in places:
+        return rope | _llama3(places[FREQS], rope["rope_theta"])
+    if LONG in places and SHORT in places and original:
         longest = said.get(f"{arch}.context_length", original)
         bounded = said.get(f"{arch}.rope.scaling.attn_factor")
         return rope | {
             "rope_type": "longrope",
-            "long_factor": tensor_values(path, LONG),
-            "short_factor": tensor_values(path, SHORT),
+            "long_factor": tensor_values(places[LONG], LONG),
+            "short_factor": tensor_values(places[SHORT], SHORT),
             "original_max_position_embeddings": int(original),
             "factor": float(longest) / float(original),
             **({"attention_factor": float(bounded)} if bounded else {}),
@@ -93,9 +94,9 @@ def _rope(path: Path, info: GgufInfo, tensors: Sequence[str]) -> dict[str, Any]:
         given = {name: float(value) for name, value in betas.items() if value is not None}
         yarn = {"rope_type": "yarn", "factor": float(factor), "original_max_position_embeddings": int(original)}
         return rope | yarn | given
-    if kind != "none" or LONG in tensors:
+    if kind != "none" or LONG in places:
         raise InputError(
-            f"base.model: {path.name} scales its rotary embedding ({kind}) in a way that cannot be written as"
+            f"base.model: the file scales its rotary embedding ({kind}) in a way that cannot be written as"
             " config.json.",
             ORIGINAL,
         )

@@ -20,7 +20,7 @@ import yaml
 from packager.artifacts.files import key_of, sha256_of
 from packager.checkpoint import composite, inspection, licence_files, output_head, transformers_tables, weights
 from packager.checkpoint.family import family_problem
-from packager.checkpoint.gguf_base import CLASSES, named_gguf, read_gguf
+from packager.checkpoint.gguf_base import CLASSES, named_gguf, read_gguf, tensor_places
 from packager.checkpoint.gguf_config import described, missing_fields
 from packager.checkpoint.layout import Shapes
 from packager.checkpoint.output_head import Equal
@@ -29,7 +29,7 @@ from packager.checkpoint.token_files import stand_ins
 from packager.checkpoint.wheel import file_from_wheel
 from packager.errors import InputError, PackagerError, together
 from packager.llamacpp.converter import pretokenizer_known
-from packager.llamacpp.gguf_file import tensor_shapes
+from packager.llamacpp.join import like_named
 from packager.prompt.template import TOKENIZER_FILES
 from packager.recipe.sections import Base
 
@@ -77,7 +77,7 @@ def base_fingerprint(base: Base) -> str:
     if base.model.startswith(("hf:", "pypi:")):
         return key_of(base.model, base.revision, base.sha256)
     path = Path(base.model).expanduser()
-    files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
+    files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else like_named(path)
     return key_of([(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files if p.exists()])
 
 
@@ -256,7 +256,7 @@ def _check_tokenizer(folder: Path, source: str) -> None:
 
 def _gguf(path: Path, source: str) -> Located:
     info = read_gguf(path)
-    config = described(info, missing_fields(path, info, list(tensor_shapes(path))))
+    config = described(info, missing_fields(info, tensor_places(path)))
     return Located(
         path=path,
         source=source,

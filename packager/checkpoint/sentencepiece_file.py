@@ -1,6 +1,7 @@
 """The tokens of a GGUF file -> tokenizer.model, which the converter makes the same tokens of again.
 
-transformers unpacks a SentencePiece tokenizer into a tokenizer.json alone. llama.cpp's converter reads
+transformers unpacks a SentencePiece tokenizer into a tokenizer.json alone, which treats some spaces otherwise than
+the file. llama.cpp's converter reads
 tokenizer.model (pieces and scores) and, for what it must take whole, `added_tokens_decoder` in
 tokenizer_config.json. Fails with `InputError` for tokens that are no SentencePiece model.
 Format: https://github.com/google/sentencepiece/blob/master/src/sentencepiece_model.proto
@@ -21,7 +22,7 @@ from packager.llamacpp.gguf_arrays import read_arrays
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 """Types of tokens: the same numbers in GGUF files and in SentencePiece models."""
-MODEL, SETTINGS = "tokenizer.model", "tokenizer_config.json"
+MODEL, SETTINGS, TOKENIZER = "tokenizer.model", "tokenizer_config.json", "tokenizer.json"
 SPACE = "▁"
 
 
@@ -51,6 +52,9 @@ def restore(gguf: Path, folder: Path) -> int:
     settings: dict[str, Any] = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
     settings |= {"added_tokens_decoder": _taken_whole(pieces), "add_prefix_space": prefix}
     (folder / SETTINGS).write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    tokenizer = json.loads((folder / TOKENIZER).read_text(encoding="utf-8"))
+    written_anew = tokenizer | {"normalizer": _spaces(prefix), "pre_tokenizer": None}
+    (folder / TOKENIZER).write_text(json.dumps(written_anew, indent=2, ensure_ascii=False), encoding="utf-8")
     return len(pieces)
 
 
@@ -79,6 +83,14 @@ def _with_unknown(pieces: Sequence[Piece], unknown: int | None) -> list[Piece]:
     at = next((i for i, piece in enumerate(pieces) if piece.type == UNKNOWN), unknown)
     kinds = [UNKNOWN if i == at else CONTROL if piece.type == UNKNOWN else piece.type for i, piece in enumerate(pieces)]
     return [Piece(piece.text, piece.score, kind) for piece, kind in zip(pieces, kinds, strict=True)]
+
+
+def _spaces(prefix: bool) -> dict[str, Any]:
+    """What llama.cpp does to a text before it is split. transformers' Llama tokenizer puts no space before a text
+    that begins with one; llama.cpp does."""
+    before = [{"type": "Prepend", "prepend": SPACE}] if prefix else []
+    spaces = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}
+    return {"type": "Sequence", "normalizers": [*before, spaces]}
 
 
 def _taken_whole(pieces: Sequence[Piece]) -> dict[str, dict[str, Any]]:

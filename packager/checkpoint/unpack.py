@@ -15,6 +15,7 @@ from pathlib import Path
 
 from packager.artifacts.files import write_json
 from packager.checkpoint import composite, licence_files, locate, weights
+from packager.checkpoint.gguf_base import tensor_places
 from packager.checkpoint.gguf_config import missing_fields
 from packager.errors import ProofFailed
 from packager.llamacpp import gguf_file
@@ -83,7 +84,7 @@ def dequantize(gguf: Path, out: Path) -> None:
 
     logging.disable_progress_bar()
     progress.note("dequantizing the base model to FP16")
-    fields = missing_fields(gguf, gguf_file.inspect(gguf), list(gguf_file.tensor_shapes(gguf)))
+    fields = missing_fields(gguf_file.inspect(gguf), tensor_places(gguf))
     with tempfile.TemporaryDirectory() as alone:  # from files beside it, transformers would take config and tokenizer
         (Path(alone) / gguf.name).symlink_to(gguf.resolve())
         config = AutoConfig.from_pretrained(alone, gguf_file=gguf.name)

@@ -1,4 +1,4 @@
-"""The arrays of a GGUF file's metadata, such as its tokens: path and names -> lists.
+"""The metadata of a GGUF file, entry by entry: where each lies, and the arrays, such as its tokens, as lists.
 
 gguf's own reader makes a view of every element, which takes 15 s for a large vocabulary; this takes a second.
 Fails with `ValueError` for a file that is cut short or is none.
@@ -27,11 +27,29 @@ def read_arrays(path: Path, names: Collection[str]) -> dict[str, list[Any]]:
             raise ValueError(f"{path.name} is not a readable GGUF file: {error}") from error
 
 
+def entries(path: Path) -> list[tuple[str, int, int]]:
+    """Name, first byte and end of every entry of the metadata, in their order."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        try:
+            return _Walk(data).entries()
+        except (struct.error, KeyError, IndexError) as error:
+            raise ValueError(f"{path.name} is not a readable GGUF file: {error}") from error
+
+
 class _Walk:
     """A place in the bytes of a header, which every value read moves on."""
 
     def __init__(self, data: mmap.mmap) -> None:
         self._data, self._at = data, 24  # after the magic, the version, and the numbers of tensors and of fields
+
+    def entries(self) -> list[tuple[str, int, int]]:
+        found = []
+        for _ in range(struct.unpack_from("<Q", self._data, 16)[0]):
+            start = self._at
+            name = self._string()
+            self._value(self._scalar("I"))
+            found.append((name, start, self._at))
+        return found
 
     def arrays(self, names: Collection[str]) -> dict[str, list[Any]]:
         found = {}

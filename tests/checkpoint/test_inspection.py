@@ -271,7 +271,7 @@ def test_a_gguf_is_known_by_its_bytes(tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"split__count": 3, "split__no": 0}, "is part 1 of 3 of a split GGUF file"),
+        ({"split__count": 3, "split__no": 0}, "is part 1 of 3 of a split GGUF file, but not named so"),
         ({"split__count": 2, "split__no": 1}, "is part 2 of 2"),
         ({"llama__expert_count": 8}, "mixture of experts"),
         ({"blocks": 3}, "should be 3 layers"),
