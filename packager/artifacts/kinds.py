@@ -54,6 +54,8 @@ class Checkpoint(Artifact):
     licence: str = ""
     licence_link: str = ""
     """Where the licence's text is, of one that the Hub does not know by name."""
+    left_out: str = ""
+    """The parts of the base that are not for text, in words."""
     weights_sha256: str = ""
 
 

@@ -111,6 +111,14 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     return {t.name: tuple(int(n) for n in t.shape) for t in header_reader()(path).tensors}
 
 
+def tensor_values(path: Path, name: str) -> list[float]:
+    """The numbers of one small tensor that is stored as F32; raises `KeyError` if there is none of that name."""
+    for tensor in header_reader()(path).tensors:
+        if tensor.name == name:
+            return [float(value) for value in tensor.data.ravel()]
+    raise KeyError(name)
+
+
 def types_of_tensors(path: Path) -> dict[str, str]:
     """Every tensor's type by its name (Q4_K, F32, ...)."""
     return {t.name: t.tensor_type.name for t in header_reader()(path).tensors}

@@ -217,7 +217,8 @@ def _origin(facts: CardFacts) -> list[str]:
     base, data = facts.base, facts.data
     return [
         f"- Base: {_public_name(base)}{f' at {base.revision}' if base.revision else ''},"
-        f" {base.parameters:,} parameters, licence {base.licence or 'unknown'}.",
+        f" {base.parameters:,} parameters, licence {base.licence or 'unknown'}."
+        f"{f' It reads text only: left out is {base.left_out}.' if base.left_out else ''}",
         f"- Data: {data.train_rows} questions and answers trained, {data.heldout_rows} held out"
         f" (sha256 of the rows {data.data_sha256[:16]}…).",
     ]

