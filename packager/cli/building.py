@@ -34,14 +34,17 @@ def build(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...]
 def check(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...], build_dir: Path) -> None:
     """Check everything that can fail early, and build nothing."""
     from packager.cli import summary
-    from packager.pipeline import preflight
+    from packager.cli.prospect import of_expected
+    from packager.pipeline import estimate, preflight
     from packager.process import progress
 
     loaded = load(recipe, base, data, sets)
     with progress.route(progress.Display()):
-        found = preflight.check(loaded, build_dir / loaded.name)
+        checked = preflight.check(loaded, build_dir / loaded.name)
+    disk = preflight.need(loaded, checked.base.parameters).disk
+    prospect = of_expected(estimate.expected(loaded, checked.base.parameters, checked.amount, disk, build_dir))
     overrides = {"base": base, "data": data, "set": " ".join(sets)}
-    click.echo(summary.of_check(loaded, found, summary.command("build", recipe, overrides, build_dir)))
+    click.echo(summary.of_check(loaded, checked.base, prospect, summary.command("build", recipe, overrides, build_dir)))
 
 
 @main.command()

@@ -12,7 +12,7 @@ from packager.errors import PackagerError
 from packager.llamacpp import vendored
 from packager.llamacpp.processor_check import check_runs
 from packager.pipeline import preflight
-from packager.process import child
+from packager.process import cgroup, child, machine
 from packager.process.memory import GIGABYTE
 
 DISTRIBUTIONS = ("torch", "transformers", "peft", "bitsandbytes", "llama_cpp_python", "gguf", "huggingface_hub")
@@ -22,14 +22,14 @@ WANTED_FLAGS = ("avx", "avx2", "fma", "f16c")
 
 def examine() -> dict[str, Any]:
     """Facts about this machine, as JSON-ready values."""
-    ram = preflight.available_ram()
+    ram = machine.available_ram()
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "physical_cores": child.physical_cores(),
         "cpu_features_missing": _missing_flags(),
         "ram_available_gb": round(ram / GIGABYTE, 1),
-        "disk_free_gb": round(preflight.free_disk(Path.cwd()) / GIGABYTE, 1),
+        "disk_free_gb": round(machine.free_disk(Path.cwd()) / GIGABYTE, 1),
         "gpus": _gpus(),
         "packages": {name: _version(name) for name in DISTRIBUTIONS},
         "compiler": shutil.which("c++") or shutil.which("g++") or "",

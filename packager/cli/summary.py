@@ -62,12 +62,13 @@ def of_bundle(bundle: Bundle, signer: str, copied: Path | None) -> str:
     return "\n".join([*rows, f"Next: packager verify {copied or bundle.folder}"])
 
 
-def of_check(recipe: Recipe, found: Located, build: str) -> str:
-    """All is right, and the next command to type (`build`)."""
+def of_check(recipe: Recipe, found: Located, prospect: str, build: str) -> str:
+    """All is right, what the run will be (`prospect`), and the next command to type (`build`)."""
     size = f"{found.parameters / 1e6:,.0f}M parameters" if found.parameters else "size unknown"
     return (
         f"{recipe.name}: recipe, data, base model, converter, disk and memory are all right.\n"
         f"  base {found.source} ({found.architecture}, {size}), types {', '.join(recipe.quantize.types)}\n"
+        f"{prospect}\n"
         f"Next: {build}"
     )
 

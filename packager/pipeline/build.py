@@ -43,7 +43,7 @@ def build(
             recipe = pins.resolved(recipe, folder, update=True) if update else pins.known(recipe, folder)
             waiting = _waiting(recipe, folder, until, verify, evaluating)
             if waiting:
-                preflight.check(recipe, folder, waiting)
+                preflight.check(recipe, folder, waiting, thorough=False)
                 recipe = pins.resolved(recipe, folder)
         if evaluating and "evaluation" in waiting:
             _say_what_is_left_out(evaluating_of(recipe), run)

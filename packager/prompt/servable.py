@@ -7,11 +7,15 @@ llama.cpp refuses. What was trained would then not be what is served.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from packager.errors import InputError
 from packager.prompt.roles import RoleFormat
-from packager.prompt.template import load_template, load_tokenizer, token_ids
+from packager.prompt.template import ChatTemplate, load_template, load_tokenizer, token_ids
 from packager.recipe.sections import Serve
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 QUESTION_ROOM = 48
 """Tokens for a short question."""
@@ -21,9 +25,16 @@ ANSWER_SHARE = 4
 
 def must_fit(folder: Path, roles: RoleFormat, system: str | None, serve: Serve) -> None:
     """Raise `InputError` unless `system`, in the template of `folder`, leaves room in `serve.context`."""
+    if system:
+        must_fit_with(load_template(folder), load_tokenizer(folder), roles, system, serve)
+
+
+def must_fit_with(
+    template: ChatTemplate, tokenizer: Tokenizer, roles: RoleFormat, system: str | None, serve: Serve
+) -> None:
+    """The same with a template and tokenizer that are at hand."""
     if not system or roles.refuses_system:
         return
-    template, tokenizer = load_template(folder), load_tokenizer(folder)
     prompt = [{"role": "system", "content": system}, {"role": "user", "content": "?"}]
     length = len(token_ids(tokenizer, template.render(prompt, add_generation_prompt=True)))
     answer = min(serve.max_answer_tokens, serve.context // ANSWER_SHARE)

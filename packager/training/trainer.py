@@ -55,18 +55,12 @@ def train_adapter(config: Train, base: Checkpoint, data: Dataset, out: Path, wor
     )
 
 
-def total_steps(config: Train, rows: int) -> int:
-    """Optimizer steps of a run: whole steps an epoch, at most `max_steps`."""
-    steps = math.ceil(config.epochs * math.ceil(rows / config.batch.examples_per_step))
-    return min(steps, config.max_steps or steps)
-
-
 def _prepare(config: Train, base: Checkpoint, data: Dataset, out: Path, world: World) -> Run:
     rows, heldout = (batches.read(data.folder / name, data) for name in ("train.jsonl", "heldout.jsonl"))
     trainee = model.load(config, base, sum(len(r.ids) for r in rows) / len(rows), world)
     if config.lora.loftq:
         loftq.start(trainee, base, out)
-    steps, examples = total_steps(config, len(rows)), config.batch.examples_per_step
+    steps, examples = config.steps(len(rows)), config.batch.examples_per_step
     plan = memory.choose(trainee, config, [len(row.ids) for row in rows + heldout], steps, world)
     if world.size > 1:
         torch.manual_seed(config.seed + world.rank)  # not the same dropout everywhere
