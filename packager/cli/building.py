@@ -80,11 +80,17 @@ def ask(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...], 
 @main.command()
 @recipe_options
 @click.option("--file", "file_type", metavar="TYPE", help="Which quantization to talk to (default: the package's).")
+@click.option("--web", is_flag=True, help="In the browser: a page that only this machine can reach.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of --web (default: a free one).")
 @click.argument("question", required=False)
 def chat(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...], build_dir: Path,
-         file_type: str | None, question: str | None) -> None:  # fmt: skip
-    """Talk to the packaged model in the terminal, or ask it one QUESTION."""
-    from packager.cli import chatting
+         file_type: str | None, web: bool, port: int, question: str | None) -> None:  # fmt: skip
+    """Talk to the packaged model in the terminal or the browser, or ask it one QUESTION."""
+    from packager.cli import chatting, web_chat
 
     loaded = load(recipe, base, data, sets)
-    chatting.chat(loaded, build_dir / loaded.name / "package", file_type, question)
+    package = build_dir / loaded.name / "package"
+    if web:
+        web_chat.serve(loaded, package, file_type, port)
+    else:
+        chatting.chat(loaded, package, file_type, question)

@@ -12,7 +12,7 @@ from packager.errors import PackagerError
 from packager.llamacpp import vendored
 from packager.llamacpp.processor_check import check_runs
 from packager.pipeline import preflight
-from packager.process import cgroup, child, machine
+from packager.process import child, machine
 from packager.process.memory import GIGABYTE
 
 DISTRIBUTIONS = ("torch", "transformers", "peft", "bitsandbytes", "llama_cpp_python", "gguf", "huggingface_hub")

@@ -19,3 +19,16 @@ def preview(recipe: str, base: str | None, data: str | None, sets: tuple[str, ..
     from packager.cli import previewing
 
     click.echo(previewing.preview(load(recipe, base, data, sets), rows, line))
+
+
+@main.command()
+@click.argument("source", metavar="RECIPE|PATH|-")
+@click.option("--build-dir", type=click.Path(path_type=Path), default=Path("build"), show_default=True,
+              help="Where run folders lie.")  # fmt: skip
+@click.option("--once", is_flag=True, help="Show it once, and do not wait for more.")
+def watch(source: str, build_dir: Path, once: bool) -> None:
+    """Watch a training: loss curve, tokens a second, time left. PATH is a run folder or a metrics.jsonl, also one of
+    another machine (`ssh HOST cat build/R/adapter.partial/metrics.jsonl | packager watch -`)."""
+    from packager.cli import watching
+
+    watching.watch(source, build_dir, once=once)

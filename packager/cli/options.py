@@ -11,7 +11,7 @@ import click
 
 from packager import __version__
 from packager.cli.terminal import as_it_can
-from packager.errors import explain
+from packager.errors import Interrupted, explain
 
 
 class Commands(click.Group):
@@ -21,6 +21,8 @@ class Commands(click.Group):
         as_it_can()
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Interrupted("Stopped.") from None
         except (OSError, MemoryError) as error:
             explained = explain(error)
             if explained is None or isinstance(error, BrokenPipeError):

@@ -28,11 +28,12 @@ def _cost(cost: Cost) -> str:
     if cost.minutes is None:
         return f"{cost.where}: training does not fit, it needs {cost.memory / GIGABYTE:.1f} GB"
     memory = f", {cost.memory / GIGABYTE:.1f} GB of memory" if cost.memory else ""
-    training = f", {_minutes(cost.training_minutes)} of it training" if cost.training_minutes else ""
-    return f"{cost.where}: about {_minutes(cost.minutes)}{training}{memory}"
+    training = f", {minutes(cost.training_minutes)} of it training" if cost.training_minutes else ""
+    return f"{cost.where}: about {minutes(cost.minutes)}{training}{memory}"
 
 
-def _minutes(minutes: float) -> str:
-    if minutes < 1:
-        return f"{max(1, round(minutes * 60))} s"
-    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+def minutes(time: float) -> str:
+    """`40 s`, `12 min`, `3.5 h`."""
+    if time < 1:
+        return f"{max(1, round(time * 60))} s"
+    return f"{time:.0f} min" if time < 90 else f"{time / 60:.1f} h"

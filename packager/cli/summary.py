@@ -9,7 +9,7 @@ from pathlib import Path
 
 from packager.artifacts.kinds import Artifact, Bundle, Package
 from packager.checkpoint.locate import Located
-from packager.pipeline.plan import StagePlan
+from packager.pipeline.plan import StagePlan, replaced_adapter
 from packager.process.progress import duration
 from packager.recipe.fields import RecipeField
 from packager.recipe.loading import ROOT
@@ -85,15 +85,19 @@ def of_plan(steps: Sequence[StagePlan]) -> str:
         f"{len(waiting)} of {len(steps)} stages to run"
         + (f"; they took {duration(known)} last time." if known else ".")
     )
+    if warning := replaced_adapter(steps):
+        rows.append(f"! {warning}")
     return "\n".join(rows)
 
 
-def of_recipes(loaded: Sequence[Recipe]) -> str:
+def of_recipes(loaded: Sequence[Recipe], needs: Mapping[str, str]) -> str:
+    """Each recipe, its base, and what it `needs`, by its name."""
     width = max(len(r.name) for r in loaded)
     rows = []
     for r in loaded:
         rows.append(f"{r.name:<{width}}  {r.description}")
         rows.append(f"{'':<{width}}  {r.base.model}, {r.train.method}, {', '.join(r.quantize.types)}")
+        rows.append(f"{'':<{width}}  {needs[r.name]}")
     return "\n".join(rows)
 
 

@@ -36,7 +36,8 @@ their peaks (an 8 GB card's taken as 30 TFLOP/s) by shares that were measured un
 GPU_FIXED, GPU_FILLED = 1.5e9, 0.92
 """Bytes beside the weights at the least (measured peaks: 2.4 GiB for 1.5B, 3.7 GiB for 3.8B parameters, rows to 1,024
 tokens), and the share of a card's memory that can be filled."""
-START_SECONDS = 20.0
+START_SECONDS, STEP_SECONDS = 20.0, 0.05
+"""To load a model; and the least that a step takes on a GPU (measured: 44 ms for 16 flashcards on an H200)."""
 REST_SECONDS, REST_SECONDS_PER_BILLION = 60.0, 80.0
 """All stages but training: 73 to 133 s for 135M parameters on two cores, 6 min for 3.8B on sixteen."""
 
@@ -77,7 +78,8 @@ def expected(recipe: Recipe, parameters: int, amount: Amount | None, disk: int, 
     weights = NF4_BYTES if recipe.train.method == "qlora" else FULL_BYTES
     costs = [_here(work, parameters, weights, build_dir)]
     for where, card, speed in CARDS:
-        costs.append(_on_card(f"on {where}", card, work / speed, parameters, recipe.train.method))
+        seconds = max(work / speed, steps * STEP_SECONDS)
+        costs.append(_on_card(f"on {where}", card, seconds, parameters, recipe.train.method))
     return Expected(amount, steps, tokens, disk, tuple(costs))
 
 

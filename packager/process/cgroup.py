@@ -63,7 +63,7 @@ def _quota(group: Path) -> float | None:
 def _groups(controller: str, mount: Path, own: Path) -> Iterator[Path]:
     """The folders of the group that this process is in and of those above it, as far as they are to be seen."""
     for row in _text(own).splitlines():
-        _, controllers, path = (row.split(":", 2) + ["", ""])[:3]
+        _, controllers, path = [*row.split(":", 2), "", ""][:3]
         if controllers and controller not in controllers.split(","):
             continue
         roots = [mount / controllers, mount / controller] if controllers else [mount, mount / "unified"]

@@ -78,7 +78,7 @@ def find(name_or_path: str) -> Path:
         named = folder / f"{name_or_path}.yaml"
         if named.is_file():
             return named
-    names = sorted({p.stem for folder in _folders() for p in folder.glob("*.yaml")})
+    names = sorted({p.stem for folder in _folders() for p in folder.glob("[!.]*.yaml")})
     near = difflib.get_close_matches(name_or_path, names, n=1)
     hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(names)}"
     raise InputError(f"No recipe is called '{name_or_path}'.", f"{hint} A file is given as PATH.yaml")
