@@ -35,7 +35,7 @@ def prompt_of(base: Path, given: str | None) -> Iterator[Prompt]:
 @contextlib.contextmanager
 def prompt_at_hand(base: Base, given: str | None) -> Iterator[Prompt | None]:
     """The prompt of the base that a recipe names; None where it would have to be fetched first."""
-    path = _at_hand(base)
+    path = at_hand(base)
     if path is None:
         yield None
         return
@@ -43,7 +43,8 @@ def prompt_at_hand(base: Base, given: str | None) -> Iterator[Prompt | None]:
         yield prompt
 
 
-def _at_hand(base: Base) -> Path | None:
+def at_hand(base: Base) -> Path | None:
+    """The folder or GGUF file of a base that is on this machine; None for one that has to be fetched."""
     if base.model.startswith("pypi:"):
         return kept_file(base)
     if base.model.startswith("hf:"):

@@ -12,6 +12,7 @@ from packager.pipeline.line import STAGES, evaluating_of, line
 from packager.pipeline.plan import StagePlan, plan, replaced_adapter
 from packager.process import child, progress
 from packager.recipe.recipe import Recipe
+from packager.report.causes import cause_of
 from packager.stages import evaluate as evaluate_stage
 from packager.stages import report as report_stage
 
@@ -78,7 +79,7 @@ def stop_if_failed(artifact: Artifact) -> None:
     if isinstance(artifact, Checked) and artifact.failed:
         lines = "\n".join(
             f"  {'–' if c.waived else '✗'} {c.id}: {c.says} (measured {c.measured}, limit {c.threshold} {c.unit})"
-            + (f" Waived: {c.waived}" if c.waived else "")
+            + (f" Waived: {c.waived}" if c.waived else f"\n      {cause_of(c)[1]}" if cause_of(c)[1] else "")
             for c in artifact.checks
             if not c.passed
         )

@@ -61,6 +61,6 @@ def test_a_home_or_cache_that_is_none_is_said_with_the_variable(variables: dict[
 def test_a_temporary_folder_without_room_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     machine.check_temporary(1)
-    with pytest.raises(MissingResource, match="set TMPDIR|are needed") as caught:
+    with pytest.raises(MissingResource, match="are needed") as caught:
         machine.check_temporary(1 << 62)
     assert "TMPDIR" in caught.value.fix
