@@ -16,6 +16,7 @@ from packager.data.audit.beforehand import Prompt
 from packager.llamacpp.tokenizer import tokenizer_in
 from packager.prompt.frozen import freeze_template
 from packager.prompt.template import load_template, load_tokenizer
+from packager.recipe.loading import expanded
 from packager.recipe.sections import Base
 
 
@@ -52,7 +53,7 @@ def at_hand(base: Base) -> Path | None:
 
         folder = cached_small(base.model[3:], base.revision)
     else:
-        folder = Path(base.model).expanduser()
+        folder = expanded(base.model)
     if folder is not None and folder.is_dir() and not (folder / "tokenizer.json").is_file():
         return None
     return folder if folder is not None and folder.exists() else None

@@ -40,9 +40,17 @@ def located(path: str) -> Path:
 
     Raises `InputError` for a text that can be no path.
     """
+    here = expanded(path)
+    return here if here.exists() or not (ROOT / here).exists() else ROOT / here
+
+
+def expanded(path: str) -> Path:
+    """A path as it was written, `~` filled in; it need not be there. Raises `InputError` for a text that can be
+    none."""
     try:
         here = Path(path).expanduser()
-        return here if here.exists() or not (ROOT / here).exists() else ROOT / here
+        (ROOT / here).exists()
+        return here
     except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL in it, a home that is nobody's
         raise InputError(
             f"This is no path of a file: {path[:80]!r} ({error.__class__.__name__}).", "correct it"

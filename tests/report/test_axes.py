@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import pytest
@@ -18,6 +19,6 @@ def test_numbers_do_not_overlap(high: float) -> None:
     across = re.findall(r'<text x="([\d.]+)" y="271" text-anchor="middle">([^<]+)<', svg)
     ends = [(float(at) - DIGIT * len(n) / 2, float(at) + DIGIT * len(n) / 2) for at, n in across]
     assert len(ends) >= 2
-    assert all(before[1] < after[0] for before, after in zip(ends, ends[1:], strict=False))
+    assert all(before[1] < after[0] for before, after in itertools.pairwise(ends))
     upward = re.findall(r'<text x="([\d.]+)" y="[\d.]+" text-anchor="end">([^<]+)<', svg)
     assert all(float(at) - DIGIT * len(number) >= 22 for at, number in upward), "the axis' name ends at 20"
