@@ -78,7 +78,9 @@ def test_what_the_data_stage_would_refuse(
     assert "529" not in done.output
 
 
-def test_a_system_message_that_the_template_passes_over_or_that_is_too_long(tmp_path: Path, spm_base: Checkpoint) -> None:
+def test_a_system_message_that_the_template_passes_over_or_that_is_too_long(
+    tmp_path: Path, spm_base: Checkpoint
+) -> None:
     silent = tmp_path / "base"
     shutil.copytree(spm_base.folder, silent)
     template = (silent / "chat_template.jinja").read_text()
