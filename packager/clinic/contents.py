@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from packager.artifacts.files import link_or_copy, sha256_of, write_atomically, write_json
+from packager.artifacts.files import home_folder, link_or_copy, sha256_of, write_atomically, write_json
 from packager.artifacts.kinds import Package, Servers
 from packager.clinic import starter, stick
 from packager.clinic.cross_compile import LICENCES
@@ -77,7 +77,7 @@ def close(out: Path) -> list[str]:
     names = [p.relative_to(out).as_posix() for p in paths]
     if faults := stick.refused_names(names):
         raise all_at_once(faults, "Some names cannot be put on a stick for Windows")
-    private = [str(folder) for folder in (out.parent.resolve(), Path.home()) if len(folder.parts) > 1]
+    private = [str(folder) for folder in (out.parent.resolve(), home_folder()) if folder and len(folder.parts) > 1]
     for path in paths:
         if path.suffix in TEXTS and any(word in path.read_text(encoding="utf-8") for word in private):
             raise StageCrash(f"{path.name} would name a folder of this machine.", "this is our bug: please report it")

@@ -109,6 +109,12 @@ class GgufModel:
         """The tokens at which llama.cpp ends a generation."""
         return frozenset(i for i in range(self.n_vocab) if self._lib.llama_vocab_is_eog(self._vocab, i))
 
+    @functools.cached_property
+    def control_tokens(self) -> dict[int, str]:
+        """The tokens that no text is made of, by their ids."""
+        numbers = (i for i in range(self.n_vocab) if self._lib.llama_vocab_is_control(self._vocab, i))
+        return {i: self._special(i) for i in numbers}
+
     @property
     def adds_bos(self) -> bool:
         """Does llama.cpp put a beginning-of-sequence token before every text?"""

@@ -9,6 +9,7 @@ the parent.
 from __future__ import annotations
 
 import contextlib
+import getpass
 import os
 import pickle
 import signal
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import IO, Any, Generic, TypeVar
 
 from packager.errors import Interrupted, MissingResource, PackagerError, StageCrash
-from packager.process import progress, secrets
+from packager.process import cgroup, progress, secrets
 from packager.process.deaths import death, last_lines, oom_kills
 
 T = TypeVar("T")
@@ -46,7 +47,23 @@ def environment(extra: Mapping[str, str] | None = None, *, online: bool = False)
     if not online:
         env = {k: v for k, v in env.items() if k not in secrets.VARIABLES} | {"HF_HUB_OFFLINE": "1"}
     env |= {"TRANSFORMERS_VERBOSITY": "error", "TOKENIZERS_PARALLELISM": "true"}
-    return env | dict(extra or {})
+    return _within_quota(_with_name(env)) | dict(extra or {})
+
+
+def _with_name(env: dict[str, str]) -> dict[str, str]:
+    """torch asks for the user's name, which a container's uid may lack."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return env | {"LOGNAME": f"user{os.getuid()}"}
+    return env
+
+
+def _within_quota(env: dict[str, str]) -> dict[str, str]:
+    """More threads than a container gives processors wait for each other."""
+    if cgroup.processors() is None:
+        return env
+    return {name: str(physical_cores()) for name in ("OMP_NUM_THREADS", "RAYON_NUM_THREADS")} | env
 
 
 def call(
@@ -198,7 +215,8 @@ def interruptible() -> Iterator[None]:
 
 
 def physical_cores() -> int:
-    """Physical cores this process may use; llama.cpp is slower on hyper-threads than without."""
+    """Physical cores this process may use, within a container's quota; llama.cpp is slower on hyper-threads than
+    without."""
     allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
     cores = set()
     for cpu in allowed:
@@ -207,7 +225,8 @@ def physical_cores() -> int:
             cores.add(((topology / "physical_package_id").read_text(), (topology / "core_id").read_text()))
         except OSError:
             cores.add((str(cpu), ""))
-    return max(1, len(cores))
+    quota = cgroup.processors()
+    return max(1, len(cores) if quota is None else min(len(cores), int(quota)))
 
 
 _TIMED_OUT = object()

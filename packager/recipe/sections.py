@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Literal
 
@@ -166,6 +167,14 @@ class Train(Section):
     """Stop after so many of these evaluations without a lower held-out loss."""
     devices: int = Field(default=1, ge=1, le=1024)
     """GPUs of this machine to train on (processes, where it has none)."""
+    log: Literal["none", "tensorboard", "mlflow", "wandb"] = Field(default="none", exclude=True)
+    """Also hand each step's figures to one of these libraries, which you install yourself; tensorboard and mlflow write
+    into the run folder, wandb sends them where its own settings say. The result does not depend on it."""
+
+    def steps(self, rows: int) -> int:
+        """Optimizer steps for so many rows: whole steps an epoch, at most `max_steps`."""
+        steps = math.ceil(self.epochs * math.ceil(rows / self.batch.examples_per_step))
+        return min(steps, self.max_steps or steps)
 
     @model_validator(mode="after")
     def _dora_drops_nothing(self) -> Train:

@@ -101,6 +101,11 @@ def fit_plot(choice: FileChoice, title: str) -> str:
                    note="lower and further left is better; hollow: does not fit")  # fmt: skip
 
 
+def _labelled(file: Candidate, choice: FileChoice, dominated: str, default: str) -> str:
+    words = [default] * (file.name == choice.default) + [dominated] * bool(file.dominated_by)
+    return f"{file.type} ({', '.join(words)})" if words else file.type
+
+
 def quality_of(
     choice: FileChoice,
     picture: Picture,
@@ -110,12 +115,13 @@ def quality_of(
     note: str = "",
     write: Write = axes.plain,
     dominated: str = "dominated",
+    default: str = "default",
 ) -> str:
     """Each file's divergence from F16 over its size, or over another of its `values`; the words are the caller's."""
     kls = [f.kl for f in choice.candidates]
     points = [
         Dot(
-            f"{f.type} ({dominated})" if f.dominated_by else f.type,
+            _labelled(f, choice, dominated, default),
             value,
             f.kl,
             hollow=bool(f.lacks),

@@ -44,6 +44,11 @@ class Tongue:
     def megabytes(self, size: int) -> str:
         return f"{self.number(size / 1e6, 0)} MB"
 
+    def counted(self, number: int, portuguese: tuple[str, str], english: tuple[str, str]) -> str:
+        """`1 passo`, `2 passos`."""
+        one, many = portuguese if self.code == "pt-BR" else english
+        return f"{self.number(number, 0)} {one if number == 1 else many}"
+
     def unit(self, name: str) -> str:
         return self(UNITS.get(name, name), name)
 

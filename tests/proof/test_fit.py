@@ -224,7 +224,7 @@ class TestShown:
         heights = [float(d.get("cy", 0)) for d in dots]
         assert heights[0] < heights[2] < heights[1] < heights[3]  # SVG counts from the top; Q8_0 is nearest to zero
         labels = [t.text for t in root.findall(f"{space}text")]
-        assert {"Q2_K", "Q4_K_M", "Q4_0 (dominated)", "Q8_0"} <= set(labels)
+        assert {"Q2_K", "Q4_K_M (default)", "Q4_0 (dominated)", "Q8_0"} <= set(labels)
         assert root.findtext(f"{space}title") == 'a "name" & <more>'
 
     def test_one_file_that_is_f16_itself(self) -> None:
