@@ -111,6 +111,16 @@ class Dataset(Checked):
     """Where the frozen template departs from it, and why."""
 
 
+class Searched(BaseModel):
+    """A question, and what the search made of it in the build: the clinic's self-test must get the same."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ask: str
+    ranking: str
+    """JSON, as the clinic's program writes it: the verdict, and place and score of the ten closest passages."""
+
+
 class Knowledge(Checked):
     """`knowledge.jsonl`, `knowledge.bin`, the embedding model and its licence (docs/knowledge.md)."""
 
@@ -133,6 +143,9 @@ class Knowledge(Checked):
     """Share of the outside ones that are refused; None where none were asked."""
     by_people: bool
     """Whether the questions are those of the recipe, and not made by the build."""
+    searches: tuple[Searched, ...] = ()
+    files: tuple[str, ...]
+    """Those of the folder that go into the package."""
 
 
 class Adapter(Artifact):
@@ -249,6 +262,10 @@ class Proof(Checked):
     passed: bool
     """No check failed, but for those that are waived."""
     answers: tuple[Answer, ...]
+    mode: str = "free"
+    """How the clinic's page answers: free, assisted or approved; docs/knowledge.md."""
+    mode_because: str = ""
+    """Why no more is left to the model, in a sentence; '' in the mode free."""
 
 
 class Report(Checked):

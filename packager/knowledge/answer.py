@@ -17,9 +17,6 @@ NEXT: dict[Verdict, str] = {
     "local": "O material aprovado não traz informações deste lugar ou deste dia. Pergunte na recepção da unidade.",
     "empty": "Escreva a sua pergunta.",
 }
-SHOWN = 3
-CLOSE = 20_000
-"""A further passage is shown when it is at most this far below the best (millionths)."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +51,7 @@ class Shown:
 
 def approved(search: Search, question: str) -> Shown:
     """The closest passage and those nearly as close, or a refusal with what to do next."""
-    found = search.ask(question, SHOWN)
-    if found.verdict != "found":
+    found = search.answer(question)
+    if not found.hits:
         return Shown(True, f"{NOT_FOUND} {NEXT[found.verdict]}", ())
-    best = found.hits[0].score
-    shown = tuple(hit for hit in found.hits if best - hit.score <= CLOSE)
-    return Shown(False, shown[0].passage.text, shown)
+    return Shown(False, found.hits[0].passage.text, found.hits)

@@ -28,10 +28,10 @@ def put_weights(recipe: Recipe, ggufs: Ggufs, out: Path) -> None:
 
 
 def put_knowledge(knowledge: Knowledge | None, out: Path) -> None:
-    """Every file of the approved material, if there is any, under its own name; the record and the key are none."""
-    for path in sorted(knowledge.folder.iterdir()) if knowledge else ():
-        if path.name not in ("key", "stage.json"):
-            link_or_copy(path, out / path.name)
+    """Every file of the approved material, if there is any, under its own name; rows to train on stay here."""
+    if knowledge:
+        for name in knowledge.files:
+            link_or_copy(knowledge.folder / name, out / name)
 
 
 def write_modelfiles(recipe: Recipe, ggufs: Ggufs, modelfile: Modelfile, licence: str, out: Path) -> None:

