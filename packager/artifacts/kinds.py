@@ -111,43 +111,6 @@ class Dataset(Checked):
     """Where the frozen template departs from it, and why."""
 
 
-class Searched(BaseModel):
-    """A question, and what the search made of it in the build: the clinic's self-test must get the same."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    ask: str
-    ranking: str
-    """JSON, as the clinic's program writes it: the verdict, and place and score of the ten closest passages."""
-
-
-class Knowledge(Checked):
-    """`knowledge.jsonl`, `knowledge.bin`, the embedding model and its licence (docs/knowledge.md)."""
-
-    passages: int
-    sources: tuple[str, ...]
-    """The documents that they rest on."""
-    threshold: float
-    """A best passage below it is not shown."""
-    asked: int
-    """Questions that the material answers, and that were asked."""
-    outside: int
-    """Questions that it does not answer, and that were asked."""
-    found_first: float
-    """Share of the asked whose passage came first."""
-    found_three: float
-    """Share of the asked whose passage was among the first three."""
-    kept: float
-    """Share of the asked for which a passage is shown at the threshold."""
-    silent: float | None
-    """Share of the outside ones that are refused; None where none were asked."""
-    by_people: bool
-    """Whether the questions are those of the recipe, and not made by the build."""
-    searches: tuple[Searched, ...] = ()
-    files: tuple[str, ...]
-    """Those of the folder that go into the package."""
-
-
 class Adapter(Artifact):
     """`adapter_model.safetensors`, `adapter_config.json`, `metrics.jsonl`."""
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from packager.artifacts.files import write_json
-from packager.artifacts.kinds import Answer, Proof, Searched
+from packager.artifacts.kinds import Answer, Proof
+from packager.artifacts.knowledge import Searched
 from packager.clinic.targets import Target
 from packager.package import licence, signing
 from packager.prompt.ollama.modelfile import REQUIRES

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from packager.knowledge.search import Hit, Search, Verdict
 
 NOT_FOUND = "Não encontrei isso no material aprovado."
+NOT_FOUND_EN = "I did not find this in the approved material."
 NEXT: dict[Verdict, str] = {
     "found": "",
     "far": "Tente perguntar com outras palavras ou procure a equipe da unidade.",
@@ -17,6 +18,11 @@ NEXT: dict[Verdict, str] = {
     "local": "O material aprovado não traz informações deste lugar ou deste dia. Pergunte na recepção da unidade.",
     "empty": "Escreva a sua pergunta.",
 }
+
+
+def not_found(language: str) -> str:
+    """What is said where nothing is found; a model that says just this is not struck (source/grounding.c)."""
+    return NOT_FOUND_EN if language == "en" else NOT_FOUND
 
 
 @dataclass(frozen=True)

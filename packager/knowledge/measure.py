@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from packager.artifacts.files import sha256_of
-from packager.artifacts.kinds import Searched
+from packager.artifacts.knowledge import Searched
 from packager.errors import InputError
 from packager.knowledge.passages import Passage
 from packager.knowledge.search import Search

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from packager.artifacts.files import link_or_copy, sha256_of, write_atomically
-from packager.artifacts.kinds import Ggufs, Knowledge, Modelfile
+from packager.artifacts.kinds import Ggufs, Modelfile
+from packager.artifacts.knowledge import Knowledge
 from packager.errors import ProofFailed, StageCrash
 from packager.package.manifest import packed_name
 from packager.package.verify import CHECKSUMS

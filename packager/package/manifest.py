@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from packager import __version__
-from packager.artifacts.kinds import Adapter, Checkpoint, Dataset, GgufFile, Ggufs, Knowledge, Merged, Proof
+from packager.artifacts.kinds import Adapter, Checkpoint, Dataset, GgufFile, Ggufs, Merged, Proof
+from packager.artifacts.knowledge import Knowledge
 from packager.llamacpp import vendored
 from packager.recipe.recipe import Recipe
 

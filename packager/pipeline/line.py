@@ -19,13 +19,13 @@ from packager.artifacts.kinds import (
     Checkpoint,
     Dataset,
     Ggufs,
-    Knowledge,
     Merged,
     Modelfile,
     Package,
     Proof,
     Report,
 )
+from packager.artifacts.knowledge import Knowledge, Lessons
 from packager.artifacts.stage import Stage
 from packager.checkpoint.locate import base_fingerprint
 from packager.data.rows.table import rows_fingerprint
@@ -36,6 +36,7 @@ from packager.stages import (
     data,
     evaluate,
     knowledge,
+    lessons,
     merge,
     modelfile,
     package,
@@ -92,7 +93,11 @@ LINE: tuple[Stage[Any], ...] = (
           section=knowledge.material_of, wanted=lambda r: r.knowledge is not None,
           sources=lambda r: knowledge.fingerprint(knowledge.material_of(r)),
           says=lambda k: f"{k.passages} passages from {len(k.sources)} sources"),
-    Stage("adapter", train.train, Adapter, ("base", "data"),
+    Stage("lessons", lessons.lessons, Lessons, ("data", "knowledge"),
+          section=lessons.teaching_of, wanted=lessons.wanted,
+          sources=lambda r: knowledge.fingerprint(knowledge.material_of(r)),
+          says=lambda k: f"{k.rows} rows with passages"),
+    Stage("adapter", train.adapter, Adapter, ("base", "data", "lessons"),
           section=lambda r: r.train, versions=("torch", "transformers", "peft", "bitsandbytes"),
           wanted=lambda r: r.train.method != "none", resumable=True, says=_losses),
     Stage("merged", merge.merge, Merged, ("base", "data", "adapter"),
@@ -104,9 +109,10 @@ LINE: tuple[Stage[Any], ...] = (
     Stage("gguf", quantize.quantize, Ggufs, ("data", "merged", "f16"),
           section=lambda r: quantize.Quantizing(**r.quantize.model_dump(), context=r.serve.context),
           versions=("llama_cpp_python",), says=_sizes),
-    Stage("modelfile", modelfile.modelfile, Modelfile, ("data", "f16"),
+    Stage("modelfile", modelfile.modelfile, Modelfile, ("data", "f16", "lessons"),
           section=lambda r: r.serve),
-    Stage("proof", prove.prove, Proof, ("data", "adapter", "merged", "f16", "gguf", "modelfile", "knowledge"),
+    Stage("proof", prove.prove, Proof,
+          ("data", "adapter", "merged", "f16", "gguf", "modelfile", "knowledge", "lessons"),
           section=prove.proving_of, versions=("llama_cpp_python",),
           says=lambda p: tally(p.checks)),
     Stage("evaluation", evaluate.evaluate, Evaluation, ("base", "data", "adapter", "merged", "f16", "gguf"),

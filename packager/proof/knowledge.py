@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from packager.artifacts.checks import Check, Figure, verdict
-from packager.artifacts.kinds import Knowledge
+from packager.artifacts.knowledge import Assisted, Knowledge
 from packager.recipe.sections import Thresholds
 
 MODES = {
@@ -50,9 +50,27 @@ def mode_of(wanted: str | None, figures: Sequence[Figure], limits: Thresholds) -
         for f in figures
         if f.id in least and float(f.measured) < least[f.id]
     ]
+    if not any(f.id in least for f in figures):
+        return "approved", "No question was answered with passages, so nothing shows that assisted holds."
     if lacking:
         return "approved", f"The model's own words are not shown: {'; '.join(lacking)}."
     return "assisted", "The recipe asks for assisted, and every packaged file keeps its limits."
+
+
+def assisted_figures(measured: Sequence[Assisted], limits: Thresholds) -> list[Figure]:
+    """knowledge.grounded and knowledge.better of each file: what the mode `assisted` rests on."""
+    found = []
+    for one in measured:
+        found += [
+            Figure(id="knowledge.grounded", subject=one.type, measured=round(one.grounded, 4), unit="share",
+                   says=f"{one.type}: of {one.grounded:.1%} of {one.asked} answers from passages nothing is struck"
+                   f" (assisted needs {limits.min_grounded:.0%}); {one.sentences_struck} sentences are struck."),
+            Figure(id="knowledge.better", subject=one.type, measured=round(one.gain_low, 4), unit="token F1",
+                   says=f"{one.type}: answers from passages are closer to the approved ones by {one.gain:.3f}"
+                   f" [{one.gain_low:.3f}, {one.gain_high:.3f}] in token F1 ({one.f1_with:.3f} against"
+                   f" {one.f1_without:.3f}; assisted needs the lower end to be {limits.min_better:g} at least)."),
+        ]  # fmt: skip
+    return found
 
 
 def mode_figure(mode: str, because: str) -> Figure:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from packager.artifacts.checks import Check, verdict
@@ -64,11 +65,11 @@ class PromptComparison:
     """Whether the template in the GGUF file renders another prompt."""
 
 
-def served_conversations(data: Dataset) -> Iterator[Served]:
-    """The corpus and every held-out question, as training saw them, and as a client asks them: without
-    the system message that the Modelfile holds."""
-    for name in (CORPUS, "heldout.jsonl"):
-        for messages in read_conversations(data.folder / name):
+def served_conversations(data: Dataset, lessons: Path | None = None) -> Iterator[Served]:
+    """The corpus, every held-out question and every row with passages (`lessons`), as training saw them, and as a
+    client asks them: without the system message that the Modelfile holds."""
+    for path in (data.folder / CORPUS, data.folder / "heldout.jsonl", *([lessons] if lessons else [])):
+        for messages in read_conversations(path):
             last = max((i for i, m in enumerate(messages) if m["role"] == "user"), default=0)
             trained = messages[: last + 1]
             known = data.system is not None and trained[0] == {"role": "system", "content": data.system}

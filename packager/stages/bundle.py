@@ -12,7 +12,8 @@ import shutil
 from pathlib import Path
 
 from packager.artifacts.files import sha256_of
-from packager.artifacts.kinds import Bundle, Checkpoint, Ggufs, Knowledge, Modelfile, Package, Proof, Servers
+from packager.artifacts.kinds import Bundle, Checkpoint, Ggufs, Modelfile, Package, Proof, Servers
+from packager.artifacts.knowledge import Knowledge
 from packager.clinic import config as configuring
 from packager.clinic import contents, starter, stick
 from packager.clinic.config import ClinicFacts, settings_of, write_config

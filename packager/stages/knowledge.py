@@ -6,11 +6,13 @@ Fails with `InputError` on rows without a source, documents that cannot be read 
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from packager.artifacts.checks import verdict
-from packager.artifacts.files import cache_folder, link_or_copy, write_atomically
-from packager.artifacts.kinds import Dataset, Knowledge
+from packager.artifacts.files import cache_folder, write_atomically
+from packager.artifacts.kinds import Dataset
+from packager.artifacts.knowledge import Knowledge
 from packager.knowledge import engine, index, measure, passages, search, threshold
 from packager.knowledge.embedding_model import MODEL
 from packager.knowledge.passages import Passage
@@ -42,7 +44,7 @@ def knowledge(config: Material, data: Dataset, out: Path) -> Knowledge:
     if config.threshold is None:
         with search.opened(out, programs) as opened:
             index.set_threshold(out, threshold.choose(opened).score)
-    link_or_copy(engine.model_file(), out / MODEL)
+    shutil.copyfile(engine.model_file(), out / MODEL)
     write_atomically(out / engine.LICENCE, engine.licence())
     with search.opened(out, programs) as opened:
         asked = measure.read_questions(located(config.questions)) if config.questions else measure.typed(heldout)

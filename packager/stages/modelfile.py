@@ -12,6 +12,8 @@ from pathlib import Path
 
 from packager.artifacts.files import write_atomically
 from packager.artifacts.kinds import Dataset, Ggufs, Modelfile
+from packager.artifacts.knowledge import Lessons
+from packager.knowledge.lessons import LESSONS
 from packager.process import progress
 from packager.prompt.deriving import derive_roles
 from packager.prompt.ollama.composed import compose
@@ -25,7 +27,7 @@ from packager.recipe.sections import Serve
 NAME = "Modelfile"
 
 
-def modelfile(config: Serve, data: Dataset, converted: Ggufs, out: Path) -> Modelfile:
+def modelfile(config: Serve, data: Dataset, converted: Ggufs, lessons: Lessons | None, out: Path) -> Modelfile:
     """Write `Modelfile` into `out` and prove it against the training prompt and the F16 file."""
     from packager.llamacpp.model import GgufModel
 
@@ -41,7 +43,7 @@ def modelfile(config: Serve, data: Dataset, converted: Ggufs, out: Path) -> Mode
             read_back(out / NAME, composed, config, data.system),
             stop_check(out / NAME, gguf, tokenizer, roles, answers),
         ]
-        conversations = list(served_conversations(data))
+        conversations = list(served_conversations(data, lessons.folder / LESSONS if lessons else None))
         checks += prompt_checks(conversations, template, tokenizer, gguf, composed.template, data.system, roles)
     for limit in limits(roles, tokenizer, preferred(composed.template, template.source)):
         progress.note(f"Ollama differs: {limit}")

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from packager.artifacts.files import write_json
-from packager.artifacts.kinds import Adapter, Answer, Dataset, Ggufs, Knowledge, Merged, Modelfile, Proof
+from packager.artifacts.checks import Figure
+from packager.artifacts.files import cache_folder, write_json
+from packager.artifacts.kinds import Adapter, Answer, Dataset, Ggufs, Merged, Modelfile, Proof
+from packager.artifacts.knowledge import Assisted, Knowledge, Lessons
+from packager.evaluation.assisted import assisted
+from packager.knowledge.lessons import read_cases
 from packager.process import progress
 from packager.prompt.template import load_tokenizer, special_tokens
 from packager.proof.fit import waive
-from packager.proof.knowledge import knowledge_checks, knowledge_figures, mode_figure, mode_of
+from packager.proof.knowledge import assisted_figures, knowledge_checks, knowledge_figures, mode_figure, mode_of
 from packager.proof.limits import limits_of
 from packager.proof.quantized import quantized_checks, quantized_figures
 from packager.proof.smoke import SmokeTest, smoke_test
@@ -56,6 +60,7 @@ def prove(
     ggufs: Ggufs,
     modelfile: Modelfile,
     knowledge: Knowledge | None,
+    lessons: Lessons | None,
     out: Path,
 ) -> Proof:
     """Judge every artifact and write `proof.json` into `out`."""
@@ -82,22 +87,41 @@ def prove(
     checks = waive(checks, ggufs.files, config.device)
     if not config.questions:
         progress.note("the recipe asks no questions (smoke), so no answer was judged")
-    figures = (
-        *data.figures,
-        *(training_figures(adapter) if adapter else ()),
-        *(f for file in ggufs.files for f in quantized_figures(file)),
-        *merged.figures,
-        *(knowledge_figures(knowledge) if knowledge else ()),
-    )
-    mode, because = mode_of(config.mode, figures, config.thresholds)
+    assisted_by = assisted_figures(_assisted(config, lessons, ggufs, data.system), config.thresholds)
+    mode, because = mode_of(config.mode, assisted_by, config.thresholds)
     proof = Proof(
         folder=out,
         passed=not any(c.failed for c in checks),
         checks=tuple(checks),
-        figures=(*figures, *((mode_figure(mode, because),) if knowledge else ())),
+        figures=(
+            *_figures(data, adapter, merged, ggufs, knowledge),
+            *assisted_by,
+            *((mode_figure(mode, because),) if knowledge else ()),
+        ),
         answers=tuple(answers),
         mode=mode,
         mode_because=because,
     )
     write_json(out / "proof.json", proof.model_dump(mode="json", exclude={"folder", "content"}))
     return proof
+
+
+def _figures(
+    data: Dataset, adapter: Adapter | None, merged: Merged, ggufs: Ggufs, knowledge: Knowledge | None
+) -> list[Figure]:
+    """What is recorded beside the checks."""
+    return [
+        *data.figures,
+        *(training_figures(adapter) if adapter else ()),
+        *(f for file in ggufs.files for f in quantized_figures(file)),
+        *merged.figures,
+        *(knowledge_figures(knowledge) if knowledge else ()),
+    ]
+
+
+def _assisted(config: Prove, lessons: Lessons | None, ggufs: Ggufs, system: str | None) -> list[Assisted]:
+    """What every file makes of the passages; nothing where the recipe leaves nothing to the model."""
+    if lessons is None or not (cases := read_cases(lessons.folder)):
+        return []
+    programs = cache_folder("knowledge")
+    return [assisted(ggufs.folder / f.name, f.type, cases, system, config.serve, programs) for f in ggufs.files]

@@ -21,10 +21,13 @@ from packager.training.parallel import World
 from packager.training.run import Run, evaluate, optimizer
 
 
-def train_adapter(config: Train, base: Checkpoint, data: Dataset, out: Path, world: World) -> Adapter:
-    """This process's part of training an adapter into `out`; resumes from `out/checkpoints` if there are any."""
+def train_adapter(
+    config: Train, base: Checkpoint, data: Dataset, more: Path | None, out: Path, world: World
+) -> Adapter:
+    """This process's part of training an adapter into `out`; resumes from `out/checkpoints` if there are any. `more` is
+    a file of rows beside the data's."""
     try:
-        run = _prepare(config, base, data, out, world)
+        run = _prepare(config, base, data, more, out, world)
         done = loop.resume(run)
         if not run.metrics:
             _check_base(evaluate(run, 0))
@@ -61,8 +64,9 @@ def total_steps(config: Train, rows: int) -> int:
     return min(steps, config.max_steps or steps)
 
 
-def _prepare(config: Train, base: Checkpoint, data: Dataset, out: Path, world: World) -> Run:
+def _prepare(config: Train, base: Checkpoint, data: Dataset, more: Path | None, out: Path, world: World) -> Run:
     rows, heldout = (batches.read(data.folder / name, data) for name in ("train.jsonl", "heldout.jsonl"))
+    rows += batches.read(more, data) if more else []
     trainee = model.load(config, base, sum(len(r.ids) for r in rows) / len(rows), world)
     if config.lora.loftq:
         loftq.start(trainee, base, out)

@@ -120,7 +120,7 @@ def make(tmp_path: Path) -> Make:
         frozen = freeze_in(data)
         write_corpus(data, system)
         write_gguf(tmp_path / "m.gguf", data / "tokenizer.json", stored or frozen, add_bos=add_bos)
-        return modelfile(Serve(), made, ggufs(tmp_path / "m.gguf"), out)
+        return modelfile(Serve(), made, ggufs(tmp_path / "m.gguf"), None, out)
 
     return run
 
@@ -309,7 +309,7 @@ def test_served_tokens_are_those_of_training_for_real_vocabularies(
     frozen = freeze_in(folder)
     write_corpus(folder, system)
     patched(name, tmp_path / "m.gguf", frozen, add_bos=add_bos)
-    made = modelfile(Serve(), data, ggufs(tmp_path / "m.gguf"), out)
+    made = modelfile(Serve(), data, ggufs(tmp_path / "m.gguf"), None, out)
     assert verdicts(made) == ALL, says(made, "prompt_parity")
 
 
@@ -321,6 +321,6 @@ def test_bos_that_training_lacks_is_a_failed_check(vocabulary: Callable[[str], P
     data = dataset(folder, PHI3, None)
     write_corpus(folder, None)
     patched("phi-3", tmp_path / "m.gguf", PHI3, add_bos=True)
-    made = modelfile(Serve(), data, ggufs(tmp_path / "m.gguf"), out)
+    made = modelfile(Serve(), data, ggufs(tmp_path / "m.gguf"), None, out)
     assert verdicts(made) == ALL | {"prompt_parity": False}
     assert "the GGUF puts <s> first, training did not" in says(made, "prompt_parity")

@@ -165,7 +165,7 @@ static int test(const char *folder, const char *config, answer_mode mode) {
     char *proof = text_in(folder, "prova.json");
     int code = mode == MODE_FREE ? DONE : test_material(folder, config, proof);
     if (!code && mode != MODE_APPROVED) code = test_model(folder, config, proof);
-    else if (!code) say("O modelo não responde neste modo e não foi testado.\n");
+    else if (!code) say("\nAPROVADO: a busca funciona como na prova. Neste modo o modelo não responde, e não foi testado.\n");
     free(proof);
     return code;
 }

@@ -9,6 +9,18 @@
 
 enum { WHY_MAX = 512 };
 
+/* What the model was taught to say where the passages do not answer: it stands. */
+static const char *const REFUSALS[] = {
+    "Não encontrei isso no material aprovado.",
+    "I did not find this in the approved material.",
+};
+
+static int is_refusal(const char *sentence, long bytes) {
+    for (size_t i = 0; i < sizeof REFUSALS / sizeof *REFUSALS; i++)
+        if ((long)strlen(REFUSALS[i]) == bytes && !strncmp(sentence, REFUSALS[i], (size_t)bytes)) return 1;
+    return 0;
+}
+
 /* Of a sentence's content words, the share that must stand in the passage; the rest is what joins them. */
 static const double CARRIED = 0.8;
 
@@ -136,6 +148,7 @@ void knowledge_ground(const char *answer, const char *const *passages, int count
         char best[WHY_MAX] = "nothing:", why[WHY_MAX];
         long bytes = sentence_length(at);
         comparable said = comparable_of(at, bytes);
+        if (is_refusal(at, bytes)) *best = 0;
         for (int i = 0; i < count && *best; i++) {
             compare(&said, passages[i], why);
             if (!i || strlen(why) < strlen(best)) strcpy(best, why);

@@ -61,7 +61,8 @@ function showFound(found) {
     article.append(next);
   }
   at("conversation").append(article);
-  offer(article, say.copy, async () => status((await copy(spoken(found))) ? say.copied : say.notCopied));
+  document.body.dataset.asked = "yes"; // on a phone the mode's explanation then makes room
+  if (found.passages.length) offer(article, say.copy, async () => status((await copy(spoken(found))) ? say.copied : say.notCopied));
   return article;
 }
 
