@@ -30,6 +30,10 @@ def chat(recipe: Recipe, package: Path, file_type: str | None, question: str | N
         messages = [{"role": "system", "content": system}] if system else []
         limit = {"max_tokens": serve.max_answer_tokens}
         interactive = question is None and sys.stdin.isatty()
+        if "knowledge" in manifest:
+            click.echo(
+                f"O modelo responde sozinho, sem o material aprovado; para vê-lo: packager ask {recipe.name}", err=True
+            )
         if interactive:
             click.echo(f"{path.name}: faça uma pergunta; linha vazia encerra. Não é um dispositivo médico.")
         asked = question or _next(interactive)

@@ -35,18 +35,24 @@ def assisted(
 
 def answer_all(path: Path, cases: Sequence[Case], system: str | None, serve: Serve) -> list[tuple[str, str]]:
     """For each case the answer from its passages and the one without any."""
-    before = [{"role": "system", "content": system}] if system else []
     answers = []
     with GgufModel.open(path, context=serve.context, threads=child.physical_cores()) as model:
         for number, case in enumerate(cases, 1):
-            said = []
-            for asked in (case.prompt, case.question):
-                ids = model.prompt_ids([*before, {"role": "user", "content": asked}])
-                stream = model.stream(ids, serve, SEED, max_tokens=serve.max_answer_tokens)
-                said.append("".join(text for _, text in stream).strip())
-            answers.append((said[0], said[1]))
+            answers.append((_said(model, case.prompt, system, serve), _said(model, case.question, system, serve)))
             progress.update(number, len(cases), "questions with passages and without")
     return answers
+
+
+def answer_one(path: Path, case: Case, system: str | None, serve: Serve) -> str:
+    """The answer to one case from its passages, with the clinic's seed."""
+    with GgufModel.open(path, context=serve.context, threads=child.physical_cores()) as model:
+        return _said(model, case.prompt, system, serve)
+
+
+def _said(model: GgufModel, asked: str, system: str | None, serve: Serve) -> str:
+    messages = [{"role": "system", "content": system}] if system else []
+    ids = model.prompt_ids([*messages, {"role": "user", "content": asked}])
+    return "".join(text for _, text in model.stream(ids, serve, SEED, max_tokens=serve.max_answer_tokens)).strip()
 
 
 def measured(file_type: str, cases: Sequence[Case], answers: Sequence[tuple[str, str]], programs: Path) -> Assisted:

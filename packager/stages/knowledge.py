@@ -26,18 +26,21 @@ class Material(sections.Knowledge):
     """The recipe's section, and what `data` does with patient identifiers."""
 
     identifiers: str = "stop"
+    language: str = "pt-BR"
 
 
 def material_of(recipe: Recipe) -> Material:
     """What the recipe says of its approved material; it must have that section."""
     assert recipe.knowledge is not None
-    return Material(**recipe.knowledge.model_dump(), identifiers=recipe.data.identifiers)
+    return Material(**recipe.knowledge.model_dump(), identifiers=recipe.data.identifiers, language=recipe.language)
 
 
 def knowledge(config: Material, data: Dataset, out: Path) -> Knowledge:
     """Write the approved material of a recipe into `out` and ask it questions."""
     heldout, pieces = _pieces(config, data)
     found = passages.refuse_identifiers(pieces, allowed=config.identifiers == "allow")
+    passages.refuse_instructions(pieces)
+    foreign = passages.in_another_language(pieces, config.language)
     programs = cache_folder("knowledge")
     progress.note(f"{len(pieces)} passages are indexed")
     index.write(pieces, out, programs, threshold=round((config.threshold or 0) * 1e6))
@@ -55,6 +58,9 @@ def knowledge(config: Material, data: Dataset, out: Path) -> Knowledge:
         checks=(
             verdict("knowledge.identifiers", found, 0, "identifiers", found == 0 or config.identifiers == "allow",
                     f"{found} patient identifiers are in the {len(pieces)} approved passages."),
+            verdict("knowledge.language", len(foreign), 0, "passages", not foreign,
+                    f"{len(foreign)} approved passages are not in {config.language}"
+                    f"{': ' + ', '.join(foreign[:5]) if foreign else ''}."),
         ),
         passages=len(pieces),
         sources=tuple(dict.fromkeys(p.source for p in pieces)),

@@ -71,14 +71,7 @@ def prove(
     checks += modelfile.checks
     checks += knowledge_checks(knowledge, config.thresholds) if knowledge else ()
     specials = special_tokens(load_tokenizer(data.folder))
-    asked = SmokeTest(
-        questions=config.questions,
-        system=data.system,
-        serve=config.serve,
-        language=config.language,
-        device=config.device,
-        thresholds=config.thresholds,
-    )
+    asked = _smoke_test(config, data.system)
     answers: list[Answer] = []
     for file in ggufs.files:
         replies, verdicts = smoke_test(ggufs.folder / file.name, file, specials, asked)
@@ -104,6 +97,17 @@ def prove(
     )
     write_json(out / "proof.json", proof.model_dump(mode="json", exclude={"folder", "content"}))
     return proof
+
+
+def _smoke_test(config: Prove, system: str | None) -> SmokeTest:
+    return SmokeTest(
+        questions=config.questions,
+        system=system,
+        serve=config.serve,
+        language=config.language,
+        device=config.device,
+        thresholds=config.thresholds,
+    )
 
 
 def _figures(
