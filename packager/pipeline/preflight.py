@@ -15,6 +15,7 @@ from packager.checkpoint.locate import inspect_base
 from packager.data.audit.beforehand import check_data
 from packager.data.rows.table import template_of
 from packager.errors import InputError, Interrupted, MissingResource, PackagerError, together
+from packager.knowledge import engine
 from packager.knowledge.embedding_model import embedding_model
 from packager.llamacpp import vendored
 from packager.llamacpp.gguf_file import quantization_types, tensor_types
@@ -170,9 +171,7 @@ def _knowledge(recipe: Recipe) -> None:
     if wanted.questions and not located(wanted.questions).is_file():
         raise InputError(f"knowledge.questions: there is no file {wanted.questions}.", "correct it")
     embedding_model()
-    if not shutil.which("gcc"):
-        raise MissingResource("The search over approved material is compiled with gcc, which is not here.",
-                              "apt install gcc")  # fmt: skip
+    engine.compiler()
 
 
 def _room(needed: Need, folder: Path) -> None:

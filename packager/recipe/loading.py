@@ -152,7 +152,9 @@ def _apply(raw: dict[str, Any], override: str, applied: dict[str, Any]) -> str:
     *parents, last = path.split(".")
     here = raw
     for parent in parents:
-        here = here.setdefault(parent, {})
+        if here.get(parent) is None:  # not there, or taken away by an override before
+            here[parent] = {}
+        here = here[parent]
         if not isinstance(here, dict):
             return f"set: {path}: '{parent}' has no fields"
     here[last] = value
