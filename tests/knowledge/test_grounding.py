@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from packager.knowledge.grounding import STRUCK, ground, prompt
+from tests.knowledge.conftest import read_lines
 
 ORS = "Use hipoclorito de sódio a 2,5 por cento, duas gotas para cada litro, e aguarde trinta minutos antes de beber."
 PEP = "A PEP deve ser iniciada em até 72 horas, e os medicamentos são tomados por 28 dias. Dipirona 500 mg não previne."
@@ -70,3 +72,18 @@ def test_the_prompt_holds_the_passages_and_the_question(programs: Path) -> None:
     asked = "Material aprovado:\n1. Um.\n2. Dois.\n\nPergunta: o que é?"
     assert prompt(programs, "o que é?", ["Um.", "Dois."], "pt-BR") == asked
     assert prompt(programs, "what?", ["One."], "en") == "Approved material:\n1. One.\n\nQuestion: what?"
+
+
+def test_every_approved_answer_stands_and_none_with_another_number(programs: Path) -> None:
+    """Over all rows of the default: a dose, an age or a time that was changed is struck."""
+    changed = 0
+    for line in read_lines("aps.jsonl"):
+        text = str(line["answer"])
+        assert ground(programs, text, [text]).struck == (), text
+        for number in re.findall(r"(?<![\d.,])\d+(?![.,]?\d)", text)[:3]:
+            for other in (str(int(number) * 10), str(int(number) + 1)):
+                planted = re.sub(rf"\b{number}\b", other, text, count=1)
+                if planted != text and not re.search(rf"\b{other}\b", text):
+                    changed += 1
+                    assert ground(programs, planted, [text]).struck, planted
+    assert changed > 20

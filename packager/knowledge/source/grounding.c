@@ -131,10 +131,25 @@ static int lacks_words(const comparable *said, const comparable *passage, char *
     return *why != 0;
 }
 
+/* Is it one of the passage's sentences, word for word? "Sim." alone has no content that could be compared. */
+static int is_sentence_of(const comparable *said, const char *passage) {
+    int found = 0;
+    for (const char *at = next_sentence(passage); *at && !found; at = next_sentence(at)) {
+        long bytes = sentence_length(at);
+        comparable own = comparable_of(at, bytes);
+        found = said->tokens && own.tokens == said->tokens;
+        for (int i = 0; i < own.tokens && found; i++) found = !strcmp(own.token[i].text, said->token[i].text);
+        free_comparable(&own);
+        at += bytes;
+    }
+    return found;
+}
+
 /* What of the sentence the passage does not carry: "" in `why` for nothing. */
 static void compare(const comparable *said, const char *text, char *why) {
-    comparable passage = comparable_of(text, (long)strlen(text));
     *why = 0;
+    if (is_sentence_of(said, text)) return;
+    comparable passage = comparable_of(text, (long)strlen(text));
     int lacking = lacks_numbers(said, &passage, why) || lacks_words(said, &passage, why);
     if (!lacking && !denies_alike(said, text)) {
         int at = has_listed(said, DENYING);
