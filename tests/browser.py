@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -74,6 +75,12 @@ class Browser:
         """Every address that a page asked for since the last call."""
         messages = [json.loads(entry["message"])["message"] for entry in self.call("/se/log", {"type": "performance"})]
         return [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+
+
+def pictured(page: Browser, name: str) -> None:
+    """A picture to look at, where PAGE_PICTURES names a folder."""
+    if folder := os.environ.get("PAGE_PICTURES"):
+        page.picture(Path(folder) / f"{name}.png")
 
 
 @contextmanager

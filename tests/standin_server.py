@@ -2,7 +2,8 @@
 
 The question decides what happens: "devagar" streams for seconds, "cheia" has no room, "ocupado" is refused, "morra"
 ends the process after three words, "vazia" answers nothing. Its command line goes to the file in STANDIN_ARGUMENTS, the
-path and body of each question that it computes to the file in STANDIN_ASKED. A token is a word.
+path and body of each question that it computes to the file in STANDIN_ASKED. Given approved material it answers
+STANDIN_WRITES. A token is a word.
 """
 
 from __future__ import annotations
@@ -72,7 +73,8 @@ class Handler(BaseHTTPRequestHandler):
         for done in (0, 50, 100):
             self.event({"choices": [], "prompt_progress": {"total": 100, "cache": 0, "processed": done, "time_ms": 1}})
             time.sleep(1.0 if "lendo" in question else 0)
-        words = ANSWER.split(" ") * (20 if "devagar" in question else 1)
+        said = os.environ.get("STANDIN_WRITES", ANSWER) if question.startswith("Material aprovado:") else ANSWER
+        words = said.split(" ") * (20 if "devagar" in question else 1)
         for number, word in enumerate(words):
             if number == 3 and "morra" in question:
                 os._exit(1)

@@ -91,30 +91,6 @@ class Dataset(Checked):
     """Where the frozen template departs from it, and why."""
 
 
-class Knowledge(Checked):
-    """`knowledge.jsonl`, `knowledge.bin`, the embedding model and its licence (docs/knowledge.md)."""
-
-    passages: int
-    sources: tuple[str, ...]
-    """The documents that they rest on."""
-    threshold: float
-    """A best passage below it is not shown."""
-    asked: int
-    """Questions that the material answers, and that were asked."""
-    outside: int
-    """Questions that it does not answer, and that were asked."""
-    found_first: float
-    """Share of the asked whose passage came first."""
-    found_three: float
-    """Share of the asked whose passage was among the first three."""
-    kept: float
-    """Share of the asked for which a passage is shown at the threshold."""
-    silent: float | None
-    """Share of the outside ones that are refused; None where none were asked."""
-    by_people: bool
-    """Whether the questions are those of the recipe, and not made by the build."""
-
-
 class Prompt(Checked):
     """`vocabulary.gguf`: what the converter makes of tokenizer and template, without weights; and Ollama's side."""
 
@@ -246,6 +222,10 @@ class Proof(Checked):
     answers: tuple[Answer, ...]
     answers_of_f16: tuple[Answer, ...] = ()
     """What the F16 file answers to the same questions; it is asked only where a quantized file fails."""
+    mode: str = "free"
+    """How the clinic's page answers: free, assisted or approved; docs/knowledge.md."""
+    mode_because: str = ""
+    """Why no more is left to the model, in a sentence; '' in the mode free."""
 
 
 class Report(Checked):

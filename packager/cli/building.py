@@ -72,12 +72,12 @@ def plan(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...],
 @click.argument("question")
 def ask(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...], build_dir: Path, as_json: bool,
         question: str) -> None:  # fmt: skip
-    """Show what the package's approved material says to QUESTION, word for word; no model speaks."""
+    """Answer QUESTION as the clinic's page would: approved passages with their source, or that there are none."""
     from packager.cli import asking
 
     loaded = load(recipe, base, data, sets)
-    shown = asking.ask(build_dir / loaded.name / "package", question)
-    click.echo(json.dumps(shown.as_json(), ensure_ascii=False, indent=2) if as_json else asking.of_shown(shown))
+    reply = asking.ask(build_dir / loaded.name / "package", question)
+    click.echo(json.dumps(reply.as_json(), ensure_ascii=False, indent=2) if as_json else asking.of_reply(reply))
 
 
 @main.command()

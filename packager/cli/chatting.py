@@ -79,6 +79,9 @@ def opened(recipe: Recipe, package: Path, file_type: str | None) -> Iterator[Con
         raise InputError(f"There is no packaged model at {path}.", f"the package has {types}: give --file one of them")
     serve, system = Serve.model_validate(manifest["recipe"]["serve"]), manifest["data"]["system"]
     with GgufModel.open(path, context=serve.context, threads=child.physical_cores()) as model:
+        if "knowledge" in manifest:
+            note = f"O modelo responde sozinho, sem o material aprovado; para vê-lo: packager ask {recipe.name}"
+            click.echo(note, err=True)
         yield Conversation(model, serve, system, path.name)
 
 

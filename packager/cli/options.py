@@ -63,6 +63,12 @@ def load(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...])
         overrides += ["base.sha256=null", "base.revision=null", "base.licence=null"]
     if data:
         paths["data.source"] = data
+        if loading.load(recipe).knowledge:
+            # The column of sources and the questions are about the recipe's own rows.
+            overrides += ["data.fields.source=null", "knowledge=null"]
+            if not any("knowledge." in text for text in sets):
+                note = "without approved material, which is the recipe's own rows. Where its rows name their documents:"
+                click.echo(f"{data}: {note} --set 'data.fields.source=COLUMN knowledge.rows=true'", err=True)
     for text in sets:  # several in one text: a new one begins where a space is followed by `field.path=`
         overrides += re.split(r"\s+(?=[a-z_]+(?:\.[\w-]+)*=)", text.strip())
     return loading.load(recipe, overrides, paths)

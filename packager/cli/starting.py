@@ -144,8 +144,9 @@ def doctor(as_json: bool) -> None:
 
 @main.command()
 def setup() -> None:
-    """Fetch the vendored llama.cpp (converter and sources), check it, and try the compiled library.
-    `make setup` runs this."""
+    """Fetch the vendored llama.cpp (converter and sources), check it, and try the compiled library; fetch the model
+    that approved material is searched with. `make setup` runs this."""
+    from packager.knowledge.embedding_model import embedding_model
     from packager.llamacpp import vendored
     from packager.llamacpp.processor_check import check_runs
     from packager.llamacpp.vendored import fetch_source
@@ -153,5 +154,6 @@ def setup() -> None:
 
     with progress.route(progress.Display()):
         fetch_source()
+        embedding_model()
     check_runs()
     click.echo(f"llama.cpp {vendored.commit()} is in place and runs.")

@@ -12,6 +12,7 @@ from typing import Any
 
 from packager.artifacts.files import write_json
 from packager.artifacts.kinds import Answer, Proof
+from packager.artifacts.knowledge import Searched
 from packager.clinic.targets import Target
 from packager.package import licence, signing
 from packager.prompt.ollama.modelfile import REQUIRES, REQUIRES_OF_PARTS
@@ -19,12 +20,24 @@ from packager.proof import smoke
 from packager.recipe.recipe import Recipe
 from packager.recipe.sections import Smoke as Question
 
-FORMAT = 2
+FORMAT = 3
 """Of both files; the start program takes over to folders of its own format only (source/versions.c)."""
 BANNER = (
     "\nDEMONSTRAÇÃO: este modelo pequeno só mostra como o programa funciona.\nNão use as respostas com pacientes.\n"
 )
 """For LEIA-ME.txt."""
+MODE_TEXTS = {
+    "free": "",
+    "assisted": "\nModo assistido: primeiro vem o texto aprovado, palavra por palavra, com a fonte; abaixo dele,\n"
+    "marcado, um texto que o computador escreveu a partir dele.\n",
+    "approved": "\nSó material aprovado: cada resposta é um texto aprovado por profissionais, palavra por palavra,\n"
+    "com a fonte. Neste modo o modelo não escreve nada.\n",
+}
+"""For LEIA-ME.txt."""
+OLLAMA_NOTE = (
+    "\n   ATENÇÃO: no Ollama o modelo responde sozinho. Ele não procura no material aprovado, não mostra fontes\n"
+    "   e não é conferido com elas. Para isso, use a página (iniciar).\n"
+)
 TITLES = {"pt-BR": "Assistente de perguntas e respostas", "en": "Questions and answers"}
 
 
@@ -47,6 +60,9 @@ class ClinicFacts:
     proven_as: str
     """What the default file was called when it was proven."""
     targets: tuple[Target, ...]
+    material_bytes: int
+    """Of the approved material's files; 0 without."""
+    searches: tuple[Searched, ...]
     signer: str
     """The public key that will sign it, `ssh-ed25519 AAAA…`; '' if none will."""
 
@@ -62,12 +78,16 @@ def write_config(facts: ClinicFacts, runtime: Path) -> None:
 def settings_of(facts: ClinicFacts) -> dict[str, Any]:
     """config.json."""
     recipe, serve = facts.recipe, facts.recipe.serve
+    shown = recipe.clinic.demonstration and facts.proof.mode == "free"  # approved texts are no demonstration
     return {
         "format": FORMAT,
         "recipe": recipe.name,
         "title": licence.titled(facts.licence, recipe.clinic.title or TITLES[recipe.language]),
-        "demonstration": recipe.clinic.demonstration,
-        "banner": BANNER if recipe.clinic.demonstration else "",
+        "mode": facts.proof.mode,
+        "passages": recipe.knowledge.passages if recipe.knowledge else 0,
+        "demonstration": shown,
+        "ollama_note": "" if facts.proof.mode == "free" else OLLAMA_NOTE,
+        "banner": BANNER if shown else MODE_TEXTS[facts.proof.mode],
         "examples": [question.ask for question in recipe.smoke],
         "language": recipe.language,
         "version": facts.version,
@@ -78,6 +98,7 @@ def settings_of(facts: ClinicFacts) -> dict[str, Any]:
         **facts.recipe.serve.sampling,
         "seed": smoke.SEED,
         "needed_ram_mb": math.ceil(_ram_mb(facts) * 11 / 10),  # the proof's figure must hold within a tenth
+        "material_ram_mb": math.ceil(facts.material_bytes * 1.5 / 1e6),
         "ollama_minimum": REQUIRES_OF_PARTS if facts.in_parts else REQUIRES,
         "targets": {t.name: {"cpu_features": list(t.cpu_features)} for t in facts.targets},
         "signed": bool(facts.signer),
@@ -99,6 +120,7 @@ def proof_of(facts: ClinicFacts) -> dict[str, Any]:
         "seconds_to_first_token": max((a.seconds_to_first_token for a in answers), default=0.0),
         "min_tokens_per_second": device.min_tokens_per_second,
         "max_seconds_to_first_token": device.max_seconds_to_first_token,
+        "searches": [one.model_dump() for one in facts.searches],
         "questions": [_question(facts, q, a) for q, a in zip(facts.recipe.smoke, answers, strict=True)],
     }
 

@@ -1,4 +1,4 @@
-"""`source/*.c` -> `clinica`, the program behind the clinic's scripts, for one kind of machine.
+"""`source/*.c` and the search of `packager/knowledge/source` -> `clinica`, the program behind the clinic's scripts.
 
 It runs on every 64-bit processor of its kind, whatever the server needs, so that it can say what is missing. Kept
 in a folder named by the hash of source, flags and compiler. Fails with `MissingResource` without the ziglang wheel,
@@ -14,10 +14,12 @@ from pathlib import Path
 from packager.artifacts.files import fresh, key_of, sha256_of
 from packager.clinic.targets import Target
 from packager.errors import MissingResource, StageCrash
+from packager.knowledge import engine
 from packager.process import child
 
 SOURCES = tuple(sorted(Path(__file__).with_name("source").glob("*.[ch]")))
-FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror")
+FLAGS = (*engine.FLAGS, "-Wall", "-Wextra", "-Werror")
+"""Those of the search, which computes the same bits here as in the build."""
 SECONDS = 1800.0
 """zig builds its C library for a target the first time."""
 
@@ -25,7 +27,8 @@ SECONDS = 1800.0
 def built(target: Target, folder: Path) -> Path:
     """The program for `target`, compiled into `folder` unless it is there."""
     zig = _zig()
-    key = key_of([sha256_of(path) for path in SOURCES], FLAGS, target.triple, target.compiler_flags, zig.stat().st_size)
+    source = [*(sha256_of(path) for path in SOURCES), *engine.fingerprint()]
+    key = key_of(source, FLAGS, target.triple, target.compiler_flags, zig.stat().st_size)
     home = folder / f"clinica-{target.name}-{key[:16]}"
     program = home / name(target)
     if program.is_file():
@@ -47,8 +50,9 @@ def name(target: Target) -> str:
 
 def compile_arguments(out: Path, system: str) -> list[str]:
     """What any C compiler has to be told, after the machine to compile for."""
-    libraries = ["-lws2_32", "-lshell32"] if system == "Windows" else []
-    return [*FLAGS, *_sources(), "-o", str(out), *libraries]
+    libraries = ["-lws2_32", "-lshell32"] if system == "Windows" else ["-lm"]
+    search = engine.compile_arguments(windows=system == "Windows")
+    return [*FLAGS, *_sources(), *search, "-o", str(out), *libraries]
 
 
 def _sources() -> Sequence[str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from packager.knowledge.search import Hit, Search, Verdict
 
 NOT_FOUND = "Não encontrei isso no material aprovado."
+NOT_FOUND_EN = "I did not find this in the approved material."
 NEXT: dict[Verdict, str] = {
     "found": "",
     "far": "Tente perguntar com outras palavras ou procure a equipe da unidade.",
@@ -17,9 +18,11 @@ NEXT: dict[Verdict, str] = {
     "local": "O material aprovado não traz informações deste lugar ou deste dia. Pergunte na recepção da unidade.",
     "empty": "Escreva a sua pergunta.",
 }
-SHOWN = 3
-CLOSE = 20_000
-"""A further passage is shown when it is at most this far below the best (millionths)."""
+
+
+def not_found(language: str) -> str:
+    """What is said where nothing is found; a model that says just this is not struck (source/grounding.c)."""
+    return NOT_FOUND_EN if language == "en" else NOT_FOUND
 
 
 @dataclass(frozen=True)
@@ -54,9 +57,7 @@ class Shown:
 
 def approved(search: Search, question: str) -> Shown:
     """The closest passage and those nearly as close, or a refusal with what to do next."""
-    found = search.ask(question, SHOWN)
-    if found.verdict != "found":
+    found = search.answer(question)
+    if not found.hits:
         return Shown(True, f"{NOT_FOUND} {NEXT[found.verdict]}", ())
-    best = found.hits[0].score
-    shown = tuple(hit for hit in found.hits if best - hit.score <= CLOSE)
-    return Shown(False, shown[0].passage.text, shown)
+    return Shown(False, found.hits[0].passage.text, found.hits)

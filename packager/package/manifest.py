@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from packager import __version__
-from packager.artifacts.kinds import Adapter, Checkpoint, Dataset, GgufFile, Ggufs, Knowledge, Merged, Proof
+from packager.artifacts.kinds import Adapter, Checkpoint, Dataset, GgufFile, Ggufs, Merged, Proof
+from packager.artifacts.knowledge import Knowledge
 from packager.llamacpp import vendored
 from packager.recipe.recipe import Recipe
 
@@ -56,7 +57,14 @@ def manifest_of(
             "figures": [f.model_dump(mode="json") for f in proof.figures],
         },
         "licence": base.licence or "unknown",
-    } | ({"knowledge": knowledge.model_dump(mode="json", exclude={"folder", "checks"})} if knowledge else {})
+    } | (
+        {
+            "knowledge": knowledge.model_dump(mode="json", exclude={"folder", "checks", "searches", "files"})
+            | {"mode": proof.mode, "mode_because": proof.mode_because}
+        }
+        if knowledge
+        else {}
+    )
 
 
 def public(value: Any, field: str = "") -> Any:

@@ -47,10 +47,10 @@ def bundle(recipe: Recipe, folder: Path, servers: Servers, *, signer: str = "") 
             "bundle",
             bundle_stage.bundle,
             Bundle,
-            ("base", "gguf", "modelfile", "proof", "package"),
+            ("base", "gguf", "modelfile", "proof", "package", "knowledge"),
             section=lambda r: bundle_stage.Bundling(recipe=r, signer=signer),
             sources=lambda _: bundle_stage.fingerprint(),
             deliverable=True,
             says=lambda b: f"version {b.version}, {b.files} files, {b.size / 1e6:,.0f} MB, for {', '.join(b.targets)}",
         )
-        return run.make(stage, recipe, [*(made[name] for name in stage.takes), servers])
+        return run.make(stage, recipe, [*(made.get(name) for name in stage.takes), servers])

@@ -6,7 +6,6 @@ Recipe and run folder -> the base and what its rows come to, or one error that l
 from __future__ import annotations
 
 import importlib.util
-import shutil
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from packager.data.audit.beforehand import Amount, check_data
 from packager.data.rows.table import template_of
 from packager.errors import InputError, Interrupted, MissingResource, PackagerError, together
 from packager.knowledge import engine
+from packager.knowledge.embedding_model import embedding_model
 from packager.llamacpp import vendored
 from packager.llamacpp.gguf_file import quantization_types, tensor_types
 from packager.llamacpp.processor_check import check_runs
@@ -202,10 +202,8 @@ def _knowledge(recipe: Recipe) -> None:
         raise InputError(f"knowledge.folder: there is no folder {wanted.folder}.", "correct it")
     if wanted.questions and not located(wanted.questions).is_file():
         raise InputError(f"knowledge.questions: there is no file {wanted.questions}.", "correct it")
-    engine.wheel()
-    if not shutil.which("gcc"):
-        raise MissingResource("The search over approved material is compiled with gcc, which is not here.",
-                              "apt install gcc")  # fmt: skip
+    embedding_model()
+    engine.compiler()
 
 
 def _writer(recipe: Recipe) -> None:

@@ -9,12 +9,16 @@ from packager.errors import Interrupted, MissingResource, PackagerError
 from packager.process import child
 
 
-def download(name: str, version: str, into: Path, *, source: bool, timeout: float, advice: str) -> Path:
-    """The wheel (or, with `source`, the .tar.gz) of one version, without what it depends on.
+def download(
+    name: str, version: str, into: Path, *, source: bool, timeout: float, advice: str, platform: str = ""
+) -> Path:
+    """The wheel (or, with `source`, the .tar.gz) of one version, without what it depends on; the wheel for another
+    `platform` than this one, if that is given.
 
     Raises `MissingResource` with the `advice`, if it cannot be had within `timeout` seconds.
     """
     form = ["--no-binary", name] if source else ["--only-binary", ":all:"]
+    form += ["--platform", platform] if platform else []
     command: list[str | Path] = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", *form, "--dest", into]
     try:
         child.run([*command, f"{name}=={version}"], timeout=timeout)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from packager.recipe.sections import Section
@@ -15,6 +17,17 @@ class Knowledge(Section):
     questions: str | None = None
     """Questions as people type them (.jsonl: question, and row or rows: the lines of the data that answer it, none for
     a question that nothing answers); without, held-out questions are typed as people type by the build."""
+    mode: Literal["approved", "assisted"] = "approved"
+    """The most that the clinic's page may leave to the model. approved: the material word for word, the model silent;
+    assisted: below it the model's words, written from the passages and held against them. The proof decides whether
+    assisted holds; if not, the package comes out approved."""
+    passages: int = Field(default=3, ge=1, le=3)
+    """assisted: how many of the passages that are shown stand in the model's prompt, at most."""
+    train_share: float = Field(default=0.5, ge=0, le=1)
+    """assisted: the share of the training rows that are also trained with passages in the prompt, the right one among
+    near ones; each fifth of these without the right one, answered by the refusal."""
+    asked: int = Field(default=24, ge=8, le=1000)
+    """assisted: questions that every packaged file is asked in the proof, with passages and without."""
     threshold: float | None = Field(default=None, ge=0, le=2)
     """The score below which nothing is shown (default: chosen from the material, docs/knowledge.md)."""
 

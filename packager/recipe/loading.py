@@ -182,7 +182,7 @@ def _set(raw: dict[str, Any], path: str, value: Any, applied: dict[str, Any]) ->
     *parents, last = path.split(".")
     here = raw
     for parent in parents:
-        within = here.get(parent, {})
+        within = here.get(parent) or {}  # not there, or taken away by an override before
         if not isinstance(within, dict):
             return f"set: {path}: '{parent}' has no fields"
         here[parent] = dict(within)  # a copy: in YAML one part may stand in several places

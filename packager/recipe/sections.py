@@ -287,5 +287,10 @@ class Thresholds(Section):
     """Share of questions whose approved answer must be the closest passage."""
     min_found_three: float = Field(default=0.9, ge=0, le=1)
     """The same among the three closest."""
+    min_grounded: float = Field(default=0.9, ge=0, le=1)
+    """assisted: share of the model's answers from passages of which nothing has to be struck."""
+    min_better: float = Field(default=0.0, ge=-1, le=1)
+    """assisted: how much closer to the approved answer the answers from passages must be than those without (token F1,
+    lower end of the 95 % interval)."""
     min_silent: float = Field(default=0.85, ge=0, le=1)
     """Share of questions outside the approved material that must be refused."""

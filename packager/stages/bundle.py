@@ -13,6 +13,7 @@ from pathlib import Path
 
 from packager.artifacts.files import sha256_of
 from packager.artifacts.kinds import Bundle, Checkpoint, Ggufs, Modelfile, Package, Proof, Servers
+from packager.artifacts.knowledge import Knowledge
 from packager.clinic import config as configuring
 from packager.clinic import contents, starter, stick
 from packager.clinic.config import ClinicFacts, settings_of, write_config
@@ -40,6 +41,7 @@ def bundle(
     modelfile: Modelfile,
     proof: Proof,
     package: Package,
+    knowledge: Knowledge | None,
     servers: Servers,
     out: Path,
 ) -> Bundle:
@@ -63,6 +65,8 @@ def bundle(
         proof=proof,
         proven_as=next(file.name for file in ggufs.files if file.type == default["type"]),
         targets=tuple(t for n, t in TARGETS.items() if n in servers.binaries),
+        material_bytes=sum((out / name).stat().st_size for name in knowledge.files) if knowledge else 0,
+        searches=knowledge.searches if knowledge else (),
         signer=config.signer,
     )
     write_config(facts, runtime)

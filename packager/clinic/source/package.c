@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "json.h"
+#include "material.h"
 #include "say.h"
 #include "sha256.h"
 
@@ -93,11 +94,14 @@ static void look_at(const char *relative, bool regular, void *data) {
     }
 }
 
-/* Of the files that are started here: the page, this machine's programs, the settings, the model or its parts. */
-static bool is_started(const char *name, const char *model) {
+/* Of the files that are used here: the page, this machine's programs, the settings, the model or its parts, and the
+ * approved material. */
+static bool is_started(const char *name, const char *model, bool material) {
     char programs[64];
     const char *part = strstr(model, "-00001-of-");
     snprintf(programs, sizeof programs, "runtime/%s/", target_name());
+    for (int i = 0; material && i < MATERIAL_FILES; i++)
+        if (!strcmp(name, MATERIAL[i])) return true;
     return !strncmp(name, "runtime/pagina/", 15) || !strncmp(name, programs, strlen(programs))
            || !strcmp(name, "runtime/config.json") || !strcmp(name, model)
            || (part && !strncmp(name, model, (size_t)(part - model) + 1) && ends_in(name, ".gguf"));
@@ -107,12 +111,15 @@ static void mark_wanted(state *package, bool all) {
     char path[PATH_MAX_LENGTH];
     char *config = path_of(path, package->folder, "runtime/config.json") ? read_whole(path) : NULL;
     char *model = json_text(json_member(config, "model"));
+    bool material = packaged_mode(config) != MODE_FREE;
     for (int i = 0; i < package->count; i++) {
         listed *file = &package->files[i];
-        file->wanted = all || !model || is_started(file->name, model);
+        file->wanted = all || !model || is_started(file->name, model, material);
         package->wanted += file->wanted;
     }
     if (model && !find(package, model)) fault(package, model, "não está em SHA256SUMS");
+    for (int i = 0; material && i < MATERIAL_FILES; i++)
+        if (!find(package, MATERIAL[i])) fault(package, MATERIAL[i], "não está em SHA256SUMS");
     if (!find(package, "runtime/config.json")) fault(package, "runtime/config.json", "não está em SHA256SUMS");
     free(model);
     free(config);

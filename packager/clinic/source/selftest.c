@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "json.h"
+#include "material.h"
 #include "say.h"
 
 enum { MOST_QUESTIONS = 256, ANSWER_SECONDS = 600 };
@@ -82,4 +83,20 @@ int run_selftest(const server *running, const char *proof) {
     }
     say("\nAPROVADO: funciona como na prova. O teste não diz se as respostas são corretas: confira-as sempre.\n");
     return DONE;
+}
+
+int test_material(const char *folder, const char *config, const char *proof) {
+    int count = 0;
+    material *of = open_material(folder, config);
+    if (!of) return NOT_PROVEN;
+    int others = replay_searches(of, proof, &count);
+    close_material(of);
+    if (!count) {
+        complain("A prova deste pacote não tem buscas.\n");
+        return NOT_PROVEN;
+    }
+    say("Buscas no material aprovado, iguais às da prova: %d de %d\n", count - others, count);
+    if (!others) return DONE;
+    say("\nREPROVADO: a busca não funciona aqui como na prova. Não use; informe quem forneceu o pacote.\n");
+    return NOT_PROVEN;
 }

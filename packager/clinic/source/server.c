@@ -35,28 +35,34 @@ static bool cpu_suffices(const char *config) {
     return false;
 }
 
-bool machine_suffices(const char *folder, const char *config) {
-    char program[PATH_MAX_LENGTH], temporary[PATH_MAX_LENGTH];
-    if (!this_target(config)) {
-        complain("Este pacote não traz o programa para este tipo de computador (%s).\n"
-                 "Com o Ollama instalado ele ainda pode ser usado: veja LEIA-ME.txt.\n", target_name());
-        return false;
-    }
-    if (!cpu_suffices(config)) return false;
-    double need = json_number(json_member(config, "needed_ram_mb"), 0) / 1000;
+static bool memory_suffices(double need) {
     double total = memory_total_gb(), available = memory_available_gb();
     if (total > 0 && total < need) {
-        complain("Memória insuficiente: este computador tem %.1f GB e o modelo precisa de %.1f GB.\n"
+        complain("Memória insuficiente: este computador tem %.1f GB e são precisos %.1f GB.\n"
                  "Use um computador com mais memória.\n", total, need);
         return false;
     }
     if (available > 0 && available < need) {
-        complain("Pouca memória livre: há %.1f GB e o modelo precisa de %.1f GB.\n"
+        complain("Pouca memória livre: há %.1f GB e são precisos %.1f GB.\n"
                  "Feche outros programas e inicie de novo.\n", available, need);
         return false;
     }
+    return true;
+}
+
+bool machine_suffices(const char *folder, const char *config, bool model) {
+    char program[PATH_MAX_LENGTH], temporary[PATH_MAX_LENGTH];
+    if (model && !this_target(config)) {
+        complain("Este pacote não traz o programa para este tipo de computador (%s).\n"
+                 "Com o Ollama instalado ele ainda pode ser usado: veja LEIA-ME.txt.\n", target_name());
+        return false;
+    }
+    if (model && !cpu_suffices(config)) return false;
+    double need = json_number(json_member(config, "material_ram_mb"), 0) / 1000;
+    if (model) need += json_number(json_member(config, "needed_ram_mb"), 0) / 1000;
+    if (!memory_suffices(need)) return false;
     snprintf(program, sizeof program, "%s/runtime/%s/llama-server%s", folder, target_name(), program_suffix());
-    double wanted = SPARE_DISK_GB + (can_execute(program) ? 0 : (double)file_size(program) / 1e9);
+    double wanted = SPARE_DISK_GB + (!model || can_execute(program) ? 0 : (double)file_size(program) / 1e9);
     if (!make_temporary_folder(temporary)) {
         complain("Não foi possível criar uma pasta temporária neste computador. Verifique o disco.\n");
         return false;

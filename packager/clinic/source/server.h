@@ -15,8 +15,8 @@ typedef struct {
     char temporary[PATH_MAX_LENGTH]; /* its log, and its program if the stick may not run it */
 } server;
 
-/* The machine against what the package needs; everything that is wrong is said. */
-bool machine_suffices(const char *folder, const char *config);
+/* The machine against what the package needs, with a `model` that answers or without; everything that is wrong is said. */
+bool machine_suffices(const char *folder, const char *config, bool model);
 
 /* A key that nobody guesses, of letters and digits that people can tell apart. False: no chance is to be had here. */
 bool make_key(char *out, int length);

@@ -1,5 +1,5 @@
 #include "search.h"
-#include "e5.h"
+#include "embedding.h"
 #include "lexical.h"
 #include "portable.h"
 #include "words.h"
@@ -9,6 +9,7 @@
 #define WHOLE 0.8
 #define ALONE 0.2
 #define LEXICAL 0.001
+#define CLOSE 20000 /* millionths: a further passage is shown when it is at most this far below the best */
 #define LONGEST_QUESTION 2000
 #define LONGEST_EXPRESSION 4
 
@@ -186,7 +187,7 @@ int knowledge_vector(void *model, const char *question, const char *text, float 
     size_t at = append(both, 0, bytes, question, strlen(question));
     if (at) at = append(both, at, bytes, " ", 1);
     append(both, at, bytes, text, strlen(text));
-    int failed = e5_embed(model, both, 0, out) | (*question ? e5_embed(model, question, 1, alone) : 0);
+    int failed = embed(model, both, 0, out) | (*question ? embed(model, question, 1, alone) : 0);
     for (int i = 0; i < dimensions && *question; i++) out[i] = (float)(WHOLE * out[i] + ALONE * alone[i]);
     free(both);
     free(alone);
@@ -204,7 +205,7 @@ int knowledge_ask(knowledge *k, const char *question, knowledge_hit *hits, int m
     if (!next_word(rewritten, &any) || !k->passages || most < 1) return 0;
     float *asked = malloc(sizeof *asked * (size_t)k->dimensions);
     double *scores = calloc((size_t)k->passages, sizeof *scores);
-    e5_embed(k->model, rewritten, 1, asked);
+    embed(k->model, rewritten, 1, asked);
     for (int p = 0; p < k->passages; p++)
         for (int i = 0; i < k->dimensions; i++) scores[p] += (double)asked[i] * k->vector[(size_t)p * k->dimensions + i];
     lexical_score(k->words, rewritten, LEXICAL, scores);
@@ -223,3 +224,16 @@ int knowledge_ask(knowledge *k, const char *question, knowledge_hit *hits, int m
     free(scores);
     return count;
 }
+
+int knowledge_answer(knowledge *k, const char *question, knowledge_hit *hits, int *verdict) {
+    int count = knowledge_ask(k, question, hits, KNOWLEDGE_SHOWN, verdict), shown = 0;
+    if (*verdict != KNOWLEDGE_FOUND) return 0;
+    while (shown < count && hits[0].score - hits[shown].score <= CLOSE) shown++;
+    return shown;
+}
+
+int knowledge_count(const knowledge *k) { return k->passages; }
+
+const char *knowledge_question(const knowledge *k, int passage) { return k->question[passage]; }
+
+const char *knowledge_text(const knowledge *k, int passage) { return k->text[passage]; }

@@ -26,6 +26,13 @@ EXPORTED knowledge *knowledge_open(const void *model, size_t model_bytes, const 
 EXPORTED void knowledge_close(knowledge *k);
 /* The `most` best passages, best first (equal scores: the earlier passage), and why nothing may be shown. */
 EXPORTED int knowledge_ask(knowledge *k, const char *question, knowledge_hit *hits, int most, int *verdict);
+/* What is shown for a question: how many of the first KNOWLEDGE_SHOWN hits, 0 where it is refused (`verdict` says why). */
+enum { KNOWLEDGE_SHOWN = 3 };
+EXPORTED int knowledge_answer(knowledge *k, const char *question, knowledge_hit *hits, int *verdict);
+/* Passages, and the question and text of one. */
+EXPORTED int knowledge_count(const knowledge *k);
+EXPORTED const char *knowledge_question(const knowledge *k, int passage);
+EXPORTED const char *knowledge_text(const knowledge *k, int passage);
 /* The question as it is searched: `size` bytes at most, cut at a byte. */
 EXPORTED void knowledge_rewritten(const knowledge *k, const char *question, char *out, size_t size);
 /* The vector of a passage: 0.8 of question and text, 0.2 of the question alone. 0, or -1 when the model is not e5's. */

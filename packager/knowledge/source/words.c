@@ -48,6 +48,12 @@ static int folded_sign(uint32_t point, const unsigned char *text, int bytes, cha
     return bytes;
 }
 
+int fold(const char *text, char *out, int *bytes) {
+    uint32_t point;
+    *bytes = code_point((const unsigned char *)text, &point);
+    return folded_sign(point, (const unsigned char *)text, *bytes, out);
+}
+
 int next_word(const char *text, word *out) {
     const unsigned char *at = (const unsigned char *)text;
     int length = 0;

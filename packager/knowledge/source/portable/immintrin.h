@@ -1,7 +1,9 @@
 /* What e5.c uses of AVX2, in plain C, for processors that have none of it (ARM): every lane computes what the
- * instruction computes, fused multiply-add included, so that the vectors are the same to the last bit. On the path
- * of headers, with -D__AVX2__, only there. */
-#ifndef KNOWLEDGE_IMMINTRIN_H
+ * instruction computes, fused multiply-add included, so that the vectors are the same to the last bit. It lies on the
+ * path of headers before the compiler's own, which embedding_avx2.c asks for. */
+#ifdef KNOWLEDGE_AVX2
+#include_next <immintrin.h>
+#elif !defined(KNOWLEDGE_IMMINTRIN_H)
 #define KNOWLEDGE_IMMINTRIN_H
 #include <stdint.h>
 #include <string.h>
@@ -10,6 +12,19 @@ typedef struct { float f[4]; } __m128;
 typedef struct { float f[8]; } __m256;
 typedef struct { uint8_t b[16]; } __m128i;
 typedef struct { union { uint8_t u8[32]; int8_t s8[32]; int16_t s16[16]; int32_t s32[8]; } v; } __m256i;
+
+#if defined(__FMA__) || defined(__aarch64__)
+static inline float knowledge_fused(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+#else
+/* The product is exact in a double. The sum is rounded once to a double and once to a float, which is the same as once,
+ * unless the double lies just between two floats: then, rarely, the C library computes it. */
+static inline float knowledge_fused(float a, float b, float c) {
+    double sum = (double)a * b + c;
+    uint64_t bits;
+    memcpy(&bits, &sum, sizeof bits);
+    return (bits & 0x1fffffff) == 0x10000000 ? __builtin_fmaf(a, b, c) : (float)sum;
+}
+#endif
 
 #define LANES(n) for (int i = 0; i < (n); i++)
 static inline __m256 _mm256_setzero_ps(void) { __m256 o; LANES(8) o.f[i] = 0.f; return o; }
@@ -30,7 +45,7 @@ static inline __m256i _mm256_madd_epi16(__m256i a, __m256i b) {
 static inline __m256 _mm256_cvtepi32_ps(__m256i a) { __m256 o; LANES(8) o.f[i] = (float)a.v.s32[i]; return o; }
 static inline __m256 _mm256_fmadd_ps(__m256 a, __m256 b, __m256 c) {
     __m256 o;
-    LANES(8) o.f[i] = __builtin_fmaf(a.f[i], b.f[i], c.f[i]);
+    LANES(8) o.f[i] = knowledge_fused(a.f[i], b.f[i], c.f[i]);
     return o;
 }
 static inline __m128 _mm256_castps256_ps128(__m256 a) { __m128 o; memcpy(&o, a.f, 16); return o; }

@@ -1,201 +1,11 @@
 "use strict";
-// The page: what the person asks -> the program's /perguntar, streamed -> what the person reads.
+// The page: what the person asks -> the program's answer -> what the person reads. In the mode `free` the model answers
+// (servidor.js), in the others the approved material does (material.js).
 // Everything lives in `turns`, in memory only; the key is what stands after # in the address. Every failure ends in a
 // sentence in #error. Words are in palavras.js.
 
 const SLOW_MS = 20000;
-const AGAIN_MS = 1000; // until the next try, when another question is being answered
 const SIZES = [100, 125, 150, 175, 200]; // of the letters, in percent
-const SAMPLING = ["temperature", "top_k", "top_p", "min_p", "repeat_penalty", "repeat_last_n", "seed"];
-
-const at = (id) => document.getElementById(id);
-let turns = []; // {role, content, article, cut}
-let erased = null; // what "undo" brings back
-let config = null;
-let say = WORDS["pt-BR"];
-let running = null; // the AbortController of the answer that is being written
-
-class Told extends Error {} // an error whose message is for the person
-
-function tell(text) {
-  at("error").textContent = text;
-  at("error").hidden = !text;
-  if (text) follow(true); // it takes room from the conversation
-}
-
-function status(text) {
-  if (at("status").textContent !== text) at("status").textContent = text;
-}
-
-function show(role, text) {
-  const article = document.createElement("article");
-  article.className = role === "user" ? "mine" : "theirs";
-  const who = document.createElement("h2");
-  who.textContent = role === "user" ? say.you : say.machine;
-  if (role !== "user") {
-    const check = document.createElement("small");
-    check.textContent = ` (${say.check})`;
-    who.append(check);
-  }
-  const body = document.createElement("div");
-  body.className = "text";
-  body.textContent = text;
-  article.append(who, body);
-  at("welcome").hidden = true;
-  at("conversation").append(article);
-  follow(true);
-  return article;
-}
-
-// Keep the newest words in sight, unless the person has scrolled up to read.
-function follow(always) {
-  const box = at("conversation");
-  if (always || box.scrollHeight - box.scrollTop - box.clientHeight < 120) box.scrollTop = box.scrollHeight;
-}
-
-function remark(article, text) {
-  const line = document.createElement("p");
-  line.className = "remark";
-  line.textContent = text;
-  article.append(line);
-}
-
-function offer(article, text, act) {
-  const button = document.createElement("button");
-  button.type = "button";
-  button.textContent = text;
-  button.addEventListener("click", act);
-  article.append(button);
-  follow(false);
-}
-
-async function copy(text) {
-  try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch (error) {
-    // Over the network the page is not a secure context: the older way still works.
-    const area = document.createElement("textarea");
-    area.value = text;
-    document.body.append(area);
-    area.select();
-    const done = document.execCommand("copy");
-    area.remove();
-    return done;
-  }
-}
-
-function busy(on) {
-  at("send").hidden = on;
-  at("stop").hidden = !on;
-  at("fresh").disabled = on;
-  for (const id of ["save", "print"]) at(id).disabled = on || !turns.length;
-  for (const button of at("conversation").querySelectorAll("article button")) button.disabled = on;
-}
-
-const pause = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
-
-async function send(path, body, signal) {
-  const headers = { "X-Chave": location.hash.slice(1), "Content-Type": "application/json" };
-  const asked = body ? { method: "POST", body: JSON.stringify(body), headers, signal } : { headers, signal };
-  try {
-    return await fetch(path, asked);
-  } catch (error) {
-    throw error.name === "AbortError" ? error : new Told(say.gone);
-  }
-}
-
-function messages(kept) {
-  const all = kept.map(({ role, content }) => ({ role, content }));
-  return config.system ? [{ role: "system", content: config.system }, ...all] : all;
-}
-
-// The newest turns that leave room for an answer; the oldest question goes first, with its answer.
-async function fitting(signal) {
-  const answer = Math.min(config.max_answer_tokens, Math.floor(config.context / 2));
-  let kept = turns.slice();
-  for (;;) {
-    const response = await send("contar", { messages: messages(kept) }, signal);
-    if (!response.ok) return kept; // it cannot be counted: the program says by itself what does not fit
-    const { input_tokens: count } = await response.json();
-    if (!(count + answer > config.context)) return kept;
-    const next = kept.findIndex((turn, index) => index > 0 && turn.role === "user");
-    if (next < 0) throw new Told(say.full);
-    kept = kept.slice(next);
-  }
-}
-
-function failure(code, error) {
-  const type = (error && error.type) || "";
-  if (type === "exceed_context_size_error") return say.full;
-  if (code === 401) return say.wrongKey;
-  return type === "gone" ? say.gone : say.failed;
-}
-
-// The answer's stream; while another question is answered, or the program starts again, it waits and says so.
-async function post(body, signal) {
-  for (;;) {
-    const response = await send("perguntar", body, signal);
-    if (response.ok) return response;
-    const { error } = await response.json().catch(() => ({}));
-    if (!error || !["busy", "loading"].includes(error.type)) throw new Told(failure(response.status, error));
-    status(error.type === "busy" ? say.queued : say.loading);
-    await pause(AGAIN_MS);
-    if (signal.aborted) throw new DOMException("", "AbortError");
-  }
-}
-
-// Server-sent events -> their JSON objects; returns when the server says it is done.
-async function* events(response) {
-  const reader = response.body.getReader();
-  const decoder = new TextDecoder();
-  let text = "";
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) throw new Told(say.gone); // the connection ended before [DONE]
-    text += decoder.decode(value, { stream: true });
-    const lines = text.split(/\r?\n/);
-    text = lines.pop();
-    for (const line of lines) {
-      if (!line.startsWith("data:")) continue;
-      const data = line.slice(5).trim();
-      if (data === "[DONE]") return;
-      yield JSON.parse(data);
-    }
-  }
-}
-
-function showProgress({ total, cache, processed }) {
-  const share = total > cache ? (processed - cache) / (total - cache) : 1;
-  status(share < 1 ? `${say.reading} ${Math.floor(share * 4) * 25} %` : say.thinking);
-}
-
-// The answer, piece by piece into `body`; resolves to why it ended.
-async function stream(kept, body, signal) {
-  const asked = { messages: messages(kept), stream: true, return_progress: true, max_tokens: config.max_answer_tokens };
-  for (const key of SAMPLING) if (key in config) asked[key] = config[key];
-  if (config.stops && config.stops.length) asked.stop = config.stops;
-  const response = await post(asked, signal);
-  let ended = "";
-  try {
-    for await (const event of events(response)) {
-      if (event.error) throw new Told(failure(event.error.code, event.error));
-      if (event.prompt_progress) showProgress(event.prompt_progress);
-      const choice = event.choices && event.choices[0];
-      if (!choice) continue;
-      if (choice.delta && choice.delta.content) {
-        body.append(choice.delta.content);
-        status(say.answering);
-        follow(false);
-      }
-      ended = choice.finish_reason || ended;
-    }
-  } catch (error) {
-    if (error instanceof Told || error.name === "AbortError") throw error;
-    throw new Told(say.gone); // a connection that broke, or half an event
-  }
-  return ended;
-}
 
 // Seconds that have passed, and a word when it takes long.
 function watch(body) {
@@ -213,10 +23,11 @@ function watch(body) {
 async function ask(question) {
   tell("");
   forget();
+  if (mode !== "free") return askMaterial(question);
   turns.push({ role: "user", content: question, article: show("user", question) });
   const article = show("assistant", "");
   turns.push({ role: "assistant", content: "", article, cut: false });
-  await fill(question);
+  return fill(question);
 }
 
 // Write the last turn, an answer: from its beginning, or on from where it was cut.
@@ -235,7 +46,12 @@ async function fill(question) {
   try {
     const kept = await fitting(running.signal);
     if (kept.length < turns.length) remark(turn.article, say.dropped);
-    turn.cut = (await stream(kept, body, running.signal)) === "length";
+    const write = (piece) => {
+      body.append(piece);
+      status(say.answering);
+      follow(false);
+    };
+    turn.cut = (await stream(messages(kept), write, running.signal)) === "length";
     if (turn.cut) remark(turn.article, say.cut);
   } catch (error) {
     says = error.name === "AbortError" ? say.stopped : "";
@@ -310,14 +126,15 @@ function undo() {
 
 function origin() {
   const when = new Date().toLocaleString(config.language);
-  return `${config.title}, ${say.version} ${config.version}, ${when}. ${say.source} ${config.model}.`;
+  const source = { free: `${say.source} ${config.model}`, assisted: `${say.sourceAssisted} ${config.model}`, approved: say.sourceApproved }[mode];
+  return `${config.title}, ${say.version} ${config.version}, ${when}. ${source}.`;
 }
 
 function save() {
   const notice = [...document.querySelectorAll("header [role=note]")].filter((note) => !note.hidden)
     .map((note) => note.textContent.replace(/\s+/g, " ").trim()).join("\n");
-  const said = turns.map(({ role, content, cut }) =>
-    `${role === "user" ? say.question : say.answer}:\n${content}\n${cut ? `(${say.cut})\n` : ""}`);
+  const said = turns.filter((turn) => turn.content).map(({ role, content, cut }) =>
+    `${{ user: say.question, approved: say.approved, assistant: mode === "free" ? say.answer : say.machine }[role]}:\n${content}\n${cut ? `(${say.cut})\n` : ""}`);
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([[`${origin()}\n${notice}\n`, ...said].join("\n")], { type: "text/plain;charset=utf-8" }));
   link.download = say.file;
@@ -369,9 +186,7 @@ function speak() {
 function introduce() {
   document.title = config.title;
   at("title").textContent = config.title;
-  at("demonstration").hidden = !config.demonstration;
   const examples = (config.examples || []).slice(0, 6);
-  if (!examples.length) at("begin").textContent = say.welcomeNone;
   for (const question of examples) {
     offer(at("examples"), question, () => {
       if (!running) ask(question);
@@ -383,6 +198,7 @@ function introduce() {
 async function unlock() {
   const response = await send("estado").catch(() => null);
   const wrong = Boolean(response) && response.status === 401;
+  if (response && response.ok) setMode((await response.json()).mode);
   at("unlock").hidden = !wrong;
   at("form").hidden = at("conversation").hidden = wrong;
   tell(wrong && location.hash.length > 1 ? say.wrongKey : response ? "" : say.gone);

@@ -1,0 +1,72 @@
+"""What stages hand on of approved material: the material itself, rows to train on with it, what a file makes of it."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from packager.artifacts.kinds import Artifact, Checked
+
+
+class Searched(BaseModel):
+    """A question, and what the search made of it in the build: the clinic's self-test must get the same."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ask: str
+    ranking: str
+    """JSON, as the clinic's program writes it: the verdict, and place and score of the ten closest passages."""
+
+
+class Knowledge(Checked):
+    """`knowledge.jsonl`, `knowledge.bin`, the embedding model and its licence (docs/knowledge.md)."""
+
+    passages: int
+    sources: tuple[str, ...]
+    """The documents that they rest on."""
+    threshold: float
+    """A best passage below it is not shown."""
+    asked: int
+    """Questions that the material answers, and that were asked."""
+    outside: int
+    """Questions that it does not answer, and that were asked."""
+    found_first: float
+    """Share of the asked whose passage came first."""
+    found_three: float
+    """Share of the asked whose passage was among the first three."""
+    kept: float
+    """Share of the asked for which a passage is shown at the threshold."""
+    silent: float | None
+    """Share of the outside ones that are refused; None where none were asked."""
+    by_people: bool
+    """Whether the questions are those of the recipe, and not made by the build."""
+    searches: tuple[Searched, ...] = ()
+    files: tuple[str, ...]
+    """Those of the folder that go into the package."""
+
+
+class Lessons(Artifact):
+    """`lessons.jsonl` (rows with passages in their prompt, to train on) and `cases.jsonl` (what the proof asks)."""
+
+    rows: int
+    left_out: int
+    """Rows with passages that are too long to train on."""
+    cases: int
+
+
+class Assisted(BaseModel):
+    """What a packaged file made of questions with approved passages in their prompt, and of the same without."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    type: str
+    asked: int
+    grounded: float
+    """Share of the answers from passages of which nothing is struck."""
+    sentences_struck: int
+    f1_with: float
+    """Token F1 to the approved answer, with passages; then without."""
+    f1_without: float
+    gain: float
+    """The mean of their differences, and its 95 % interval."""
+    gain_low: float
+    gain_high: float

@@ -1,0 +1,81 @@
+"""Approved material and trained rows -> the rows that are also trained with passages, and what the proof asks of them.
+
+Only where the recipe wants the mode `assisted`; neither file is packaged. Fails with `InputError` where too many of the
+rows are longer than data.max_tokens.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from packager.artifacts.files import cache_folder
+from packager.artifacts.kinds import Dataset
+from packager.artifacts.knowledge import Knowledge, Lessons
+from packager.knowledge import lessons as made
+from packager.knowledge import measure, search
+from packager.knowledge.passages import from_conversations
+from packager.prompt.masking import encode
+from packager.prompt.template import Message, load_template, load_tokenizer
+from packager.recipe.loading import located
+from packager.recipe.recipe import Recipe
+from packager.recipe.sections import Section
+
+
+class Teaching(Section):
+    """What the recipe says of rows with passages."""
+
+    passages: int
+    train_share: float
+    asked: int
+    questions: str | None
+    language: str
+    max_tokens: int
+    max_left_out: float
+
+
+def wanted(recipe: Recipe) -> bool:
+    """Whether the recipe wants the mode `assisted`."""
+    return recipe.knowledge is not None and recipe.knowledge.mode == "assisted"
+
+
+def teaching_of(recipe: Recipe) -> Teaching:
+    """The parts of the recipe that decide the rows with passages; it must have approved material."""
+    assert recipe.knowledge is not None
+    section, data = recipe.knowledge, recipe.data
+    return Teaching(
+        passages=section.passages,
+        train_share=section.train_share,
+        asked=section.asked,
+        questions=section.questions,
+        language=recipe.language,
+        max_tokens=data.max_tokens,
+        max_left_out=data.max_left_out,
+    )
+
+
+def lessons(config: Teaching, data: Dataset, knowledge: Knowledge, out: Path) -> Lessons:
+    """Write `lessons.jsonl` and `cases.jsonl` into `out`."""
+    programs = cache_folder("knowledge")
+    template, tokenizer = load_template(data.folder), load_tokenizer(data.folder)
+    form = made.Form(programs, config.language, config.passages)
+    lines = (data.folder / "train.jsonl").read_text(encoding="utf-8").split("\n")[:-1]
+
+    def length(messages: Sequence[Message]) -> int:
+        return len(encode(template, tokenizer, data.end_of_turn, messages).ids)
+
+    with search.opened(knowledge.folder, programs) as opened:
+        rows = made.lessons(opened, [json.loads(line) for line in lines], config.train_share, form)
+        asked = _asked(config, data)
+        cases = made.cases(opened, asked, config.asked, form)
+    left_out = made.write_lessons(rows, length, config.max_tokens, config.max_left_out, out)
+    made.write_cases(cases, out)
+    return Lessons(folder=out, rows=len(rows) - left_out, left_out=left_out, cases=len(cases))
+
+
+def _asked(config: Teaching, data: Dataset) -> list[measure.Asked]:
+    """The recipe's questions, or held-out ones as people type them."""
+    if config.questions:
+        return measure.read_questions(located(config.questions))
+    return measure.typed(from_conversations(data.folder / "heldout.jsonl"))
