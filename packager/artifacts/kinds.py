@@ -274,8 +274,8 @@ class Package(Artifact):
 class Servers(Artifact):
     """llama-server for kinds of machines."""
 
-    binaries: dict[str, str]
-    """Where each is, within the folder, by the name of its target."""
+    binaries: dict[str, tuple[str, ...]]
+    """Where those for each target are, within the folder, the fastest first."""
 
 
 class Bundle(Artifact):

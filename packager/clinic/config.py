@@ -19,7 +19,7 @@ from packager.proof import smoke
 from packager.recipe.recipe import Recipe
 from packager.recipe.sections import Smoke as Question
 
-FORMAT = 2
+FORMAT = 3
 """Of both files; the start program takes over to folders of its own format only (source/versions.c)."""
 BANNER = (
     "\nDEMONSTRAÇÃO: este modelo pequeno só mostra como o programa funciona.\nNão use as respostas com pacientes.\n"
@@ -77,13 +77,18 @@ def settings_of(facts: ClinicFacts) -> dict[str, Any]:
         "seed": smoke.SEED,
         "needed_ram_mb": math.ceil(_ram_mb(facts) * 11 / 10),  # the proof's figure must hold within a tenth
         "ollama_minimum": REQUIRES,
-        "targets": {t.name: {"cpu_features": list(t.cpu_features)} for t in facts.targets},
+        "targets": {target.name: programs(target) for target in facts.targets},
         "signed": bool(facts.signer),
         "signer": facts.signer,
         "signer_numbers": signing.numbers(facts.signer) if facts.signer else "",
         "system": facts.system or "",
         "stops": list(facts.stops),
     }
+
+
+def programs(target: Target) -> list[dict[str, Any]]:
+    """The servers of a target as the start program chooses among them: the first whose features are all there."""
+    return [{"program": target.binary(v), "cpu_features": list(v.cpu_features)} for v in target.variants]
 
 
 def proof_of(facts: ClinicFacts) -> dict[str, Any]:

@@ -90,10 +90,10 @@ def dummies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Servers:
     """Servers and start programs that are none."""
     for target in TARGETS.values():
         (tmp_path / "runtime" / target.name).mkdir(parents=True)
-        for name in (target.binary, starter.name(target), LICENCES):
+        for name in (*map(target.binary, target.variants), starter.name(target), LICENCES):
             (tmp_path / "runtime" / target.name / name).write_text(f"{name} for {target.name}")
     monkeypatch.setattr(starter, "built", lambda target, folder: folder / target.name / starter.name(target))
-    binaries = {name: f"{name}/{target.binary}" for name, target in TARGETS.items()}
+    binaries = {n: tuple(f"{n}/{t.binary(variant)}" for variant in t.variants) for n, t in TARGETS.items()}
     return Servers(folder=tmp_path / "runtime", content="k", binaries=binaries)
 
 
@@ -117,8 +117,9 @@ def test_a_bundle_holds_the_package_and_what_runs_it(
         same = (bundle.folder / name).read_bytes() == (made["package"].folder / name).read_bytes()
         assert same != (name in changed), name
     for target in TARGETS.values():
-        assert os.access(bundle.folder / "runtime" / target.name / target.binary, os.X_OK)
-        assert told["targets"][target.name]["cpu_features"] == list(target.cpu_features)
+        for variant, said in zip(target.variants, told["targets"][target.name], strict=True):
+            assert os.access(bundle.folder / "runtime" / target.name / target.binary(variant), os.X_OK)
+            assert said == {"program": target.binary(variant), "cpu_features": list(variant.cpu_features)}
     assert f"versão {told['version']}" in (bundle.folder / "LEIA-ME.txt").read_text(encoding="utf-8")
     proven = json.loads((bundle.folder / "runtime" / "prova.json").read_text(encoding="utf-8"))
     assert [q["answer"] for q in proven["questions"]] == [

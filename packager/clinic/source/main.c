@@ -1,7 +1,7 @@
 /* The clinic's own program: check the machine and the package, start the server, open the page; or test itself.
  *
  *     clinica iniciar|autoteste|conferir --pasta FOLDER [--rede] [--sem-navegador] [--chave FILE]
- *     clinica versao      nothing but to show that it runs
+ *     clinica versao      which one it is, and that it runs
  *
  * Input: a bundle (docs/bundle.md). Output: words in Portuguese and an exit code of say.h. It needs nothing that is
  * not in the bundle, and runs on any 64-bit processor, so that it can say what is missing. */
@@ -10,6 +10,7 @@
 
 #include "json.h"
 #include "key.h"
+#include "machine.h"
 #include "network.h"
 #include "platform.h"
 #include "say.h"
@@ -17,6 +18,10 @@
 #include "running.h"
 #include "server.h"
 #include "versions.h"
+
+#ifndef CLINICA_VERSION /* stated by packager/clinic/starter.py */
+#define CLINICA_VERSION "?"
+#endif
 
 typedef struct {
     const char *command, *key;
@@ -37,7 +42,7 @@ static int misused(void) {
 }
 
 static bool understand(request_line *asked, int argc, char **argv) {
-    static const char *const commands[] = {"iniciar", "autoteste", "conferir"};
+    static const char *const commands[] = {"iniciar", "autoteste", "conferir", "comando"};
     const char *folder = ".";
     asked->browser = true;
     for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++)
@@ -96,6 +101,7 @@ static int attend_page(server *running, front *front, const char *folder, const 
         say("Iniciando-o de novo. A conversa continua na página.\n");
         int code = start_server(running, folder, config, temporary, front);
         if (code) return code == STOPPED ? DONE : code;
+        read_beginning(running, config);
         set_server(front, running->port, running->key);
         since = seconds_now();
         say("Pronto de novo.\n");
@@ -112,6 +118,7 @@ static int serve(const request_line *asked, const place *mine, const char *folde
     page.port = port_of(front);
     int code = start_server(&running, folder, config, mine->folder, front);
     if (!code) {
+        read_beginning(&running, config);
         set_server(front, running.port, running.key);
         publish_place(mine, page.port, page.key);
         welcome(asked, &page, url, sizeof url);
@@ -177,6 +184,7 @@ static int act(const request_line *asked) {
     free(text);
     char *config = text_in(asked->folder, "config.json"), *recipe = json_text(json_member(config, "recipe"));
     bool starts = !strcmp(asked->command, "iniciar"), checks = !strcmp(asked->command, "conferir");
+    if (!strcmp(asked->command, "comando")) return config ? print_command(asked->folder, config) : OUR_FAULT;
     int code = starts && recipe ? take_place(&mine, recipe) : TAKEN;
     if (code == TAKEN) {
         bool fits = !config || checks || machine_suffices(asked->folder, config);
@@ -190,7 +198,10 @@ static int act(const request_line *asked) {
 int main(int argc, char **argv) {
     request_line asked = {0};
     argv = utf8_arguments(&argc, argv);
-    if (argc == 2 && !strcmp(argv[1], "versao")) return DONE;
+    if (argc == 2 && (!strcmp(argv[1], "versao") || !strcmp(argv[1], "--version"))) {
+        say("clinica %s (%s)\n", CLINICA_VERSION, target_name());
+        return DONE;
+    }
     if (!understand(&asked, argc, argv)) return misused();
     start_network();
     catch_interrupts();
