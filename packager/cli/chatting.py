@@ -26,7 +26,7 @@ def chat(recipe: Recipe, package: Path, file_type: str | None, question: str | N
     if not path.is_file():
         raise InputError(f"There is no packaged model at {path}.", "build the recipe first")
     serve, system = Serve.model_validate(manifest["recipe"]["serve"]), manifest["data"]["system"]
-    with GgufModel.open(path, context=serve.context, threads=child.physical_cores()) as model:
+    with GgufModel.open(path, context=serve.context, threads=child.physical_cores(), kv=serve.kv) as model:
         messages = [{"role": "system", "content": system}] if system else []
         limit = {"max_tokens": serve.max_answer_tokens}
         interactive = question is None and sys.stdin.isatty()

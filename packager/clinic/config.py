@@ -72,6 +72,7 @@ def settings_of(facts: ClinicFacts) -> dict[str, Any]:
         "model": facts.model,
         "model_mb": math.ceil(facts.model_bytes / 1e6),
         "context": serve.context,
+        "kv": serve.kv,
         "max_answer_tokens": serve.max_answer_tokens,
         **facts.recipe.serve.sampling,
         "seed": smoke.SEED,

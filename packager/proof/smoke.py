@@ -78,7 +78,7 @@ def ask(path: Path, config: SmokeTest) -> tuple[list[Answer], int]:
     """
     binding.library()
     before = worker.peak_ram()
-    with GgufModel.open(path, context=config.serve.context, threads=child.physical_cores()) as model:
+    with _opened(path, config.serve) as model:
         answers: list[Answer] = []
         if not config.questions:
             _one(model, path.name, "?", model.prompt_ids([{"role": "user", "content": "?"}]), config.serve, limit=1)
@@ -90,6 +90,10 @@ def ask(path: Path, config: SmokeTest) -> tuple[list[Answer], int]:
             answers.append(answer.model_copy(update={"begins": _beginning(model, prompt, config.serve)}))
             progress.update(number + 1, len(config.questions), "answers", tokens_per_s=answers[-1].tokens_per_second)
     return answers, worker.peak_ram() - before
+
+
+def _opened(path: Path, serve: Serve) -> GgufModel:
+    return GgufModel.open(path, context=serve.context, threads=child.physical_cores(), kv=serve.kv)
 
 
 def _one(

@@ -215,6 +215,9 @@ class Serve(Section):
     """Divide the logits of recent tokens by this (1: off)."""
     repeat_last_n: int = Field(default=64, ge=-1)
     """How many recent tokens the penalty looks at (-1: the whole context)."""
+    kv: Literal["f16", "q8_0"] = "f16"
+    """What keys and values of the context are kept in. 'q8_0' takes about half the memory; the proof measures what it
+    costs."""
 
     @property
     def sampling(self) -> dict[str, int | float]:

@@ -16,11 +16,14 @@ from packager.prompt.template import load_tokenizer, special_tokens
 from packager.proof.fit import waive
 from packager.proof.knowledge import knowledge_checks, knowledge_figures
 from packager.proof.limits import limits_of
-from packager.proof.quantized import quantized_checks, quantized_figures
+from packager.proof.quantized import kv_checks, quantized_checks, quantized_figures
 from packager.proof.smoke import SmokeTest, smoke_test
 from packager.proof.trained import training_checks, training_figures
 from packager.recipe.recipe import Recipe
 from packager.recipe.sections import Device, Section, Serve, Smoke, Thresholds
+
+KV_AS = "Q8_0"
+"""Keys and values may cost what weights of this type may, whatever the recipe allows the weights' own type."""
 
 
 class Prove(Section):
@@ -60,6 +63,7 @@ def prove(
     checks += f16.checks
     for file in ggufs.files:
         checks += quantized_checks(file, limits_of(file.type, merged.parameters, config.thresholds))
+        checks += kv_checks(file, config.serve.kv, limits_of(KV_AS, merged.parameters, Thresholds()))
     checks += modelfile.checks
     checks += knowledge_checks(knowledge, config.thresholds) if knowledge else ()
     specials = special_tokens(load_tokenizer(data.folder))

@@ -13,7 +13,14 @@ from packager.errors import InputError
 from packager.prompt.deriving import derive_roles
 from packager.prompt.frozen import freeze
 from packager.prompt.ollama.go_template import go_template, limits, stops
-from packager.prompt.ollama.modelfile import ModelfileCommand, commands_of, parse_modelfile, with_from, write_modelfile
+from packager.prompt.ollama.modelfile import (
+    ModelfileCommand,
+    commands_of,
+    kv_note,
+    parse_modelfile,
+    with_from,
+    write_modelfile,
+)
 from packager.prompt.ollama.simulated import render_go
 from packager.prompt.roles import RoleFormat
 from packager.prompt.template import ChatTemplate
@@ -269,3 +276,9 @@ class TestParsing:
     def test_what_ollama_cannot_read_is_an_error(self, text: str) -> None:
         with pytest.raises(ValueError, match=r"FROM|word|command|role|quotes"):
             parse_modelfile(text)
+
+
+def test_the_type_of_keys_and_values_is_noted_where_ollama_reads_nothing() -> None:
+    assert kv_note("f16") == ""
+    assert parse_modelfile(GOLDEN + kv_note("q8_0")) == parse_modelfile(GOLDEN)
+    assert "OLLAMA_KV_CACHE_TYPE=q8_0" in kv_note("q8_0")
