@@ -56,6 +56,12 @@ def compiled(folder: Path) -> Path:
     return program
 
 
+def write_server(path: Path) -> None:
+    """The stand-in, as a program."""
+    path.write_text(f'#!/bin/sh\nexec {sys.executable} {STANDIN} "$@"\n')
+    path.chmod(0o755)
+
+
 def make(folder: Path, program: Path, config: dict[str, Any] | None = None, proof: dict[str, Any] = PROOF) -> Path:
     """Write a bundle and its checksums."""
     shutil.copytree(ASSETS, folder)
@@ -63,9 +69,7 @@ def make(folder: Path, program: Path, config: dict[str, Any] | None = None, proo
     stated = CONFIG | (config or {})
     (runtime / TARGET).mkdir()
     shutil.copy(program, runtime / TARGET / "clinica")
-    server = runtime / TARGET / SERVER
-    server.write_text(f'#!/bin/sh\nexec {sys.executable} {STANDIN} "$@"\n')
-    server.chmod(0o755)
+    write_server(runtime / TARGET / SERVER)
     for place in (runtime, runtime / "pagina"):
         (place / "config.json").write_text(json.dumps(stated))
     (runtime / "prova.json").write_text(json.dumps(proof))

@@ -45,6 +45,8 @@ class Handler(BaseHTTPRequestHandler):
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.path.endswith("/input_tokens"):
             return self.reply(200, {"input_tokens": sum(len(m["content"].split()) for m in request["messages"])})
+        if self.path in ("/completion", "/apply-template"):
+            return self.reply(200, {"content": "", "prompt": json.dumps(request.get("messages"))})
         begins = request.get("max_tokens") == 1 and not request["messages"][-1]["content"]
         if record := os.environ.get("STANDIN_READ" if begins else "STANDIN_ASKED"):
             with Path(record).open("a", encoding="utf-8") as file:

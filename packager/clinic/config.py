@@ -45,7 +45,9 @@ class ClinicFacts:
     proven_as: str
     """What the default file was called when it was proven."""
     targets: tuple[Target, ...]
-    signer: str
+    served_ram: int = 0
+    """The most memory that the server took on this machine, in bytes; 0: it was not run here."""
+    signer: str = ""
     """The public key that will sign it, `ssh-ed25519 AAAA…`; '' if none will."""
 
 
@@ -76,7 +78,7 @@ def settings_of(facts: ClinicFacts) -> dict[str, Any]:
         "max_answer_tokens": serve.max_answer_tokens,
         **facts.recipe.serve.sampling,
         "seed": smoke.SEED,
-        "needed_ram_mb": math.ceil(_ram_mb(facts) * 11 / 10),  # the proof's figure must hold within a tenth
+        "needed_ram_mb": _needed_ram_mb(facts),
         "ollama_minimum": REQUIRES,
         "targets": {target.name: programs(target) for target in facts.targets},
         "signed": bool(facts.signer),
@@ -138,6 +140,13 @@ def _ram_mb(facts: ClinicFacts) -> int:
     """The default file's memory, as the proof measured it."""
     measured = [float(c.measured) for c in facts.proof.checks if c.id == "smoke.ram" and c.subject == facts.model_type]
     return math.ceil(measured[0] * 1000) if measured else 0
+
+
+def _needed_ram_mb(facts: ClinicFacts) -> int:
+    """What must be free: a twentieth more than the program that ships took here, or a tenth more than the proof."""
+    if facts.served_ram:
+        return math.ceil(facts.served_ram * 21 / 20 / 1e6)
+    return math.ceil(_ram_mb(facts) * 11 / 10)
 
 
 def _question(facts: ClinicFacts, question: Question, answer: Answer) -> dict[str, Any]:

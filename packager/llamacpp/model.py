@@ -54,13 +54,16 @@ class GgufModel:
         vocab_only: bool = False,
         sequences: int = 1,
         kv: str = "f16",
+        mapped: bool = True,
     ) -> Self:
-        """Load a file (memory-mapped). `context` is in tokens, for each of `sequences` that are computed at once,
-        with keys and values kept as `kv` (f16, q8_0). With `vocab_only` it can only tokenize, and loading is
-        bounded: stages read vocabularies in their own process."""
+        """Load a file. `context` is in tokens, for each of `sequences` that are computed at once, with keys and
+        values kept as `kv` (f16, q8_0). Unless it is `mapped` the file is read into memory, as the clinic's server
+        does: weights that llama.cpp lays out anew for the processor are then held once, not twice. With
+        `vocab_only` it can only tokenize, and loading is bounded: stages read vocabularies in their own process."""
         lib = binding.library()
         params = lib.llama_model_default_params()
         params.n_gpu_layers, params.vocab_only = 0, vocab_only
+        params.load_mode = lib.LLAMA_LOAD_MODE_MMAP if mapped else lib.LLAMA_LOAD_MODE_NONE
         room = VOCABULARY_ROOM + (2 * path.stat().st_size if path.is_file() else 0)
         limits = bounded(room, VOCABULARY_SECONDS) if vocab_only else contextlib.nullcontext()
         with binding.listening():

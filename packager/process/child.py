@@ -160,6 +160,36 @@ def run(
 
 
 @contextlib.contextmanager
+def running(
+    command: Sequence[str | Path], *, log: Path, cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """An external tool that runs during the block, and is stopped at its end however that comes.
+
+    What it prints goes to the end of `log`. Raises `MissingResource` if the tool is not there or may not be run here.
+    """
+    words = [str(word) for word in command]
+    with _log(log) as output:
+        output.write(f"$ {' '.join(words)}\n".encode())
+        output.flush()
+        try:
+            child = subprocess.Popen(
+                words,
+                cwd=cwd,
+                env=environment(env),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                preexec_fn=_die_with_parent,
+            )
+        except OSError as error:
+            raise MissingResource(f"{words[0]} cannot be run here: {error.strerror}", "see that it is there") from error
+        try:
+            yield child
+        finally:
+            _stop(child)
+
+
+@contextlib.contextmanager
 def deferred_stop() -> Iterator[Callable[[], bool]]:
     """Turn Ctrl-C and SIGTERM into a flag, so that a loop can finish its step and save.
 

@@ -93,7 +93,7 @@ def ask(path: Path, config: SmokeTest) -> tuple[list[Answer], int]:
 
 
 def _opened(path: Path, serve: Serve) -> GgufModel:
-    return GgufModel.open(path, context=serve.context, threads=child.physical_cores(), kv=serve.kv)
+    return GgufModel.open(path, context=serve.context, threads=child.physical_cores(), kv=serve.kv, mapped=False)
 
 
 def _one(

@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import clinic_bundle
 import pytest
 
 from packager.artifacts.kinds import Bundle, Servers
@@ -87,11 +88,15 @@ def made(built: Path, tiny_recipe: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def dummies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Servers:
-    """Servers and start programs that are none."""
+    """Servers and start programs that are none; those for this machine are a stand-in and the real one."""
     for target in TARGETS.values():
         (tmp_path / "runtime" / target.name).mkdir(parents=True)
         for name in (*map(target.binary, target.variants), starter.name(target), LICENCES):
             (tmp_path / "runtime" / target.name / name).write_text(f"{name} for {target.name}")
+    here = tmp_path / "runtime" / clinic_bundle.TARGET
+    clinic_bundle.compiled(here)
+    for variant in TARGETS[clinic_bundle.TARGET].variants:
+        clinic_bundle.write_server(here / TARGETS[clinic_bundle.TARGET].binary(variant))
     monkeypatch.setattr(starter, "built", lambda target, folder: folder / target.name / starter.name(target))
     binaries = {n: tuple(f"{n}/{t.binary(variant)}" for variant in t.variants) for n, t in TARGETS.items()}
     return Servers(folder=tmp_path / "runtime", content="k", binaries=binaries)

@@ -101,6 +101,7 @@ def test_what_systems_and_people_leave_behind_is_named_and_ignored(bundle: Path)
     assert "(e mais 2 arquivos, também ignorados)" in said
     with started(["sh", str(bundle / "iniciar.sh"), "--sem-navegador"]) as running:
         assert "tudo certo" in running.said
+        assert f"Programa para este processador: {SERVER}\n" in running.said
 
 
 def test_only_what_is_started_is_read_at_the_start(bundle: Path) -> None:
@@ -193,23 +194,6 @@ def test_each_processor_gets_the_best_program_that_it_can_run(
     assert started.returncode == 4
     assert "antigo demais: faltam as instruções sse4_2, que os processadores\ntêm desde" in started.stderr
     assert "está faltando" not in started.stderr
-
-
-@pytest.mark.parametrize(
-    ("least", "given", "said"),
-    [(11, False, "llama-server-any\n"), (10, True, "llama-server-any, com os pesos uma só vez na memória\n")],
-)
-def test_where_memory_is_short_the_weights_are_held_once(
-    tmp_path: Path, program: Path, least: int, given: bool, said: str
-) -> None:
-    """`needed` is what is free here and a little more; with no less to be had, that is too much."""
-    needed = 11 if least == 11 else 10**7
-    record = tmp_path / "arguments.json"
-    bundle = clinic_bundle.make(tmp_path / "b", program, {"needed_ram_mb": needed, "least_ram_mb": least})
-    command = ["sh", str(bundle / "iniciar.sh"), "--sem-navegador"]
-    with started(command, env={"STANDIN_ARGUMENTS": str(record)}) as running:
-        assert f"Programa para este processador: {said}" in running.said
-    assert ("--no-repack" in json.loads(record.read_text())) == given
 
 
 def test_the_cache_of_keys_and_values_is_the_proven_one(tmp_path: Path, program: Path) -> None:

@@ -52,22 +52,8 @@ static bool cpu_suffices(const char *config) {
     return false;
 }
 
-static double gigabytes(const char *config, const char *key) { return json_number(json_member(config, key), 0) / 1000; }
-
-/* With the weights held once. */
-static double least_memory_gb(const char *config) {
-    double least = gigabytes(config, "least_ram_mb");
-    return least > 0 ? least : gigabytes(config, "needed_ram_mb");
-}
-
-bool must_save_memory(const char *config) {
-    double available = memory_available_gb();
-    return available > 0 && available < gigabytes(config, "needed_ram_mb")
-           && least_memory_gb(config) < gigabytes(config, "needed_ram_mb");
-}
-
 static bool memory_suffices(const char *config) {
-    double need = least_memory_gb(config), total = memory_total_gb(), available = memory_available_gb();
+    double need = json_number(json_member(config, "needed_ram_mb"), 0) / 1000, total = memory_total_gb(), available = memory_available_gb();
     if (total > 0 && total < need) {
         complain("Memória insuficiente: este computador tem %.1f GB e o modelo precisa de %.1f GB.\n"
                  "Use um computador com mais memória.\n", total, need);

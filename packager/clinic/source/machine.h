@@ -11,9 +11,6 @@ bool machine_suffices(const char *folder, const char *config);
  * has all of (the fastest come first). NULL: there is none. The caller frees it. */
 char *chosen_server(const char *config);
 
-/* There is memory for the weights once only: the server must not lay them out a second time for the processor. */
-bool must_save_memory(const char *config);
-
 /* The server's program, from the package or, where the stick may not run programs, from a copy of it in `temporary`. */
 bool find_program(const char *folder, const char *config, const char *temporary, char *program);
 

@@ -12,7 +12,7 @@
 enum { MOST_ARGUMENTS = 64, LOAD_SECONDS = 900, LOG_LINES = 8, MOST_TRIES = 8, PORT_TAKEN = -1, BEGINNING_SECONDS = 120 };
 
 /* The command line; the texts that it had to make are in `made`. Returns how many those are. */
-static int command(char **argv, char **made, const char *program, const char *config, int port, bool save_memory) {
+static int command(char **argv, char **made, const char *program, const char *config, int port) {
     static const char *const settings[][2] = {
         {"--ctx-size", "context"},   {"--predict", "max_answer_tokens"}, {"--temp", "temperature"},
         {"--top-k", "top_k"},        {"--top-p", "top_p"},               {"--min-p", "min_p"},
@@ -24,6 +24,8 @@ static int command(char **argv, char **made, const char *program, const char *co
         "--jinja", "--reasoning", "off", "--offline", "--no-slots", "--cors-origins", "localhost",
         /* One conversation at a time with the whole context, and no cache of old ones: memory as it was proven. */
         "--parallel", "1", "--cache-ram", "0", "--log-colors", "off",
+        /* Read into memory, not mapped: what is laid out anew for the processor is then held once, not twice. */
+        "--load-mode", "none",
     };
     int count = 0, owned = 0;
     snprintf(port_text, sizeof port_text, "%d", port);
@@ -50,7 +52,6 @@ static int command(char **argv, char **made, const char *program, const char *co
         argv[count++] = "--cache-type-v", argv[count++] = kv;
         argv[count++] = "--flash-attn", argv[count++] = "on";
     }
-    if (save_memory) argv[count++] = "--no-repack";
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
         char *value = json_raw(json_member(config, settings[i][1]));
         made[owned++] = value;
@@ -65,7 +66,7 @@ static int command(char **argv, char **made, const char *program, const char *co
 int print_command(const char *folder, const char *config) {
     char program[PATH_MAX_LENGTH], *argv[MOST_ARGUMENTS], *made[MOST_ARGUMENTS];
     if (!find_program(folder, config, folder, program)) return MACHINE_LACKS;
-    int owned = command(argv, made, program, config, 0, false);
+    int owned = command(argv, made, program, config, 0);
     for (int i = 0; argv[i]; i++) say("%s\n", argv[i]);
     for (int i = 0; i < owned; i++) free(made[i]);
     return DONE;
@@ -113,7 +114,7 @@ static int start_on_a_port(server *running, const char *program, const char *fol
         return MACHINE_LACKS;
     }
     set_environment("LLAMA_API_KEY", running->key); /* not on the command line, which every user can read */
-    int owned = command(argv, made, program, config, running->port, running->save_memory);
+    int owned = command(argv, made, program, config, running->port);
     running->child = start_process(argv, folder, log, NULL);
     for (int i = 0; i < owned; i++) free(made[i]);
     if (running->child) return wait_until_ready(running, front);
@@ -128,8 +129,7 @@ int start_server(server *running, const char *folder, const char *config, const 
     strcpy(running->temporary, temporary);
     char *chosen = chosen_server(config);
     if (!chosen || !find_program(folder, config, running->temporary, program)) return free(chosen), MACHINE_LACKS;
-    running->save_memory = must_save_memory(config);
-    say("Programa para este processador: %s%s\n", chosen, running->save_memory ? ", com os pesos uma só vez na memória" : "");
+    say("Programa para este processador: %s\n", chosen);
     free(chosen);
     say("Carregando o modelo…\n");
     for (int tries = 0; code == PORT_TAKEN && tries < MOST_TRIES; tries++) {

@@ -12,7 +12,6 @@ typedef struct {
     process *child;
     int port;      /* of the machine's own free ones; nobody is told */
     char key[33];  /* without it the server answers nothing */
-    bool save_memory; /* no second copy of the weights */
     char temporary[PATH_MAX_LENGTH]; /* its log, and its program if the stick may not run it */
 } server;
 
