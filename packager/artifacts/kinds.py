@@ -241,6 +241,8 @@ class Answer(BaseModel):
     stopped: bool
     seconds_to_first_token: float
     tokens_per_second: float
+    prompt_tokens: int = 0
+    """Of the conversation with the question, before the answer."""
     begins: str = ""
     """The first words when the likeliest token is taken each time: what a clinic's machine must compute too."""
 

@@ -249,6 +249,9 @@ class Device(Section):
     """Slower generation than this fails the proof."""
     max_seconds_to_first_token: float = Field(default=20.0, gt=0)
     """A later first token than this fails the proof."""
+    prompt_tokens: int = Field(default=0, ge=0)
+    """Tokens of the longest prompt that is served, if it is longer than those of `smoke`: system message, passages,
+    question. The wait for the first token is measured at that length."""
     prefer: Literal["order", "quality"] = "order"
     """Which file is the package's default, of those that fit: 'order', the first of quantize.types; 'quality',
     the one that diverges least from F16. Where the first does not fit, it is the latter in any case."""

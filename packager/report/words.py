@@ -194,6 +194,7 @@ CHECKS = {
     ),
     "quantize.type": ("O tipo, relido do arquivo, é o pedido.", "The type, read back from the file, is the right one."),
     "quantize.bits": ("Bits por peso, medidos.", "Bits per weight, as measured."),
+    "smoke.prompt_speed": ("Com que velocidade lê a pergunta.", "How fast it reads a question."),
     "quantize.kl": ("Quanto as previsões se afastam das de F16.", "How far predictions are from those of F16."),
     "quantize.kv": (
         "O que custa guardar chaves e valores do contexto em outro tipo.",

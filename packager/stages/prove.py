@@ -17,7 +17,7 @@ from packager.proof.fit import waive
 from packager.proof.knowledge import knowledge_checks, knowledge_figures
 from packager.proof.limits import limits_of
 from packager.proof.quantized import kv_checks, quantized_checks, quantized_figures
-from packager.proof.smoke import SmokeTest, smoke_test
+from packager.proof.smoke import SmokeTest, prompt_figures, smoke_test
 from packager.proof.trained import training_checks, training_figures
 from packager.recipe.recipe import Recipe
 from packager.recipe.sections import Device, Section, Serve, Smoke, Thresholds
@@ -91,6 +91,7 @@ def prove(
             *data.figures,
             *(training_figures(adapter) if adapter else ()),
             *(f for file in ggufs.files for f in quantized_figures(file)),
+            *prompt_figures(ggufs.files, answers),
             *merged.figures,
             *(knowledge_figures(knowledge) if knowledge else ()),
         ),

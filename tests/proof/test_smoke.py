@@ -6,7 +6,7 @@ import pytest
 
 from packager.artifacts.kinds import Answer, GgufFile
 from packager.proof import smoke
-from packager.proof.smoke import SmokeTest
+from packager.proof.smoke import SmokeRun, SmokeTest
 from packager.recipe.sections import Device, Serve, Smoke, Thresholds
 
 FILE = GgufFile(name="m-Q8_0.gguf", type="Q8_0", size=1, sha256="", bits_per_weight=8.5, tensor_types={"Q8_0": 1})
@@ -33,7 +33,7 @@ def failed(
         seconds_to_first_token=first,
         tokens_per_second=speed,
     )
-    checks = smoke.judge(FILE, [said], ["<|im_end|>"], ram, ASKED)
+    checks = smoke.judge(FILE, SmokeRun((said,), 40, 0.0, ram), ["<|im_end|>"], ASKED)
     return {c.id.removeprefix("smoke.") for c in checks if not c.passed}
 
 
@@ -66,7 +66,7 @@ def test_short_right_answers_pass() -> None:
     ]  # fmt: skip
     asked = ASKED.model_copy(update={"questions": (Smoke(ask="?"),) * 2})
     for answers in (said[:2], said[2:]):
-        assert not [c for c in smoke.judge(FILE, answers, [], 1, asked) if not c.passed]
+        assert not [c for c in smoke.judge(FILE, SmokeRun(tuple(answers), 40, 0.0, 1), [], asked) if not c.passed]
 
 
 def test_what_cannot_fail_is_no_check() -> None:
@@ -74,10 +74,10 @@ def test_what_cannot_fail_is_no_check() -> None:
     said = [Answer(file=FILE.name, ask="?", answer="Mosquito Aedes aegypti.", tokens=7, stopped=True,
                    seconds_to_first_token=0.1, tokens_per_second=80)]  # fmt: skip
     asked = ASKED.model_copy(update={"questions": (Smoke(ask="?"),)})
-    found = {c.id for c in smoke.judge(FILE, said, [], 1, asked)}
+    found = {c.id for c in smoke.judge(FILE, SmokeRun(tuple(said), 40, 0.0, 1), [], asked)}
     assert not found & {"smoke.expected_words", "smoke.language"}
     assert {"smoke.stops", "smoke.ram"} <= found
-    assert all(c.subject == FILE.type for c in smoke.judge(FILE, said, [], 1, asked))
+    assert all(c.subject == FILE.type for c in smoke.judge(FILE, SmokeRun(tuple(said), 40, 0.0, 1), [], asked))
 
 
 def test_each_fault_of_the_run_is_named() -> None:
@@ -86,3 +86,25 @@ def test_each_fault_of_the_run_is_named() -> None:
     assert failed(first=9) == {"first_token"}
     assert failed(ram=2 * 10**9) == {"ram"}
     assert {"non_empty", "language", "expected_words"} == failed("")
+
+
+def test_the_wait_is_judged_at_the_length_that_is_served() -> None:
+    """A question of the smoke test is short; what a clinic sends may not be."""
+    answer = Answer(file=FILE.name, ask="?", answer=GOOD, tokens=20, stopped=True, seconds_to_first_token=0.1,
+                    tokens_per_second=50, prompt_tokens=40)  # fmt: skip
+    for seconds, passes in ((1.9, True), (2.1, False)):
+        checks = smoke.judge(FILE, SmokeRun((answer,), 700, seconds, 1), [], ASKED)
+        (wait,) = [c for c in checks if c.id == "smoke.first_token"]
+        assert (wait.passed, wait.measured) == (passes, seconds)
+        assert "700 tokens" in wait.says
+
+
+def test_how_fast_a_file_reads_is_told_by_its_longest_question() -> None:
+    short, long = (
+        Answer(file=FILE.name, ask="?", answer=GOOD, tokens=20, stopped=True, seconds_to_first_token=seconds,
+               tokens_per_second=50, prompt_tokens=tokens)
+        for tokens, seconds in ((10, 0.1), (300, 1.5))
+    )  # fmt: skip
+    (figure,) = smoke.prompt_figures([FILE], [long, short])
+    assert (figure.id, figure.subject, figure.measured) == ("smoke.prompt_speed", "Q8_0", 200)
+    assert smoke.prompt_figures([FILE], []) == []
