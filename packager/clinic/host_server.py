@@ -11,10 +11,8 @@ import contextlib
 import http.client
 import json
 import platform
-import re
 import secrets
 import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,6 +25,7 @@ from packager.clinic import starter
 from packager.clinic.targets import TARGETS, Target
 from packager.errors import MissingResource, StageCrash
 from packager.process import child
+from packager.process.background import Background, running
 
 LOAD_SECONDS, ANSWER_SECONDS = 900.0, 900.0
 PROMPT_TOKENS = 600
@@ -40,10 +39,9 @@ class HostServer:
 
     program: str
     """The variant that was chosen for this processor."""
-    process: subprocess.Popen[bytes]
+    process: Background
     port: int
     key: str
-    log: Path
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """The answer to a JSON body, as JSON. Raises `StageCrash` for any other than 200."""
@@ -63,12 +61,10 @@ class HostServer:
 
     def peak_ram(self) -> int:
         """The most memory that it held at once, in bytes; 0 where the system does not tell."""
-        try:
-            status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
-        except OSError:
-            return 0
-        found = re.search(r"VmHWM:\s+(\d+)", status)
-        return int(found[1]) * 1024 if found else 0
+        return self.process.peak_ram()
+
+    def _ended(self) -> StageCrash:
+        return StageCrash(f"{self.program} ended by itself:{self.process.last_lines()}", "report this")
 
     def ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
         """Status and body."""
@@ -80,9 +76,11 @@ class HostServer:
                 reply = connection.getresponse()
                 return reply.status, reply.read()
             except (OSError, http.client.HTTPException) as error:
-                if self.process.poll() is None:
+                if not self.process.ended():
                     raise StageCrash(f"{self.program} does not answer {path}: {error}", "report this") from error
-                raise StageCrash(f"{self.program} ended by itself:\n{_end_of(self.log)}", "report this") from error
+                raise StageCrash(
+                    f"{self.program} ended by itself:\n{self.process.last_lines()}", "report this"
+                ) from error
 
 
 def host_target() -> Target | None:
@@ -103,8 +101,8 @@ def serving(bundle: Path, *, options: Sequence[str] = ()) -> Iterator[HostServer
     command[command.index("--port") + 1] = str(port)
     with tempfile.TemporaryDirectory(prefix="packager-") as folder:
         log = Path(folder) / "server.log"
-        with child.running(command, log=log, cwd=bundle, env={"LLAMA_API_KEY": key}) as process:
-            server = HostServer(Path(command[0]).name, process, port, key, log)
+        with running(command, log=log, cwd=bundle, env={"LLAMA_API_KEY": key}) as process:
+            server = HostServer(Path(command[0]).name, process, port, key)
             _until_ready(server)
             yield server
 
@@ -130,17 +128,13 @@ def _command(bundle: Path) -> list[str]:
 def _until_ready(server: HostServer) -> None:
     until = time.monotonic() + LOAD_SECONDS
     while time.monotonic() < until:
-        if server.process.poll() is not None:
-            raise StageCrash(f"{server.program} does not start:\n{_end_of(server.log)}", "report this")
+        if server.process.ended():
+            raise StageCrash(f"{server.program} does not start:{server.process.last_lines()}", "report this")
         with contextlib.suppress(StageCrash):
             if server.ask("GET", "/v1/models")[0] == 200:
                 return
         time.sleep(0.1)
     raise StageCrash(f"{server.program} was not ready in {LOAD_SECONDS:.0f} s.", "try on a quiet machine")
-
-
-def _end_of(log: Path) -> str:
-    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-8:])
 
 
 def _free_port() -> int:

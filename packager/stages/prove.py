@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from packager.artifacts.checks import Check
 from packager.artifacts.files import write_json
 from packager.artifacts.kinds import Adapter, Answer, Dataset, Ggufs, Knowledge, Merged, Modelfile, Proof
 from packager.process import progress
@@ -61,9 +62,7 @@ def prove(
     """Judge every artifact and write `proof.json` into `out`."""
     checks = [*data.checks, *(training_checks(adapter, config.thresholds) if adapter else ()), *merged.checks]
     checks += f16.checks
-    for file in ggufs.files:
-        checks += quantized_checks(file, limits_of(file.type, merged.parameters, config.thresholds))
-        checks += kv_checks(file, config.serve.kv, limits_of(KV_AS, merged.parameters, Thresholds()))
+    checks += _of_weights(config, merged.parameters, ggufs)
     checks += modelfile.checks
     checks += knowledge_checks(knowledge, config.thresholds) if knowledge else ()
     specials = special_tokens(load_tokenizer(data.folder))
@@ -99,3 +98,12 @@ def prove(
     )
     write_json(out / "proof.json", proof.model_dump(mode="json", exclude={"folder", "content"}))
     return proof
+
+
+def _of_weights(config: Prove, parameters: int, ggufs: Ggufs) -> list[Check]:
+    """What quantization cost each file, and what the context's keys and values cost beside it."""
+    checks: list[Check] = []
+    for file in ggufs.files:
+        checks += quantized_checks(file, limits_of(file.type, parameters, config.thresholds))
+        checks += kv_checks(file, config.serve.kv, limits_of(KV_AS, parameters, Thresholds()))
+    return checks

@@ -38,7 +38,7 @@ def test_it_answers_with_the_clinics_command_line(
         assert json.loads(server.rendered(messages)) == messages
         assert server.peak_ram() > 10**6
         process = server.process
-    assert process.poll() is not None
+    assert process.ended()
     given = json.loads(record.read_text())
     assert given[given.index("--model") + 1] == CONFIG["model"]
     assert given[given.index("--load-mode") + 1] == "none"
