@@ -28,12 +28,12 @@ class Work:
 
     @classmethod
     def of(cls, programs: Sequence[tuple[Target, Variant]]) -> Work:
-        """The work that these programs are."""
+        """The work that these programs are; of a target that lacks some only, an earlier try has compiled the rest."""
         seconds: dict[str, float] = {}
-        begun: set[str] = set()
         for target, variant in programs:
-            seconds[f"{target.name} {variant.name}"] = OTHER_SECONDS if target.name in begun else FIRST_SECONDS
-            begun.add(target.name)
+            whole = sum(other == target for other, _ in programs) == len(target.variants)
+            first = whole and variant == target.variants[0]
+            seconds[f"{target.name} {variant.name}"] = FIRST_SECONDS if first else OTHER_SECONDS
         return cls(seconds)
 
     @property

@@ -11,7 +11,7 @@ import pytest
 
 from packager.artifacts.files import sha256_of
 from packager.clinic import cross_compile, program_kind, version_resource
-from packager.clinic.compile_work import Work
+from packager.clinic.compile_work import OTHER_SECONDS, Work
 from packager.clinic.targets import TARGETS, Target
 from packager.errors import MissingResource, StageCrash
 from packager.llamacpp import vendored
@@ -117,7 +117,9 @@ def test_what_was_built_is_found_as_long_as_it_is_as_it_was(tmp_path: Path) -> N
 def test_what_an_interrupted_try_has_finished_is_not_compiled_again(tmp_path: Path) -> None:
     target = TARGETS["linux-x86_64"]
     put(tmp_path / f"{cross_compile.server_key(target)}.partial", target)[1].unlink()
-    assert [variant.name for variant in cross_compile._to_compile(target, tmp_path)] == ["avx"]
+    lacking = cross_compile._to_compile(target, tmp_path)
+    assert [variant.name for variant in lacking] == ["avx"]
+    assert Work.of([(target, variant) for variant in lacking]).total == OTHER_SECONDS
     assert cross_compile.built(target, tmp_path) is None
 
 
