@@ -78,7 +78,7 @@ def opened(recipe: Recipe, package: Path, file_type: str | None) -> Iterator[Con
         types = ", ".join(str(file["type"]) for file in manifest["files"])
         raise InputError(f"There is no packaged model at {path}.", f"the package has {types}: give --file one of them")
     serve, system = Serve.model_validate(manifest["recipe"]["serve"]), manifest["data"]["system"]
-    with GgufModel.open(path, context=serve.context, threads=child.physical_cores()) as model:
+    with GgufModel.open(path, context=serve.context, threads=child.physical_cores(), kv=serve.kv) as model:
         if "knowledge" in manifest:
             note = f"O modelo responde sozinho, sem o material aprovado; para vê-lo: packager ask {recipe.name}"
             click.echo(note, err=True)

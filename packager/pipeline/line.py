@@ -113,7 +113,7 @@ LINE: tuple[Stage[Any], ...] = (
           section=lambda r: convert.Lineage(recipe=r.name, language=r.language, context=r.serve.context),
           versions=("llama_cpp_python", "transformers"), says=_sizes),
     Stage("gguf", quantize.quantize, Ggufs, ("data", "merged", "f16"),
-          section=lambda r: quantize.Quantizing(**r.quantize.model_dump(), context=r.serve.context),
+          section=lambda r: quantize.Quantizing(**r.quantize.model_dump(), context=r.serve.context, kv=r.serve.kv),
           versions=("llama_cpp_python",), says=_sizes),
     Stage("proof", prove.prove, Proof,
           ("data", "prompt", "adapter", "merged", "f16", "gguf", "modelfile", "knowledge", "lessons"),

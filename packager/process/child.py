@@ -86,7 +86,7 @@ def call(
     `MissingResource` when it was killed for memory or ran out of time.
     """
     receiver, sender = Pipe(duplex=False)
-    with receiver, _log(log) as output:
+    with receiver, log_file(log) as output:
         start, ooms = output.tell(), oom_kills()
         with sender:
             child = _start_worker(sender, output, keep_fds, online=online)
@@ -97,10 +97,10 @@ def call(
                 pickle.dump((function, args, memory_limit), stdin)
             outcome = _receive(receiver, time.monotonic() + timeout if timeout else None)
         except BaseException:
-            _stop(child)
+            stop(child)
             raise
         if outcome is _TIMED_OUT:
-            _stop(child, grace=0)
+            stop(child, grace=0)
             raise MissingResource(
                 f"{function.__name__} was stopped: not finished after {progress.duration(timeout or 0)}",
                 "see the log for how far it came",
@@ -145,7 +145,7 @@ def run(
     Raises `MissingResource` if the tool is not there, `StageCrash` with its last lines if it fails.
     """
     words = [str(word) for word in command]
-    with _log(log) as output:
+    with log_file(log) as output:
         output.write(f"$ {' '.join(words)}\n".encode())
         output.flush()
         start = output.tell()
@@ -158,17 +158,17 @@ def run(
                     stdin=given,
                     stdout=output,
                     stderr=subprocess.STDOUT,
-                    preexec_fn=_die_with_parent,
+                    preexec_fn=die_with_parent,
                 )
             except FileNotFoundError as error:
                 raise MissingResource(f"{words[0]} is not installed", f"install {words[0]}") from error
         try:
             _wait(child, timeout, output, watch)
         except subprocess.TimeoutExpired as error:
-            _stop(child, grace=0)
+            stop(child, grace=0)
             raise MissingResource(f"{words[0]} did not finish within {timeout:.0f} s", "run again") from error
         except BaseException:
-            _stop(child)
+            stop(child)
             raise
         if child.returncode != 0:
             raise death(Path(words[0]).name, child.returncode, last_lines(output, start), False)
@@ -265,7 +265,7 @@ def _wait(
     child.wait(None if timeout is None else max(0, timeout - (time.monotonic() - began)))
 
 
-def _stop(child: subprocess.Popen[bytes], grace: float = GRACE_SECONDS) -> None:
+def stop(child: subprocess.Popen[bytes], grace: float = GRACE_SECONDS) -> None:
     if grace and child.poll() is None:
         child.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -275,7 +275,7 @@ def _stop(child: subprocess.Popen[bytes], grace: float = GRACE_SECONDS) -> None:
     child.wait()
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """In the child: be killed when the parent dies, however it dies (Linux)."""
     if sys.platform == "linux":
         import ctypes
@@ -285,6 +285,6 @@ def _die_with_parent() -> None:
 
 
 @contextlib.contextmanager
-def _log(path: Path | None) -> Iterator[IO[bytes]]:
+def log_file(path: Path | None) -> Iterator[IO[bytes]]:
     with path.open("ab+") if path else tempfile.TemporaryFile() as output:
         yield output

@@ -12,7 +12,7 @@ from packager.report.plots.figures import Dot, Picture
 
 HEADROOM = 1.1
 """Of the plot above its highest point, for the point's name."""
-COLUMNS = ("file", "MB", "bits", "KL", "same", "PPL ratio", "loss", "GB", "tokens/s", "fits")
+COLUMNS = ("file", "MB", "bits", "KL", "same", "PPL ratio", "loss", "GB", "reads/s", "tokens/s", "fits")
 
 
 def fit_table(choice: FileChoice, width: int | None = None) -> str:
@@ -64,6 +64,8 @@ def _row(file: Candidate, choice: FileChoice) -> Iterator[str]:
     yield f"{file.perplexity_ratio:.4f}"
     yield f"{file.heldout_loss:.4f}"
     yield f"{file.ram_gb:.2f}"
+    reads = None if choice.machine.bandwidth else file.prompt_tokens_per_second
+    yield "-" if reads is None else f"{reads:.0f}"
     speed = file.tokens_per_second
     yield "-" if speed is None else f"{'~' if choice.machine.bandwidth else ''}{speed:.0f}"
     yield "best" if file == choice.best else "no" if file.lacks else "yes"
@@ -71,6 +73,8 @@ def _row(file: Candidate, choice: FileChoice) -> Iterator[str]:
 
 def _verdict(file: Candidate, choice: FileChoice) -> str:
     words = ["best that fits"] if file == choice.best else list(file.lacks) or ["fits"]
+    if file.slow_kernels > 0.5:
+        words.append(f"{file.slow_kernels:.0%} of its matrices have no fast kernel on AVX2")
     if file.dominated_by:
         words.append(f"dominated by {file.dominated_by}")
     if file.name == choice.default:
@@ -83,7 +87,7 @@ def _legend(choice: FileChoice) -> Iterator[str]:
     yield (
         f"For {machine.ram_gb:g} GB and at least {machine.min_tokens_per_second:g} tokens/s. KL: mean divergence from "
         "F16 on held-out answers, nats per token; same: F16's likeliest token is this file's too; GB: memory at the "
-        "recipe's context."
+        "recipe's context; reads/s: tokens of a prompt that it reads a second, before the first word."
     )
     if machine.bandwidth:
         yield (

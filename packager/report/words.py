@@ -256,7 +256,12 @@ CHECKS = {
     ),
     "quantize.type": ("O tipo, relido do arquivo, é o pedido.", "The type, read back from the file, is the right one."),
     "quantize.bits": ("Bits por peso, medidos.", "Bits per weight, as measured."),
+    "smoke.prompt_speed": ("Com que velocidade lê a pergunta.", "How fast it reads a question."),
     "quantize.kl": ("Quanto as previsões se afastam das de F16.", "How far predictions are from those of F16."),
+    "quantize.kv": (
+        "O que custa guardar chaves e valores do contexto em outro tipo.",
+        "What keeping the context's keys and values in another type costs.",
+    ),
     "quantize.top": (
         "Com que frequência o token mais provável é o de F16.",
         "How often the likeliest token is that of F16.",
