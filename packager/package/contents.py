@@ -57,7 +57,7 @@ def close(recipe: Recipe, ggufs: Ggufs, out: Path) -> tuple[str, ...]:
 def refuse_private(out: Path, folders: Sequence[Path]) -> None:
     """No folder of this build and nothing like a token may be in a text file of the package."""
     for path in sorted(out.iterdir()):
-        if path.suffix in (".gguf", ".bin"):
+        if path.suffix in (".gguf", ".bin", ".pdf"):
             continue
         text = path.read_text(encoding="utf-8")
         private = [str(folder) for folder in folders if len(folder.parts) > 1 and str(folder) in text]

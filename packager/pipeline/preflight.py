@@ -15,6 +15,7 @@ from packager.checkpoint.locate import inspect_base
 from packager.data.audit.beforehand import check_data
 from packager.data.rows.table import template_of
 from packager.errors import InputError, Interrupted, MissingResource, PackagerError, together
+from packager.evaluation import safety
 from packager.knowledge import engine
 from packager.llamacpp import vendored
 from packager.llamacpp.gguf_file import quantization_types, tensor_types
@@ -58,6 +59,7 @@ def check(recipe: Recipe, folder: Path, waiting: Collection[str] = STAGES) -> lo
         lambda: check_data(recipe.data),
         lambda: _types(recipe),
         lambda: _knowledge(recipe),
+        lambda: _safety(recipe),
     ):
         try:
             attempt()
@@ -154,6 +156,19 @@ def _types(recipe: Recipe) -> None:
         )
     if len(set(recipe.quantize.types)) < len(recipe.quantize.types):
         raise InputError("quantize.types names a type twice.", "name each type once")
+
+
+def _safety(recipe: Recipe) -> None:
+    """The safety questions can be read, and are in the recipe's language."""
+    wanted = recipe.evaluate.safety
+    if wanted is None:
+        return
+    if not wanted.questions and recipe.language != "pt-BR":
+        raise InputError(
+            f"The shipped safety questions are in Portuguese; this recipe's language is {recipe.language}.",
+            "name a file of your own in evaluate.safety.questions, or take evaluate.safety out",
+        )
+    safety.questions_of(wanted)
 
 
 def _knowledge(recipe: Recipe) -> None:

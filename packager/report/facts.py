@@ -12,6 +12,7 @@ from typing import Any
 
 from packager.artifacts.evaluation import AnsweredRow, Evaluation, answered_rows
 from packager.artifacts.kinds import Adapter, Answer, Checkpoint, Dataset, GgufFile, Ggufs, Merged, Proof
+from packager.artifacts.safety import SafetyFindings
 from packager.data.audit import identifiers
 from packager.data.audit.report import Audit
 from packager.package.manifest import packed_name
@@ -84,7 +85,7 @@ def gather_facts(
         audit=audit,
         course=_course(adapter) if adapter else (),
         choice=choose_file(candidates_of(files, proof.checks), files[0].name, of_device(recipe.device)),
-        evaluation=_without_identifiers(evaluation) if evaluation else None,
+        evaluation=without_identifiers(evaluation) if evaluation else None,
         rows=tuple(_redacted_row(row) for row in rows),
     )
 
@@ -105,7 +106,8 @@ def _redacted_row(row: AnsweredRow) -> AnsweredRow:
     )
 
 
-def _without_identifiers(evaluation: Evaluation) -> Evaluation:
+def without_identifiers(evaluation: Evaluation) -> Evaluation:
+    """Its probes and safety questions, and what was answered, without what looks like a patient identifier."""
     probes = tuple(
         probe.model_copy(
             update={
@@ -115,7 +117,22 @@ def _without_identifiers(evaluation: Evaluation) -> Evaluation:
         )
         for probe in evaluation.probes
     )
-    return evaluation.model_copy(update={"probes": probes})
+    return evaluation.model_copy(update={"probes": probes, "safety": _safe_to_show(evaluation.safety)})
+
+
+def _safe_to_show(found: SafetyFindings | None) -> SafetyFindings | None:
+    if found is None:
+        return None
+    results = [
+        result.model_copy(
+            update={
+                "ask": _clean(result.ask),
+                "answers": tuple(a.model_copy(update={"text": _clean(a.text)}) for a in result.answers),
+            }
+        )
+        for result in found.results
+    ]
+    return found.model_copy(update={"results": tuple(results)})
 
 
 def _spread(rows: Sequence[AnsweredRow]) -> list[AnsweredRow]:

@@ -39,7 +39,7 @@ from packager.process import progress
 from packager.proof.fit import default_first
 from packager.recipe.recipe import Recipe
 
-REPORTED = ("report.html", "metrics.json")
+REPORTED = ("report.html", "metrics.json", "dossie.html", "dossie.pdf")
 """What the package takes over from the report."""
 
 
