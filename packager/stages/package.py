@@ -73,16 +73,7 @@ def package(
     _write_licence(base, adapter, out)
     manifest = manifest_of(recipe, base, data, adapter, merged, ggufs, proof, knowledge)
     write_json(out / MANIFEST, manifest)
-    facts = CardFacts(
-        recipe=recipe,
-        base=base,
-        data=data,
-        adapter=adapter,
-        ggufs=ggufs,
-        proof=proof,
-        evaluation=evaluation,
-        merged=merged,
-    )
+    facts = CardFacts(recipe, base, data, adapter, ggufs, proof, evaluation, merged)
     write_atomically(out / "README.md", card.model_card(facts))
     write_atomically(out / "LEIA-ME.txt", card.leia_me(facts))
     for name in REPORTED:
