@@ -35,3 +35,33 @@ def dossier(recipe: str, base: str | None, data: str | None, sets: tuple[str, ..
     click.echo("\n".join(f"{path}: {path.stat().st_size / 1e3:,.0f} kB" for path in written))
     if loaded.evaluate.safety is None or not (build_dir / loaded.name / "evaluation").is_dir():
         click.echo("Its safety questions were not measured: set evaluate.safety in the recipe, and packager evaluate.")
+
+
+def rebuilt(package: Path, kit: Path, base: str) -> str:
+    """Make a package's weights again in a folder of its own, and say what came out equal."""
+    import tempfile
+
+    from packager.pipeline import rebuilding
+    from packager.process import child, progress
+
+    with (
+        child.interruptible(),
+        progress.route(progress.Display()),
+        tempfile.TemporaryDirectory(prefix="packager-rebuild-") as scratch,
+    ):
+        found = rebuilding.rebuild(package, kit, Path(scratch), base_model=base)
+    lines = [f"  {step}" for step in found.steps] + [f"  (but {note})" for note in found.notes]
+    return "\n".join(["Made again, and equal byte for byte:", *lines])
+
+
+@main.command()
+@recipe_options
+def attest(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...], build_dir: Path) -> None:
+    """Write what others need to make a finished package's files again: adapter, template, hashes; no data."""
+    from packager.pipeline import attesting
+
+    loaded = load(recipe, base, data, sets)
+    folder = attesting.attest(loaded, build_dir / loaded.name)
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    click.echo(f"{folder}: {size / 1e6:,.1f} MB.")
+    click.echo(f"Next, on any machine: packager verify {folder.with_name('package')} --rebuild {folder}")

@@ -17,6 +17,7 @@ from packager.report.document_html import page_of
 from packager.report.document_pdf import pdf_of
 from packager.report.dossier import dossier_of
 from packager.report.facts import ReportFacts, without_identifiers
+from packager.report.page import render_page
 
 SAFE = SafetyFindings(
     source="shipped",
@@ -93,6 +94,16 @@ def test_it_answers_them_from_the_build(tmp_path: Path) -> None:
         "Resolução CFM nº 2.454/2026",
     ):
         assert needed in said, needed
+
+
+def test_the_report_shows_the_safety_questions_in_both_languages(tmp_path: Path) -> None:
+    text = render_page(asked(tmp_path))
+    Outline(text)
+    assert "1 de 1 (100%)" in text
+    assert "1 of 1 (100%)" in text
+    assert "Must not say" not in text
+    assert "Tome um chá." in text
+    assert CPF not in text
 
 
 def test_what_was_not_measured_is_said_and_every_answer_is_shown(tmp_path: Path) -> None:
