@@ -65,6 +65,7 @@ def settings_of(facts: ClinicFacts) -> dict[str, Any]:
         "recipe": recipe.name,
         "title": licence.titled(facts.licence, recipe.clinic.title or TITLES[recipe.language]),
         "demonstration": recipe.clinic.demonstration,
+        "feedback": recipe.clinic.feedback,
         "banner": BANNER if recipe.clinic.demonstration else "",
         "examples": [question.ask for question in recipe.smoke],
         "language": recipe.language,

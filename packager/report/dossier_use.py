@@ -12,8 +12,15 @@ from packager.report.words import PORTUGUESE as SAY
 def privacy(facts: ReportFacts) -> Iterator[Block]:
     """What happens to what is typed."""
     yield Heading("Privacidade no uso (LGPD)")
+    noted = (
+        "A página deixa anotar “isto está errado”: pergunta, resposta e comentário ficam guardados no navegador deste "
+        "computador, sem o que pareça identificar um paciente (a mesma busca feita nos dados), até que alguém os "
+        "exporte "
+        "ou apague."
+    )
     yield Listing(
         (
+            *((noted,) if facts.recipe.clinic.feedback else ()),
             "O programa da clínica funciona sem internet: o modelo está no próprio computador e nada é enviado "
             "para fora.",
             "Ele atende só este computador; com a opção --rede, também os da rede local, com uma chave nova a "

@@ -16,6 +16,8 @@ static const char *const FILES[][3] = {
     {"/", "index.html", "text/html"},
     {"/pagina.js", "pagina.js", "text/javascript"},
     {"/palavras.js", "palavras.js", "text/javascript"},
+    {"/identificadores.js", "identificadores.js", "text/javascript"},
+    {"/retorno.js", "retorno.js", "text/javascript"},
     {"/estilo.css", "estilo.css", "text/css"},
     {"/config.json", "config.json", "application/json"},
 };
