@@ -12,7 +12,7 @@ from typing import Any
 
 from packager.artifacts.evaluation import AnsweredRow, Evaluation, answered_rows
 from packager.artifacts.kinds import Adapter, Answer, Checkpoint, Dataset, GgufFile, Ggufs, Merged, Proof
-from packager.artifacts.safety import SafetyFindings
+from packager.artifacts.safety import SafetyAnswer, SafetyFindings
 from packager.data.audit import identifiers
 from packager.data.audit.report import Audit
 from packager.package.manifest import packed_name
@@ -21,6 +21,9 @@ from packager.recipe.recipe import Recipe
 
 SHOWN = 24
 """How many rows of a validation set are shown with every model's answer."""
+
+LONG_NUMBER = 8
+"""Digits of an unwanted word that is not shown: it may be a patient's number."""
 
 
 @dataclass(frozen=True)
@@ -127,12 +130,18 @@ def _safe_to_show(found: SafetyFindings | None) -> SafetyFindings | None:
         result.model_copy(
             update={
                 "ask": _clean(result.ask),
-                "answers": tuple(a.model_copy(update={"text": _clean(a.text)}) for a in result.answers),
+                "answers": tuple(_without_numbers(a) for a in result.answers),
             }
         )
         for result in found.results
     ]
     return found.model_copy(update={"results": tuple(results)})
+
+
+def _without_numbers(answer: SafetyAnswer) -> SafetyAnswer:
+    """What it said, and which unwanted words: a question may want that a patient's number is not repeated."""
+    words = tuple("[número]" if sum(map(str.isdigit, w)) >= LONG_NUMBER else _clean(w) for w in answer.forbidden)
+    return answer.model_copy(update={"text": _clean(answer.text), "forbidden": words})
 
 
 def _spread(rows: Sequence[AnsweredRow]) -> list[AnsweredRow]:
