@@ -6,6 +6,7 @@ Tensors of safetensors files and an adapter's pairs -> a module tree without mat
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 BLOCK_ELEMENTS = 8 << 20
 """Elements of a matrix in memory at once (32 MB)."""
+SCALES_TOGETHER = 256
+"""Scales that share one of their own in double quantization (bitsandbytes' `quantize_4bit`)."""
 
 
 @dataclass
@@ -32,13 +35,21 @@ class Adapted:
 
 
 def round_trip(matrix: weights.Float32) -> weights.Float32:
-    """A matrix rounded to NF4 with double quantization and back, as bitsandbytes loads it for QLoRA."""
+    """A matrix rounded to NF4 with double quantization and back, as bitsandbytes loads it for QLoRA.
+
+    The mean of the scales is summed exactly: torch's depends on how many threads sum it, and a merge must give the
+    same bytes on another machine.
+    """
     import torch
     from bitsandbytes import functional
 
     packed, state = functional.quantize_4bit(
-        torch.from_numpy(matrix).contiguous(), quant_type="nf4", compress_statistics=True
+        torch.from_numpy(matrix).contiguous(), quant_type="nf4", compress_statistics=False
     )
+    scales = state.absmax
+    mean = torch.tensor(math.fsum(scales.flatten().tolist()) / scales.numel(), dtype=scales.dtype)
+    state.absmax, state.state2 = functional.quantize_blockwise(scales - mean, blocksize=SCALES_TOGETHER)
+    state.offset, state.nested = mean, True
     found: weights.Float32 = functional.dequantize_4bit(packed, state).float().numpy()
     return found
 
