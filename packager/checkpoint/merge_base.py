@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from packager.artifacts.kinds import Adapter, Checkpoint, Dataset
 from packager.checkpoint import lora
+from packager.checkpoint.matrices import Matrices
 from packager.process import progress
 from packager.prompt.corpus import answer_samples
 
@@ -31,7 +32,7 @@ class MergeBase:
     """The same with it."""
 
 
-def choose_base(base: Checkpoint, data: Dataset, adapter: Adapter) -> MergeBase:
+def choose_base(base: Checkpoint, data: Dataset, adapter: Adapter, matrices: Matrices) -> MergeBase:
     """The 16-bit base, or the one rounded to NF4: whichever predicts held-out answers better.
 
     QLoRA trains the adapter on rounded weights: it may have learned to make up for the rounding.
@@ -42,7 +43,7 @@ def choose_base(base: Checkpoint, data: Dataset, adapter: Adapter) -> MergeBase:
     seen = adapter.as_trained
     rows = seen.rows if seen else 0
     fixed = sum(len(s.at) for s in samples[:rows])
-    base_losses, losses = reference.base_and_tuned(base.folder, adapter.folder, samples, len(samples))
+    base_losses, losses = reference.base_and_tuned(base.folder, adapter.folder, samples, len(samples), matrices)
     found = MergeBase(
         tokens=len(losses),
         loss=float(losses.mean()),
@@ -54,9 +55,9 @@ def choose_base(base: Checkpoint, data: Dataset, adapter: Adapter) -> MergeBase:
     if adapter.method != "qlora" or lora.unusual(adapter.folder, base.folder):
         return found
     if not adapter.on_nf4:  # LoftQ's: trained on NF4, made to stand on the 16-bit base
-        with reference.opened(base.folder, nf4=True) as rounded:
+        with reference.opened(base.folder, nf4=True, matrices=matrices) as rounded:
             return replace(found, seen_base=float(rounded.losses(samples[:rows]).mean()) if rows else None)
-    nf4_base, losses_nf4 = reference.base_and_tuned(base.folder, adapter.folder, samples, rows, nf4=True)
+    nf4_base, losses_nf4 = reference.base_and_tuned(base.folder, adapter.folder, samples, rows, matrices, nf4=True)
     nf4 = bool(losses_nf4.mean() < losses.mean())
     progress.note(
         f"held-out loss on the 16-bit base {losses.mean():.4f}, rounded to NF4 {losses_nf4.mean():.4f}: "

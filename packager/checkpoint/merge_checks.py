@@ -7,6 +7,7 @@ from pathlib import Path
 
 from packager.artifacts.checks import Check, Figure, verdict
 from packager.artifacts.kinds import Adapter, Checkpoint, Dataset, Divergence, Merged
+from packager.checkpoint.matrices import Matrices
 from packager.prompt.corpus import corpus_samples
 from packager.prompt.masking import Encoded
 
@@ -28,6 +29,7 @@ def compare_with_source(
     adapter: Adapter | None,
     out: Path,
     far: Sequence[Encoded],
+    matrices: Matrices,
     *,
     nf4: bool,
     imatrix: bool,
@@ -40,8 +42,8 @@ def compare_with_source(
 
     samples = [*corpus_samples(data.folder, POSITIONS), *far]
     with (
-        reference.opened(base.folder, adapter.folder if adapter else None, nf4=nf4) as source,
-        reference.opened(out) as merged,
+        reference.opened(base.folder, adapter.folder if adapter else None, nf4=nf4, matrices=matrices) as source,
+        reference.opened(out, matrices=matrices) as merged,
     ):
         divergences, predictions = RunningDivergence(), []
         for (log_p, targets), (log_q, _) in zip(source.predictions(samples), merged.predictions(samples), strict=True):

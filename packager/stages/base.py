@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from packager.artifacts.files import key_of, sha256_of
+from packager.artifacts.files import hashes_of, key_of
 from packager.artifacts.kinds import Checkpoint
 from packager.checkpoint import locate, pretokenizer
 from packager.checkpoint.locate import locate_base
@@ -46,5 +46,5 @@ def base(config: Base, out: Path) -> Checkpoint:
         parameters=locate.parameters_of(out),
         licence=located.licence,
         licence_link=located.licence_link,
-        weights_sha256=key_of([sha256_of(path) for path in weights]),
+        weights_sha256=key_of(hashes_of(weights)),
     )
