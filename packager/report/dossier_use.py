@@ -50,9 +50,8 @@ def installation(facts: ReportFacts) -> Iterator[Block]:
             "Atualizar: copiar a pasta da versão nova para o lado da antiga; abre a mais nova que estiver inteira.",
             "Voltar atrás: apagar ou tirar a pasta da versão nova; a anterior volta a abrir. Guarde sempre a anterior.",
             "Cada versão tem o seu dossiê: uma atualização pede nova leitura e nova assinatura.",
-            "Refazer para conferir: packager verify PASTA --rebuild ATESTADO refaz, do treino e do modelo base, o arquivo "
-            "entregue, e "
-            "compara byte por byte.",
+            "Refazer para conferir: packager verify PASTA --rebuild ATESTADO refaz, do treino e do modelo base, "
+            "o arquivo entregue, e compara byte por byte.",
         )
     )
 

@@ -2,8 +2,8 @@
 
 Everything of the package, the servers, scripts and page, what they have to know, the bill of materials, and SHA256SUMS
 over all of it, written last. The memory that is needed is what the program for this machine takes. Files too large for
-a FAT32 stick are split. Fails with `InputError` for a name that Windows does not allow; `StageCrash` if a text would tell
-a path of this machine, or if the program for it does not run.
+a FAT32 stick are split. Fails with `InputError` for a name that Windows does not allow; `StageCrash` if a text would
+tell a path of this machine, or if the program for it does not run.
 """
 
 from __future__ import annotations
