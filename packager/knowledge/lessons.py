@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from packager.artifacts.files import write_atomically
 from packager.errors import InputError
@@ -49,7 +50,7 @@ class Case:
     answer: str
 
 
-def lessons(search: Search, rows: Sequence[dict[str, object]], share: float, form: Form) -> list[dict[str, object]]:
+def lessons(search: Search, rows: Sequence[dict[str, Any]], share: float, form: Form) -> list[dict[str, Any]]:
     """Of the rows of `train.jsonl` that are one question and one answer, a `share`, each with passages."""
     trained = {row["row"] for row in rows}
     places = {passage.row: place for place, passage in enumerate(search.passages) if passage.row in trained}
