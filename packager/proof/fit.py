@@ -18,7 +18,7 @@ from packager.artifacts.checks import OF_THE_DEVICE, Check, Figure
 from packager.artifacts.kinds import GgufFile
 from packager.errors import InputError
 from packager.process.memory import GIGABYTE
-from packager.recipe.sections import Device
+from packager.recipe.clinic import Device
 
 BANDWIDTH_SHARE = 0.85
 """Share of the memory bandwidth that generation reaches, of models of 1B parameters and more (0.8 to 0.9)."""
