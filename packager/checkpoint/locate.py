@@ -27,7 +27,7 @@ from packager.checkpoint.token_files import stand_ins
 from packager.checkpoint.wheel import file_from_wheel
 from packager.errors import InputError, PackagerError, together
 from packager.llamacpp.join import like_named
-from packager.prompt.template import TOKENIZER_FILES
+from packager.prompt.template import OF_A_PROCESSOR, TEMPLATE_FILE, TOKENIZER_FILES
 from packager.recipe.loading import expanded
 from packager.recipe.sections import Base
 
@@ -170,13 +170,9 @@ def _weighed(
     """The base by the shapes of its tensors too, of a composite by those of its text part."""
     if composite.text_config(config):
         part = composite.text_part(config, shapes)
-        names, stored = part.names, equal
+        equal = output_head.named_otherwise(equal, part.names)
         config, shapes, problems = part.config, part.shapes, [*problems, *part.problems]
         found = replace(found, left_out=part.left_out)
-
-        def equal(one: str, other: str) -> bool:
-            return stored(names[one], names[other])
-
     return replace(found, parameters=sum(math.prod(shape) for shape in shapes.values()), shapes=shapes), [
         *problems,
         *inspection.weight_problems(config, shapes, equal, found.source),
@@ -213,7 +209,8 @@ def _folder(path: Path, source: str) -> tuple[Located, dict[str, Any], list[Pack
         parameters=0,
         licence=licence,
         licence_link=licence_link,
-        has_template=(path / "chat_template.jinja").is_file() or "chat_template" in settings,
+        has_template=any((path / name).is_file() for name in (TEMPLATE_FILE, OF_A_PROCESSOR))
+        or "chat_template" in settings,
         limits=tuple(limits(text, architecture)),
         template_fault=inspection.template_problem(path, settings),
     )
@@ -261,7 +258,14 @@ def _from_hub(base: Base) -> tuple[Located, list[PackagerError]]:
     from packager.hub.reading import fetch_small
 
     name = base.model.removeprefix("hf:")
-    small = (*TOKENIZER_FILES, *CONFIG_FILES, licence_files.CARD, weights.INDEX, *licence_files.PATTERNS)
+    small = (
+        *TOKENIZER_FILES,
+        OF_A_PROCESSOR,
+        *CONFIG_FILES,
+        licence_files.CARD,
+        weights.INDEX,
+        *licence_files.PATTERNS,
+    )
     repo, folder = fetch_small(name, base.revision, small)
     found, config, problems = _folder(folder, name)
     found = replace(found, parameters=repo.parameters, revision=repo.commit, repo=repo)

@@ -12,6 +12,7 @@ from packager.checkpoint import composite, weights
 from packager.checkpoint.locate import inspect_base
 from packager.checkpoint.unpack import take_text
 from packager.errors import InputError
+from packager.prompt.template import load_template
 from packager.recipe.sections import Base
 
 
@@ -109,3 +110,16 @@ def test_others_are_refused_with_the_reason(kind: str, architecture: str, why: s
         inspect_base(Base(model=str(tmp_path)))
     assert why in caught.value.message
     assert "gemma3" in caught.value.fix
+
+
+def test_a_template_that_its_processor_brings(tmp_path: Path) -> None:
+    write_composite("llava", tmp_path)
+    source = (tmp_path / "chat_template.jinja").read_text(encoding="utf-8")
+    (tmp_path / "chat_template.jinja").unlink()
+    assert not inspect_base(Base(model=str(tmp_path)))[0].has_template
+    (tmp_path / "chat_template.json").write_text(json.dumps({"chat_template": source}), encoding="utf-8")
+    assert inspect_base(Base(model=str(tmp_path)))[0].has_template
+    out = tmp_path / "text"
+    out.mkdir()
+    take_text(tmp_path, out)
+    assert load_template(out).source == source
