@@ -145,9 +145,8 @@ def _model(name: str, **settings: Any) -> Any:
     """A model of the class `name`ForCausalLM."""
     import transformers
 
-    return getattr(transformers, f"{name}ForCausalLM")(
-        getattr(transformers, f"{name}Config")(**LOUD | {"num_hidden_layers": 2} | settings)
-    )
+    kind = getattr(transformers, f"{name}ForCausalLM")
+    return kind(kind.config_class(**LOUD | {"num_hidden_layers": 2} | settings))
 
 
 def _llama(template: str, factor: float, *, tied: bool) -> Kind:
