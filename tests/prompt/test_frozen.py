@@ -109,6 +109,14 @@ def test_no_runner_takes_it_for_more_than_it_is(name: str) -> None:
         assert setting not in frozen
 
 
+@pytest.mark.parametrize("name", KNOWN)
+def test_a_message_without_content_says_nothing(name: str) -> None:
+    """As clients send it beside a tool call; llama.cpp's engine prints nothing for it either."""
+    frozen = ChatTemplate(freeze(roles_of(name)), "", "")
+    nothing, empty = ([{"role": "user", "content": content}] for content in (None, ""))
+    assert frozen.render(nothing, add_generation_prompt=True) == frozen.render(empty, add_generation_prompt=True)
+
+
 def test_ollama_prefers_a_stored_template_that_knows_more() -> None:
     plain = go_template(roles_of("phi3"), add_bos=True)
     for stored in (
