@@ -14,7 +14,7 @@ from packager.artifacts.files import write_json
 from packager.artifacts.kinds import Answer, Proof
 from packager.clinic.targets import Target
 from packager.package import licence, signing
-from packager.prompt.ollama.modelfile import REQUIRES
+from packager.prompt.ollama.modelfile import REQUIRES, REQUIRES_OF_PARTS
 from packager.proof import smoke
 from packager.recipe.recipe import Recipe
 from packager.recipe.sections import Smoke as Question
@@ -37,6 +37,8 @@ class ClinicFacts:
     licence: str
     model: str
     """The file to start: the default one, or its first part."""
+    in_parts: bool
+    """Whether the default file had to be split."""
     model_type: str
     model_bytes: int
     system: str | None
@@ -79,7 +81,7 @@ def settings_of(facts: ClinicFacts) -> dict[str, Any]:
         **facts.recipe.serve.sampling,
         "seed": smoke.SEED,
         "needed_ram_mb": _needed_ram_mb(facts),
-        "ollama_minimum": REQUIRES,
+        "ollama_minimum": REQUIRES_OF_PARTS if facts.in_parts else REQUIRES,
         "targets": {target.name: programs(target) for target in facts.targets},
         "signed": bool(facts.signer),
         "signer": facts.signer,

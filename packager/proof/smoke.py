@@ -6,9 +6,7 @@ that loads it. The prompt is rendered with the template stored in the file, as a
 
 from __future__ import annotations
 
-import re
 import time
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +14,12 @@ from pathlib import Path
 from packager.artifacts.checks import Check, Figure, verdict
 from packager.artifacts.files import sha256_of
 from packager.artifacts.kinds import Answer, GgufFile
-from packager.data.language import language_of
-from packager.data.letters import unaccented
 from packager.errors import Interrupted, PackagerError
 from packager.llamacpp import binding
 from packager.llamacpp.model import GgufModel
 from packager.process import child, progress, worker
 from packager.process.memory import GIGABYTE
+from packager.proof.answer_faults import SAYS, faults_of, tells_language
 from packager.recipe.sections import Device, Section, Serve, Smoke, Thresholds
 
 SEED = 42
@@ -32,21 +29,15 @@ LOAD_SECONDS = 300.0
 answers take at the slowest speed that passes."""
 BEGINNING = 32
 """Tokens of each answer that are made again without chance: what the clinic's self-test compares."""
-FEW = 4
-"""Words of an answer that need not tell its language."""
 
 
 @dataclass(frozen=True)
-class SmokeRun:
-    """What one file answered, and what it took."""
+class Wait:
+    """For the first word after the longest prompt that is served."""
 
-    answers: tuple[Answer, ...]
-    prompt_tokens: int
-    """Of the longest prompt that is served."""
-    prompt_seconds: float
-    """Until the first token after it."""
-    ram: int
-    """Bytes."""
+    tokens: int = 0
+    """Of the prompt."""
+    seconds: float = 0.0
 
 
 class SmokeTest(Section):
@@ -70,12 +61,16 @@ def smoke_test(
     limit = LOAD_SECONDS + len(config.questions) * (config.serve.max_answer_tokens + BEGINNING) / slowest
     memory = int(2 * config.device.ram_gb * GIGABYTE) + 2 * file.size
     try:
-        run = child.call(ask, path, config, timeout=limit, memory_limit=memory).value
+        answers, wait, ram = child.call(ask, path, config, timeout=limit, memory_limit=memory).value
     except Interrupted:
         raise
     except PackagerError as error:
         return [], [_loads(file, False, error.message)]
-    return list(run.answers), [_loads(file, True, ""), *judge(file, run, specials, config)]
+    answers = [
+        answer.model_copy(update={"faults": faults_of(answer, question, specials, config.language)})
+        for answer, question in zip(answers, config.questions, strict=True)
+    ]
+    return answers, [_loads(file, True, ""), *judge(file, answers, ram, config, wait)]
 
 
 def _loads(file: GgufFile, passed: bool, why: str) -> Check:
@@ -83,11 +78,12 @@ def _loads(file: GgufFile, passed: bool, why: str) -> Check:
     return verdict("smoke.loads", int(passed), 1, "", passed, says, subject=file.type)
 
 
-def ask(path: Path, config: SmokeTest) -> SmokeRun:
+def ask(path: Path, config: SmokeTest) -> tuple[list[Answer], Wait, int]:
     """Load the file, ask every question with the recipe's sampling and a fixed seed.
 
-    The memory is without Python and its libraries, which are not in the clinic. Without a question one token is made
-    all the same: a file that loads may still fail to run.
+    Returns the answers, the longest wait, and the memory that this took in bytes: without Python and its libraries,
+    which are not in the clinic. Without a question one token is made all the same: a file that loads may still fail
+    to run.
     """
     binding.library()
     before = worker.peak_ram()
@@ -102,24 +98,25 @@ def ask(path: Path, config: SmokeTest) -> SmokeRun:
             answer = _one(model, path.name, question.ask, prompt, config.serve)
             answers.append(answer.model_copy(update={"begins": _beginning(model, prompt, config.serve)}))
             progress.update(number + 1, len(config.questions), "answers", tokens_per_s=answers[-1].tokens_per_second)
-        tokens, seconds = _longest_prompt(model, path.name, answers, config)
-    return SmokeRun(tuple(answers), tokens, seconds, worker.peak_ram() - before)
-
-
-def _longest_prompt(model: GgufModel, name: str, answers: Sequence[Answer], config: SmokeTest) -> tuple[int, float]:
-    """Tokens of the longest prompt that is served, and seconds until the first token after it."""
-    longest = max(answers, key=lambda a: a.prompt_tokens, default=None)
-    tokens = min(config.device.prompt_tokens, model.n_context - 1)
-    if longest and tokens <= longest.prompt_tokens:
-        return longest.prompt_tokens, longest.seconds_to_first_token
-    if not tokens:
-        return 0, 0.0
-    text = model.prompt_ids([{"role": "user", "content": "a " * tokens}])[:tokens]
-    return tokens, _one(model, name, "", text, config.serve, limit=1).seconds_to_first_token
+        wait = _longest_wait(model, path.name, answers, config)
+    return answers, wait, worker.peak_ram() - before
 
 
 def _opened(path: Path, serve: Serve) -> GgufModel:
+    """As the clinic's server opens it, which its memory is measured by."""
     return GgufModel.open(path, context=serve.context, threads=child.physical_cores(), kv=serve.kv, mapped=False)
+
+
+def _longest_wait(model: GgufModel, name: str, answers: Sequence[Answer], config: SmokeTest) -> Wait:
+    """Measured with the longest question, or at the length that the recipe says is served."""
+    longest = max(answers, key=lambda a: a.prompt_tokens, default=None)
+    tokens = min(config.device.prompt_tokens, model.n_context - 1)
+    if longest and tokens <= longest.prompt_tokens:
+        return Wait(longest.prompt_tokens, longest.seconds_to_first_token)
+    if not tokens:
+        return Wait()
+    prompt = model.prompt_ids([{"role": "user", "content": "a " * tokens}])[:tokens]
+    return Wait(tokens, _one(model, name, "", prompt, config.serve, limit=1).seconds_to_first_token)
 
 
 def _one(
@@ -155,26 +152,12 @@ def _beginning(model: GgufModel, prompt: list[int], serve: Serve) -> str:
     return model.text([t for t in tokens if t not in model.eog_tokens]).strip().rstrip("\ufffd").rstrip()
 
 
-def judge(file: GgufFile, run: SmokeRun, specials: Sequence[str], config: SmokeTest) -> list[Check]:
-    """The smoke.* checks of one file. Without answers, only its memory is judged."""
-    answers, ram = run.answers, run.ram
-    total = len(answers)
-
-    def count(name: str, bad: int, says: str) -> Check:
-        return verdict(f"smoke.{name}", bad, 0, "answers", bad == 0, f"{file.type}: {bad} of {total} answers {says}.",
-                       subject=file.type)  # fmt: skip
-
-    said = []  # what cannot fail, as nothing is expected or long enough to tell its language, is no check
-    if any(q.expect_any or q.reject_any for q in config.questions):
-        unexpected = sum(not _as_expected(a, q) for a, q in zip(answers, config.questions, strict=True))
-        said.append(count("expected_words", unexpected, "lack every word the recipe expects, or hold one it rejects"))
-    said += _language(file, answers, config)
-    # Speed is a property of the machine: the median over answers long enough to time.
-    timed = [a for a in answers if a.tokens > 4] or [a for a in answers if a.tokens > 1]
-    speeds = sorted(a.tokens_per_second for a in timed)
-    speed = speeds[len(speeds) // 2] if speeds else 0.0
-    slowest = max((a.seconds_to_first_token for a in answers), default=0.0)
-    slowest = max(slowest, run.prompt_seconds)
+def judge(
+    file: GgufFile, answers: Sequence[Answer], ram: int, config: SmokeTest, wait: Wait | None = None
+) -> list[Check]:
+    """The smoke.* checks of one file, whose answers have their faults; `ram` is in bytes. Without answers, only its
+    memory is judged."""
+    wait = wait or Wait()
     device = config.device
     memory = verdict(
         "smoke.ram",
@@ -187,20 +170,33 @@ def judge(file: GgufFile, run: SmokeRun, specials: Sequence[str], config: SmokeT
     )
     if not answers:
         return [memory]
+    # What cannot fail, as nothing is expected or long enough to tell its language, is no check.
+    expects = any(q.expect_any or q.reject_any for q in config.questions)
+    counted = [name for name in SAYS if expects or name != "expected_words"]
+    # Speed is a property of the machine: the median over answers long enough to time.
+    timed = [a for a in answers if a.tokens > 4] or [a for a in answers if a.tokens > 1]
+    speeds = sorted(a.tokens_per_second for a in timed)
+    speed = speeds[len(speeds) // 2] if speeds else 0.0
+    slowest = max(wait.seconds, *(a.seconds_to_first_token for a in answers))
+    longest = max(wait.tokens, *(a.prompt_tokens for a in answers))
     return [
-        count("non_empty", sum(not a.answer for a in answers), "are empty"),
-        count("stops", sum(not a.stopped for a in answers), "did not end by themselves"),
-        count("no_template_leak", sum(leaks(a.answer, specials) for a in answers), "show prompt markup"),
-        count("no_loops", sum(loops(a.answer) for a in answers), "repeat themselves without end"),
-        *said,
+        *(_count(file, answers, name) for name in counted),
+        *_language(file, answers, config),
         verdict("smoke.speed", speed, device.min_tokens_per_second, "tokens/s", speed >= device.min_tokens_per_second,
                f"{file.type}: answers at {speed:.0f} tokens/s on this CPU.", subject=file.type),
         verdict("smoke.first_token", slowest, device.max_seconds_to_first_token, "s",
                slowest <= device.max_seconds_to_first_token,
-               f"{file.type}: the first word comes after at most {slowest:.2f} s; the longest prompt has "
-               f"{run.prompt_tokens} tokens.", subject=file.type),
+               f"{file.type}: the first word comes after at most {slowest:.2f} s; the longest prompt has {longest} "
+               "tokens.", subject=file.type),
         memory,
     ]  # fmt: skip
+
+
+def _count(file: GgufFile, answers: Sequence[Answer], name: str) -> Check:
+    """How many answers have the fault."""
+    bad = sum(name in answer.faults for answer in answers)
+    says = f"{file.type}: {bad} of {len(answers)} answers {SAYS[name]}."
+    return verdict(f"smoke.{name}", bad, 0, "answers", bad == 0, says, subject=file.type)
 
 
 def prompt_figures(files: Sequence[GgufFile], answers: Sequence[Answer]) -> list[Figure]:
@@ -220,34 +216,10 @@ def prompt_figures(files: Sequence[GgufFile], answers: Sequence[Answer]) -> list
 
 def _language(file: GgufFile, answers: Sequence[Answer], config: SmokeTest) -> list[Check]:
     """The share of the answers in the recipe's language; no check where none can be told."""
-    # A word or two may be of no language that can be told.
-    told = [a for a in answers if not (0 < len(a.answer.split()) <= FEW and language_of(a.answer) == "unknown")]
+    told = [answer for answer in answers if tells_language(answer)]
     if not told:
         return []
-    wanted, share = config.language.partition("-")[0], config.thresholds.min_language_share
-    spoken = sum(language_of(a.answer) == wanted for a in told) / len(told)
+    share = config.thresholds.min_language_share
+    spoken = sum("language" not in answer.faults for answer in told) / len(told)
     says = f"{file.type}: {spoken:.0%} of the answers are in {config.language}."
     return [verdict("smoke.language", round(spoken, 3), share, "share", spoken >= share, says, subject=file.type)]
-
-
-def leaks(answer: str, specials: Sequence[str]) -> bool:
-    """Does prompt markup show in the answer: a special token, or a role header as text?"""
-    marks = re.compile(r"<\|[\w ]{1,30}\|>|\[/?INST\]|</?s>|^(?:system|user|assistant)\s*$", re.MULTILINE)
-    return any(token in answer for token in specials) or bool(marks.search(answer))
-
-
-def loops(answer: str) -> bool:
-    """Does the answer repeat itself? True if a run of 4 words comes 4 times, or if the text
-    compresses below a fifth (ordinary prose of this length stays above a third)."""
-    words = answer.casefold().split()
-    runs = [tuple(words[i : i + 4]) for i in range(len(words) - 3)]
-    if any(runs.count(run) >= 4 for run in set(runs)):
-        return True
-    raw = answer.encode()
-    return len(raw) > 300 and len(zlib.compress(raw)) / len(raw) < 0.2
-
-
-def _as_expected(answer: Answer, question: Smoke) -> bool:
-    text = unaccented(answer.answer)
-    found = not question.expect_any or any(unaccented(word) in text for word in question.expect_any)
-    return found and not any(unaccented(word) in text for word in question.reject_any)

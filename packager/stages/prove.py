@@ -2,7 +2,8 @@
 
 The structural facts were measured by the stages that made the artifacts; here they are judged, and
 every quantized file is asked the recipe's questions on this CPU, each in a process of its own. A
-failed check does not raise: the proof is written whole, and the build stops before packaging.
+failed check does not raise: the proof is written whole, and the build stops before packaging. Where a quantized
+file answers badly, the F16 file is asked too, so that training is not put down to quantization.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from pathlib import Path
 
 from packager.artifacts.checks import Check
 from packager.artifacts.files import write_json
-from packager.artifacts.kinds import Adapter, Answer, Dataset, Ggufs, Knowledge, Merged, Modelfile, Proof
+from packager.artifacts.kinds import Adapter, Answer, Dataset, Ggufs, Knowledge, Merged, Modelfile, Prompt, Proof
 from packager.process import progress
 from packager.prompt.template import load_tokenizer, special_tokens
+from packager.proof.before_quantization import asked_of_f16, blamed
 from packager.proof.fit import waive
 from packager.proof.knowledge import knowledge_checks, knowledge_figures
 from packager.proof.limits import limits_of
@@ -51,6 +53,7 @@ def proving_of(recipe: Recipe) -> Prove:
 def prove(
     config: Prove,
     data: Dataset,
+    prompt: Prompt,
     adapter: Adapter | None,
     merged: Merged,
     f16: Ggufs,
@@ -61,24 +64,18 @@ def prove(
 ) -> Proof:
     """Judge every artifact and write `proof.json` into `out`."""
     checks = [*data.checks, *(training_checks(adapter, config.thresholds) if adapter else ()), *merged.checks]
-    checks += f16.checks
+    checks += [*f16.checks, *prompt.checks]
     checks += _of_weights(config, merged.parameters, ggufs)
     checks += modelfile.checks
     checks += knowledge_checks(knowledge, config.thresholds) if knowledge else ()
-    specials = special_tokens(load_tokenizer(data.folder))
-    asked = SmokeTest(
-        questions=config.questions,
-        system=data.system,
-        serve=config.serve,
-        language=config.language,
-        device=config.device,
-        thresholds=config.thresholds,
-    )
+    specials, asked = special_tokens(load_tokenizer(data.folder)), _asked(config, data)
     answers: list[Answer] = []
     for file in ggufs.files:
         replies, verdicts = smoke_test(ggufs.folder / file.name, file, specials, asked)
         answers += replies
         checks += verdicts
+    unquantized = asked_of_f16(checks, ggufs.files, f16, specials, asked)
+    checks = blamed(checks, answers, ggufs.files, unquantized)
     checks = waive(checks, ggufs.files, config.device)
     if not config.questions:
         progress.note("the recipe asks no questions (smoke), so no answer was judged")
@@ -95,6 +92,7 @@ def prove(
             *(knowledge_figures(knowledge) if knowledge else ()),
         ),
         answers=tuple(answers),
+        answers_of_f16=unquantized,
     )
     write_json(out / "proof.json", proof.model_dump(mode="json", exclude={"folder", "content"}))
     return proof
@@ -107,3 +105,14 @@ def _of_weights(config: Prove, parameters: int, ggufs: Ggufs) -> list[Check]:
         checks += quantized_checks(file, limits_of(file.type, parameters, config.thresholds))
         checks += kv_checks(file, config.serve.kv, limits_of(KV_AS, parameters, Thresholds()))
     return checks
+
+
+def _asked(config: Prove, data: Dataset) -> SmokeTest:
+    return SmokeTest(
+        questions=config.questions,
+        system=data.system,
+        serve=config.serve,
+        language=config.language,
+        device=config.device,
+        thresholds=config.thresholds,
+    )

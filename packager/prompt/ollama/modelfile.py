@@ -16,6 +16,8 @@ from packager.recipe.sections import Serve
 
 REQUIRES = "0.17.1"
 """The oldest Ollama that the package is for: those before leak heap memory."""
+REQUIRES_OF_PARTS = "0.30.0"
+"""The oldest that joins weights in parts, each with a FROM of its own. Older ones create a model that does not run."""
 PLACEHOLDER = "model.gguf"
 _WITH_TEXT = frozenset({"license", "template", "system", "adapter", "draft", "renderer", "parser"})
 _KEYWORDS = _WITH_TEXT | {"from", "parameter", "message", "requires"}
@@ -176,6 +178,15 @@ def kv_note(kv: str) -> str:
         f"# Proven with OLLAMA_KV_CACHE_TYPE={kv} and OLLAMA_FLASH_ATTENTION=1 in the environment of `ollama serve`.\n"
         "# Without them the context takes about twice the memory; the answers are those of f16.\n"
     )
+
+
+def with_parts(text: str, parts: Sequence[str]) -> str:
+    """The same Modelfile for weights that lie beside it in `parts`: a FROM for each, and an Ollama that joins them."""
+    first, *rest = parse_modelfile(text)
+    if first.name != "model" or len(parts) < 2:
+        raise ValueError("the Modelfile does not begin with FROM, or there are no parts")
+    needs = [ModelfileCommand("requires", REQUIRES_OF_PARTS) if c.name == "requires" else c for c in rest]
+    return write_modelfile([*(ModelfileCommand("model", f"./{name}") for name in parts), *needs])
 
 
 def _line(command: ModelfileCommand) -> str:
