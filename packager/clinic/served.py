@@ -12,8 +12,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from packager.artifacts.kinds import Dataset
+from packager.data.conversations import HELDOUT
 from packager.errors import ProofFailed
 from packager.process import progress
+from packager.prompt.corpus import CORPUS, read_conversations
 from packager.prompt.template import load_template, load_tokenizer, token_ids
 from packager.proof.prompt_parity import served_conversations
 
@@ -45,7 +47,8 @@ def prove_served(server: Server, data: Dataset, questions: Sequence[Mapping[str,
 def prove_prompts(server: Server, data: Dataset) -> int:
     """Raise `ProofFailed` unless text and token ids of every conversation are training's; returns how many."""
     template, tokenizer = load_template(data.folder), load_tokenizer(data.folder)
-    conversations = list(served_conversations(data))
+    known = [messages for name in (CORPUS, HELDOUT) for messages in read_conversations(data.folder / name)]
+    conversations = list(served_conversations(known, data.system))
     faults = []
     for number, one in enumerate(conversations, 1):
         text = template.render(one.trained, add_generation_prompt=True)

@@ -22,7 +22,9 @@ from typing import Any
 import pytest
 
 from packager.artifacts.kinds import Dataset
+from packager.data.conversations import HELDOUT
 from packager.llamacpp.split import split_file
+from packager.prompt.corpus import CORPUS, read_conversations
 from packager.prompt.ollama.modelfile import REQUIRES_OF_PARTS, with_parts
 from packager.prompt.template import load_template, load_tokenizer, token_ids
 from packager.proof.prompt_parity import served_conversations
@@ -96,7 +98,8 @@ def data(copied: Path) -> Dataset:
 def test_it_renders_and_counts_training_s_prompts(ollama: Ollama, copied: Path, data: Dataset) -> None:
     ollama.create("tiny", copied / "tiny" / "package" / "Modelfile")
     template, tokenizer = load_template(data.folder), load_tokenizer(data.folder)
-    conversations = list(served_conversations(data))
+    known = [messages for name in (CORPUS, HELDOUT) for messages in read_conversations(data.folder / name)]
+    conversations = list(served_conversations(known, data.system))
     differing = []
     for number, one in enumerate(conversations):
         trained = template.render(one.trained, add_generation_prompt=True)
