@@ -248,7 +248,7 @@ def _for_ollama(folder: Path, sums: Mapping[str, str]) -> Iterator[str]:
             if source not in sums:
                 yield f"{name}: is for {source}, which is not in the package"
         if (part := _PART.search(sources[0])) and len(set(sources)) < int(part[1]):
-            yield f"{name}: names {len(set(sources))} of the {part[1]} parts of its weights, and would not run"
+            yield f"{name}: names {len(set(sources))} of the {int(part[1])} parts of its weights, and would not run"
         yield from (f"{difference} ({name})" for difference in hub_differences(text, files))
 
 
