@@ -3,7 +3,8 @@
 Everything of the package, the servers, scripts and page, what they have to know, the bill of materials, and SHA256SUMS
 over all of it, written last. The memory that is needed is what the program for this machine takes. Files too large for
 a FAT32 stick are split. Fails with `InputError` for a name that Windows does not allow; `StageCrash` if a text would
-tell a path of this machine, or if the program for it does not run.
+tell a path of this machine, or if the program for it does not run; `ProofFailed` if that program serves another
+prompt than training's, or other words than the proof's.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from packager.artifacts.files import sha256_of
-from packager.artifacts.kinds import Bundle, Checkpoint, Ggufs, Modelfile, Package, Proof, Servers
+from packager.artifacts.kinds import Bundle, Checkpoint, Dataset, Ggufs, Modelfile, Package, Proof, Servers
 from packager.artifacts.knowledge import Knowledge
 from packager.clinic import config as configuring
 from packager.clinic import contents, host_server, starter, stick
 from packager.clinic.config import ClinicFacts, settings_of, write_config
 from packager.clinic.contents import ASSETS, READ_ME
 from packager.clinic.parts import programs
+from packager.clinic.served import prove_served
 from packager.clinic.targets import TARGETS
 from packager.package.bom import BOM
 from packager.package.parts import parts_of
@@ -43,6 +45,7 @@ class Bundling(Section):
 def bundle(
     config: Bundling,
     base: Checkpoint,
+    data: Dataset,
     ggufs: Ggufs,
     modelfile: Modelfile,
     proof: Proof,
@@ -76,7 +79,7 @@ def bundle(
         signer=config.signer,
     )
     write_config(facts, runtime)
-    facts = replace(facts, served_ram=_measured(out, facts))
+    facts = replace(facts, served_ram=_measured(out, facts, data))
     write_config(facts, runtime)
     read_me = configuring.fill_in((ASSETS / READ_ME).read_text(encoding="utf-8"), settings_of(facts))
     (out / READ_ME).write_text(read_me, encoding="utf-8", newline="\r\n")  # old Notepads know no other line end
@@ -94,14 +97,18 @@ def bundle(
     )
 
 
-def _measured(out: Path, facts: ClinicFacts) -> int:
-    """What the program that ships takes, where this machine can run one of those that do."""
+def _measured(out: Path, facts: ClinicFacts, data: Dataset) -> int:
+    """What the program that ships takes, where this machine can run one of those that do; and that it serves what was
+    proven. Raises `ProofFailed` if not."""
     host = host_server.host_target()
     if host not in facts.targets:
-        progress.note("no program here is for this machine: needed_ram_mb is the proof's figure and a tenth more")
+        progress.note("no program here is for this machine: needed_ram_mb is the proof's figure and a tenth more, and "
+                      "what the programs serve is not proven")  # fmt: skip
         return 0
     ram = host_server.measured_ram(out, facts.recipe.serve.context)
     progress.note(f"{ram / 1e6:,.0f} MB of memory, measured with the program for this machine")
+    with host_server.serving(out) as server:
+        progress.note(prove_served(server, data, configuring.proof_of(facts)["questions"]))
     return ram
 
 
