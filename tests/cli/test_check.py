@@ -15,7 +15,7 @@ from packager.__main__ import main
 from packager.artifacts.kinds import Checkpoint
 from packager.llamacpp.vendored import VENDOR
 from packager.pipeline import estimate
-from packager.pipeline.preflight import need
+from packager.pipeline.room import Need, need
 from packager.process import machine
 from packager.process.machine import Gpu
 from packager.recipe import loading
@@ -148,5 +148,5 @@ def test_a_gpu_that_trains_asks_for_no_memory_of_the_machine(tmp_path: Path, mon
     alone = need(loaded, 8 * 10**9).ram
     monkeypatch.setattr(machine, "gpus", lambda: (Gpu("NVIDIA T4", 16 * 10**9),))
     assert need(loaded, 8 * 10**9).ram < 4e9 < 32e9 <= alone
-    costs = {c.where: c for c in estimate.expected(loaded, 8 * 10**9, None, 0, tmp_path).costs}
+    costs = {c.where: c for c in estimate.expected(loaded, 8 * 10**9, None, Need(0, 0), tmp_path).costs}
     assert list(costs) == ["here"]
