@@ -75,6 +75,12 @@ CAUSES: dict[str, tuple[str, str]] = {
         "Causas prováveis: serve.context grande, ou um arquivo grande para device.ram_gb. Diminua um deles.",
         "Likely causes: a large serve.context, or a file too large for device.ram_gb. Lower one of them.",
     ),
+    "knowledge.grounded": (
+        "Causa provável: o modelo é pequeno demais para escrever a partir dos trechos. Deixe a página mostrar só os "
+        "textos aprovados, ou use um modelo base maior.",
+        "Likely cause: the model is too small to write from the passages. Let the page show the approved texts alone, "
+        "or use a larger base.",
+    ),
     "knowledge.found_first": (
         "Causa provável: trechos parecidos demais, ou perguntas que o material não responde. Veja docs/knowledge.md.",
         "Likely cause: passages too much alike, or questions that the material does not answer. See docs/knowledge.md.",
@@ -87,6 +93,7 @@ SAME = {
     "merge.heldout_loss": "train.heldout_loss",
     "knowledge.found_three": "knowledge.found_first",
     "knowledge.silent": "knowledge.found_first",
+    "knowledge.better": "knowledge.grounded",
 }
 """Checks that fail for the same reasons as another."""
 DAMAGED = (
