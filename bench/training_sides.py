@@ -159,7 +159,7 @@ def ours_cpu(shape: models.Shape, rows: Sequence[Encoded], method: str) -> Itera
     model.keep_freed_memory()
     trainee = model.adapt(base, config, SOURCE, device, dtype)
     ways = compute.choose(trainee, rows, memory.SIDE_BY_SIDE, shape.examples_per_step)
-    run = Run(config, 1000, rows, rows[:1], trainee, ways, optimizer(config, trainee), Path())
+    run = Run(config, 1000, rows, rows[:1], [], trainee, ways, optimizer(config, trainee), Path())
     trainee.peft.train()
     for one in step.steps_ahead(run, 0):
         yield int(step.take(run, one)["tokens"])
@@ -222,7 +222,9 @@ def prepared(
     plan = replace(memory.choose(trainee, config, [len(row.ids) for row in rows], steps, world), **changes)
     ways = compute.choose(trainee, rows, plan, config.batch.examples_per_step)
     scale = 2.0**16 if t4 else 1.0
-    return Run(config, steps, rows, rows[:1], trainee, ways, optimizer(config, trainee), out, world, loss_scale=scale)
+    return Run(
+        config, steps, rows, rows[:1], [], trainee, ways, optimizer(config, trainee), out, world, loss_scale=scale
+    )
 
 
 def cap(gib: float | None) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import sentencepiece_base
 
-from packager.artifacts.kinds import Checkpoint, Dataset, Ggufs, Merged
+from packager.artifacts.kinds import Checkpoint, Dataset, Ggufs, Merged, Prompt
 from packager.errors import MissingResource
 from packager.llamacpp import vendored as llamacpp_vendored
 from packager.prompt.corpus import write_corpus
@@ -58,8 +58,20 @@ def spm_merged(tmp_path_factory: pytest.TempPathFactory, spm_base: Checkpoint, s
 
 
 @pytest.fixture(scope="session")
-def spm_f16(tmp_path_factory: pytest.TempPathFactory, vendored: Path, spm_merged: Merged, spm_data: Dataset) -> Ggufs:
+def spm_prompt(
+    tmp_path_factory: pytest.TempPathFactory, vendored: Path, spm_base: Checkpoint, spm_data: Dataset
+) -> Prompt:
+    """The prompts of `spm_base`, proven (seconds). Do not write into it."""
+    from packager.stages.prompt import prompt
+
+    return prompt(None, spm_base, spm_data, tmp_path_factory.mktemp("spm_prompt"))
+
+
+@pytest.fixture(scope="session")
+def spm_f16(
+    tmp_path_factory: pytest.TempPathFactory, spm_merged: Merged, spm_data: Dataset, spm_prompt: Prompt
+) -> Ggufs:
     """`spm_base` as an F16 GGUF file, made by the real converter (seconds). Do not write into it."""
     from packager.stages.convert import convert
 
-    return convert(None, spm_merged, spm_data, tmp_path_factory.mktemp("spm_f16"))
+    return convert(None, spm_merged, spm_data, spm_prompt, tmp_path_factory.mktemp("spm_f16"))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import struct
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,9 +76,13 @@ def make(architecture: str, folder: Path) -> Path:
 
     Raises `KeyError` for another architecture and `FileNotFoundError` where `make setup` has not run.
     """
+    return write(KINDS[architecture], folder)
+
+
+def write(kind: Kind, folder: Path) -> Path:
+    """Write a stand-in of this kind into `folder` and return it."""
     import torch
 
-    kind = KINDS[architecture]
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = kind.tokenizer(vocabulary(MODELS / f"ggml-vocab-{kind.vocabulary}.gguf"), folder)
     tokenizer.save(str(folder / "tokenizer.json"))
@@ -140,7 +144,7 @@ def _phi3(vocabulary: Vocabulary, folder: Path) -> Tokenizer:
     )
     ids = {token: i for i, token in enumerate(vocabulary.tokens[:pieces])}
     tokenizer = Tokenizer(
-        models.BPE(vocab=ids, merges=_merges(vocabulary, ids), unk_token="<unk>", fuse_unk=True, byte_fallback=True)
+        models.BPE(vocab=ids, merges=merges_of(vocabulary, ids), unk_token="<unk>", fuse_unk=True, byte_fallback=True)
     )
     tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     tokenizer.decoder = decoders.Sequence(
@@ -157,7 +161,7 @@ def _phi3(vocabulary: Vocabulary, folder: Path) -> Tokenizer:
     return tokenizer
 
 
-def _merges(vocabulary: Vocabulary, ids: dict[str, int]) -> list[tuple[str, str]]:
+def merges_of(vocabulary: Vocabulary, ids: dict[str, int]) -> list[tuple[str, str]]:
     """The merges that a SentencePiece BPE vocabulary stands for, best first."""
     found = []
     for piece, number in ids.items():
@@ -170,24 +174,31 @@ def _merges(vocabulary: Vocabulary, ids: dict[str, int]) -> list[tuple[str, str]
     return [(vocabulary.tokens[a], vocabulary.tokens[b]) for _, a, b in found]
 
 
-def _qwen2(vocabulary: Vocabulary, folder: Path) -> Tokenizer:
+def qwen_tokenizer(vocabulary: Vocabulary, folder: Path, later: Sequence[str] = ()) -> Tokenizer:
+    """Qwen2.5's, and the words that were added `later`."""
     from tokenizers import AddedToken, normalizers
 
     base = vocabulary.tokens.index("<|endoftext|>")
-    tokenizer = _byte_level(vocabulary, base, r"\p{N}")
+    tokenizer = byte_level(vocabulary, base, r"\p{N}")
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.add_special_tokens([AddedToken(t, normalized=False, special=True) for t in QWEN_ADDED])
-    tokenizer.add_tokens([AddedToken(t, normalized=False) for t in QWEN_ADDED_WORDS])
+    tokenizer.add_tokens([AddedToken(t, normalized=False) for t in (*QWEN_ADDED_WORDS, *later)])
     return tokenizer
 
 
-def _llama3(vocabulary: Vocabulary, folder: Path) -> Tokenizer:
+def llama3_tokenizer(
+    vocabulary: Vocabulary, folder: Path, own: Mapping[int, str] = LLAMA_31_NAMES, bos: str = "<|begin_of_text|>"
+) -> Tokenizer:
+    """Llama 3's, with names of its `own` for some of the tokens that Llama 3 reserved; `bos` begins every text ('' if
+    none does)."""
     from tokenizers import AddedToken, processors
 
-    base, bos = 128000, "<|begin_of_text|>"
-    tokenizer = _byte_level(vocabulary, base, r"\p{N}{1,3}", ignore_merges=True)
-    names = [LLAMA_31_NAMES.get(i, token) for i, token in enumerate(vocabulary.tokens)][base:]
+    base = 128000
+    tokenizer = byte_level(vocabulary, base, r"\p{N}{1,3}", ignore_merges=True)
+    names = [own.get(i, token) for i, token in enumerate(vocabulary.tokens)][base:]
     tokenizer.add_special_tokens([AddedToken(t, normalized=False, special=True) for t in names])
+    if not bos:
+        return tokenizer
     tokenizer.post_processor = processors.Sequence(
         [
             processors.ByteLevel(trim_offsets=True),
@@ -199,7 +210,7 @@ def _llama3(vocabulary: Vocabulary, folder: Path) -> Tokenizer:
     return tokenizer
 
 
-def _byte_level(vocabulary: Vocabulary, size: int, digits: str, *, ignore_merges: bool = False) -> Tokenizer:
+def byte_level(vocabulary: Vocabulary, size: int, digits: str, *, ignore_merges: bool = False) -> Tokenizer:
     """A byte-level BPE tokenizer over the first `size` tokens."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 
@@ -311,7 +322,7 @@ KINDS = {
     ),
     "qwen2": Kind(
         vocabulary="qwen2",
-        tokenizer=_qwen2,
+        tokenizer=qwen_tokenizer,
         tokenizer_config={
             "add_bos_token": False,
             "add_prefix_space": False,
@@ -339,7 +350,7 @@ KINDS = {
     ),
     "llama3": Kind(
         vocabulary="llama-bpe",
-        tokenizer=_llama3,
+        tokenizer=llama3_tokenizer,
         tokenizer_config={
             "bos_token": "<|begin_of_text|>",
             "eos_token": "<|end_of_text|>",

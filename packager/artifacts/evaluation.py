@@ -174,6 +174,8 @@ class BenchmarkResult(Value):
     shots: int = 0
     source: str = ""
     """'local copy' or the Hub's name of the data."""
+    computed_in: str = ""
+    """The type of both models' weights and activations."""
 
 
 class JudgeScores(Value):

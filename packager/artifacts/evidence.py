@@ -1,4 +1,4 @@
-"""What training and merging noted of themselves, as frozen values within their artifacts."""
+"""What training, merging and quantizing noted of themselves, as frozen values within their artifacts."""
 
 from __future__ import annotations
 
@@ -43,3 +43,27 @@ class Moved(BaseModel):
     """How far `along` is from `left` there, relatively."""
     unexplained: float
     """Norm of what neither update nor rounding explains there, in parts of the update."""
+
+
+class Divergence(BaseModel):
+    """How far a model's predictions are from those of the one it was made from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    positions: int
+    """How many tokens were predicted by both."""
+    kl_mean: float
+    """Mean KL divergence from the source's distribution, nats per token; so the next two."""
+    kl_median: float
+    kl_99: float
+    """99 % of the positions diverge less than this."""
+    kl_worst_text: float | None = None
+    """The mean of the text that diverges most, where texts were told apart: some reach further than others."""
+    same_top: float
+    """Share of positions at which both hold the same token for the likeliest."""
+    loss: float
+    """Mean negative log-likelihood of the tokens, nats."""
+    perplexity_ratio: float
+    """exp of the mean change of the loss; 1: as good as its source."""
+    perplexity_ratio_error: float
+    """Standard error of the ratio."""

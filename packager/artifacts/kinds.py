@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from packager.artifacts.checks import Check, Figure
-from packager.artifacts.evidence import AsTrained, Moved
+from packager.artifacts.evidence import AsTrained, Divergence, Moved
 
 
 class Artifact(BaseModel):
@@ -23,30 +23,6 @@ class Artifact(BaseModel):
     def reusable(self) -> bool:
         """Whether a later build may take this result instead of making it again."""
         return True
-
-
-class Divergence(BaseModel):
-    """How far a model's predictions are from those of the one it was made from."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    positions: int
-    """How many tokens were predicted by both."""
-    kl_mean: float
-    """Mean KL divergence from the source's distribution, nats per token; so the next two."""
-    kl_median: float
-    kl_99: float
-    """99 % of the positions diverge less than this."""
-    kl_worst_text: float | None = None
-    """The mean of the text that diverges most, where texts were told apart: some reach further than others."""
-    same_top: float
-    """Share of positions at which both hold the same token for the likeliest."""
-    loss: float
-    """Mean negative log-likelihood of the tokens, nats."""
-    perplexity_ratio: float
-    """exp of the mean change of the loss; 1: as good as its source."""
-    perplexity_ratio_error: float
-    """Standard error of the ratio."""
 
 
 class Checked(Artifact):
@@ -78,6 +54,8 @@ class Checkpoint(Artifact):
     licence: str = ""
     licence_link: str = ""
     """Where the licence's text is, of one that the Hub does not know by name."""
+    left_out: str = ""
+    """The parts of the base that are not for text, in words."""
     weights_sha256: str = ""
 
 
@@ -88,6 +66,8 @@ class Dataset(Checked):
     heldout_rows: int
     train_tokens: int
     heldout_tokens: int
+    choosing_rows: int = 0
+    """Held-out rows beside these, in `choosing.jsonl`: they choose between models, and report nothing."""
     topics: int
     too_long: int
     """Rows left out because they exceed `data.max_tokens`."""
@@ -109,6 +89,17 @@ class Dataset(Checked):
     base_template_sha256: str = ""
     template_notes: tuple[str, ...] = ()
     """Where the frozen template departs from it, and why."""
+
+
+class Prompt(Checked):
+    """`vocabulary.gguf`: what the converter makes of tokenizer and template, without weights; and Ollama's side."""
+
+    template: str
+    """Ollama's TEMPLATE."""
+    stops: tuple[str, ...]
+    """What ends an answer: the end of turn, and what opens a turn. None occurs in an answer of the data."""
+    answers: int
+    """How many answers there are."""
 
 
 class Adapter(Artifact):
@@ -147,6 +138,8 @@ class Merged(Checkpoint, Checked):
     """Whether the base's matrices went through NF4 first, as in training, because that predicts better."""
     heldout_tokens: int = 0
     """Held-out answer tokens that the next four are measured on."""
+    choosing_tokens: int = 0
+    """Other held-out answer tokens, on which the base to merge into was chosen; 0: on the same."""
     heldout_loss: float | None = None
     """Loss (nats/token) of what was merged, base and adapter."""
     heldout_loss_base: float | None = None
@@ -217,6 +210,8 @@ class Answer(BaseModel):
     tokens_per_second: float
     begins: str = ""
     """The first words when the likeliest token is taken each time: what a clinic's machine must compute too."""
+    faults: tuple[str, ...] = ()
+    """The smoke.* checks (without `smoke.`) that it speaks against."""
 
 
 class Proof(Checked):
@@ -229,6 +224,8 @@ class Proof(Checked):
     """How the clinic's page answers: free, assisted or approved; docs/knowledge.md."""
     mode_because: str = ""
     """Why no more is left to the model, in a sentence; '' in the mode free."""
+    answers_of_f16: tuple[Answer, ...] = ()
+    """What the F16 file answers to the same questions; it is asked only where a quantized file fails."""
 
 
 class Report(Checked):
@@ -236,6 +233,10 @@ class Report(Checked):
 
     size: int
     """Bytes of the page."""
+    unproven: tuple[str, ...] = ()
+    """What its head says is not proven, a sentence each, in English."""
+    probes_failed: tuple[str, ...] = ()
+    """The probes that the default file failed."""
 
 
 class Package(Artifact):
@@ -249,6 +250,9 @@ class Package(Artifact):
     """How fast each GGUF file answered here, by its name in the package; the default file comes first."""
     default_because: str = ""
     """Why the default file is not the recipe's first type."""
+    unproven: tuple[str, ...] = ()
+    """As the report has it."""
+    probes_failed: tuple[str, ...] = ()
 
 
 class Servers(Artifact):

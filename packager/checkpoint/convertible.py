@@ -1,4 +1,5 @@
-"""A merged checkpoint -> whether llama.cpp's converter may have it, and the weights that the file must then hold.
+"""A checkpoint, still to be trained or merged -> whether llama.cpp's converter may have it, and the weights that
+the file must then hold.
 
 Fails with `InputError` for an unknown architecture and for code in the folder, with `ProofFailed` for a
 tokenizer that cannot be converted faithfully and for files that do not belong together.
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from packager.artifacts.kinds import Merged
+from packager.artifacts.kinds import Checkpoint
 from packager.checkpoint import weights
 from packager.errors import InputError, ProofFailed
 from packager.llamacpp.converter import known_architectures, tokenizer_problem
@@ -24,24 +25,25 @@ def converted_parameters(folder: Path) -> int:
     return sum(t.elements for t in weights.checkpoint(folder).values() if not t.name.endswith(BUFFERS))
 
 
-def refuse_unconvertible(merged: Merged) -> None:
+def refuse_unconvertible(checkpoint: Checkpoint) -> None:
     """Nothing but a known architecture with a known tokenizer and no code reaches the converter."""
-    if code := sorted(merged.folder.rglob("*.py")):
-        raise InputError(f"The merged checkpoint holds code: {code[0].name}.", "use a base without its own code")
+    if code := sorted(checkpoint.folder.rglob("*.py")):
+        raise InputError(f"The checkpoint holds code: {code[0].name}.", "use a base without its own code")
     for name in ("config.json", "tokenizer_config.json"):
-        if json.loads((merged.folder / name).read_text(encoding="utf-8")).get("auto_map"):
+        if json.loads((checkpoint.folder / name).read_text(encoding="utf-8")).get("auto_map"):
             raise InputError(f"{name} refers to code (auto_map).", "use a base without its own code")
-    if merged.architecture not in known_architectures():
+    if checkpoint.architecture not in known_architectures():
         raise InputError(
-            f"llama.cpp's converter does not know {merged.architecture}.",
+            f"llama.cpp's converter does not know {checkpoint.architecture}.",
             "use a Llama, Qwen2, Phi-3 or another architecture of llama.cpp's converter",
         )
-    if problem := tokenizer_problem(merged.folder):
+    if problem := tokenizer_problem(checkpoint.folder):
         raise ProofFailed(
-            f"convert.tokenizer: the tokenizer of {merged.source} cannot be converted: {problem}.", "use another base"
+            f"convert.tokenizer: the tokenizer of {checkpoint.source} cannot be converted: {problem}.",
+            "use another base",
         )
-    table = weights.checkpoint(merged.folder).get("model.embed_tokens.weight")
-    vocabulary, last = vocabulary_of(merged.folder)
+    table = weights.checkpoint(checkpoint.folder).get("model.embed_tokens.weight")
+    vocabulary, last = vocabulary_of(checkpoint.folder)
     rows = table.rows if table else vocabulary
     if not last < vocabulary == rows:
         raise ProofFailed(

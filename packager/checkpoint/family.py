@@ -11,11 +11,15 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from packager.checkpoint import composite
 from packager.checkpoint import transformers_tables as tables
 from packager.errors import InputError
 from packager.llamacpp.converter import known_architectures
 
-FAMILY_TEXT = "use the text model of the same family (for Gemma 3: google/gemma-3-1b-it or gemma-3-270m-it); or "
+FAMILY_TEXT = (
+    "use the text model of the same family, or one whose text part is taken out"
+    f" (model_type {', '.join(sorted(composite.TEXT_PARTS))}); or "
+)
 PARTS = ("vision_config", "audio_config", "text_config", "thinker_config", "llm_config", "language_config")
 """Fields of config.json that say that a model is put together from several."""
 PART_NAMES = re.compile(r"(^|\.)(vision_tower|vision_model|visual|audio_tower|multi_modal_projector)\.")
@@ -71,7 +75,8 @@ def _kind_problem(
         kind = "an encoder with a decoder"
     if not kind:
         return None
-    found = f" ({', '.join(parts) or seen})" if parts or seen else ""
+    why = composite.why_not(config)
+    found = f" ({', '.join(parts) or seen}{f'; {why}' if why else ''})" if parts or seen else ""
     return InputError(
         f"{what}, {kind}{found}; the line trains and proves decoders of text.",
         "" + (FAMILY_TEXT if kind.startswith(("a model of", "put")) else "") + INSTEAD,

@@ -1,11 +1,14 @@
 """A GGUF file as a base: can it be unpacked into a checkpoint without loss?
 
-Path -> its header, if the line can work with it. Fails with `InputError` for a file that is none, is one
-part of several, or holds what a checkpoint cannot be made of.
+Path (of a split file, its first part) -> its header, if the line can work with it. Fails with `InputError` for a
+file that is none, has parts missing, or holds what a checkpoint cannot be made of.
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from packager.artifacts.files import cache_folder, key_of
@@ -13,11 +16,24 @@ from packager.checkpoint.layout import layer_gaps
 from packager.checkpoint.token_files import instead_of_a_file
 from packager.errors import InputError
 from packager.llamacpp import gguf_file
-from packager.llamacpp.gguf_file import GENERATED, GgufInfo, tensor_shapes
+from packager.llamacpp.gguf_file import GgufInfo, tensor_shapes
+from packager.llamacpp.join import join_files, parts_of
+from packager.process import progress
 
 MAGIC = b"GGUF"
-CLASSES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM"}
+CLASSES = {
+    "gemma2": "Gemma2ForCausalLM",
+    "gemma3": "Gemma3ForCausalLM",
+    "llama": "LlamaForCausalLM",
+    "phi3": "Phi3ForCausalLM",
+    "qwen2": "Qwen2ForCausalLM",
+    "qwen3": "Qwen3ForCausalLM",
+}
 """What transformers makes of a GGUF's architecture, of those that the line unpacks."""
+TOKENIZERS = ("gpt2", "llama")
+"""Byte-level and SentencePiece, as GGUF files call them."""
+SIZES = ("block_count", "context_length", "embedding_length", "attention.head_count")
+"""What a file must say of its model, after the name of its architecture."""
 ORIGINAL = "use the original checkpoint (hf:org/name, or a folder)"
 
 
@@ -32,15 +48,37 @@ def named_gguf(path: Path) -> Path:
     return link
 
 
+def tensor_places(path: Path) -> dict[str, Path]:
+    """The file that each tensor lies in: of a split file, the part."""
+    return {name: part for part in parts_of(path) for name in tensor_shapes(part)}
+
+
+@contextlib.contextmanager
+def whole_gguf(path: Path, aside: Path) -> Iterator[Path]:
+    """The file itself, or, of one in parts, a whole one in the folder `aside` while the block runs."""
+    parts = parts_of(path)
+    if len(parts) == 1:
+        yield path
+        return
+    joined = aside / f"{path.stem}-joined.gguf"
+    joined.unlink(missing_ok=True)
+    progress.note(f"joining the {len(parts)} parts of {path.name}")
+    try:
+        join_files(parts, joined)
+        yield joined
+    finally:
+        joined.unlink(missing_ok=True)
+
+
 def read_gguf(path: Path) -> GgufInfo:
     """The header of a GGUF file that can be unpacked; raises `InputError` for any other file."""
     info = _read(path)
     name = path.name
-    if int(info.metadata.get("split.count", 0)) > 1:
-        number, count = int(info.metadata.get("split.no", 0)) + 1, info.metadata["split.count"]
-        raise InputError(
-            f"base.model: {name} is part {number} of {count} of a split GGUF file.",
-            "join the parts (llama.cpp's llama-gguf-split --merge FIRST-PART WHOLE.gguf) and give the whole file",
+    parts = parts_of(path)
+    if len(parts) > 1:
+        infos = [_read(part) for part in parts]
+        info = replace(
+            info, parameters=sum(one.parameters for one in infos), n_tensors=sum(one.n_tensors for one in infos)
         )
     if info.architecture not in CLASSES:
         raise InputError(
@@ -51,17 +89,14 @@ def read_gguf(path: Path) -> GgufInfo:
         raise InputError(
             f"base.model: {name} is a mixture of experts, which the line does not train.", "use a dense base"
         )
-    if info.metadata.get("tokenizer.ggml.model") != "gpt2":
+    if (kind := info.metadata.get("tokenizer.ggml.model")) not in TOKENIZERS:
         raise InputError(
-            f"base.model: {name} holds a SentencePiece tokenizer, which cannot be made tokenizer.model again.",
+            f"base.model: {name} holds a tokenizer of the kind {kind!r}; {' or '.join(TOKENIZERS)} was expected.",
             ORIGINAL,
         )
-    shapes = tensor_shapes(path)
-    if any(tensor.startswith(GENERATED) for tensor in shapes):
-        raise InputError(
-            f"base.model: {name} scales its rotary embedding by a table, which transformers does not read.",
-            f"{ORIGINAL}, whose config.json has rope_scaling",
-        )
+    if lacking := sorted({f"{info.architecture}.{field}" for field in SIZES} - info.metadata.keys()):
+        raise InputError(f"base.model: {name} does not say {', '.join(lacking)}.", "download it again, or " + ORIGINAL)
+    shapes = {name: shape for part in parts for name, shape in tensor_shapes(part).items()}
     layers = info.metadata.get(f"{info.architecture}.block_count")
     faults = layer_gaps(int(layers), shapes) if isinstance(layers, int) else []
     table = shapes.get("token_embd.weight")

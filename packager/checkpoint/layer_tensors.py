@@ -44,7 +44,7 @@ def layer_tensors(config: Mapping[str, Any]) -> Iterator[tuple[str, tuple[int, .
     """Names and shapes of one layer's tensors, for a model type of `LAYERS`."""
     hidden, inner = setting(config, "hidden_size"), setting(config, "intermediate_size")
     heads = setting(config, "num_attention_heads")
-    shared = setting(config, "num_key_value_heads") if "num_key_value_heads" in config else heads
+    shared = setting(config, "num_key_value_heads") or heads
     if not all(isinstance(n, int) and n > 0 for n in (hidden, inner, heads)):
         return
     width = setting(config, "head_dim") or hidden // heads

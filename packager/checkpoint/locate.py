@@ -8,18 +8,20 @@ a class that it cannot train or convert, quantized already, damaged, or at odds 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from packager.artifacts.files import key_of, sha256_of
-from packager.checkpoint import inspection, licence_files, output_head, transformers_tables, weights
+from packager.checkpoint import composite, inspection, licence_files, output_head, transformers_tables, weights
 from packager.checkpoint.family import family_problem
-from packager.checkpoint.gguf_base import CLASSES, named_gguf, read_gguf
+from packager.checkpoint.gguf_base import CLASSES, named_gguf, read_gguf, tensor_places
+from packager.checkpoint.gguf_config import described, missing_fields
 from packager.checkpoint.layout import Shapes
 from packager.checkpoint.output_head import Equal
 from packager.checkpoint.reach import Limit, limits
@@ -27,6 +29,7 @@ from packager.checkpoint.token_files import stand_ins
 from packager.checkpoint.wheel import file_from_wheel
 from packager.errors import InputError, PackagerError, together
 from packager.llamacpp.converter import pretokenizer_known
+from packager.llamacpp.join import like_named
 from packager.prompt.template import TOKENIZER_FILES
 from packager.recipe.sections import Base
 
@@ -55,8 +58,12 @@ class Located:
     """What neither a training row nor the served context may be beyond, shortest first."""
     template_fault: InputError | None = None
     """What is wrong with its chat template, which another in data.template would replace."""
+    left_out: str = ""
+    """The parts of it that are not for text, in words."""
     repo: Repo | None = None
     """Where the weights are still to be fetched from, for a base on the Hub."""
+    shapes: Shapes = field(default_factory=dict)
+    """Every tensor's, of a base in safetensors."""
 
     @property
     def is_gguf(self) -> bool:
@@ -72,7 +79,7 @@ def base_fingerprint(base: Base) -> str:
     if base.model.startswith(("hf:", "pypi:")):
         return key_of(base.model, base.revision, base.sha256)
     path = Path(base.model).expanduser()
-    files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
+    files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else like_named(path)
     return key_of([(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files if p.exists()])
 
 
@@ -157,14 +164,26 @@ def _on_disk(path: Path, source: str) -> tuple[Located, list[PackagerError]]:
     except PackagerError as error:
         return found, [*problems, error]
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
-    problems += _weights(path, config, shapes, output_head.equal_on_disk(tensors), source)
-    return replace(found, parameters=sum(tensor.elements for tensor in tensors.values())), problems
+    return _weighed(found, config, problems, shapes, output_head.equal_on_disk(tensors))
 
 
-def _weights(folder: Path, config: Mapping[str, Any], shapes: Shapes, equal: Equal, source: str) -> list[PackagerError]:
-    return [
-        *inspection.weight_problems(config, shapes, equal, source),
-        *inspection.tokenizer_problems(folder, config, shapes),
+def _weighed(
+    found: Located, config: Mapping[str, Any], problems: list[PackagerError], shapes: Shapes, equal: Equal
+) -> tuple[Located, list[PackagerError]]:
+    """The base by the shapes of its tensors too, of a composite by those of its text part."""
+    if composite.text_config(config):
+        part = composite.text_part(config, shapes)
+        names, stored = part.names, equal
+        config, shapes, problems = part.config, part.shapes, [*problems, *part.problems]
+        found = replace(found, left_out=part.left_out)
+
+        def equal(one: str, other: str) -> bool:
+            return stored(names[one], names[other])
+
+    return replace(found, parameters=sum(math.prod(shape) for shape in shapes.values()), shapes=shapes), [
+        *problems,
+        *inspection.weight_problems(config, shapes, equal, found.source),
+        *inspection.tokenizer_problems(found.path, config, shapes),
     ]
 
 
@@ -181,7 +200,8 @@ def _folder(path: Path, source: str) -> tuple[Located, dict[str, Any], list[Pack
     card = _card(path)
     original = card.get("base_model") or ""
     config = _json(path / "config.json", source, "give the folder of a Hugging Face checkpoint")
-    architecture = check_config(config, source, original if isinstance(original, str) else str(original[0]))
+    text = composite.text_config(config) or config
+    architecture = check_config(text, source, original if isinstance(original, str) else str(original[0]))
     settings: dict[str, Any] = {}
     try:
         settings = _json(path / "tokenizer_config.json", source, "save it with AutoTokenizer.save_pretrained")
@@ -197,7 +217,7 @@ def _folder(path: Path, source: str) -> tuple[Located, dict[str, Any], list[Pack
         licence=licence,
         licence_link=licence_link,
         has_template=(path / "chat_template.jinja").is_file() or "chat_template" in settings,
-        limits=tuple(limits(config, architecture)),
+        limits=tuple(limits(text, architecture)),
         template_fault=inspection.template_problem(path, settings),
     )
     return found, config, problems
@@ -238,7 +258,7 @@ def _check_tokenizer(folder: Path, source: str) -> None:
 
 def _gguf(path: Path, source: str) -> Located:
     info = read_gguf(path)
-    context = int(info.metadata.get(f"{info.architecture}.context_length", 0))
+    config = described(info, missing_fields(info, tensor_places(path)))
     return Located(
         path=path,
         source=source,
@@ -246,7 +266,7 @@ def _gguf(path: Path, source: str) -> Located:
         parameters=info.parameters,
         licence=str(info.metadata.get("general.license", "")),
         has_template=bool(info.chat_template),
-        limits=(Limit(context, f"the base was made for {context} tokens"),) if context else (),
+        limits=tuple(limits(config, CLASSES[info.architecture])),
     )
 
 
@@ -265,7 +285,7 @@ def _from_hub(base: Base) -> tuple[Located, list[PackagerError]]:
         shapes, equal = remote_weights(repo, folder)
     except InputError as error:
         return found, [*problems, error]
-    return found, [*problems, *_weights(folder, config, shapes, equal, name)]
+    return _weighed(found, config, problems, shapes, equal)
 
 
 def _card(folder: Path) -> dict[str, Any]:

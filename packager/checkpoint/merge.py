@@ -43,7 +43,7 @@ def merge_adapter(base: Checkpoint, data: Dataset, adapter: Adapter | None, out:
     linear layers of the base are rounded to NF4 first."""
     from packager.checkpoint import weights
 
-    settings = _base_config(base.folder)
+    settings = base_config(base.folder)
     tensors = weights.checkpoint(base.folder)
     if settings.get("tie_word_embeddings") and "model.embed_tokens.weight" in tensors:
         tensors.pop("lm_head.weight", None)  # transformers ignores it too: the embedding is the head
@@ -68,7 +68,7 @@ def merge_adapter(base: Checkpoint, data: Dataset, adapter: Adapter | None, out:
         expected = math.sqrt(sum(from_adapter.values()) + tally.expected_square(besides=from_adapter.keys()))
     trained = adapter.as_trained if adapter else None
     shutil.rmtree(out / merge_by_peft.FOLDER, ignore_errors=True)
-    _carry(base.folder, data.folder, settings, out)
+    carry(base.folder, data.folder, settings, out)
     return Merged(
         **base.model_dump(exclude={"folder", "content", "weights_sha256"}),
         folder=out,
@@ -205,7 +205,7 @@ def _measured(
     return Block(bits.nbytes, largest, float(moved @ moved), change_of(bits, old, update))
 
 
-def _base_config(folder: Path) -> dict[str, Any]:
+def base_config(folder: Path) -> dict[str, Any]:
     """config.json of the base; raises `InputError` if it cannot be merged into."""
     config = _json(folder / "config.json")
     if config.get("quantization_config"):
@@ -221,8 +221,9 @@ def _base_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _carry(base: Path, data: Path, settings: Mapping[str, Any], out: Path) -> None:
-    """Copy what belongs beside the weights; the chat template comes from the data stage alone."""
+def carry(base: Path, data: Path, settings: Mapping[str, Any], out: Path) -> None:
+    """Copy what belongs beside the weights: of the checkpoint in `base`, whose config.json holds `settings`, and the
+    chat template, which comes from the data stage alone."""
     for name in (*TOKENIZER_FILES, "generation_config.json"):
         if (base / name).is_file() and name not in ("tokenizer_config.json", TEMPLATE_FILE):
             shutil.copyfile(base / name, out / name)

@@ -6,11 +6,14 @@ from dataclasses import dataclass, replace
 
 from packager.artifacts.kinds import Adapter, Checkpoint, Dataset
 from packager.checkpoint import lora
+from packager.data.conversations import CHOOSING, HELDOUT
 from packager.process import progress
 from packager.prompt.corpus import answer_samples
 
 HELDOUT_TOKENS = 512
-"""Held-out answer tokens on which the base to merge into is chosen."""
+"""Held-out answer tokens that are scored on either base."""
+CHOOSING_TOKENS = 192
+"""Of these, those that choose the base, where the data stage has set rows apart for that; the others report."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,8 @@ class MergeBase:
 
     nf4: bool = False
     tokens: int = 0
+    choosing_tokens: int = 0
+    """On which the base was chosen, where they are others than the `tokens` that the losses are of."""
     loss: float | None = None
     """On the base that is taken."""
     loss_base: float | None = None
@@ -38,35 +43,43 @@ def choose_base(base: Checkpoint, data: Dataset, adapter: Adapter) -> MergeBase:
     """
     from packager.checkpoint import reference
 
-    samples = answer_samples(data.folder / "heldout.jsonl", data.end_of_turn, HELDOUT_TOKENS)
+    either = adapter.method == "qlora" and not lora.unusual(adapter.folder, base.folder)
+    chooses = either and adapter.on_nf4 and (data.folder / CHOOSING).is_file()
+    apart = answer_samples(data.folder / CHOOSING, data.end_of_turn, CHOOSING_TOKENS) if chooses else []
     seen = adapter.as_trained
     rows = seen.rows if seen else 0
-    fixed = sum(len(s.at) for s in samples[:rows])
-    base_losses, losses = reference.base_and_tuned(base.folder, adapter.folder, samples, len(samples))
+    tokens = HELDOUT_TOKENS - sum(len(s.at) for s in apart)
+    reporting = answer_samples(data.folder / HELDOUT, data.end_of_turn, tokens, least=rows)
+    samples, end = [*reporting, *apart], sum(len(s.at) for s in reporting)
+    fixed = sum(len(s.at) for s in reporting[:rows])
+    base_losses, losses = reference.base_and_tuned(base.folder, adapter.folder, samples, len(reporting))
     found = MergeBase(
-        tokens=len(losses),
-        loss=float(losses.mean()),
+        tokens=end,
+        choosing_tokens=len(losses) - end,
+        loss=float(losses[:end].mean()),
         loss_base=float(base_losses.mean()),
-        loss_16bit=float(losses.mean()),
+        loss_16bit=float(losses[:end].mean()),
         seen_base=float(base_losses[:fixed].mean()) if fixed else None,
         seen_tuned=float(losses[:fixed].mean()) if fixed else None,
     )
-    if adapter.method != "qlora" or lora.unusual(adapter.folder, base.folder):
+    if not either:
         return found
     if not adapter.on_nf4:  # LoftQ's: trained on NF4, made to stand on the 16-bit base
         with reference.opened(base.folder, nf4=True) as rounded:
-            return replace(found, seen_base=float(rounded.losses(samples[:rows]).mean()) if rows else None)
+            return replace(found, seen_base=float(rounded.losses(reporting[:rows]).mean()) if rows else None)
     nf4_base, losses_nf4 = reference.base_and_tuned(base.folder, adapter.folder, samples, rows, nf4=True)
-    nf4 = bool(losses_nf4.mean() < losses.mean())
+    chosen, chosen_nf4 = (each[end:] if apart else each for each in (losses, losses_nf4))
+    nf4 = bool(chosen_nf4.mean() < chosen.mean())
+    on = f" on the {len(chosen)} tokens that choose" if apart else ""
     progress.note(
-        f"held-out loss on the 16-bit base {losses.mean():.4f}, rounded to NF4 {losses_nf4.mean():.4f}: "
+        f"held-out loss{on} on the 16-bit base {chosen.mean():.4f}, rounded to NF4 {chosen_nf4.mean():.4f}: "
         f"merging into the {'rounded' if nf4 else '16-bit'} one"
     )
     return replace(
         found,
         nf4=nf4,
-        loss=float((losses_nf4 if nf4 else losses).mean()),
-        loss_nf4=float(losses_nf4.mean()),
+        loss=float((losses_nf4 if nf4 else losses)[:end].mean()),
+        loss_nf4=float(losses_nf4[:end].mean()),
         seen_base=float(nf4_base.mean()) if fixed else None,
         seen_tuned=float(losses_nf4[:fixed].mean()) if fixed else None,
     )

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from packager.artifacts.checks import Check, Figure, verdict
-from packager.artifacts.kinds import Adapter, Checkpoint, Dataset, Divergence, Merged
+from packager.artifacts.evidence import Divergence
+from packager.artifacts.kinds import Adapter, Checkpoint, Dataset, Merged
 from packager.prompt.corpus import corpus_samples
 from packager.prompt.masking import Encoded
 

@@ -1,4 +1,5 @@
-"""A base as it was found -> an ordinary Hugging Face checkpoint: linked, or unpacked from a GGUF file.
+"""A base as it was found -> an ordinary Hugging Face checkpoint: linked, taken out of a model of pictures and
+text, or unpacked from a GGUF file.
 
 A GGUF is dequantized to FP16 safetensors by transformers; `prove_unpacked` raises `ProofFailed` if those do
 not predict as the file does.
@@ -12,8 +13,12 @@ import tempfile
 import unicodedata
 from pathlib import Path
 
-from packager.checkpoint import licence_files, locate
+from packager.artifacts.files import write_json
+from packager.checkpoint import composite, licence_files, locate, weights
+from packager.checkpoint.gguf_base import tensor_places
+from packager.checkpoint.gguf_config import missing_fields
 from packager.errors import ProofFailed
+from packager.llamacpp import gguf_file
 from packager.llamacpp.model import GgufModel
 from packager.process import progress
 from packager.prompt.corpus import CONTENTS, SPLITS, joins_accents, neighbours
@@ -27,39 +32,73 @@ TEXTS = (
     "cuidado com os outros serviços. Procure a unidade básica mais perto da sua casa.",
     "Vaccines protect the person and the community. Ask the nurse which ones are due, and bring the card.",
 )
+COPIED = 1 << 24
+"""Bytes of a tensor in memory at once, while it is copied."""
 MAX_KL = 0.1
 """Nats a token, between a quantized file and what was unpacked from it."""
 
 
 def link_checkpoint(folder: Path, out: Path) -> None:
     """Copy the small files of the checkpoint in `folder` into `out`, and link its weights."""
+    _copy_small(folder, out)
+    listed = sorted(folder.glob("model*.safetensors*")) or sorted(folder.glob("*.safetensors*"))
+    for path in listed:  # other formats may lie beside it (consolidated.safetensors)
+        (out / path.name).symlink_to(path.resolve())
+
+
+def take_text(folder: Path, out: Path) -> None:
+    """Write the text part of the composite in `folder` into `out`, as a checkpoint of its own class."""
+    from transformers import CONFIG_MAPPING
+
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    tensors = weights.checkpoint(folder)
+    part = composite.text_part(config, {name: tensor.shape for name, tensor in tensors.items()})
+    progress.note(f"the text part is taken; left out: {part.left_out}")
+    _copy_small(folder, out)
+    kind = CONFIG_MAPPING[part.config["model_type"]]
+    written = kind(**part.config).to_dict()  # through the class: the converter does not know its defaults
+    write_json(out / "config.json", written | {"architectures": part.config["architectures"]})
+    layout = [(name, tensors[stored].dtype, part.shapes[name]) for name, stored in part.names.items()]
+    with weights.Reader() as reader, weights.Writer(out, layout) as writer:
+        for name, stored in part.names.items():
+            tensor = tensors[stored]
+            step = max(1, COPIED // max(1, tensor.row_bytes))
+            for start in range(0, tensor.rows, step):
+                writer.write(name, start, reader.raw(tensor, start, min(start + step, tensor.rows)))
+
+
+def _copy_small(folder: Path, out: Path) -> None:
     for name in (*TOKENIZER_FILES, *locate.CONFIG_FILES):
         if (folder / name).is_file():
             shutil.copyfile(folder / name, out / name)
     licence_files.carry(folder, out)
     _forget(out / "config.json", "auto_map")  # Phi-3's, for one: transformers has the class itself
     _forget(out / "tokenizer_config.json", "auto_map")
-    listed = sorted(folder.glob("model*.safetensors*")) or sorted(folder.glob("*.safetensors*"))
-    for path in listed:  # other formats may lie beside it (consolidated.safetensors)
-        (out / path.name).symlink_to(path.resolve())
 
 
 def dequantize(gguf: Path, out: Path) -> None:
     """Unpack a quantized GGUF into FP16 safetensors and tokenizer files, with transformers."""
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GgufConfig
     from transformers.utils import logging
 
     logging.disable_progress_bar()
     progress.note("dequantizing the base model to FP16")
-    # Without dequantize=True, transformers 5 keeps the packed weights and refuses to save them.
-    model = AutoModelForCausalLM.from_pretrained(
-        gguf.parent,
-        gguf_file=gguf.name,
-        quantization_config=GgufConfig(dequantize=True),
-        dtype=torch.float16,
-    )
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    fields = missing_fields(gguf_file.inspect(gguf), tensor_places(gguf))
+    with tempfile.TemporaryDirectory() as alone:  # from files beside it, transformers would take config and tokenizer
+        (Path(alone) / gguf.name).symlink_to(gguf.resolve())
+        config = AutoConfig.from_pretrained(alone, gguf_file=gguf.name)
+        for name, value in fields.items():
+            setattr(config, name, value)
+        # Without dequantize=True, transformers 5 keeps the packed weights and refuses to save them.
+        model = AutoModelForCausalLM.from_pretrained(
+            alone,
+            gguf_file=gguf.name,
+            config=config,
+            quantization_config=GgufConfig(dequantize=True),
+            dtype=torch.float16,
+        )
+        tokenizer = AutoTokenizer.from_pretrained(alone, gguf_file=gguf.name)
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
     # What transformers noted about this machine would travel into the package.

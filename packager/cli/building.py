@@ -35,11 +35,14 @@ def check(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...]
     """Check everything that can fail early, and build nothing."""
     from packager.cli import summary
     from packager.pipeline import preflight
+    from packager.pipeline.prompts import check_prompts
     from packager.process import progress
 
     loaded = load(recipe, base, data, sets)
     with progress.route(progress.Display()):
         found = preflight.check(loaded, build_dir / loaded.name)
+    if not found.is_gguf:  # a GGUF file's tokenizer is unpacked by the base stage
+        check_prompts(loaded, found)
     overrides = {"base": base, "data": data, "set": " ".join(sets)}
     click.echo(summary.of_check(loaded, found, summary.command("build", recipe, overrides, build_dir)))
 

@@ -43,6 +43,8 @@ def of_build(artifact: Artifact, talk: str) -> str:
     for name, speed in artifact.tokens_per_second.items():
         size = (artifact.folder / name).stat().st_size / MEGABYTE
         rows.append(f"  {name}: {size:,.0f} MB" + (f", {speed:.0f} tokens/s on this CPU" if speed else ""))
+    rows += [f"Failed probe: {ask}" for ask in artifact.probes_failed]
+    rows += [f"Not proven: {one}" for one in artifact.unproven]
     if artifact.default_because:
         rows.append(f"{artifact.default_because}.")
     rows.append(f"Next: {talk}      What it is: {artifact.folder / 'report.html'}")

@@ -15,7 +15,7 @@ from packager.artifacts.kinds import Answer, Proof
 from packager.artifacts.knowledge import Searched
 from packager.clinic.targets import Target
 from packager.package import licence, signing
-from packager.prompt.ollama.modelfile import REQUIRES
+from packager.prompt.ollama.modelfile import REQUIRES, REQUIRES_OF_PARTS
 from packager.proof import smoke
 from packager.recipe.recipe import Recipe
 from packager.recipe.sections import Smoke as Question
@@ -50,6 +50,8 @@ class ClinicFacts:
     licence: str
     model: str
     """The file to start: the default one, or its first part."""
+    in_parts: bool
+    """Whether the default file had to be split."""
     model_type: str
     model_bytes: int
     system: str | None
@@ -97,7 +99,7 @@ def settings_of(facts: ClinicFacts) -> dict[str, Any]:
         "seed": smoke.SEED,
         "needed_ram_mb": math.ceil(_ram_mb(facts) * 11 / 10),  # the proof's figure must hold within a tenth
         "material_ram_mb": math.ceil(facts.material_bytes * 1.5 / 1e6),
-        "ollama_minimum": REQUIRES,
+        "ollama_minimum": REQUIRES_OF_PARTS if facts.in_parts else REQUIRES,
         "targets": {t.name: {"cpu_features": list(t.cpu_features)} for t in facts.targets},
         "signed": bool(facts.signer),
         "signer": facts.signer,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from packager.errors import StageCrash, all_at_once
 from packager.llamacpp.split import split_file
 from packager.package.verify import CHECKSUMS, MANIFEST
 from packager.process import progress
+from packager.prompt.ollama.modelfile import parse_modelfile, with_parts
 
 READ_ME = "LEIA-ME.txt"
 ASSETS = Path(__file__).with_name("assets")
@@ -56,7 +58,7 @@ def carry_package(package: Package, manifest: dict[str, Any], limit: int, out: P
         (out / name).unlink()
         loads[name] = parts[0].name
         files += [_part(file, part, first=part is parts[0]) for part in parts]
-        _load_the_first_part(out, name, parts[0].name)
+        _name_every_part(out, name, [part.name for part in parts])
     write_json(out / MANIFEST, manifest | {"files": files})
     return loads
 
@@ -93,12 +95,12 @@ def _part(file: dict[str, Any], part: Path, *, first: bool) -> dict[str, Any]:
     return file | own | {"default": file["default"] and first, "part_of": {k: file[k] for k in own}}
 
 
-def _load_the_first_part(out: Path, whole: str, part: str) -> None:
+def _name_every_part(out: Path, whole: str, parts: Sequence[str]) -> None:
     """In the Modelfile that names a file which was split; the package's own is another file and stays."""
     for path in out.glob("Modelfile*"):
         text = path.read_text(encoding="utf-8")
-        if f"FROM ./{whole}\n" in text:
-            write_atomically(path, text.replace(f"FROM ./{whole}\n", f"FROM ./{part}\n", 1))
+        if parse_modelfile(text)[0].value == f"./{whole}":
+            write_atomically(path, with_parts(text, parts))
 
 
 def _carry_server(target: Target, binary: Path, runtime: Path) -> None:

@@ -1,4 +1,6 @@
-"""Rows -> `train.jsonl` and `heldout.jsonl`, a conversation a line: `messages`, `topic`, `row` (the line it came from).
+"""Rows -> `train.jsonl`, `heldout.jsonl` and, where there are enough, `choosing.jsonl`.
+
+A conversation a line: `messages`, `topic`, `row` (the line it came from).
 
 What was written is read again for what of the held-out rows is in training too. Fails with `InputError`
 for rows that do not share one system message.
@@ -17,7 +19,7 @@ from packager.data.rows.formats import Row
 from packager.errors import InputError
 from packager.prompt.corpus import read_conversations
 
-TRAIN, HELDOUT = "train.jsonl", "heldout.jsonl"
+TRAIN, HELDOUT, CHOOSING = "train.jsonl", "heldout.jsonl", "choosing.jsonl"
 
 
 def write_conversations(path: Path, conversations: Sequence[Row]) -> str:
@@ -47,7 +49,8 @@ def shared_system(conversations: Sequence[Row]) -> str | None:
 
 
 def leaked_rows(folder: Path, *, answers: bool) -> int:
-    """Held-out rows, as they were written, whose question or answer was written into training too.
+    """Held-out rows, as they were written, whose question or answer was written into training (or among those that
+    choose) too.
 
     A question is all that the user says in a row, an answer all that the assistant says: a greeting
     that opens many conversations is no leak.
@@ -58,7 +61,9 @@ def leaked_rows(folder: Path, *, answers: bool) -> int:
             {(role, normalise("\n".join(m["content"] for m in row if m["role"] == role))) for role in judged}
             for row in read_conversations(folder / name)
         ]
-        for name in (TRAIN, HELDOUT)
+        for name in (TRAIN, HELDOUT, CHOOSING)
+        if (folder / name).is_file()
     }
-    trained = set().union(*said[TRAIN])
-    return sum(bool(row & trained) for row in said[HELDOUT])
+    trained, chosen = set().union(*said[TRAIN]), set().union(*said.get(CHOOSING, ()))
+    leaked = sum(bool(row & (trained | chosen)) for row in said[HELDOUT])
+    return leaked + sum(bool(row & trained) for row in said.get(CHOOSING, ()))

@@ -1,7 +1,8 @@
-"""Texts as they are compared: without case and accents."""
+"""Texts as they are compared: without case and accents; and whether words occur in one."""
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 
@@ -11,3 +12,13 @@ def unaccented(text: str) -> str:
     if plain.isascii():
         return plain
     return "".join(c for c in unicodedata.normalize("NFKD", plain) if not unicodedata.combining(c))
+
+
+def occurs(word: str, text: str) -> bool:
+    """Does it occur as whole words, case and accents ignored? A `*` stands for any letters and digits."""
+    pattern = r"\w*".join(re.escape(part) for part in _plain(word).split("*"))
+    return bool(re.search(rf"(?<!\w){pattern}(?!\w)", _plain(text)))
+
+
+def _plain(text: str) -> str:
+    return " ".join(unaccented(text).split())

@@ -105,7 +105,7 @@ def measure(
         for name, model in ((BASE, base), (TUNED, tuned)):
             if model is None:
                 continue
-            key = key_of(task, model.content, wanted.rows, sha256_of(path) if path else "hub")[:24]
+            key = key_of(task, model.content, wanted.rows, sha256_of(path) if path else "hub", "one type")[:24]
             store = cache / f"benchmark-{key}.json"
             if not store.is_file():
                 progress.note(f"{task}: asking {name}")
@@ -127,7 +127,7 @@ def ask(folder: Path, name: str, task: str, path: Path | None, rows: int | None)
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.set_num_threads(child.physical_cores())
-    kind = "float32" if device == "cpu" else "auto"
+    kind = number_type(device)
     wanted: Any = task if path is None else local_task(task, path)
     try:
         found = lm_eval.simple_evaluate(
@@ -162,7 +162,18 @@ def ask(folder: Path, name: str, task: str, path: Path | None, rows: int | None)
         stderr=(value * (1 - value) / (n - 1)) ** 0.5 if n > 1 else None,
         n=n,
         source="local copy" if path else "Hub",
+        computed_in=kind,
     )
+
+
+def number_type(device: str) -> str:
+    """What both models compute in: the base's file and the merged one's hold different types, and `auto` would
+    compare rounding with training."""
+    import torch
+
+    if device == "cpu":
+        return "float32"
+    return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
 
 
 def local_task(task: str, path: Path) -> dict[str, Any]:

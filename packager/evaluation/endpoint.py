@@ -1,4 +1,4 @@
-"""An OpenAI-compatible endpoint: where it is and its key, from the environment or `.env`; one request.
+"""An OpenAI-compatible endpoint: where it is and its key, from the environment or the checkout's `.env`; one request.
 
 The key is sent to the endpoint and is nowhere else: not in a message, a log, or what is stored.
 Raises `MissingResource` if the endpoint is not named or does not answer, `InputError` if it refuses.
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from packager.errors import InputError, MissingResource
+from packager.recipe.loading import ROOT
 
 ADDRESS, KEY = ("PACKAGER_JUDGE_URL", "OPENAI_BASE_URL"), ("PACKAGER_JUDGE_KEY", "OPENAI_API_KEY")
 TIMEOUT = 300.0
@@ -32,6 +33,8 @@ class Endpoint:
     url: str
     """As given, such as http://127.0.0.1:8000/v1."""
     key: str = field(default="", repr=False)
+    secret: str = KEY[0]
+    """The variable that holds the key, beside the address."""
 
 
 @dataclass(frozen=True)
@@ -41,16 +44,20 @@ class Completion:
     answer_tokens: int
 
 
-def find(dotenv: Path = Path(".env")) -> Endpoint | None:
-    """The endpoint that the environment, or else `.env`, names; None if none."""
-    known = _dotenv(dotenv) | dict(os.environ)
-    url = next((known[name] for name in ADDRESS if known.get(name)), "")
-    key = next((known[name] for name in KEY if known.get(name)), "")
-    if not url:
-        return None
-    if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
-        raise InputError(f"{ADDRESS[0]} is not a web address.", "give one such as https://host/v1")
-    return Endpoint(url.rstrip("/"), key)
+def find(dotenv: Path = ROOT / ".env") -> Endpoint | None:
+    """The endpoint that the environment, or else the checkout's `.env`, names; None if none.
+
+    Address and key belong together: both are of one prefix and of one place. So no file in the folder that a command
+    is run in, and no other program's variable, decides where a key is sent.
+    """
+    for known in (dict(os.environ), _dotenv(dotenv)):
+        for address, secret in zip(ADDRESS, KEY, strict=True):
+            if not (url := known.get(address)):
+                continue
+            if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
+                raise InputError(f"{address} is not a web address.", "give one such as https://host/v1")
+            return Endpoint(url.rstrip("/"), known.get(secret, ""), secret)
+    return None
 
 
 def _dotenv(path: Path) -> dict[str, str]:
@@ -81,7 +88,7 @@ def complete(endpoint: Endpoint, body: dict[str, Any]) -> Completion:
             if error.code not in BUSY or _refuses_format(error):
                 raise InputError(
                     f"The judge's endpoint at {host} refused the request ({error.code}).",
-                    f"check {KEY[0]}, evaluate.judge.model and {ADDRESS[0]}",
+                    f"check evaluate.judge.model, and {endpoint.secret}, which is taken from where the address is",
                 ) from None
             why = f"answers {error.code}"
         except (OSError, ValueError, http.client.HTTPException) as error:

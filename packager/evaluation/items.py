@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from packager.artifacts.evaluation import HELDOUT
 from packager.artifacts.kinds import Dataset
+from packager.data.audit.split import group_numbers
 from packager.data.rows import hub_dataset
 from packager.data.rows.table import read_rows, refuse_bad, rows_fingerprint
 from packager.errors import InputError
@@ -39,6 +40,8 @@ class ValidationRow:
     """All that the assistant says in it and is trained, for counting characters and bytes."""
     prompt: Encoded
     """The conversation before its last answer, as it is served."""
+    group: int
+    """Rows of one number are near-duplicates: one piece of evidence."""
 
 
 def config_of(validation: ValidationSet, data: Data) -> Data:
@@ -56,16 +59,17 @@ def config_of(validation: ValidationSet, data: Data) -> Data:
     )
 
 
-def heldout(data: Dataset, limit: int | None, seed: int) -> list[ValidationRow]:
+def heldout(data: Dataset, limit: int | None, seed: int, by: str) -> list[ValidationRow]:
+    """Rows that the data stage held out; `by` is the recipe's data.split.group_by."""
     found = [list(c) for c in read_conversations(data.folder / "heldout.jsonl")]
-    return _items(HELDOUT, found, data, limit, seed)
+    return _grouped(_items(HELDOUT, found, data, limit, seed), by)
 
 
 def of_set(name: str, config: Data, data: Dataset, limit: int | None, seed: int) -> list[ValidationRow]:
     """The rows of a further set; raises `InputError` if none can be used."""
     table = read_rows(config)
     refuse_bad(table.bad, table.read, config)
-    return _items(name, [row.as_messages() for row in table.rows], data, limit, seed)
+    return _grouped(_items(name, [row.as_messages() for row in table.rows], data, limit, seed), config.split.group_by)
 
 
 def prompt_of(data: Dataset, question: str) -> Encoded:
@@ -74,6 +78,11 @@ def prompt_of(data: Dataset, question: str) -> Encoded:
     messages.append({"role": "user", "content": question})
     template, tokenizer = load_template(data.folder), load_tokenizer(data.folder)
     return Encoded(tuple(token_ids(tokenizer, template.render(messages, add_generation_prompt=True))))
+
+
+def _grouped(rows: Sequence[ValidationRow], by: str) -> list[ValidationRow]:
+    numbers = group_numbers([row.question for row in rows], [row.reference for row in rows], by)
+    return [replace(row, group=number) for row, number in zip(rows, numbers, strict=True)]
 
 
 def _items(
@@ -100,6 +109,7 @@ def _items(
                 encoded=encoded,
                 said="".join(m["content"] for m in messages if m["role"] == "assistant" and m.get("weight", 1)),
                 prompt=Encoded(tuple(prompt)),
+                group=number,
             )
         )
     if not found:

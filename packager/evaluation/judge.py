@@ -39,6 +39,8 @@ class JudgeQuestion:
     language: str
     resamples: int
     seed: int
+    groups: tuple[int, ...] = ()
+    """The number of each row's group; (): each row is one."""
 
 
 @dataclass
@@ -66,7 +68,7 @@ def unreachable(wanted: Judge | None) -> list[LeftOut]:
     """Why there can be no judge, if that is known beforehand."""
     if wanted is None or endpoint.find() is not None:
         return []
-    fix = f"set {endpoint.ADDRESS[0]} (and {endpoint.KEY[0]}) in the environment or in .env"
+    fix = f"set {endpoint.ADDRESS[0]} (and {endpoint.KEY[0]}) both in the environment or both in the checkout's .env"
     return [LeftOut(what="judge", why="no endpoint is named", fix=fix)]
 
 
@@ -107,7 +109,7 @@ def judge(
     judgement = Judgement(
         judge=how.judge.model,
         language=cast(Literal["pt-BR", "en"], how.language),
-        scores=tuple(_distributions(how, list(found.values()))),
+        scores=tuple(_distributions(how, found)),
         comparisons=tuple(_comparisons(how.judge.models, list(found.values()))),
         asked=bill.asked,
         retried=bill.retried,
@@ -166,12 +168,14 @@ def _read(cache: Path) -> dict[str, dict[str, Any]]:
     return known
 
 
-def _distributions(how: JudgeQuestion, rows: Sequence[Scored]) -> Iterator[JudgeScores]:
+def _distributions(how: JudgeQuestion, judged: Mapping[int, Scored]) -> Iterator[JudgeScores]:
+    rows = list(judged.values())
+    groups = [how.groups[number] for number in judged] if how.groups else None
     for model, criterion in itertools.product(how.judge.models if rows else (), criteria.CRITERIA):
         scores = [row[model][criterion] for row in rows]
 
         def interval(values: Sequence[float], name: str) -> tuple[float, float, float]:
-            found = bootstrap.mean(name, values, "score", "higher", how.resamples, how.seed)
+            found = bootstrap.mean(name, values, "score", "higher", how.resamples, how.seed, groups)
             low, high = found.low, found.high
             return found.value, found.value if low is None else low, found.value if high is None else high
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -66,11 +67,12 @@ def result(
 ) -> SetResult:
     """One model's measures on one set."""
     measured = [(i, o.likelihood) for i, o in zip(items, outcomes, strict=True) if o.likelihood]
+    scored = [i.group for i, o in zip(items, outcomes, strict=True) if o.scores]
     answers = [o.answer for o in outcomes if o.answer is not None]
     named = next((o.scores for o in outcomes if o.scores), {})
     generated = [
         bootstrap.mean(
-            score, [o.scores[score] for o in outcomes if o.scores], "share", "higher", how.resamples, how.seed
+            score, [o.scores[score] for o in outcomes if o.scores], "share", "higher", how.resamples, how.seed, scored
         )
         for score in named
     ]
@@ -98,39 +100,52 @@ def likelihoods(measured: Sequence[tuple[ValidationRow, Mapping[str, float]]], h
     characters = [float(len(item.said)) for item, _ in measured]
     octets = [float(len(item.said.encode())) for item, _ in measured]
     bits = [value / math.log(2) for value in nll]
-    fixed = (how.resamples, how.seed)
-    yield bootstrap.ratio("loss", nll, tokens, "nats/token", "lower", *fixed)
-    yield bootstrap.ratio("perplexity", nll, tokens, "ratio", "lower", *fixed, then=np.exp)
-    yield bootstrap.ratio("token_accuracy", summed("correct"), tokens, "share", "higher", *fixed)
-    yield bootstrap.ratio("entropy", summed("entropy"), tokens, "nats/token", "", *fixed)
-    yield bootstrap.ratio("bits_per_token", bits, tokens, "bits/token", "lower", *fixed)
-    yield bootstrap.ratio("bits_per_character", bits, characters, "bits/character", "lower", *fixed)
-    yield bootstrap.ratio("bits_per_byte", bits, octets, "bits/byte", "lower", *fixed)
+    groups = [item.group for item, _ in measured]
+    ratio = functools.partial(bootstrap.ratio, resamples=how.resamples, seed=how.seed, groups=groups)
+    yield ratio("loss", nll, tokens, "nats/token", "lower")
+    yield ratio("perplexity", nll, tokens, "ratio", "lower", then=np.exp)
+    yield ratio("token_accuracy", summed("correct"), tokens, "share", "higher")
+    yield ratio("entropy", summed("entropy"), tokens, "nats/token", "")
+    yield ratio("bits_per_token", bits, tokens, "bits/token", "lower")
+    yield ratio("bits_per_character", bits, characters, "bits/character", "lower")
+    yield ratio("bits_per_byte", bits, octets, "bits/byte", "lower")
 
 
 def differences(
-    name: str, results: Mapping[str, SetResult], outcomes: Mapping[str, Sequence[Outcome]], how: Resampled
+    name: str,
+    items: Sequence[ValidationRow],
+    results: Mapping[str, SetResult],
+    outcomes: Mapping[str, Sequence[Outcome]],
+    how: Resampled,
 ) -> Iterator[Difference]:
     """tuned against base, and every other model against both, on the rows that both have."""
     for model in results:
         for against in (BASE, TUNED):
             if against in results and model not in (BASE, against):
-                yield from _gaps((model, against, name), results[model], outcomes[model], outcomes[against], how)
+                pairs = zip(items, outcomes[model], outcomes[against], strict=True)
+                yield from _gaps((model, against, name), results[model], list(pairs), how)
 
 
 def _gaps(
-    names: tuple[str, str, str], found: SetResult, ours: Sequence[Outcome], theirs: Sequence[Outcome], how: Resampled
+    names: tuple[str, str, str],
+    found: SetResult,
+    rows: Sequence[tuple[ValidationRow, Outcome, Outcome]],
+    how: Resampled,
 ) -> Iterator[Difference]:
     for measure in (m for m in found.measures if m.name in COMPARED):
-        triples = []
-        for a, b in zip(ours, theirs, strict=True):
+        if measure.name == "token_f1.f1" and found.measure("rouge1.f1"):
+            continue  # the same figure under another name
+        compared = []
+        for item, a, b in rows:
             if measure.name == "loss" and a.likelihood and b.likelihood:
-                triples.append((a.likelihood["nll"], b.likelihood["nll"], a.likelihood["tokens"]))
+                compared.append((a.likelihood["nll"], b.likelihood["nll"], a.likelihood["tokens"], item.group))
             elif measure.name in a.scores and measure.name in b.scores:
-                triples.append((a.scores[measure.name], b.scores[measure.name], 1.0))
-        if triples:
-            mine, other, weights = zip(*triples, strict=True)
-            yield bootstrap.difference(measure, names, mine, other, weights, how.resamples, how.seed)
+                compared.append((a.scores[measure.name], b.scores[measure.name], 1.0, item.group))
+        if compared:
+            mine, other, weights, groups = zip(*compared, strict=True)
+            gap = bootstrap.difference(measure, names, mine, other, weights, how.resamples, how.seed, groups)
+            if gap is not None:
+                yield gap
 
 
 def answered(

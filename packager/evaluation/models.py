@@ -85,6 +85,18 @@ def asked_of_each(wanted: Evaluate, data: Dataset, rows: Sequence[ValidationRow]
     return asked + [items.prompt_of(data, probe.ask) for probe in wanted.probes]
 
 
+def fitting_probes(wanted: Evaluate, context: int, data: Dataset, left: list[LeftOut]) -> Evaluate:
+    """The same with the probes that leave room for an answer in `context` tokens; the others are added to `left`."""
+    lengths = {probe.ask: len(items.prompt_of(data, probe.ask).ids) for probe in wanted.probes}
+    for probe in wanted.probes:
+        if lengths[probe.ask] + 1 >= context:
+            why = f"it takes {lengths[probe.ask]} tokens, and serve.context has {context}"
+            left.append(LeftOut(what=f"probe “{probe.ask[:40]}…”", why=why, fix="shorten it, or raise serve.context"))
+    return wanted.model_copy(
+        update={"probes": tuple(probe for probe in wanted.probes if lengths[probe.ask] + 1 < context)}
+    )
+
+
 def run_models(
     models: Iterable[Model],
     asked: Sequence[Encoded],

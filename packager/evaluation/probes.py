@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from packager.artifacts.evaluation import ProbeAnswer, ProbeResult
-from packager.data.letters import unaccented
+from packager.data.letters import occurs
 from packager.recipe.evaluation import Probe
 
 
@@ -31,13 +30,3 @@ def _answer(probe: Probe, model: str, text: str) -> ProbeAnswer:
         missing=tuple(missing),
         forbidden=forbidden,
     )
-
-
-def occurs(word: str, text: str) -> bool:
-    """Does it occur as whole words, case and accents ignored? A `*` stands for any letters and digits."""
-    pattern = r"\w*".join(re.escape(part) for part in _plain(word).split("*"))
-    return bool(re.search(rf"(?<!\w){pattern}(?!\w)", _plain(text)))
-
-
-def _plain(text: str) -> str:
-    return " ".join(unaccented(text).split())

@@ -48,7 +48,7 @@ def measured(sets: Sets, outcomes: Outcomes, how: Resampled) -> tuple[list[SetRe
         by_model = {model: by_set[name] for model, by_set in outcomes.items()}
         of_set = {model: measures.result(model, name, rows, made, how) for model, made in by_model.items()}
         results += of_set.values()
-        gaps += measures.differences(name, of_set, by_model, how)
+        gaps += measures.differences(name, rows, of_set, by_model, how)
     return results, gaps
 
 
@@ -86,7 +86,8 @@ def judged_rows(
         for model, by_set in outcomes.items()
         if model in wanted.models
     }
-    how = JudgeQuestion(wanted, wanted.language or language, evaluate.resamples, evaluate.seed)
+    groups = tuple(item.group for item in rows)
+    how = JudgeQuestion(wanted, wanted.language or language, evaluate.resamples, evaluate.seed, groups)
     try:
         return judge.judge(how, [(i.question, i.reference) for i in rows], answers, cache / "judge.jsonl")
     except Interrupted:

@@ -19,7 +19,7 @@ def rows_of_sets(
     wanted: Evaluate, config: Data, context: int, data: Dataset, left: list[LeftOut]
 ) -> dict[str, list[ValidationRow]]:
     """The rows of every set by its name, those that fit into `context` tokens; what is left out is added to `left`."""
-    sets = {HELDOUT: items.heldout(data, wanted.rows, wanted.seed)}
+    sets = {HELDOUT: items.heldout(data, wanted.rows, wanted.seed, config.split.group_by)}
     for name, validation in wanted.sets.items():
         source = items.config_of(validation, config)
         try:

@@ -55,18 +55,21 @@ def tokenizer_problem(folder: Path) -> str:
     return "" if pretokenizer_known(tokenizer_json) else "llama.cpp's converter does not recognize its pre-tokenizer"
 
 
-def convert_command(script: Path, checkpoint: Path, out: Path, overrides: Path) -> list[str]:
-    """The command line that converts a checkpoint folder to one F16 GGUF file.
+def convert_command(
+    script: Path, checkpoint: Path, out: Path, overrides: Path, *, vocabulary: bool = False
+) -> list[str]:
+    """The command line that converts a checkpoint folder to one F16 GGUF file, or its `vocabulary` alone, which needs
+    no weights.
 
     `overrides` is a JSON file of `general.*` metadata that replaces what the converter derives.
     """
     return [sys.executable, str(script), str(checkpoint), "--outfile", str(out), "--outtype", "f16",
-            "--metadata", str(overrides)]  # fmt: skip
+            "--metadata", str(overrides), *(["--vocab-only"] if vocabulary else [])]  # fmt: skip
 
 
-def run_converter(checkpoint: Path, out: Path, overrides: Path) -> None:
+def run_converter(checkpoint: Path, out: Path, overrides: Path, *, vocabulary: bool = False) -> None:
     """Convert in a process of its own, offline and without the Hub token; raises what `child.run` raises."""
-    child.run(convert_command(converter(), checkpoint, out, overrides))
+    child.run(convert_command(converter(), checkpoint, out, overrides, vocabulary=vocabulary))
 
 
 @contextlib.contextmanager

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import collections
 import functools
+import hashlib
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +20,8 @@ SMALL_BLOCKS = ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "IQ4_NL")
 """Types in blocks of 32 elements; the K- and I-quants have blocks of 256 (QK_K in ggml)."""
 UNUSABLE = ("NVFP4", "Q2_0")
 """Types that llama.cpp names, but its quantizer does not make, or gguf-py cannot read back."""
+PHI3 = re.compile(r"phi-?3", re.IGNORECASE)
+"""llama.cpp drops white space after special tokens if, and only if, the file's name says so (src/llama-vocab.cpp)."""
 GENERATED = ("rope_freqs.", "rope_factors_long.", "rope_factors_short.")
 """Tensors that the converter computes from config.json; they are no parameters of the checkpoint."""
 
@@ -82,9 +86,37 @@ def inspect(path: Path) -> GgufInfo:
     )
 
 
+def tokenizing(path: Path) -> dict[str, str]:
+    """All that decides which tokens llama.cpp makes of a conversation: by the name of each field, a hash of its bytes.
+
+    The tokenizer's fields with the chat template among them, the architecture, and whether the name says Phi-3.
+    """
+    fields = header_reader()(path).fields
+    found = {
+        name: hashlib.sha256(b"".join(_raw(part) for part in field.parts[2:])).hexdigest()
+        for name, field in fields.items()
+        if name.startswith("tokenizer.") or name == "general.architecture"
+    }
+    name = fields.get("general.name")
+    return found | {"general.name": "Phi-3" if name and PHI3.search(str(name.contents())) else "any other"}
+
+
+def _raw(part: Any) -> bytes:
+    """A part of a field: bytes of the file, or the type of an array's elements."""
+    return bytes([part]) if isinstance(part, int) else part.tobytes()
+
+
 def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """Every tensor's shape by its name, in ggml's order: (columns, rows, ...)."""
     return {t.name: tuple(int(n) for n in t.shape) for t in header_reader()(path).tensors}
+
+
+def tensor_values(path: Path, name: str) -> list[float]:
+    """The numbers of one small tensor that is stored as F32; raises `KeyError` if there is none of that name."""
+    for tensor in header_reader()(path).tensors:
+        if tensor.name == name:
+            return [float(value) for value in tensor.data.ravel()]
+    raise KeyError(name)
 
 
 def types_of_tensors(path: Path) -> dict[str, str]:
@@ -110,6 +142,13 @@ def tensor_types() -> dict[str, int]:
     return {t.name: t.value for t in GGMLQuantizationType if t.name not in computed}
 
 
+def block_size(type_name: str) -> int:
+    """Elements in a block of a tensor type: columns must be a multiple of it."""
+    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
+
+    return int(GGML_QUANT_SIZES[GGMLQuantizationType[type_name]][0])
+
+
 def _named(ftype: Any) -> str:
     return next((name for name, number in quantization_types().items() if number == ftype), "")
 
@@ -132,7 +171,7 @@ def header_reader() -> Any:
             length = self.data[orig_offs + 4 : orig_offs + 12].view("<u8")
             start = orig_offs + 12
             end = _end_of_array(self.data, kind.name, self.gguf_scalar_to_np.get(kind), start, int(length[0]))
-            return end - orig_offs, [kind, length], [], [GGUFValueType.ARRAY, kind]
+            return end - orig_offs, [kind, length, self.data[start:end]], [], [GGUFValueType.ARRAY, kind]
 
     return HeaderReader
 

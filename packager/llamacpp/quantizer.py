@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from packager.errors import InputError, MissingResource, StageCrash
 from packager.llamacpp import binding
-from packager.llamacpp.gguf_file import quantization_types, tensor_types
+from packager.llamacpp.gguf_file import SMALL_BLOCKS, block_size, quantization_types, tensor_types
 from packager.llamacpp.limits import bounded
 
 if TYPE_CHECKING:
@@ -96,12 +96,32 @@ def planned_types(
     return found
 
 
-def refuse_idle_patterns(tensors: Mapping[str, str], shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Raises `InputError` for a pattern of quantize.tensors that finds none of the tensors in `shapes`."""
-    for pattern in tensors:
-        if not any(re.search(pattern, name) for name in shapes):
-            some = next((n for n in shapes if n.startswith("blk.")), next(iter(shapes)))
-            raise InputError(f"quantize.tensors: '{pattern}' finds no tensor.", f"they have names such as {some}")
+def refuse_idle_patterns(tensors: Mapping[str, str], shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """What patterns of quantize.tensors find that cannot have the type, in sentences; `shapes` are (columns, rows).
+
+    Raises `InputError` for a pattern that finds no tensor, or none that can have its type: the type's blocks must
+    divide the columns, else llama.cpp takes another type in silence.
+    """
+    said, taken = [], set[str]()
+    matrices = {name: shape for name, shape in shapes.items() if len(shape) > 1}  # vectors stay F32
+    for pattern, kind in tensors.items():
+        found = [name for name in matrices if name not in taken and re.search(pattern, name)]
+        if not found:
+            some = next((n for n in matrices if n.startswith("blk.")), next(iter(shapes)))
+            raise InputError(
+                f"quantize.tensors: '{pattern}' finds no tensor{' that none before it has found' if taken else ''}.",
+                f"they have names such as {some}",
+            )
+        taken |= set(found)
+        block = block_size(kind)
+        if not (odd := [name for name in found if shapes[name][0] % block]):
+            continue
+        first = f"{odd[0]} has {shapes[odd[0]][0]} columns, which blocks of {block} do not divide"
+        if len(odd) == len(found):
+            fix = f"use a type with smaller blocks ({', '.join(SMALL_BLOCKS)}), or take it out"
+            raise InputError(f"quantize.tensors: '{pattern}' cannot be had as {kind}: {first}.", fix)
+        said.append(f"quantize.tensors: {len(odd)} of {len(found)} tensors of '{pattern}' cannot be {kind}: {first}")
+    return said
 
 
 def _contiguous(importance: Mapping[str, Float32]) -> dict[str, Float32]:

@@ -46,10 +46,10 @@ def split_file(source: Path, folder: Path, limit: int) -> list[Path]:
                 with path.open("xb") as out:
                     entries = len(reader.fields) - 3 if first else 0  # gguf-py counts the three fixed numbers too
                     out.write(_head(reader, lot, entries, metadata if first else b"", number, len(lots)))
-                    _pad(out, _alignment(reader, number))
+                    pad(out, _alignment(reader, number))
                     for tensor in lot:
-                        _copy(original, out, int(tensor.data_offset), int(tensor.n_bytes))
-                        _pad(out, _alignment(reader, number))
+                        copy_bytes(original, out, int(tensor.data_offset), int(tensor.n_bytes))
+                        pad(out, _alignment(reader, number))
                         done += int(tensor.n_bytes)
                         progress.update(done / 1e6, total / 1e6, "MB", part=f"{number + 1} of {len(lots)}")
     except BaseException:
@@ -64,7 +64,7 @@ def _lots(tensors: Sequence[Any], metadata: int, limit: int) -> list[list[Any]]:
     lots: list[list[Any]] = [[]]
     size = _FIXED + metadata + len(_split_entries(0, 0, 0))
     for tensor in tensors:
-        needed = len(_entry(tensor, 0)) + int(tensor.n_bytes) + 2 * ALIGNMENT
+        needed = len(entry_of(tensor, 0)) + int(tensor.n_bytes) + 2 * ALIGNMENT
         if lots[-1] and size + needed > limit:
             lots.append([])
             size = _FIXED + len(_split_entries(0, 0, 0))
@@ -80,7 +80,7 @@ def _head(reader: Any, lot: Sequence[Any], entries: int, metadata: bytes, number
     """Everything before a part's first tensor, but the padding."""
     alignment, offset, infos = _alignment(reader, number), 0, b""
     for tensor in lot:
-        infos += _entry(tensor, offset)
+        infos += entry_of(tensor, offset)
         offset += -(-int(tensor.n_bytes) // alignment) * alignment
     fixed = struct.pack("<4sIQQ", b"GGUF", 3, len(lot), entries + 3)
     return fixed + metadata + _split_entries(number, count, len(reader.tensors)) + infos
@@ -97,7 +97,7 @@ def _split_entries(number: int, count: int, tensors: int) -> bytes:
     )
 
 
-def _entry(tensor: Any, offset: int) -> bytes:
+def entry_of(tensor: Any, offset: int) -> bytes:
     """What the header says of a tensor: as in the source, but for where it lies."""
     *kept, _ = tensor.field.parts
     return b"".join(part.tobytes() for part in kept) + struct.pack("<Q", offset)
@@ -107,11 +107,13 @@ def _alignment(reader: Any, number: int) -> int:
     return int(reader.alignment) if number == 0 else ALIGNMENT
 
 
-def _pad(out: BinaryIO, alignment: int) -> None:
+def pad(out: BinaryIO, alignment: int) -> None:
+    """Fill up to where the next tensor may begin."""
     out.write(b"\0" * (-out.tell() % alignment))
 
 
-def _copy(source: BinaryIO, out: BinaryIO, start: int, count: int) -> None:
+def copy_bytes(source: BinaryIO, out: BinaryIO, start: int, count: int) -> None:
+    """Copy `count` bytes of `source` from `start` on; raises `InputError` if it ends before."""
     source.seek(start)
     while count:
         data = source.read(min(CHUNK, count))

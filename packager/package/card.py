@@ -15,6 +15,7 @@ from packager.artifacts.checks import tally
 from packager.artifacts.evaluation import Evaluation
 from packager.artifacts.kinds import Adapter, Checkpoint, Dataset, Ggufs, Merged, Proof
 from packager.package import licence, material, model_index
+from packager.prompt.ollama.modelfile import REQUIRES
 from packager.recipe.recipe import Recipe
 
 FILE = "README.md"
@@ -42,6 +43,10 @@ class CardFacts:
     proof: Proof
     evaluation: Evaluation | None = None
     merged: Merged | None = None
+    unproven: tuple[str, ...] = ()
+    """What is not proven, a sentence each."""
+    probes_failed: tuple[str, ...] = ()
+    """Clinical probes that the default file failed in the evaluation."""
 
 
 def model_card(facts: CardFacts) -> str:
@@ -60,7 +65,8 @@ def model_card(facts: CardFacts) -> str:
         ),
         "",
         "Run it with Ollama: `ollama create "
-        f"{recipe.name} -f Modelfile`, then `ollama run {recipe.name}` (Ollama 0.17.1 or newer).",
+        f"{recipe.name} -f Modelfile`, then `ollama run {recipe.name}` (Ollama {REQUIRES} or newer; 0.30 or "
+        "newer where the weights are in parts, as on a stick).",
         "On the Hub, *Use this model* offers the same: `template`, `system` and `params` say there what the",
         "Modelfile says here.",
         "Check the files first: `packager verify .`, or `sha256sum --strict -c SHA256SUMS`.",
@@ -78,6 +84,7 @@ def model_card(facts: CardFacts) -> str:
         "",
         f"{tally(facts.proof.checks)}.",
         "",
+        *_not_proven(facts),
         "| | check | measured | limit | unit | |",
         "|---|---|---|---|---|---|",
         *(
@@ -141,7 +148,7 @@ def leia_me(facts: CardFacts) -> str:
 
    Todas as linhas devem terminar em "OK" (ou "SUCESSO"). Se alguma falhar, copie a pasta de novo.
 
-2. Com o Ollama instalado (versão 0.17.1 ou mais nova), registre o modelo uma única vez:
+2. Com o Ollama instalado (versão {REQUIRES} ou mais nova), registre o modelo uma única vez:
 
        ollama create {recipe.name} -f Modelfile
 
@@ -211,7 +218,8 @@ def _origin(facts: CardFacts) -> list[str]:
     base, data = facts.base, facts.data
     return [
         f"- Base: {_public_name(base)}{f' at {base.revision}' if base.revision else ''},"
-        f" {base.parameters:,} parameters, licence {base.licence or 'unknown'}.",
+        f" {base.parameters:,} parameters, licence {base.licence or 'unknown'}."
+        f"{f' It reads text only: left out is {base.left_out}.' if base.left_out else ''}",
         f"- Data: {data.train_rows} questions and answers trained, {data.heldout_rows} held out"
         f" (sha256 of the rows {data.data_sha256[:16]}…).",
     ]
@@ -243,6 +251,13 @@ def _losses(adapter: Adapter, merged: Merged | None) -> list[str]:
         f" for this model ({(base - loss) / base:.0%} lower; nats per token).",
         f"  Over all held-out answers {trained}.",
     ]
+
+
+def _not_proven(facts: CardFacts) -> list[str]:
+    """What a reader must not take from so many passed checks."""
+    failed = [f"- Failed: the probe “{ask}”" for ask in facts.probes_failed]
+    unproven = [f"- {one}" for one in facts.unproven]
+    return [*failed, *([""] if failed else []), *(["Not proven:", "", *unproven, ""] if unproven else [])]
 
 
 def _recorded(facts: CardFacts) -> list[str]:

@@ -7,32 +7,32 @@ import re
 from pathlib import Path
 from typing import Any
 
-from packager.artifacts.kinds import Dataset, Merged
+from packager.artifacts.kinds import Checkpoint, Dataset, Merged
+from packager.llamacpp.gguf_file import PHI3
 from packager.package import licence
 
 SAMPLING = ("sequence", "top_k", "top_p", "min_p", "xtc_probability", "xtc_threshold", "temp",
             "penalty_last_n", "penalty_repeat", "mirostat", "mirostat_tau", "mirostat_eta")  # fmt: skip
-_PHI3 = re.compile(r"phi-?3", re.IGNORECASE)
 _QUANTIZED = re.compile(r"[.-](I?Q\d\w*|BF16|F16|F32)$", re.IGNORECASE)
 
 
-def described(merged: Merged) -> dict[str, Any]:
-    """The `general.*` metadata, in place of what the converter derives from folder names.
+def described(checkpoint: Checkpoint) -> dict[str, Any]:
+    """The `general.*` metadata of a base or of what was merged, in place of what the converter derives from folder
+    names.
 
     The base's sampling advice is dropped: what the package serves with is the recipe's.
     """
-    source = merged.source.removeprefix("hf:")
+    source = checkpoint.source.removeprefix("hf:")
     name = _QUANTIZED.sub("", source.rstrip("/").rpartition("/")[2].removesuffix(".gguf"))
     base = {"name": name}
-    if _strips(merged.folder) != bool(_PHI3.search(name)):
-        # llama.cpp drops white space after special tokens if, and only if, the name says Phi-3.
-        name = _PHI3.sub("Phi 3", name) if _PHI3.search(name) else f"{name} (Phi-3)"
+    if _strips(checkpoint.folder) != bool(PHI3.search(name)):
+        name = PHI3.sub("Phi 3", name) if PHI3.search(name) else f"{name} (Phi-3)"
     if re.fullmatch(r"[\w.-]+/[\w.-]+", source):
         base |= {"organization": source.partition("/")[0], "repo_url": f"https://huggingface.co/{source}"}
-    if merged.revision:
-        base["version"] = merged.revision
+    if checkpoint.revision:
+        base["version"] = checkpoint.revision
     derived = ("basename", "finetune", "version", "organization", "size_label", "author", "description")
-    tuned = bool(merged.pairs_total)
+    tuned = isinstance(checkpoint, Merged) and bool(checkpoint.pairs_total)
     return {
         "general.name": f"{name} (fine-tuned)" if tuned else name,
         **{f"general.{key}": None for key in derived},

@@ -13,6 +13,8 @@ from pathlib import Path
 from packager.recipe.loading import ROOT
 
 TEXT, NOTICE = "LICENSE", "NOTICE"
+HEALTH_AI = "https://developers.google.com/health-ai-developer-foundations/terms"
+"""MedGemma's; its card says `license: other` and this name."""
 CARD = "README.md"
 
 
@@ -50,8 +52,6 @@ KNOWN = {
     "mit": Licence("MIT License", "https://opensource.org/license/mit"),
     "llama3.1": _llama("3.1", "https://llama.meta.com"),
     "llama3.2": _llama("3.2", "https://www.llama.com"),
-}
-NOT_CARRIED = {
     "gemma": Licence(
         title="Gemma Terms of Use",
         url="https://ai.google.dev/gemma/terms",
@@ -59,7 +59,17 @@ NOT_CARRIED = {
         shows="Gemma Terms of Use",
         policy="https://ai.google.dev/gemma/prohibited_use_policy",
     ),
+}
+NOT_CARRIED = {
     "llama3.3": _llama("3.3", "https://www.llama.com"),
+    "health-ai-developer-foundations": Licence(
+        title="Health AI Developer Foundations Terms of Use",
+        url=HEALTH_AI,
+        attribution="HAI-DEF is provided under and subject to the Health AI Developer Foundations Terms of Use found"
+        f" at {HEALTH_AI}",
+        shows="Health AI Developer Foundations Terms of Use",
+        policy="https://developers.google.com/health-ai-developer-foundations/prohibited-use-policy",
+    ),
 }
 """Known terms whose text is not in `licences/`: it must lie beside the base."""
 HOLDERS = {"microsoft": "Microsoft Corporation"}
@@ -91,6 +101,7 @@ def texts(name: str, base: str, changes: str, own: Mapping[str, str] | None = No
         f"This model was made from {base}, which is under {under}{f' (see {TEXT})' if TEXT in kept else ''}.",
         f"What was changed: {changes}.",
         *([terms.attribution] if terms and terms.attribution else []),
+        *([f"Whoever receives it is bound by their rules of use: {terms.policy}"] if terms and terms.policy else []),
     ]
     notice = "\n".join(said) + "\n"
     return kept | {NOTICE: "\n".join([notice, *notices])}

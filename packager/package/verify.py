@@ -239,9 +239,9 @@ def _for_ollama(folder: Path, sums: Mapping[str, str]) -> Iterator[str]:
         except ValueError as error:
             yield f"{name}: Ollama cannot read it: {error}"
             continue
-        source = next(c.value for c in commands if c.name == "model").removeprefix("./")
-        if source not in sums:
-            yield f"{name}: is for {source}, which is not in the package"
+        for source in (c.value.removeprefix("./") for c in commands if c.name == "model"):
+            if source not in sums:
+                yield f"{name}: is for {source}, which is not in the package"
         yield from (f"{difference} ({name})" for difference in hub_differences(text, files))
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from packager.checkpoint import locate
+from packager.checkpoint.converted_shapes import shapes_in_gguf
 from packager.checkpoint.locate import inspect_base
 from packager.data.audit.beforehand import check_data
 from packager.data.rows.table import template_of
@@ -20,8 +21,11 @@ from packager.knowledge.embedding_model import embedding_model
 from packager.llamacpp import vendored
 from packager.llamacpp.gguf_file import quantization_types, tensor_types
 from packager.llamacpp.processor_check import check_runs
+from packager.llamacpp.quantizer import refuse_idle_patterns
+from packager.process import progress
 from packager.process.memory import GIGABYTE
 from packager.prompt.frozen import frozen_template
+from packager.recipe.idle import idle_settings
 from packager.recipe.loading import located
 from packager.recipe.recipe import Recipe
 
@@ -56,9 +60,10 @@ def check(recipe: Recipe, folder: Path, waiting: Collection[str] = STAGES) -> lo
     found = None
     for attempt in (
         lambda: vendored.converter(),
-        lambda: check_data(recipe.data),
+        lambda: _idle(recipe, check_data(recipe.data)),
         lambda: _types(recipe),
         lambda: _knowledge(recipe),
+        lambda: _judged(recipe),
     ):
         try:
             attempt()
@@ -68,7 +73,7 @@ def check(recipe: Recipe, folder: Path, waiting: Collection[str] = STAGES) -> lo
             problems.append(error)
     try:
         found, wrong = inspect_base(recipe.base)
-        problems += [*wrong, *_template(recipe, found), *_must_fit(recipe, found)]
+        problems += [*wrong, *_template(recipe, found), *_must_fit(recipe, found), *_tensors(recipe, found)]
         _room(need(recipe, found.parameters, waiting), folder)
         if not problems and found.path.is_dir():  # a GGUF file's tokenizer is unpacked by the base stage
             frozen_template(found.path, template_of(recipe.data))
@@ -155,6 +160,31 @@ def _types(recipe: Recipe) -> None:
         )
     if len(set(recipe.quantize.types)) < len(recipe.quantize.types):
         raise InputError("quantize.types names a type twice.", "name each type once")
+
+
+def _tensors(recipe: Recipe, base: locate.Located) -> list[PackagerError]:
+    """The single tensors that the recipe gives a type: that there are such, and that they can have it."""
+    wanted = recipe.quantize.tensors
+    shapes = shapes_in_gguf(base) if wanted else {}
+    try:
+        for said in refuse_idle_patterns(wanted, shapes) if shapes else ():
+            progress.note(said)
+    except InputError as error:
+        return [error]
+    return []
+
+
+def _idle(recipe: Recipe, rows: int | None) -> None:
+    for idle in idle_settings(recipe, rows):
+        progress.note(f"no effect: {idle}")
+
+
+def _judged(recipe: Recipe) -> None:
+    """The models whose answers a judge is to see must be among those that are measured."""
+    wanted, judge = recipe.evaluate, recipe.evaluate.judge
+    measured = (*(("base", "tuned") if wanted.base else ()), *recipe.quantize.types)
+    if judge and (odd := [name for name in judge.models if name not in measured]):
+        raise InputError(f"evaluate.judge.models: {', '.join(odd)} is not measured.", f"use {', '.join(measured)}")
 
 
 def _knowledge(recipe: Recipe) -> None:

@@ -139,9 +139,10 @@ def corpus_samples(folder: Path, positions: int) -> list[Encoded]:
     return [Encoded.predicting(ids, range(0, len(ids) - 1, step)) for ids in rows if len(ids) > 1]
 
 
-def answer_samples(path: Path, end_of_turn: str, tokens: int) -> list[Encoded]:
+def answer_samples(path: Path, end_of_turn: str, tokens: int, least: int = 0) -> list[Encoded]:
     """Rows of a JSONL file of the data stage, spread evenly over it, with every answer token as a
-    target, until there are `tokens` of them, or so many tokens in all that little more can be run."""
+    target, until there are `tokens` of them, or so many tokens in all that little more can be run; `least` rows in
+    any case."""
     template, tokenizer = load_template(path.parent), load_tokenizer(path.parent)
     rows = list(read_conversations(path))
     found: list[Encoded] = []
@@ -150,7 +151,7 @@ def answer_samples(path: Path, end_of_turn: str, tokens: int) -> list[Encoded]:
         found.append(encode(template, tokenizer, end_of_turn, row))
         tokens -= len(found[-1].at)
         room -= len(found[-1].ids)
-        if tokens <= 0 or room <= 0:
+        if (tokens <= 0 or room <= 0) and len(found) >= least:
             break
     return found
 

@@ -10,17 +10,29 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from packager.artifacts.files import write_atomically
 from packager.prompt.deriving import derive_roles
 from packager.prompt.roles import ROLES, OneFrame, RoleFormat, one_frame
-from packager.prompt.template import ChatTemplate, load_template, load_tokenizer, pin_date, special_tokens
+from packager.prompt.template import (
+    TEMPLATE_FILE,
+    TOKENIZER_FILES,
+    ChatTemplate,
+    load_template,
+    load_tokenizer,
+    pin_date,
+    special_tokens,
+)
 
 SIGNALS = ("<SPECIAL_12>", "<|channel|>", "<|role_sep|>", "<|open|>", "tool_call", "</think>", "<think>", "tools")
 """What runners look for in a template's text, to treat it as one that knows tools or thinking: Ollama
 (capabilities of the stored template) and llama.cpp (common/chat.cpp, special handlers). In a frozen
 template they are written in two pieces, because it knows neither."""
+CONTENT = "{{ message['content'] or '' }}"
+"""A message that says nothing may come as null: jinja2 would print None, and llama.cpp's engine nothing."""
 _SIGNAL = re.compile("|".join(map(re.escape, SIGNALS)))
 _ESCAPES = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
@@ -53,6 +65,14 @@ def frozen_template(folder: Path, given: str | None = None) -> Frozen:
     return Frozen(replace(base, source=freeze(roles)), roles, base.source)
 
 
+def write_frozen(frozen: Frozen, model: Path, out: Path) -> None:
+    """Put the frozen template, and the tokenizer of the folder `model`, into the folder `out`."""
+    for name in TOKENIZER_FILES:
+        if (model / name).is_file():
+            shutil.copyfile(model / name, out / name)
+    write_atomically(out / TEMPLATE_FILE, frozen.template.source)
+
+
 def freeze(roles: RoleFormat) -> str:
     """The Jinja template that renders what `roles` renders, in jinja2 and in llama.cpp's own engine.
 
@@ -70,8 +90,7 @@ def freeze(roles: RoleFormat) -> str:
 
 
 def _one(frame: OneFrame) -> str:
-    role, content = "{{ message['role'] }}", "{{ message['content'] }}"
-    return f"{_print(frame.before)}{role}{_print(frame.between)}{content}{_print(frame.after)}"
+    return f"{_print(frame.before)}{{{{ message['role'] }}}}{_print(frame.between)}{CONTENT}{_print(frame.after)}"
 
 
 def _branches(roles: RoleFormat) -> str:
@@ -81,7 +100,7 @@ def _branches(roles: RoleFormat) -> str:
         opening = _print(prefix)
         if roles.joined and role == "user" and opening:
             opening = f"{{% if loop.index0 != 1 or messages[0]['role'] != 'system' %}}{opening}{{% endif %}}"
-        block = f"{opening}{{{{ message['content'] }}}}{_print(suffix)}"
+        block = f"{opening}{CONTENT}{_print(suffix)}"
         if role == "system" and roles.empty_system != prefix + suffix:
             block = f"{{% if message['content'] %}}{block}{{% else %}}{_print(roles.empty_system)}{{% endif %}}"
         branches.append(f"if message['role'] == '{role}' %}}{block}")

@@ -6,6 +6,7 @@ llama.cpp refuses. What was trained would then not be what is served.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from packager.errors import InputError
@@ -17,6 +18,20 @@ QUESTION_ROOM = 48
 """Tokens for a short question."""
 ANSWER_SHARE = 4
 """A quarter of the context is enough room for an answer that may be longer."""
+
+
+def questions_must_fit(folder: Path, system: str | None, questions: Sequence[str], context: int) -> None:
+    """Raise `InputError` for the first of `questions` that leaves no room for an answer in `context` tokens."""
+    template, tokenizer = load_template(folder), load_tokenizer(folder)
+    before = [{"role": "system", "content": system}] if system else []
+    for question in questions:
+        prompt = template.render([*before, {"role": "user", "content": question}], add_generation_prompt=True)
+        if (length := len(token_ids(tokenizer, prompt))) + 1 >= context:
+            raise InputError(
+                f"The question “{question[:60]}…” takes {length} tokens of a prompt; the context that is served has "
+                f"{context}.",
+                "shorten it in smoke or evaluate.probes, or raise serve.context",
+            )
 
 
 def must_fit(folder: Path, roles: RoleFormat, system: str | None, serve: Serve) -> None:

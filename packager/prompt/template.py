@@ -111,10 +111,17 @@ def pin_date(template: ChatTemplate) -> ChatTemplate:
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
-    """The fast tokenizer of a model folder, without importing transformers."""
+    """The fast tokenizer of a model folder, without importing transformers. Others have it too: do not alter it."""
+    path = folder / "tokenizer.json"
+    return _opened(path, path.stat().st_mtime_ns if path.is_file() else 0)
+
+
+@functools.lru_cache(maxsize=2)
+def _opened(path: Path, changed: int) -> Tokenizer:
+    """Opened once for each version of the file: one of 150,000 tokens takes half a second."""
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer = Tokenizer.from_file(str(path))
     # Some models ship their tokenizer with a length limit or padding switched on.
     tokenizer.no_truncation()
     tokenizer.no_padding()

@@ -2,7 +2,7 @@
 
 Chunks of logits of both models over the same tokens -> `Divergence`. Kullback-Leibler divergence
 KL(p||q) = sum p (log p - log q) in nats, the first model being p, as llama.cpp's perplexity tool
-reports it; perplexity ratio exp(mean(nll_q - nll_p)), its error from the spread of the differences.
+reports it; perplexity ratio exp(mean(nll_q - nll_p)), its error from the spread of the differences between texts.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from packager.artifacts.kinds import Divergence
+from packager.artifacts.evidence import Divergence
 from packager.llamacpp.model import GgufModel
 from packager.process import child, progress
 from packager.prompt.masking import Encoded
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 
 REFERENCE = "reference.npz"
+FEW_TEXTS, BLOCK = 6, 32
+"""With fewer texts than these their spread tells nothing, and blocks of so many neighbouring tokens are taken."""
 
 
 def save_reference(path: Path, samples: Sequence[Encoded], log_p: Iterable[Float32]) -> None:
@@ -102,6 +104,25 @@ def log_softmax(logits: Float32) -> Float32:
     return shifted
 
 
+def standard_error(values: Float64, ends: Sequence[int]) -> float:
+    """Of the mean of values [n] that are alike within blocks: a text up to each of `ends` (ascending, the last n),
+    or, where the texts are few, `BLOCK` neighbours.
+
+    Tokens of one answer are not independent. The error is that of block sums around the mean (the delta method for
+    a ratio of sums): sqrt(m / (m - 1) sum_b (sum_i (x_i - mean))^2) / n for m blocks. 0.0 for a single block.
+    """
+    import numpy as np
+
+    starts = [0, *(end for end in ends if 0 < end < len(values))]
+    if len(starts) < FEW_TEXTS:
+        starts = list(range(0, len(values), BLOCK))
+    if len(starts) < 2:
+        return 0.0
+    sums = np.add.reduceat(values - values.mean(), starts)
+    blocks = len(starts)
+    return math.sqrt(blocks / (blocks - 1) * float((sums**2).sum())) / len(values)
+
+
 class RunningDivergence:
     """Takes chunks of positions; keeps four numbers a position."""
 
@@ -133,7 +154,7 @@ class RunningDivergence:
         nll_p, nll_q = (np.concatenate(kept).astype(np.float64) for kept in self._nll)
         change = nll_q - nll_p
         ratio = math.exp(min(50.0, float(change.mean())))
-        error = float(change.std(ddof=1)) / math.sqrt(len(change)) if len(change) > 1 else 0.0
+        error = standard_error(change, self._ends)
         return Divergence(
             positions=len(kl),
             kl_mean=float(kl.mean()),

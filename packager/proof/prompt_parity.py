@@ -1,4 +1,4 @@
-"""Training's prompts against those that Ollama renders: the text, and the token ids that the F16 file makes of it.
+"""Training's prompts against those that Ollama renders: the text, and the token ids that llama.cpp makes of it.
 
 Conversations as they were trained and as a client sends them -> the modelfile.* checks of the proof that are
 about prompts. Unequal prompts are failed checks.
@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from packager.artifacts.checks import Check, verdict
-from packager.artifacts.kinds import Dataset
 from packager.process import progress
-from packager.prompt.corpus import CORPUS, joins_accents, read_conversations
+from packager.prompt.corpus import Conversation, joins_accents
 from packager.prompt.ollama import go_template
 from packager.prompt.ollama.simulated import render_go
 from packager.prompt.roles import RoleFormat
@@ -65,15 +63,14 @@ class PromptComparison:
     """Whether the template in the GGUF file renders another prompt."""
 
 
-def served_conversations(data: Dataset, lessons: Path | None = None) -> Iterator[Served]:
-    """The corpus, every held-out question and every row with passages (`lessons`), as training saw them, and as a
-    client asks them: without the system message that the Modelfile holds."""
-    for path in (data.folder / CORPUS, data.folder / "heldout.jsonl", *([lessons] if lessons else [])):
-        for messages in read_conversations(path):
-            last = max((i for i, m in enumerate(messages) if m["role"] == "user"), default=0)
-            trained = messages[: last + 1]
-            known = data.system is not None and trained[0] == {"role": "system", "content": data.system}
-            yield Served(trained[1:] if known else trained, trained)
+def served_conversations(conversations: Sequence[Conversation], system: str | None) -> Iterator[Served]:
+    """The conversations up to their last question, as training saw them, and as a client asks them: without
+    the `system` message that the Modelfile holds."""
+    for messages in conversations:
+        last = max((i for i, m in enumerate(messages) if m["role"] == "user"), default=0)
+        trained = messages[: last + 1]
+        known = system is not None and trained[0] == {"role": "system", "content": system}
+        yield Served(trained[1:] if known else trained, trained)
 
 
 def limits(roles: RoleFormat, tokenizer: Tokenizer, taken: str = "TEMPLATE") -> list[str]:
@@ -92,7 +89,7 @@ def prompt_checks(
     system: str | None,
     roles: RoleFormat,
 ) -> list[Check]:
-    """Training's prompts against Ollama's, whose TEMPLATE is `go`: the text, and the token ids, which the F16 file's
+    """Training's prompts against Ollama's, whose TEMPLATE is `go`: the text, and the token ids, which the file's
     own tokenizer makes of the served text with what it adds by itself."""
     stored = ChatTemplate(gguf.chat_template, gguf.bos_token, gguf.eos_token)
     renderers = Renderers(template, tokenizer, gguf, stored, go, system, roles.bos)

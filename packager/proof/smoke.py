@@ -6,22 +6,19 @@ that loads it. The prompt is rendered with the template stored in the file, as a
 
 from __future__ import annotations
 
-import re
 import time
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 from packager.artifacts.checks import Check, verdict
 from packager.artifacts.files import sha256_of
 from packager.artifacts.kinds import Answer, GgufFile
-from packager.data.language import language_of
-from packager.data.letters import unaccented
 from packager.errors import Interrupted, PackagerError
 from packager.llamacpp import binding
 from packager.llamacpp.model import GgufModel
 from packager.process import child, progress, worker
 from packager.process.memory import GIGABYTE
+from packager.proof.answer_faults import SAYS, faults_of, tells_language
 from packager.recipe.sections import Device, Section, Serve, Smoke, Thresholds
 
 SEED = 42
@@ -31,8 +28,6 @@ LOAD_SECONDS = 300.0
 answers take at the slowest speed that passes."""
 BEGINNING = 32
 """Tokens of each answer that are made again without chance: what the clinic's self-test compares."""
-FEW = 4
-"""Words of an answer that need not tell its language."""
 
 
 class SmokeTest(Section):
@@ -61,7 +56,11 @@ def smoke_test(
         raise
     except PackagerError as error:
         return [], [_loads(file, False, error.message)]
-    return answers, [_loads(file, True, ""), *judge(file, answers, specials, ram, config)]
+    answers = [
+        answer.model_copy(update={"faults": faults_of(answer, question, specials, config.language)})
+        for answer, question in zip(answers, config.questions, strict=True)
+    ]
+    return answers, [_loads(file, True, ""), *judge(file, answers, ram, config)]
 
 
 def _loads(file: GgufFile, passed: bool, why: str) -> Check:
@@ -124,27 +123,9 @@ def _beginning(model: GgufModel, prompt: list[int], serve: Serve) -> str:
     return model.text([t for t in tokens if t not in model.eog_tokens]).strip().rstrip("\ufffd").rstrip()
 
 
-def judge(
-    file: GgufFile, answers: Sequence[Answer], specials: Sequence[str], ram: int, config: SmokeTest
-) -> list[Check]:
-    """The smoke.* checks of one file; `ram` is in bytes. Without answers, only its memory is judged."""
-
-    total = len(answers)
-
-    def count(name: str, bad: int, says: str) -> Check:
-        return verdict(f"smoke.{name}", bad, 0, "answers", bad == 0, f"{file.type}: {bad} of {total} answers {says}.",
-                       subject=file.type)  # fmt: skip
-
-    said = []  # what cannot fail, as nothing is expected or long enough to tell its language, is no check
-    if any(q.expect_any or q.reject_any for q in config.questions):
-        unexpected = sum(not _as_expected(a, q) for a, q in zip(answers, config.questions, strict=True))
-        said.append(count("expected_words", unexpected, "lack every word the recipe expects, or hold one it rejects"))
-    said += _language(file, answers, config)
-    # Speed is a property of the machine: the median over answers long enough to time.
-    timed = [a for a in answers if a.tokens > 4] or [a for a in answers if a.tokens > 1]
-    speeds = sorted(a.tokens_per_second for a in timed)
-    speed = speeds[len(speeds) // 2] if speeds else 0.0
-    slowest = max((a.seconds_to_first_token for a in answers), default=0.0)
+def judge(file: GgufFile, answers: Sequence[Answer], ram: int, config: SmokeTest) -> list[Check]:
+    """The smoke.* checks of one file, whose answers have their faults; `ram` is in bytes. Without answers, only its
+    memory is judged."""
     device = config.device
     memory = verdict(
         "smoke.ram",
@@ -157,12 +138,17 @@ def judge(
     )
     if not answers:
         return [memory]
+    # What cannot fail, as nothing is expected or long enough to tell its language, is no check.
+    expects = any(q.expect_any or q.reject_any for q in config.questions)
+    counted = [name for name in SAYS if expects or name != "expected_words"]
+    # Speed is a property of the machine: the median over answers long enough to time.
+    timed = [a for a in answers if a.tokens > 4] or [a for a in answers if a.tokens > 1]
+    speeds = sorted(a.tokens_per_second for a in timed)
+    speed = speeds[len(speeds) // 2] if speeds else 0.0
+    slowest = max((a.seconds_to_first_token for a in answers), default=0.0)
     return [
-        count("non_empty", sum(not a.answer for a in answers), "are empty"),
-        count("stops", sum(not a.stopped for a in answers), "did not end by themselves"),
-        count("no_template_leak", sum(leaks(a.answer, specials) for a in answers), "show prompt markup"),
-        count("no_loops", sum(loops(a.answer) for a in answers), "repeat themselves without end"),
-        *said,
+        *(_count(file, answers, name) for name in counted),
+        *_language(file, answers, config),
         verdict("smoke.speed", speed, device.min_tokens_per_second, "tokens/s", speed >= device.min_tokens_per_second,
                f"{file.type}: answers at {speed:.0f} tokens/s on this CPU.", subject=file.type),
         verdict("smoke.first_token", slowest, device.max_seconds_to_first_token, "s",
@@ -172,36 +158,19 @@ def judge(
     ]  # fmt: skip
 
 
+def _count(file: GgufFile, answers: Sequence[Answer], name: str) -> Check:
+    """How many answers have the fault."""
+    bad = sum(name in answer.faults for answer in answers)
+    says = f"{file.type}: {bad} of {len(answers)} answers {SAYS[name]}."
+    return verdict(f"smoke.{name}", bad, 0, "answers", bad == 0, says, subject=file.type)
+
+
 def _language(file: GgufFile, answers: Sequence[Answer], config: SmokeTest) -> list[Check]:
     """The share of the answers in the recipe's language; no check where none can be told."""
-    # A word or two may be of no language that can be told.
-    told = [a for a in answers if not (0 < len(a.answer.split()) <= FEW and language_of(a.answer) == "unknown")]
+    told = [answer for answer in answers if tells_language(answer)]
     if not told:
         return []
-    wanted, share = config.language.partition("-")[0], config.thresholds.min_language_share
-    spoken = sum(language_of(a.answer) == wanted for a in told) / len(told)
+    share = config.thresholds.min_language_share
+    spoken = sum("language" not in answer.faults for answer in told) / len(told)
     says = f"{file.type}: {spoken:.0%} of the answers are in {config.language}."
     return [verdict("smoke.language", round(spoken, 3), share, "share", spoken >= share, says, subject=file.type)]
-
-
-def leaks(answer: str, specials: Sequence[str]) -> bool:
-    """Does prompt markup show in the answer: a special token, or a role header as text?"""
-    marks = re.compile(r"<\|[\w ]{1,30}\|>|\[/?INST\]|</?s>|^(?:system|user|assistant)\s*$", re.MULTILINE)
-    return any(token in answer for token in specials) or bool(marks.search(answer))
-
-
-def loops(answer: str) -> bool:
-    """Does the answer repeat itself? True if a run of 4 words comes 4 times, or if the text
-    compresses below a fifth (ordinary prose of this length stays above a third)."""
-    words = answer.casefold().split()
-    runs = [tuple(words[i : i + 4]) for i in range(len(words) - 3)]
-    if any(runs.count(run) >= 4 for run in set(runs)):
-        return True
-    raw = answer.encode()
-    return len(raw) > 300 and len(zlib.compress(raw)) / len(raw) < 0.2
-
-
-def _as_expected(answer: Answer, question: Smoke) -> bool:
-    text = unaccented(answer.answer)
-    found = not question.expect_any or any(unaccented(word) in text for word in question.expect_any)
-    return found and not any(unaccented(word) in text for word in question.reject_any)

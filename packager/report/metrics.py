@@ -7,6 +7,8 @@ from typing import Any
 from packager import __version__
 from packager.artifacts.kinds import Artifact
 from packager.report.facts import ReportFacts
+from packager.report.verdict import verdict_of
+from packager.report.words import ENGLISH
 
 VERSION = 1
 """Of the form of this file."""
@@ -15,13 +17,19 @@ VERSION = 1
 def metrics(facts: ReportFacts) -> dict[str, Any]:
     """No row of the data is in it; the smoke test's questions are the recipe's own."""
     fits = {c.type: c for c in facts.choice.candidates}
-    passed = facts.proof.passed
+    passed, verdict = facts.proof.passed, verdict_of(facts, ENGLISH)
     return {
         "version": VERSION,
         "packager": __version__,
         "name": facts.recipe.name,
         "language": facts.recipe.language,
         "passed": passed,
+        "verdict": {
+            "state": verdict.state,
+            "proven": list(verdict.proven),
+            "not_proven": list(verdict.unproven),
+            "probes_failed": [probe.ask for probe, _ in verdict.probes],
+        },
         "failed": [c.id for c in facts.proof.failed],
         "waived": [c.name for c in facts.proof.checks if c.waived],
         "base": facts.base.model_dump(mode="json", include={"source", "revision", "parameters", "licence"}),

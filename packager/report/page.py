@@ -16,6 +16,7 @@ from packager import __version__
 from packager.report import answers, pictures, word_diff
 from packager.report.facts import ReportFacts
 from packager.report.plots.figures import STYLE
+from packager.report.verdict import verdict_of
 from packager.report.words import ENGLISH, PORTUGUESE, Tongue
 
 HERE = Path(__file__).parent
@@ -47,6 +48,7 @@ def _seen(facts: ReportFacts, say: Tongue) -> dict[str, Any]:
         "version": __version__,
         "evaluation": evaluation,
         "measured": {c.type: c for c in facts.choice.candidates},
+        "verdict": verdict_of(facts, say),
         "findings": answers.findings(facts, say),
         "limits": list(answers.limits(facts, say)),
         "failed": facts.proof.failed,

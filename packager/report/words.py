@@ -55,6 +55,10 @@ class Tongue:
         """What a check proves."""
         return self(*CHECKS.get(name, (says, says)))
 
+    def fault(self, name: str) -> str:
+        """What is wrong with one answer of the smoke test."""
+        return self(*FAULTS.get(name, (name, name)))
+
     def measure(self, name: str) -> str:
         head, _, part = name.partition(".")
         title = self(*MEASURES.get(head, (head, head)))
@@ -138,6 +142,14 @@ MEASURES = {
     "exact": ("Respostas idênticas", "Exact answers"),
     "token_f1": ("Palavras em comum", "Words in common"),
 }
+FAULTS = {
+    "non_empty": ("vazia", "empty"),
+    "stops": ("não terminou sozinha", "did not end by itself"),
+    "no_template_leak": ("mostra marcas do prompt", "shows prompt markup"),
+    "no_loops": ("repete-se sem fim", "repeats itself"),
+    "expected_words": ("sem as palavras esperadas, ou com uma proibida", "lacks the expected words, or has a rejected"),
+    "language": ("em outro idioma", "in another language"),
+}
 CHECKS = {
     "data.no_leak": (
         "Nenhuma pergunta ou resposta reservada foi usada no treino.",
@@ -156,6 +168,10 @@ CHECKS = {
     "knowledge.language": (
         "Trechos do material aprovado em outra língua.",
         "Approved passages in another language.",
+    ),
+    "knowledge.prompts": (
+        "Os prompts com trechos são os do treino.",
+        "Prompts with passages are those of training.",
     ),
     "knowledge.found_first": (
         "O trecho aprovado certo veio em primeiro lugar.",
@@ -219,7 +235,10 @@ CHECKS = {
     ),
     "convert.parameters": ("O arquivo F16 tem todos os pesos.", "The F16 file has the checkpoint's weights."),
     "convert.vocabulary": ("O vocabulário é o mesmo.", "The vocabulary is the same."),
-    "convert.template": ("O modelo de prompt é o do treino.", "The chat template is that of training."),
+    "convert.tokenizer": (
+        "O tokenizador e o modelo de prompt são os que foram provados antes do treino.",
+        "Tokenizer and chat template are those that were proven before the training.",
+    ),
     "convert.types": ("Os tensores são F16 ou F32.", "All tensors are F16 or F32."),
     "convert.special_tokens": ("Início e fim são os do treino.", "BOS and EOS are those of training."),
     "convert.end_of_turn": (

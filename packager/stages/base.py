@@ -1,8 +1,8 @@
 """Base model -> an ordinary Hugging Face checkpoint in the run folder.
 
-A GGUF is dequantized to FP16 safetensors, which must predict as the file does; a Hub repo or a folder
-is linked, not copied. Fails before anything is written if the base is not one the line can build (see
-`checkpoint/locate.py`).
+A GGUF is dequantized to FP16 safetensors, which must predict as the file does; a Hub repo or a folder is linked,
+not copied; of a model of pictures and text, the text part is written as a model of its own. Fails before anything
+is written if the base is not one the line can build (see `checkpoint/locate.py`).
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from pathlib import Path
 
 from packager.artifacts.files import key_of, sha256_of
 from packager.artifacts.kinds import Checkpoint
-from packager.checkpoint import locate, pretokenizer
+from packager.checkpoint import licence_files, locate, pretokenizer, sentencepiece_file
+from packager.checkpoint.gguf_base import whole_gguf
 from packager.checkpoint.locate import locate_base
-from packager.checkpoint.unpack import dequantize, link_checkpoint, prove_tokens, prove_unpacked
+from packager.checkpoint.unpack import dequantize, link_checkpoint, prove_tokens, prove_unpacked, take_text
 from packager.errors import InputError
 from packager.recipe.sections import Base
 
@@ -23,17 +24,20 @@ def base(config: Base, out: Path) -> Checkpoint:
     """Bring the base model into `out` and describe it."""
     located = locate_base(config)
     if located.is_gguf:
-        dequantize(located.path, out)
+        with whole_gguf(located.path, out) as gguf:
+            dequantize(gguf, out)
         pretokenizer.restore(located.path, out)
+        sentencepiece_file.restore(located.path, out)
         prove_tokens(located.path, out)
         prove_unpacked(located.path, out)
+        licence_files.carry(located.path.parent, out)
     else:
         folder = located.path
         if located.repo:
             from packager.hub.reading import fetch_weights
 
             folder = fetch_weights(located.repo)
-        link_checkpoint(folder, out)
+        (take_text if located.left_out else link_checkpoint)(folder, out)
     weights = sorted(out.glob("*.safetensors"))
     if not weights:
         raise InputError(f"{located.source} holds no safetensors weights.", "convert its weights to safetensors first")
@@ -46,5 +50,6 @@ def base(config: Base, out: Path) -> Checkpoint:
         parameters=locate.parameters_of(out),
         licence=located.licence,
         licence_link=located.licence_link,
+        left_out=located.left_out,
         weights_sha256=key_of([sha256_of(path) for path in weights]),
     )

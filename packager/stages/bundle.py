@@ -57,6 +57,7 @@ def bundle(
         version=contents.next_version(out.parent / "bundle"),
         licence=base.licence,
         model=names[default["name"]],
+        in_parts=names[default["name"]] != default["name"],
         model_type=default["type"],
         model_bytes=default["size"],
         system=modelfile.system,

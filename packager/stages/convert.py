@@ -1,7 +1,7 @@
 """Merged checkpoint -> one F16 GGUF file, with llama.cpp's own converter in a process of its own.
 
-What was written is read back and checked against the checkpoint: weights, vocabulary, special
-tokens, chat template, how its own tokenizer splits text, and what it predicts. Fails with
+What was written is read back and checked against the checkpoint: weights, vocabulary, chat
+template, the tokenizer that was proven before the training, and what it predicts. Fails with
 `InputError` before converting (unknown architecture or tokenizer, code in the folder); a file that
 says something else than the checkpoint is a failed check.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from packager.artifacts.files import sha256_of, write_json
-from packager.artifacts.kinds import Dataset, GgufFile, Ggufs, Merged
+from packager.artifacts.kinds import Dataset, GgufFile, Ggufs, Merged, Prompt
 from packager.errors import ProofFailed
 from packager.llamacpp import gguf_file
 from packager.llamacpp.converter import growing, run_converter
@@ -33,9 +33,10 @@ class Lineage(Section):
     """Tokens that the file is served with; 0: as long as the longest text that is compared."""
 
 
-def convert(config: Lineage | None, merged: Merged, data: Dataset, out: Path) -> Ggufs:
+def convert(config: Lineage | None, merged: Merged, data: Dataset, prompt: Prompt, out: Path) -> Ggufs:
     """Write `model-F16.gguf` into `out`."""
     from packager.checkpoint.convertible import converted_parameters, refuse_unconvertible
+    from packager.checkpoint.vocabulary import NAME as VOCABULARY
 
     refuse_unconvertible(merged)
     parameters = converted_parameters(merged.folder)
@@ -49,7 +50,8 @@ def convert(config: Lineage | None, merged: Merged, data: Dataset, out: Path) ->
         info = gguf_file.inspect(out / NAME)
     except (OSError, ValueError) as error:
         raise ProofFailed(f"convert.readable: the converter wrote no readable file: {error}", "see the log") from error
-    checks = conversion_checks(out / NAME, info, merged.folder, parameters, data, config.context if config else 0)
+    context = config.context if config else 0
+    checks = conversion_checks(out / NAME, info, merged.folder, parameters, prompt.folder / VOCABULARY, context)
     size = (out / NAME).stat().st_size
     progress.note(f"{NAME}: {size / 1e6:,.0f} MB, {info.n_tensors} tensors, vocabulary {info.n_vocab}")
     return Ggufs(folder=out, files=(_file(out / NAME, info),), checks=checks)

@@ -18,7 +18,7 @@ from packager.artifacts.files import write_atomically, write_json
 from packager.artifacts.kinds import Adapter, Checkpoint, Dataset, Ggufs, Merged
 from packager.evaluation import benchmarks, bertscore, items, judge, measures, scores
 from packager.evaluation.measures import Resampled
-from packager.evaluation.models import asked_of_each, models_of, run_models, settings_of
+from packager.evaluation.models import asked_of_each, fitting_probes, models_of, run_models, settings_of
 from packager.evaluation.sets import rows_of_sets, unreachable_sets
 from packager.recipe.evaluation import Evaluate
 from packager.recipe.sections import Data, Section, Serve
@@ -52,6 +52,7 @@ def evaluate(
     cache.mkdir(exist_ok=True)
     left: list[LeftOut] = []
     sets = rows_of_sets(wanted, config.data, config.serve.context, data, left)
+    wanted = fitting_probes(wanted, config.serve.context, data, left)
     asked = asked_of_each(wanted, data, [row for rows in sets.values() for row in rows])
     compared = models_of(wanted, base, adapter, f16, ggufs)
     models, ran = run_models(compared, asked, settings, base, out, cache, left)

@@ -43,6 +43,7 @@ def merge(config: Merge | None, base: Checkpoint, data: Dataset, adapter: Adapte
         update={
             "rounded_to_nf4": choice.nf4,
             "heldout_tokens": choice.tokens,
+            "choosing_tokens": choice.choosing_tokens,
             "heldout_loss": choice.loss,
             "heldout_loss_base": choice.loss_base,
             "heldout_loss_16bit": choice.loss_16bit,

@@ -67,16 +67,10 @@ def package(
     contents.put_weights(recipe, ggufs, out)
     contents.write_modelfiles(recipe, ggufs, modelfile, base.licence, out)
     _write_licence(base, adapter, out)
-    write_json(out / MANIFEST, manifest_of(recipe, base, data, adapter, merged, ggufs, proof, knowledge))
+    manifest = manifest_of(recipe, base, data, adapter, merged, ggufs, proof, knowledge)
+    write_json(out / MANIFEST, manifest | {"not_proven": report.unproven, "probes_failed": report.probes_failed})
     facts = CardFacts(
-        recipe=recipe,
-        base=base,
-        data=data,
-        adapter=adapter,
-        ggufs=ggufs,
-        proof=proof,
-        evaluation=evaluation,
-        merged=merged,
+        recipe, base, data, adapter, ggufs, proof, evaluation, merged, report.unproven, report.probes_failed
     )
     write_atomically(out / "README.md", card.model_card(facts))
     write_atomically(out / "LEIA-ME.txt", card.leia_me(facts))
@@ -92,6 +86,8 @@ def package(
         proof=tally(proof.checks),
         tokens_per_second={packed_name(recipe, f): _speed(proof, f) for f in ggufs.files},
         default_because=why,
+        unproven=report.unproven,
+        probes_failed=report.probes_failed,
     )
 
 

@@ -2,7 +2,8 @@
 
 The structural facts were measured by the stages that made the artifacts; here they are judged, and
 every quantized file is asked the recipe's questions on this CPU, each in a process of its own. A
-failed check does not raise: the proof is written whole, and the build stops before packaging.
+failed check does not raise: the proof is written whole, and the build stops before packaging. Where a quantized
+file answers badly, the F16 file is asked too, so that training is not put down to quantization.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from pathlib import Path
 
 from packager.artifacts.checks import Figure
 from packager.artifacts.files import cache_folder, write_json
-from packager.artifacts.kinds import Adapter, Answer, Dataset, Ggufs, Merged, Modelfile, Proof
+from packager.artifacts.kinds import Adapter, Answer, Dataset, Ggufs, Merged, Modelfile, Prompt, Proof
 from packager.artifacts.knowledge import Assisted, Knowledge, Lessons
 from packager.evaluation.assisted import assisted
 from packager.knowledge.lessons import read_cases
 from packager.process import progress
 from packager.prompt.template import load_tokenizer, special_tokens
+from packager.proof.before_quantization import asked_of_f16, blamed
 from packager.proof.fit import waive
 from packager.proof.knowledge import assisted_figures, knowledge_checks, knowledge_figures, mode_figure, mode_of
 from packager.proof.limits import limits_of
@@ -54,6 +56,7 @@ def proving_of(recipe: Recipe) -> Prove:
 def prove(
     config: Prove,
     data: Dataset,
+    prompt: Prompt,
     adapter: Adapter | None,
     merged: Merged,
     f16: Ggufs,
@@ -65,18 +68,20 @@ def prove(
 ) -> Proof:
     """Judge every artifact and write `proof.json` into `out`."""
     checks = [*data.checks, *(training_checks(adapter, config.thresholds) if adapter else ()), *merged.checks]
-    checks += f16.checks
+    checks += [*f16.checks, *prompt.checks]
     for file in ggufs.files:
         checks += quantized_checks(file, limits_of(file.type, merged.parameters, config.thresholds))
     checks += modelfile.checks
     checks += knowledge_checks(knowledge, config.thresholds) if knowledge else ()
-    specials = special_tokens(load_tokenizer(data.folder))
-    asked = _smoke_test(config, data.system)
+    checks += lessons.checks if lessons else ()
+    specials, asked = special_tokens(load_tokenizer(data.folder)), _asked(config, data)
     answers: list[Answer] = []
     for file in ggufs.files:
         replies, verdicts = smoke_test(ggufs.folder / file.name, file, specials, asked)
         answers += replies
         checks += verdicts
+    unquantized = asked_of_f16(checks, ggufs.files, f16, specials, asked)
+    checks = blamed(checks, answers, ggufs.files, unquantized)
     checks = waive(checks, ggufs.files, config.device)
     if not config.questions:
         progress.note("the recipe asks no questions (smoke), so no answer was judged")
@@ -94,15 +99,16 @@ def prove(
         answers=tuple(answers),
         mode=mode,
         mode_because=because,
+        answers_of_f16=unquantized,
     )
     write_json(out / "proof.json", proof.model_dump(mode="json", exclude={"folder", "content"}))
     return proof
 
 
-def _smoke_test(config: Prove, system: str | None) -> SmokeTest:
+def _asked(config: Prove, data: Dataset) -> SmokeTest:
     return SmokeTest(
         questions=config.questions,
-        system=system,
+        system=data.system,
         serve=config.serve,
         language=config.language,
         device=config.device,

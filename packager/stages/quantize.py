@@ -35,7 +35,8 @@ def quantize(config: Quantizing, data: Dataset, merged: Merged, source: Ggufs, o
     original = source.folder / source.files[0].name
     before = read_whole(original)
     shapes = tensor_shapes(original)
-    refuse_idle_patterns(config.tensors, shapes)
+    for said in refuse_idle_patterns(config.tensors, shapes):
+        progress.note(said)
     columns = importance_for(merged.folder / IMATRIX, shapes) if config.imatrix else {}
     files = []
     for name in config.types:

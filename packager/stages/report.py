@@ -14,6 +14,8 @@ from packager.recipe.recipe import Recipe
 from packager.report.facts import gather_facts
 from packager.report.metrics import metrics
 from packager.report.page import render_page
+from packager.report.verdict import verdict_of
+from packager.report.words import ENGLISH
 
 PAGE, METRICS = "report.html", "metrics.json"
 
@@ -33,4 +35,11 @@ def report(
     facts = gather_facts(recipe, base, data, adapter, merged, ggufs, proof, evaluation)
     write_atomically(out / PAGE, render_page(facts))
     write_json(out / METRICS, metrics(facts))
-    return Report(folder=out, checks=tuple(c for c in proof.checks if not c.passed), size=(out / PAGE).stat().st_size)
+    verdict = verdict_of(facts, ENGLISH)
+    return Report(
+        folder=out,
+        checks=tuple(c for c in proof.checks if not c.passed),
+        size=(out / PAGE).stat().st_size,
+        unproven=verdict.unproven,
+        probes_failed=tuple(probe.ask for probe, _ in verdict.probes),
+    )

@@ -76,7 +76,7 @@ def optimize(run: Run, done: int, stop: Callable[[], bool]) -> None:
             raise diverged(run, number, f"the loss has run away (now {row['loss']:.2f}, at best {watch.best:.2f})")
         every = run.config.evaluate_every
         if every and number % every == 0 and number < run.steps:
-            keep_if_best(run, evaluate(run, number), number)
+            keep_if_best(run, evaluate(run, number, run.chooses_by), number)
         late = time.monotonic() - saved >= run.config.checkpoint_seconds
         stopped, late = run.world.agree(run.trainee.device, stop(), late)
         if stopped or late or number == run.steps or run.patience_lost:
@@ -94,7 +94,7 @@ def optimize(run: Run, done: int, stop: Callable[[], bool]) -> None:
 
 def keep_if_best(run: Run, loss: float, step: int) -> None:
     """Set the adapter aside if no evaluation has found a lower held-out loss."""
-    if (loss, step) == min(run.heldout_losses) and run.world.writes:
+    if (loss, step) == min(run.choosing_losses) and run.world.writes:
         checkpoints.save_best(run.out / "checkpoints", {"step": step, "loss": loss, "adapter": _adapter(run)})
 
 

@@ -9,6 +9,7 @@ right, entropy of the predictions (nats).
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -41,6 +42,21 @@ class Shortcuts:
 def summed(trainee: Trainee, rows: Sequence[Encoded], shortcuts: Shortcuts) -> Tensor:
     """The cross entropy summed over the trained tokens of `rows`, side by side: an fp32 scalar."""
     return batch_sums(trainee, collate(rows, share_prefix=shortcuts.share_prefix), shortcuts)[0]
+
+
+def own(trainee: Trainee, rows: Sequence[Encoded]) -> float:
+    """What `summed` is by the model's own forward, one row after the other; where the model can do that, with logits
+    only for what is trained, as those of a long row are gigabytes."""
+    causal = trainee.peft.get_base_model()
+    if "logits_to_keep" not in inspect.signature(type(causal).forward).parameters:
+        plain = Shortcuts(select=False, share_prefix=False)
+        return sum(summed(trainee, [row], plain).item() for row in rows)
+    found = 0.0
+    for row in rows:
+        batch = collate([row], share_prefix=False).to(trainee.device)
+        logits = causal(input_ids=batch.ids, use_cache=False, logits_to_keep=batch.positions).logits[0]
+        found += logit_sums(logits, batch.targets)[0].item()
+    return found
 
 
 def batch_sums(trainee: Trainee, batch: Batch, shortcuts: Shortcuts) -> Tensor:

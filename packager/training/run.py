@@ -33,6 +33,9 @@ class Run:
     steps: int
     train: Sequence[Encoded]
     heldout: Sequence[Encoded]
+    """What is reported."""
+    choosing: Sequence[Encoded]
+    """Other held-out rows, by which the step to keep is chosen; empty: `heldout` chooses too."""
     trainee: Trainee
     compute: Compute
     optimizer: torch.optim.Optimizer
@@ -48,16 +51,20 @@ class Run:
         return [row["loss"] for row in self.metrics if "loss" in row]
 
     @property
-    def heldout_losses(self) -> list[tuple[float, int]]:
-        """Held-out loss and step of every evaluation but the first, which is the base model's."""
-        return [
-            (row["heldout_loss"], int(row["step"])) for row in self.metrics if row.get("heldout_loss") and row["step"]
-        ]
+    def chooses_by(self) -> str:
+        """The rows that choose the step to keep, as the metrics name them."""
+        return "choosing" if self.choosing else "heldout"
+
+    @property
+    def choosing_losses(self) -> list[tuple[float, int]]:
+        """Loss and step of every evaluation on what chooses but the first, which is the base model's."""
+        name = f"{self.chooses_by}_loss"
+        return [(row[name], int(row["step"])) for row in self.metrics if row.get(name) and row["step"]]
 
     @property
     def patience_lost(self) -> bool:
         """Whether the last `train.patience` evaluations were all worse than the best before them."""
-        patience, found = self.config.patience, self.heldout_losses
+        patience, found = self.config.patience, self.choosing_losses
         return bool(patience) and bool(found) and len(found) - 1 - found.index(min(found)) >= (patience or 0)
 
 
@@ -86,12 +93,13 @@ def laid_out(run: Run, rows: Sequence[Encoded]) -> tuple[list[Any], int]:
     return found, count
 
 
-def evaluate(run: Run, step: int) -> float:
-    """The held-out loss per trained token, recorded as of `step`."""
+def evaluate(run: Run, step: int, part: str = "heldout") -> float:
+    """The loss per trained token of a held-out part (`heldout`, or `choosing`), recorded as of `step`."""
+    rows = run.choosing if part == "choosing" else run.heldout
     began, sums = time.monotonic(), torch.zeros(3, device=run.trainee.device)
     was_training = run.trainee.peft.training
     run.trainee.peft.eval()
-    mine, count = laid_out(run, run.heldout)
+    mine, count = laid_out(run, rows)
     for done, batch in enumerate(mine, 1):
         found = run.compute.score(batch)
         sums += found if done <= count else 0
@@ -99,9 +107,9 @@ def evaluate(run: Run, step: int) -> float:
     run.world.add_up(sums)
     run.trainee.peft.train(was_training)
     loss: float
-    loss, right, entropy = (sums / batches.trained_tokens(run.heldout)).tolist()
+    loss, right, entropy = (sums / batches.trained_tokens(rows)).tolist()
     seconds = round(time.monotonic() - began, 3)
-    figures = {"heldout_loss": loss, "heldout_token_accuracy": right, "heldout_entropy": entropy}
+    figures = {f"{part}_loss": loss, f"{part}_token_accuracy": right, f"{part}_entropy": entropy}
     record(run, {"step": step, **figures, "seconds": seconds})
     return loss
 

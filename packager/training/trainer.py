@@ -13,8 +13,10 @@ from pathlib import Path
 import torch
 
 from packager.artifacts.kinds import Adapter, Checkpoint, Dataset
+from packager.data.conversations import CHOOSING, HELDOUT, TRAIN
 from packager.errors import InputError, MissingResource
 from packager.process import child, progress
+from packager.recipe.idle import idle_steps, total_steps
 from packager.recipe.sections import Train
 from packager.training import batches, checkpoints, compute, loftq, loop, memory, model, witness
 from packager.training.parallel import World
@@ -58,28 +60,27 @@ def train_adapter(
     )
 
 
-def total_steps(config: Train, rows: int) -> int:
-    """Optimizer steps of a run: whole steps an epoch, at most `max_steps`."""
-    steps = math.ceil(config.epochs * math.ceil(rows / config.batch.examples_per_step))
-    return min(steps, config.max_steps or steps)
-
-
 def _prepare(config: Train, base: Checkpoint, data: Dataset, more: Path | None, out: Path, world: World) -> Run:
-    rows, heldout = (batches.read(data.folder / name, data) for name in ("train.jsonl", "heldout.jsonl"))
+    rows, heldout = (batches.read(data.folder / name, data) for name in (TRAIN, HELDOUT))
     rows += batches.read(more, data) if more else []
+    apart = config.evaluate_every and (data.folder / CHOOSING).is_file()
+    choosing = batches.read(data.folder / CHOOSING, data) if apart else []
     trainee = model.load(config, base, sum(len(r.ids) for r in rows) / len(rows), world)
     if config.lora.loftq:
         loftq.start(trainee, base, out)
     steps, examples = total_steps(config, len(rows)), config.batch.examples_per_step
-    plan = memory.choose(trainee, config, [len(row.ids) for row in rows + heldout], steps, world)
+    for idle in idle_steps(config, steps):
+        progress.note(f"no effect: {idle}")
+    plan = memory.choose(trainee, config, [len(row.ids) for row in rows + heldout + choosing], steps, world)
     if world.size > 1:
         torch.manual_seed(config.seed + world.rank)  # not the same dropout everywhere
-    ways = compute.choose(trainee, rows + heldout, plan, config.batch.examples_per_micro_batch or examples)
+    ways = compute.choose(trainee, rows + heldout + choosing, plan, config.batch.examples_per_micro_batch or examples)
     return Run(
         config=config,
         steps=steps,
         train=rows,
         heldout=heldout,
+        choosing=choosing,
         trainee=trainee,
         compute=ways,
         optimizer=optimizer(config, trainee, paged=plan.paged),
@@ -101,15 +102,17 @@ def _expected_seconds(run: Run) -> float:
 
 
 def _finish(run: Run) -> float:
-    """The held-out loss of the adapter that is kept: the last, or on schedule the best."""
-    last = int(run.metrics[-1]["step"])
-    loss = evaluate(run, last) if "heldout_loss" not in run.metrics[-1] else run.metrics[-1]["heldout_loss"]
+    """The held-out loss of the adapter that is kept: the last, or on schedule the best, chosen by rows of its own
+    where there are enough."""
+    last, part = int(run.metrics[-1]["step"]), run.chooses_by
+    known = run.metrics[-1].get(f"{part}_loss")
+    loss = evaluate(run, last, part) if known is None else known
     best = checkpoints.best(run.out / "checkpoints") if run.config.evaluate_every else None
-    if best is None or best["loss"] >= loss:
-        return loss
-    progress.note(f"kept is the adapter of step {best['step']}, which had the least held-out loss")
-    loop.restore(run, best["adapter"])
-    return float(best["loss"])
+    if best is not None and best["loss"] < loss:
+        progress.note(f"kept is the adapter of step {best['step']}, which had the least held-out loss")
+        loop.restore(run, best["adapter"])
+        loss = float(best["loss"])
+    return evaluate(run, last) if part == "choosing" else loss
 
 
 def _check_base(loss: float) -> None:

@@ -33,6 +33,7 @@ from packager.llamacpp.model import GgufModel
 from packager.package import signing
 from packager.package.verify import verify
 from packager.pipeline import bundling, plan
+from packager.prompt.ollama.modelfile import parse_modelfile
 from packager.recipe import loading
 from packager.recipe.loading import ROOT
 from packager.recipe.sections import Serve
@@ -144,7 +145,10 @@ def test_weights_too_large_for_a_stick_are_split_and_still_run(
     assert verify(bundle.folder).files == bundle.files
     told = json.loads((bundle.folder / "runtime" / "config.json").read_text(encoding="utf-8"))
     assert told["model"].startswith("tiny-Q8_0-00001-of-")
-    assert f"FROM ./{told['model']}\n" in (bundle.folder / "Modelfile").read_text(encoding="utf-8")
+    commands = parse_modelfile((bundle.folder / "Modelfile").read_text(encoding="utf-8"))
+    parts = sorted(p.name for p in bundle.folder.glob("tiny-Q8_0-*-of-*.gguf"))
+    assert [c.value for c in commands if c.name == "model"] == [f"./{name}" for name in parts]
+    assert told["ollama_minimum"] == "0.30.0"
     with GgufModel.open(bundle.folder / told["model"], context=256) as model:
         ids = model.prompt_ids([{"role": "user", "content": "O que é vacina?"}])
         said = model.text([t for t in model.generate(ids, Serve(temperature=0), 42) if t not in model.eog_tokens])

@@ -34,6 +34,7 @@ def test_base_tuned_and_files_on_the_same_rows(tiny_recipe: Path, copied: Path) 
 
     missing = (
         "evaluate.metrics=[likelihood,rouge,bertscore] evaluate.bertscore.encoder=/not/here"
+        f' evaluate.probes=[{{"ask":"{"a1" * 300}"}},{{"ask":"vacina?"}}]'
         " evaluate.judge.model=ninguem evaluate.benchmarks.tasks=[medmcqa] evaluate.benchmarks.folder=/nor/here"
     )
     alone = {k: v for k, v in os.environ.items() if not k.startswith(("PACKAGER_JUDGE", "OPENAI"))}
@@ -45,7 +46,10 @@ def test_base_tuned_and_files_on_the_same_rows(tiny_recipe: Path, copied: Path) 
     for what in ("PACKAGER_JUDGE_URL", "/not/here", "medmcqa"):
         assert any(what in line and "is left out" in line for line in first), f"{what}: said before anything runs"
     rest = json.loads((copied / "tiny" / "evaluation" / "metrics.json").read_text("utf-8"))
-    assert len(rest["left_out"]) == 3
+    assert len(rest["left_out"]) == 4
+    (probe,) = (gone for gone in rest["left_out"] if gone["what"].startswith("probe"))
+    assert "serve.context has 256" in probe["why"], "a probe longer than the context is named, and ends nothing"
+    assert [p["ask"] for p in rest["probes"]] == ["vacina?"]
     assert all(gone["fix"] for gone in rest["left_out"])
     assert {r["model"] for r in rest["results"]} == set(values), "the rest still runs"
     for path in (copied / "tiny" / "package").iterdir():

@@ -155,6 +155,14 @@ def lose_newlines() -> None:
     )
 
 
+def write_otherwise() -> None:
+    """The Modelfile is not written as it was proven."""
+    patch(
+        "packager.prompt.ollama.modelfile:write_modelfile",
+        lambda real: lambda commands: real(commands).replace("<|im_end|>\n", "<|im_end|>", 1),
+    )
+
+
 def lose_stops() -> None:
     patch("packager.prompt.ollama.go_template:stops", lambda real: lambda *a: ("<|im_start|>",))
 
@@ -261,7 +269,7 @@ def lose_the_head() -> None:
 
         return carry
 
-    patch("packager.checkpoint.merge:_carry", untied)
+    patch("packager.checkpoint.merge:carry", untied)
 
 
 def drop_a_row(folder: Path) -> None:
@@ -412,23 +420,31 @@ def test_a_dropped_row_of_the_vocabulary(tiny_recipe: Path, copied: Path) -> Non
 
 def test_another_chat_template_in_the_gguf(tiny_recipe: Path, copied: Path) -> None:
     """The merged checkpoint's template loses a newline: what is served would not be what was trained."""
-    assert caught(tiny_recipe, copied, Fault("merged", after=another_template)) == {"modelfile.prompt_parity"}
+    assert caught(tiny_recipe, copied, Fault("merged", after=another_template)) == {"convert.tokenizer"}
+
+
+def test_a_bos_that_nobody_asked_for_when_the_prompts_were_proven(tiny_recipe: Path, copied: Path) -> None:
+    assert caught(tiny_recipe, copied, Fault("merged", after=ask_for_bos)) == {"convert.tokenizer"}
+
+
+def test_a_newline_lost_in_ollama_s_template(tiny_recipe: Path, copied: Path) -> None:
+    assert caught(tiny_recipe, copied, Fault("prompt", lose_newlines)) == {"modelfile.prompt_parity"}
+    assert not (copied / "tiny" / "adapter").exists()  # it is found before the training
 
 
 def test_a_newline_lost_in_the_modelfile(tiny_recipe: Path, copied: Path) -> None:
-    assert caught(tiny_recipe, copied, Fault("modelfile", lose_newlines)) == {"modelfile.prompt_parity"}
+    assert caught(tiny_recipe, copied, Fault("modelfile", write_otherwise)) == {"modelfile.parses"}
 
 
 def test_a_missing_stop(tiny_recipe: Path, copied: Path) -> None:
-    assert caught(tiny_recipe, copied, Fault("modelfile", lose_stops)) == {"modelfile.stops"}
+    assert caught(tiny_recipe, copied, Fault("prompt", lose_stops)) == {"modelfile.stops"}
 
 
 def test_a_doubled_bos(tiny_recipe: Path, copied: Path, tmp_path: Path) -> None:
     template = tmp_path / "bos.jinja"
     template.write_text("{{ bos_token }}" + (copied / "tiny" / "data" / "chat_template.jinja").read_text())
-    faults = (Fault("merged", after=ask_for_bos), Fault("modelfile", leave_bos_in))
-    sets = (f"data.template={template}", "train.max_steps=2", "thresholds.min_loss_drop=0")
-    found = caught(tiny_recipe, copied, *faults, first="data", sets=sets)
+    faults = (Fault("base", after=ask_for_bos), Fault("prompt", leave_bos_in))
+    found = caught(tiny_recipe, copied, *faults, first="base", sets=(f"data.template={template}",))
     assert found == {"modelfile.one_bos", "modelfile.prompt_parity"}
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import linting
 import pytest
 from hub_server import COMMIT, environment, serve
 
@@ -154,6 +155,11 @@ def test_the_package_is_whole_and_its_proof_passed(built: Built) -> None:
     assert {"data.no_leak", "data.end_of_turn", "modelfile.prompt_parity", "smoke.loads", "smoke.ram"} <= checks
     trained = {"train.heldout_loss", "merge.pairs", "merge.delta"}
     assert trained & checks == (set() if built.recipe.train.method == "none" else trained)
+
+
+def test_llama_cpp_s_own_engine_renders_its_template_alike(built: Built, tmp_path: Path) -> None:
+    for type_ in built.recipe.quantize.types:
+        assert linting.unexplained(built.run / "package" / f"{built.recipe.name}-{type_}.gguf", tmp_path) == []
 
 
 def test_the_manifest_says_what_was_built_from(built: Built) -> None:

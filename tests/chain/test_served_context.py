@@ -17,6 +17,7 @@ from packager.recipe.sections import Fields, Serve, Split
 from packager.stages.convert import Lineage, convert
 from packager.stages.data import Prepare, data
 from packager.stages.merge import Merge, merge
+from packager.stages.prompt import prompt
 
 ORIGINAL, SERVED = 512, 768
 LOUDER = 6.0
@@ -54,7 +55,8 @@ def made(
 def logits(base: Checkpoint, rows: Dataset, context: int, folder: Path) -> Check:
     merged = merge(Merge(imatrix=False, context=context), base, rows, None, fresh(folder / "merged"))
     assert all(check.passed for check in merged.checks)
-    f16 = convert(Lineage(recipe="x", language="pt-BR", context=context), merged, rows, fresh(folder / "f16"))
+    proven = prompt(None, base, rows, fresh(folder / "prompt"))
+    f16 = convert(Lineage(recipe="x", language="pt-BR", context=context), merged, rows, proven, fresh(folder / "f16"))
     (check,) = (c for c in f16.checks if c.id == "convert.logits")
     return check
 

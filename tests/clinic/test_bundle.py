@@ -62,7 +62,8 @@ def facts(**changes: object) -> ClinicFacts:
     )  # fmt: skip
     known = {
         "recipe": RECIPE, "version": "20261125.2155", "licence": "apache-2.0", "model": "tiny-Q4_K_M.gguf",
-        "model_type": "Q4_K_M", "model_bytes": 105_000_001, "system": "Responda 'bem'.\nEm português.",
+        "in_parts": False, "model_type": "Q4_K_M", "model_bytes": 105_000_001,
+        "system": "Responda 'bem'.\nEm português.",
         "stops": ("<|im_end|>",), "proof": proof, "proven_as": "model-Q4_K_M.gguf",
         "targets": (TARGETS["windows-x86_64"], TARGETS["linux-arm64"]), "signer": "",
     }  # fmt: skip
@@ -389,9 +390,10 @@ def test_a_split_file_has_its_parts_in_manifest_and_modelfile(bundle: Path, tmp_
         (p.name, len(p.name), p is parts[0]) for p in parts
     ]
     assert recorded[1]["part_of"] == {"name": entry["name"], "size": entry["size"], "sha256": entry["sha256"]}
-    bundle_contents._load_the_first_part(bundle, entry["name"], parts[0].name)
+    bundle_contents._name_every_part(bundle, entry["name"], [part.name for part in parts])
     commands = parse_modelfile((bundle / "Modelfile").read_text())
-    assert [c.value for c in commands if c.name == "model"] == [f"./{parts[0].name}"]
+    assert [c.value for c in commands if c.name == "model"] == [f"./{part.name}" for part in parts]
+    assert [c.value for c in commands if c.name == "requires"] == ["0.30.0"]
 
 
 def test_weights_are_linked_and_the_rest_copied(tmp_path: Path) -> None:

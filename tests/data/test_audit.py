@@ -180,6 +180,15 @@ def test_a_group_larger_than_its_share_is_not_held_out() -> None:
     assert all(listed[i].answer != "a mesma resposta" for i in made.heldout)
 
 
+def test_where_there_are_groups_enough_some_choose_and_the_others_report() -> None:
+    listed = distinct(240)
+    made = split(listed, group(listed, "answer"), Split(fraction=0.1))
+    assert (made.heldout_groups, made.choosing_groups) == (24, 6)
+    assert set(made.choosing) < set(made.heldout)
+    few = split(listed[:230], group(listed[:230], "answer"), Split(fraction=0.1))
+    assert (few.choosing, few.choosing_groups) == ((), 0)
+
+
 def test_answers_that_repeat_by_nature_may_be_split_if_the_recipe_says_so() -> None:
     listed = [
         replace(r, messages=(r.messages[0], ("assistant", "Sim." if i % 2 else "Não.")))

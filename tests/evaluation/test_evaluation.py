@@ -9,6 +9,7 @@ import pytest
 
 from packager.artifacts.evaluation import BASE, TUNED
 from packager.cli import comparison
+from packager.data.letters import occurs
 from packager.errors import InputError
 from packager.evaluation import bertscore, bootstrap, criteria, endpoint, items, judge, measures, overlap, probes
 from packager.prompt.masking import Encoded
@@ -26,6 +27,7 @@ def item(row: int, said: str) -> items.ValidationRow:
         said=said,
         prompt=Encoded((1,)),
         encoded=Encoded((1, 2), (False, True)),
+        group=row,
     )
 
 
@@ -120,17 +122,39 @@ def test_the_bootstrap_draws_rows() -> None:
 
 def test_a_single_row_has_no_interval() -> None:
     assert bootstrap.mean("x", [0.5], "share", "higher", 100, 0).low is None
+    assert bootstrap.mean("x", [0.1, 0.2, 0.3, 0.4, 0.5], "share", "higher", 100, 0).low is None
+
+
+def test_near_duplicates_are_one_piece_of_evidence() -> None:
+    """Ten groups of ten equal rows tell no more than ten rows."""
+    values = [float(i % 2) for i in range(10)]
+    tenfold = [value for value in values for _ in range(10)]
+    groups = [i for i in range(10) for _ in range(10)]
+    once = bootstrap.mean("x", values, "share", "higher", 500, 1)
+    grouped = bootstrap.mean("x", tenfold, "share", "higher", 500, 1, groups)
+    assert (once.low, once.high) == (grouped.low, grouped.high)
+    alone = bootstrap.mean("x", tenfold, "share", "higher", 500, 1)
+    assert alone.low is not None
+    assert grouped.low is not None
+    assert alone.low > grouped.low + 0.1
+    assert grouped.n == 100
+    two = bootstrap.mean("x", tenfold, "share", "higher", 500, 1, [i // 50 for i in range(100)])
+    assert two.low is None, "two groups show nothing, however many rows they have"
 
 
 def test_differences_are_paired() -> None:
-    rows = [item(i, "oi") for i in range(4)]
-    ours = [outcome(1.0 + i, 2, **{"rougeL.f1": 0.5}) for i in range(4)]
-    theirs = [outcome(3.0 + i, 2, **{"rougeL.f1": 0.25}) for i in range(4)]
+    rows = [item(i, "oi") for i in range(8)]
+    alike = {"rougeL.f1": 0.5, "rouge1.f1": 0.5, "token_f1.f1": 0.5}
+    ours = [outcome(1.0 + i, 2, **alike) for i in range(8)]
+    theirs = [outcome(3.0 + i, 2, **{name: 0.25 for name in alike}) for i in range(8)]
     results = {m: measures.result(m, "heldout", rows, o, HOW) for m, o in ((BASE, theirs), (TUNED, ours))}
-    gaps = {d.measure: d for d in measures.differences("heldout", results, {BASE: theirs, TUNED: ours}, HOW)}
+    gaps = {d.measure: d for d in measures.differences("heldout", rows, results, {BASE: theirs, TUNED: ours}, HOW)}
     assert gaps["loss"].value == pytest.approx(-1.0)
     assert gaps["loss"].low == pytest.approx(gaps["loss"].high), "every row improved alike"
     assert gaps["rougeL.f1"].value == pytest.approx(0.25)
+    assert "token_f1.f1" not in gaps, "the same figure as rouge1.f1"
+    few = {m: o[:5] for m, o in ((BASE, theirs), (TUNED, ours))}
+    assert not list(measures.differences("heldout", rows[:5], results, few, HOW)), "five rows show nothing"
 
 
 @pytest.mark.parametrize(
@@ -144,7 +168,7 @@ def test_differences_are_paired() -> None:
     ],
 )
 def test_words_of_probes(word: str, text: str, found: bool) -> None:
-    assert probes.occurs(word, text) is found
+    assert occurs(word, text) is found
 
 
 def test_a_probe_wants_and_refuses_words() -> None:
@@ -183,6 +207,26 @@ def test_the_key_of_an_endpoint_is_never_shown(monkeypatch: pytest.MonkeyPatch, 
     assert found is not None
     assert found.key == "geheim"
     assert "geheim" not in repr(found)
+
+
+def test_a_key_goes_only_to_the_address_beside_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Of one prefix and one place; no `.env` of the folder that a command is run in."""
+    for name in (*endpoint.ADDRESS, *endpoint.KEY):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OPENAI_API_KEY", "geheim")
+    monkeypatch.setenv("PACKAGER_JUDGE_URL", "http://127.0.0.1:9/v1")
+    assert endpoint.find(tmp_path / "none") == endpoint.Endpoint("http://127.0.0.1:9/v1")
+    monkeypatch.delenv("PACKAGER_JUDGE_URL")
+    (tmp_path / ".env").write_text("OPENAI_BASE_URL=http://evil.example/v1\n")
+    found = endpoint.find(tmp_path / ".env")
+    assert found is not None
+    assert found.key == ""
+    monkeypatch.chdir(tmp_path)
+    assert endpoint.find() is None or endpoint.find() != found
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    found = endpoint.find(tmp_path / ".env")
+    assert found is not None
+    assert (found.url, found.key) == ("http://127.0.0.1:9/v1", "geheim")
 
 
 def test_a_missing_judge_is_said_beforehand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

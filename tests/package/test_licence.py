@@ -13,7 +13,8 @@ from packager.recipe import loading
 from packager.recipe.loading import shipped
 
 BASES = {"apache-2.0": "Qwen/Qwen2.5-1.5B-Instruct", "mit": "microsoft/Phi-3-mini-4k-instruct",
-         "llama3.1": "unsloth/Meta-Llama-3.1-8B", "llama3.2": "meta-llama/Llama-3.2-1B"}  # fmt: skip
+         "llama3.1": "unsloth/Meta-Llama-3.1-8B", "llama3.2": "meta-llama/Llama-3.2-1B",
+         "gemma": "google/gemma-3-1b-it"}  # fmt: skip
 
 
 @pytest.mark.parametrize("path", shipped(), ids=lambda p: p.stem)
@@ -87,13 +88,29 @@ def test_the_bases_own_texts_are_passed_on(tmp_path: Path) -> None:
 
 
 def test_gemma_asks_for_its_terms(tmp_path: Path) -> None:
-    made = licence.texts("gemma", "google/gemma-3-1b-it", "quantized")
+    """Section 3.1: the notice, word for word, a copy of the terms, and the use restrictions of 3.2 passed on."""
+    folder = packed(tmp_path, "gemma")
+    notice = (folder / "NOTICE").read_text("utf-8")
+    assert "Gemma is provided under and subject to the Gemma Terms of Use found at ai.google.dev/gemma/terms" in notice
+    assert "bound by their rules of use: https://ai.google.dev/gemma/prohibited_use_policy" in notice
+    assert "What was changed: fine-tuned" in notice
+    terms = (folder / "LICENSE").read_text("utf-8")
+    assert terms.startswith("Gemma Terms of Use\n\nLast modified: March 24, 2025")
+    assert "3.2 Use Restrictions" in terms
+    assert "[rules of use](https://ai.google.dev/gemma/prohibited_use_policy)" in (folder / "README.md").read_text()
+
+
+def test_medgemma_asks_for_terms_that_must_lie_beside_the_base(tmp_path: Path) -> None:
+    name = "health-ai-developer-foundations"
+    made = licence.texts(name, "google/medgemma-4b-it", "quantized")
     assert set(made) == {"NOTICE"}
-    assert "subject to the Gemma Terms of Use found at ai.google.dev/gemma/terms" in made["NOTICE"]
+    assert f"Terms of Use found at {licence.HEALTH_AI}" in made["NOTICE"]
     (tmp_path / "NOTICE").write_text(made["NOTICE"])
-    (tmp_path / "README.md").write_text("Gemma Terms of Use")
-    (lacking,) = licence.gaps("gemma", "meu", ["org/meu"], tmp_path)
-    assert "put its text (https://ai.google.dev/gemma/terms) beside the base as LICENSE" in lacking
+    (tmp_path / "README.md").write_text("Health AI Developer Foundations Terms of Use")
+    (lacking,) = licence.gaps(name, "meu", ["org/meu"], tmp_path)
+    assert f"put its text ({licence.HEALTH_AI}) beside the base as LICENSE" in lacking
+    own = licence.texts(name, "google/medgemma-4b-it", "quantized", {"LICENSE": "Health AI ... Terms of Use"})
+    assert (own["LICENSE"], "NOTICE" in own) == ("Health AI ... Terms of Use", True)
 
 
 def test_spdx_spelling_is_known_and_other_llamas_are_not(tmp_path: Path) -> None:

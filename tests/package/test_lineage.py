@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from packager.artifacts.files import fresh
-from packager.artifacts.kinds import Adapter, Checkpoint, Dataset, Merged
+from packager.artifacts.kinds import Adapter, Checkpoint, Dataset, Merged, Prompt
 from packager.llamacpp.converter import run_converter
 from packager.llamacpp.quantizer import quantize_file
 from packager.package.gguf_metadata import described, lineage
@@ -65,12 +65,12 @@ class TestLineage:
         assert own["general.license.name"] == "own-terms"
 
     def test_it_is_in_the_file_and_in_what_is_quantized_from_it(
-        self, vendored: Path, spm_merged: Merged, known_data: Dataset, tmp_path: Path
+        self, vendored: Path, spm_merged: Merged, known_data: Dataset, spm_prompt: Prompt, tmp_path: Path
     ) -> None:
         from gguf import GGUFReader
 
         tuned = spm_merged.model_copy(update={"pairs_total": 14, "licence": "mit"})
-        convert(Lineage(recipe="clinica", language="pt-BR"), tuned, known_data, fresh(tmp_path / "f16"))
+        convert(Lineage(recipe="clinica", language="pt-BR"), tuned, known_data, spm_prompt, fresh(tmp_path / "f16"))
         quantize_file(tmp_path / "f16" / "model-F16.gguf", tmp_path / "q8", "Q8_0", 1)
         fields = GGUFReader(tmp_path / "q8").fields
         said = {name: field.contents() for name, field in fields.items() if name.startswith("general.")}

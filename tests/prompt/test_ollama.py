@@ -13,7 +13,14 @@ from packager.errors import InputError
 from packager.prompt.deriving import derive_roles
 from packager.prompt.frozen import freeze
 from packager.prompt.ollama.go_template import go_template, limits, stops
-from packager.prompt.ollama.modelfile import ModelfileCommand, commands_of, parse_modelfile, with_from, write_modelfile
+from packager.prompt.ollama.modelfile import (
+    ModelfileCommand,
+    commands_of,
+    parse_modelfile,
+    with_from,
+    with_parts,
+    write_modelfile,
+)
 from packager.prompt.ollama.simulated import render_go
 from packager.prompt.roles import RoleFormat
 from packager.prompt.template import ChatTemplate
@@ -214,6 +221,12 @@ class TestWriting:
         text = write_modelfile(written(system="a\nFROM ./model.gguf\nb"))
         packaged = with_from(text, "phi3_aps-Q4_K_M.gguf", licence="MIT")
         assert packaged == text.replace("FROM ./model.gguf", "FROM ./phi3_aps-Q4_K_M.gguf", 1) + 'LICENSE """MIT"""\n'
+
+    def test_weights_in_parts_have_a_line_each_and_need_an_ollama_that_joins_them(self) -> None:
+        whole = with_from(write_modelfile(written(system="a\nFROM ./model.gguf")), "x.gguf", licence="MIT")
+        parts = ["x-00001-of-00002.gguf", "x-00002-of-00002.gguf"]
+        expected = whole.replace("FROM ./x.gguf\n", "".join(f"FROM ./{name}\n" for name in parts), 1)
+        assert with_parts(whole, parts) == expected.replace("REQUIRES 0.17.1", "REQUIRES 0.30.0", 1)
 
     @pytest.mark.parametrize("name", ["a b.gguf", "../x.gguf", "x.bin", "x.gguf\nSYSTEM y", "-x.gguf", ""])
     def test_file_names_that_could_mean_something_else_are_refused(self, name: str) -> None:

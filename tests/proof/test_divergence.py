@@ -27,8 +27,18 @@ def test_figures_by_hand() -> None:
     assert found.same_top == 0.5
     assert found.loss == pytest.approx(-(math.log(0.25) + math.log(0.2)) / 2, rel=1e-6)
     assert found.perplexity_ratio == pytest.approx(math.exp(sum(change) / 2), rel=1e-6)
-    spread = math.sqrt(sum((c - sum(change) / 2) ** 2 for c in change) / 1)
-    assert found.perplexity_ratio_error == pytest.approx(found.perplexity_ratio * spread / math.sqrt(2), rel=1e-6)
+    assert found.perplexity_ratio_error == 0.0, "one block has no spread"
+
+
+def test_tokens_of_one_text_are_not_independent() -> None:
+    """Eight texts whose tokens all change alike tell no more than eight tokens do."""
+    texts = np.random.default_rng(0).standard_normal(8)
+    alone = divergence.standard_error(texts, list(range(1, 9)))
+    assert alone == pytest.approx(texts.std(ddof=1) / math.sqrt(8))
+    tokens = np.repeat(texts, 50)
+    assert divergence.standard_error(tokens, list(range(50, 401, 50))) == pytest.approx(alone)
+    assert divergence.standard_error(tokens, []) == pytest.approx(alone, rel=0.3), "blocks of neighbours, without texts"
+    assert divergence.standard_error(tokens, [400]) > 3 * tokens.std() / math.sqrt(400)
 
 
 def test_no_number_stays_no_number() -> None:

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from packager.__main__ import main
 from packager.artifacts.checks import Check, tally, verdict
-from packager.artifacts.kinds import Divergence, GgufFile
+from packager.artifacts.evidence import Divergence
+from packager.artifacts.kinds import GgufFile
 from packager.errors import InputError
 from packager.proof.fit import (
     Candidate,

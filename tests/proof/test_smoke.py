@@ -6,6 +6,8 @@ import pytest
 
 from packager.artifacts.kinds import Answer, GgufFile
 from packager.proof import smoke
+from packager.proof.answer_faults import faults_of
+from packager.proof.before_quantization import blamed
 from packager.proof.smoke import SmokeTest
 from packager.recipe.sections import Device, Serve, Smoke, Thresholds
 
@@ -21,6 +23,14 @@ ASKED = SmokeTest(
 )
 
 
+def judged(answers: list[Answer], asked: SmokeTest) -> list[Answer]:
+    """With their faults, as `smoke_test` has them."""
+    return [
+        a.model_copy(update={"faults": faults_of(a, q, ["<|im_end|>"], asked.language)})
+        for a, q in zip(answers, asked.questions, strict=True)
+    ]
+
+
 def failed(
     answer: str = GOOD, *, stopped: bool = True, speed: float = 50, first: float = 0.1, ram: int = 1
 ) -> set[str]:
@@ -33,7 +43,7 @@ def failed(
         seconds_to_first_token=first,
         tokens_per_second=speed,
     )
-    checks = smoke.judge(FILE, [said], ["<|im_end|>"], ram, ASKED)
+    checks = smoke.judge(FILE, judged([said], ASKED), ram, ASKED)
     return {c.id.removeprefix("smoke.") for c in checks if not c.passed}
 
 
@@ -48,6 +58,7 @@ def test_a_good_answer_fails_nothing() -> None:
         (GOOD + "\nassistant\nE mais doenças.", "no_template_leak"),
         (GOOD + " a saúde da família" * 6, "no_loops"),
         ("A vacina protege a pessoa e a comunidade.", "expected_words"),
+        ("A vacina protege contra as paradoencasas que podem ser graves na comunidade.", "expected_words"),
         (GOOD + " Não causa a morte.", "expected_words"),
         ("The vaccine protects the person and the community against serious diseases (doenças).", "language"),
     ],
@@ -66,7 +77,7 @@ def test_short_right_answers_pass() -> None:
     ]  # fmt: skip
     asked = ASKED.model_copy(update={"questions": (Smoke(ask="?"),) * 2})
     for answers in (said[:2], said[2:]):
-        assert not [c for c in smoke.judge(FILE, answers, [], 1, asked) if not c.passed]
+        assert not [c for c in smoke.judge(FILE, judged(answers, asked), 1, asked) if not c.passed]
 
 
 def test_what_cannot_fail_is_no_check() -> None:
@@ -74,10 +85,10 @@ def test_what_cannot_fail_is_no_check() -> None:
     said = [Answer(file=FILE.name, ask="?", answer="Mosquito Aedes aegypti.", tokens=7, stopped=True,
                    seconds_to_first_token=0.1, tokens_per_second=80)]  # fmt: skip
     asked = ASKED.model_copy(update={"questions": (Smoke(ask="?"),)})
-    found = {c.id for c in smoke.judge(FILE, said, [], 1, asked)}
+    found = {c.id for c in smoke.judge(FILE, judged(said, asked), 1, asked)}
     assert not found & {"smoke.expected_words", "smoke.language"}
     assert {"smoke.stops", "smoke.ram"} <= found
-    assert all(c.subject == FILE.type for c in smoke.judge(FILE, said, [], 1, asked))
+    assert all(c.subject == FILE.type for c in smoke.judge(FILE, judged(said, asked), 1, asked))
 
 
 def test_each_fault_of_the_run_is_named() -> None:
@@ -86,3 +97,22 @@ def test_each_fault_of_the_run_is_named() -> None:
     assert failed(first=9) == {"first_token"}
     assert failed(ram=2 * 10**9) == {"ram"}
     assert {"non_empty", "language", "expected_words"} == failed("")
+
+
+def test_what_f16_does_too_is_not_put_down_to_quantization() -> None:
+    """A loop of a model that was trained too little, and one that only the quantized file makes."""
+    looping = GOOD + " a saúde da família" * 6
+    said = judged([_said(looping)], ASKED)
+    checks = smoke.judge(FILE, said, 1, ASKED)
+    for before, says in ((looping, "F16 does so too at 1 of these 1: that is the training"),
+                         (GOOD, "F16 does not at any of these 1: quantization did it")):  # fmt: skip
+        of_f16 = judged([_said(before)], ASKED)
+        (loops,) = (c for c in blamed(checks, said, [FILE], of_f16) if not c.passed)
+        assert loops.id == "smoke.no_loops"
+        assert says in loops.says
+    assert blamed(checks, said, [FILE], []) == checks
+
+
+def _said(text: str) -> Answer:
+    return Answer(file=FILE.name, ask="Para que serve a vacina?", answer=text, tokens=20, stopped=True,
+                  seconds_to_first_token=0.1, tokens_per_second=80)  # fmt: skip

@@ -32,14 +32,17 @@ from packager.artifacts.evaluation import (
     SetResult,
     Spread,
 )
-from packager.artifacts.kinds import Checkpoint, Dataset, Divergence, Merged, Proof
+from packager.artifacts.evidence import Divergence
+from packager.artifacts.kinds import Checkpoint, Dataset, Merged, Proof
 from packager.data.audit import report
 from packager.data.audit.report import Audit
 from packager.package import card
+from packager.recipe.sections import Smoke
 from packager.report import answers, word_diff
 from packager.report.facts import SHOWN, ReportFacts, gather_facts
 from packager.report.metrics import metrics
 from packager.report.page import render_page
+from packager.report.verdict import verdict_of
 from packager.report.words import ENGLISH, PORTUGUESE
 
 MODELS = ("base", "tuned", "Q4_K_M", "Q8_0")
@@ -291,7 +294,84 @@ def test_the_card_has_the_evaluation_for_people_and_for_the_hub(tmp_path: Path) 
     assert "| rougeL.f1 | 0.1 | 0.15 | 0.2 | 0.25 | share |" in body
 
 
+class TestVerdict:
+    """Green is only what was judged; what was not is said, and a failed probe colours the head."""
+
+    def facts(self, folder: Path, *, evaluated: bool = False, groups: int = 9, probes: Any = ()) -> ReportFacts:
+        made = gathered(folder, evaluated=evaluated)
+        split = report.SplitSummary(train_rows=2, heldout_rows=groups, train_groups=2, heldout_groups=groups,
+                                    topics=0, heldout_topics=0, leaked=0)  # fmt: skip
+        found = made.evaluation.model_copy(update={"probes": probes}) if made.evaluation else None
+        asked = ({"ask": a.ask, "expect_any": ["saúde"]} for a in made.proof.answers)
+        recipe = made.recipe.model_copy(update={"smoke": tuple(Smoke.model_validate(a) for a in asked)})
+        audit = made.audit.model_copy(update={"split": split})
+        return replace(made, recipe=recipe, audit=audit, evaluation=found)
+
+    def test_what_was_proven_and_what_was_not(self, tmp_path: Path) -> None:
+        found = verdict_of(self.facts(tmp_path), ENGLISH)
+        assert found.state == "yes"
+        assert any("1 test questions on this CPU" in one for one in found.proven)
+        assert any("no health professional read the answers" in one for one in found.unproven)
+        assert any("it was not evaluated" in one for one in found.unproven)
+
+    def test_nothing_judged_is_not_a_pass(self, tmp_path: Path) -> None:
+        facts = self.facts(tmp_path)
+        silent = replace(facts, proof=facts.proof.model_copy(update={"answers": ()}))
+        assert verdict_of(silent, ENGLISH).state == "partly"
+        assert "no answer was judged" in verdict_of(silent, ENGLISH).unproven[0]
+        sane = answers.findings(silent, ENGLISH)[1]
+        assert (sane.yes, sane.short) == (None, "not asked")
+        text = render_page(silent)
+        assert "✓ Passou" not in text
+        assert "Passou, com lacunas" in text
+
+    def test_too_few_rows_are_called_that(self, tmp_path: Path) -> None:
+        few = self.facts(tmp_path, groups=5)
+        assert verdict_of(few, ENGLISH).state == "partly"
+        assert "rows are held out, in 5 groups" in verdict_of(few, ENGLISH).unproven[0]
+        assert answers.findings(few, ENGLISH)[0].short == "too few rows"
+        assert verdict_of(self.facts(tmp_path, groups=6), ENGLISH).state == "yes"
+
+    def test_a_failed_probe_of_the_default_file_stands_at_the_head(self, tmp_path: Path) -> None:
+        said = {m: ProbeAnswer(model=m, text="Tome dipirona.", passed=m == "base", missing=("água",)) for m in MODELS}
+        probe = ProbeResult(ask="O que tomar?", expect_all=("água",), answers=tuple(said.values()))
+        facts = self.facts(tmp_path, evaluated=True, probes=(probe,))
+        found = verdict_of(facts, ENGLISH)
+        assert (found.state, [p.ask for p, _ in found.probes]) == ("partly", ["O que tomar?"])
+        text = render_page(facts)
+        assert text.index("o arquivo padrão não passou em") < text.index("Perda durante o treino")
+        assert '<div class="verdict partly">' in text
+        assert '<div class="verdict yes">' not in text
+        assert answers.findings(facts, ENGLISH)[2].short == "in part"
+        assert metrics(facts)["verdict"]["probes_failed"] == ["O que tomar?"]
+
+    def test_questions_and_probes_come_before_the_figures(self, tmp_path: Path) -> None:
+        text = render_page(
+            self.facts(tmp_path, evaluated=True, probes=gathered(tmp_path, evaluated=True).evaluation.probes)
+        )
+        for heading in ("Sondas clínicas", "Perguntas de teste"):
+            assert text.index(f"<h2>{heading}</h2>") < text.index("<h2>O que é</h2>")
+
+    def test_a_bad_answer_is_marked(self, tmp_path: Path) -> None:
+        facts = self.facts(tmp_path)
+        bad = tuple(a.model_copy(update={"faults": ("no_loops",)}) for a in facts.proof.answers)
+        proof = facts.proof.model_copy(update={"answers": bad, "answers_of_f16": bad})
+        text = render_page(replace(facts, proof=proof))
+        assert "✗ repete-se sem fim" in text
+        assert "F16, before quantization, already fails at 1 of the 1 questions." in text
+
+
 class TestAnswers:
+    def test_one_figure_under_two_names_is_one_measure(self, tmp_path: Path) -> None:
+        facts = gathered(tmp_path, evaluated=True)
+        assert facts.evaluation is not None
+        loss = facts.evaluation.differences[0]
+        same = [loss.model_copy(update={"measure": m, "value": 0.1, "low": 0.05, "high": 0.2, "better": "higher"})
+                for m in ("rouge1.f1", "token_f1.f1")]  # fmt: skip
+        twice = facts.evaluation.model_copy(update={"differences": (loss, *same), "probes": ()})
+        says = answers.findings(replace(facts, evaluation=twice), ENGLISH)[2].says
+        assert "of 2 measures, better in 2 (Loss; ROUGE-1, F1), worse in none" in says
+
     def test_better_needs_an_interval_without_zero(self, tmp_path: Path) -> None:
         facts = gathered(tmp_path, evaluated=True)
         better = answers.findings(facts, ENGLISH)[2]

@@ -10,7 +10,7 @@ import pytest
 
 from packager.artifacts.checks import Check
 from packager.artifacts.files import fresh, sha256_of
-from packager.artifacts.kinds import Dataset, Ggufs, Merged
+from packager.artifacts.kinds import Dataset, Ggufs, Merged, Prompt
 from packager.errors import InputError, PackagerError, ProofFailed
 from packager.llamacpp import gguf_file
 from packager.package.gguf_metadata import described
@@ -100,12 +100,12 @@ class TestDescribed:
         assert described(altered.model_copy(update={"source": source}))["general.name"] == name
 
     def test_the_overrides_reach_the_file(
-        self, vendored: Path, altered: Merged, spm_data: Dataset, tmp_path: Path
+        self, vendored: Path, altered: Merged, spm_data: Dataset, spm_prompt: Prompt, tmp_path: Path
     ) -> None:
         edit(altered.folder / "generation_config.json", temperature=0.6, top_k=20, top_p=0.95)
         edit(altered.folder / "config.json", _name_or_path="someone/else-7B-v3")
         tuned = altered.model_copy(update={"pairs_total": 14})
-        finished = child.call(convert, None, tuned, spm_data, fresh(tmp_path / "out"))
+        finished = child.call(convert, None, tuned, spm_data, spm_prompt, fresh(tmp_path / "out"))
         made = finished.value
         metadata = gguf_file.inspect(made.folder / made.files[0].name).metadata
         assert metadata["general.name"] == "tiny-spm (fine-tuned)"
@@ -115,36 +115,42 @@ class TestDescribed:
 
 
 class TestRefusals:
-    def test_code_in_the_folder(self, vendored: Path, altered: Merged, spm_data: Dataset, tmp_path: Path) -> None:
+    def test_code_in_the_folder(
+        self, vendored: Path, altered: Merged, spm_data: Dataset, spm_prompt: Prompt, tmp_path: Path
+    ) -> None:
         (altered.folder / "modeling_x.py").write_text("print('owned')")
         with pytest.raises(InputError, match=r"holds code: modeling_x\.py"):
-            convert(None, altered, spm_data, fresh(tmp_path / "out"))
+            convert(None, altered, spm_data, spm_prompt, fresh(tmp_path / "out"))
 
     @pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
     def test_references_to_code(
-        self, vendored: Path, altered: Merged, spm_data: Dataset, tmp_path: Path, name: str
+        self, vendored: Path, altered: Merged, spm_data: Dataset, spm_prompt: Prompt, tmp_path: Path, name: str
     ) -> None:
         edit(altered.folder / name, auto_map={"AutoTokenizer": "x.Y"})
         with pytest.raises(InputError, match="auto_map"):
-            convert(None, altered, spm_data, fresh(tmp_path / "out"))
+            convert(None, altered, spm_data, spm_prompt, fresh(tmp_path / "out"))
 
-    def test_an_unknown_architecture(self, vendored: Path, altered: Merged, spm_data: Dataset, tmp_path: Path) -> None:
+    def test_an_unknown_architecture(
+        self, vendored: Path, altered: Merged, spm_data: Dataset, spm_prompt: Prompt, tmp_path: Path
+    ) -> None:
         unknown = altered.model_copy(update={"architecture": "NoSuchForCausalLM"})
         with pytest.raises(InputError, match="does not know NoSuchForCausalLM"):
-            convert(None, unknown, spm_data, fresh(tmp_path / "out"))
+            convert(None, unknown, spm_data, spm_prompt, fresh(tmp_path / "out"))
 
-    def test_a_lost_tokenizer_model(self, vendored: Path, altered: Merged, spm_data: Dataset, tmp_path: Path) -> None:
+    def test_a_lost_tokenizer_model(
+        self, vendored: Path, altered: Merged, spm_data: Dataset, spm_prompt: Prompt, tmp_path: Path
+    ) -> None:
         (altered.folder / "tokenizer.model").unlink()
         with pytest.raises(ProofFailed, match=r"convert\.tokenizer: .*tokenizer\.model is missing"):
-            convert(None, altered, spm_data, fresh(tmp_path / "out"))
+            convert(None, altered, spm_data, spm_prompt, fresh(tmp_path / "out"))
 
     @pytest.mark.slow
     def test_a_converter_that_fails_shows_its_last_words(
-        self, vendored: Path, altered: Merged, spm_data: Dataset, tmp_path: Path
+        self, vendored: Path, altered: Merged, spm_data: Dataset, spm_prompt: Prompt, tmp_path: Path
     ) -> None:
         edit(altered.folder / "config.json", num_hidden_layers="two")
         with pytest.raises(PackagerError, match=r"(?s)\|.*Error"):
-            convert(None, altered, spm_data, fresh(tmp_path / "out"))
+            convert(None, altered, spm_data, spm_prompt, fresh(tmp_path / "out"))
 
 
 def failed(made: Ggufs) -> dict[str, Check]:
@@ -157,11 +163,8 @@ class TestChecks:
         assert [c.id for c in spm_f16.checks] == [
             "convert.parameters",
             "convert.vocabulary",
-            "convert.template",
             "convert.types",
-            "convert.special_tokens",
-            "convert.end_of_turn",
-            "convert.tokens",
+            "convert.tokenizer",
             "convert.logits",
         ]
 
@@ -173,16 +176,19 @@ class TestChecks:
         assert found.same_top > 0.99
         assert found.perplexity_ratio == pytest.approx(1, abs=1e-3)
 
-    def test_a_tokenizer_that_splits_otherwise(
-        self, vendored: Path, altered: Merged, spm_data: Dataset, tmp_path: Path
+    def test_a_tokenizer_that_is_not_the_one_that_was_proven(
+        self, vendored: Path, altered: Merged, spm_data: Dataset, spm_prompt: Prompt, tmp_path: Path
     ) -> None:
-        """It drops white space after special tokens, and the file, whose name is not Phi-3's, does not."""
-        path = altered.folder / "tokenizer.json"
-        tokenizer = json.loads(path.read_text())
-        for token in tokenizer["added_tokens"]:
-            token["rstrip"] = token["content"] == "<|im_end|>"
-        tokenizer["added_tokens"] = [t | {"special": t["content"] != "<|im_end|>"} for t in tokenizer["added_tokens"]]
-        path.write_text(json.dumps(tokenizer))
-        found = failed(convert(None, altered, spm_data, fresh(tmp_path / "out")))
-        assert list(found) == ["convert.tokens"]
-        assert "First: trained as" in found["convert.tokens"].says
+        edit(altered.folder / "tokenizer_config.json", add_bos_token=True)
+        found = failed(convert(None, altered, spm_data, spm_prompt, fresh(tmp_path / "out")))
+        assert list(found) == ["convert.tokenizer"]
+        assert "tokenizer.ggml.add_bos_token" in found["convert.tokenizer"].says
+
+    def test_another_chat_template_than_the_one_that_was_proven(
+        self, vendored: Path, altered: Merged, spm_data: Dataset, spm_prompt: Prompt, tmp_path: Path
+    ) -> None:
+        path = altered.folder / "chat_template.jinja"
+        path.write_text(path.read_text("utf-8") + " ", "utf-8")
+        found = failed(convert(None, altered, spm_data, spm_prompt, fresh(tmp_path / "out")))
+        assert list(found) == ["convert.tokenizer"]
+        assert "tokenizer.chat_template" in found["convert.tokenizer"].says

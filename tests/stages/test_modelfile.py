@@ -1,4 +1,4 @@
-"""The Modelfile stage: what it writes, what it proves against a GGUF's own tokenizer, what it refuses."""
+"""The prompt and Modelfile stages: what is proven against a GGUF's own tokenizer, what is written and refused."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from chat_templates import (
     write_tokenizer,
 )
 
-from packager.artifacts.kinds import Dataset, GgufFile, Ggufs, Modelfile
+from packager.artifacts.kinds import Dataset, Modelfile
 from packager.errors import InputError
 from packager.prompt.corpus import write_corpus
 from packager.prompt.frozen import frozen_template
@@ -32,6 +32,7 @@ from packager.prompt.ollama.modelfile import parse_modelfile, with_from
 from packager.prompt.template import TEMPLATE_FILE, ChatTemplate, pin_date
 from packager.recipe.sections import Serve
 from packager.stages.modelfile import modelfile
+from packager.stages.prompt import proven_prompt
 
 SYSTEM = "Responda em português, com clareza."
 VOCABULARIES = TEMPLATES.parent
@@ -67,9 +68,11 @@ def freeze_in(folder: Path) -> str:
     return source
 
 
-def ggufs(path: Path) -> Ggufs:
-    file = GgufFile(name=path.name, type="F16", size=0, sha256="", bits_per_weight=16, tensor_types={})
-    return Ggufs(folder=path.parent, files=(file,))
+def proven(vocabulary: Path, data: Dataset, out: Path) -> Modelfile:
+    """The Modelfile, with the checks of the prompts beside its own."""
+    prompt = proven_prompt(vocabulary, data)
+    made = modelfile(Serve(), data, prompt, out)
+    return made.model_copy(update={"checks": (*prompt.checks, *made.checks)})
 
 
 def write_gguf(path: Path, tokenizer: Path, template: str, *, add_bos: bool) -> None:
@@ -109,31 +112,33 @@ def make(tmp_path: Path) -> Make:
 
     def run(
         template: str = SMOLLM2, system: str | None = SYSTEM, *, stored: str | None = None, add_bos: bool = False,
-        alter: Callable[[Path], None] = lambda folder: None,
+        alter: Callable[[Path], None] = lambda folder: None, end: str = END_OF_TURN,
     ) -> Modelfile:  # fmt: skip
         data, out = tmp_path / "data", tmp_path / "out"
         data.mkdir()
         out.mkdir()
         write_tokenizer(data)
-        made = dataset(data, template, system)
+        made = dataset(data, template, system).model_copy(update={"end_of_turn": end})
         alter(data)
         frozen = freeze_in(data)
         write_corpus(data, system)
         write_gguf(tmp_path / "m.gguf", data / "tokenizer.json", stored or frozen, add_bos=add_bos)
-        return modelfile(Serve(), made, ggufs(tmp_path / "m.gguf"), None, out)
+        return proven(tmp_path / "m.gguf", made, out)
 
     return run
 
 
 def verdicts(made: Modelfile) -> dict[str, bool]:
-    return {check.id.removeprefix("modelfile."): check.passed for check in made.checks}
+    return {check.id.partition(".")[2]: check.passed for check in made.checks}
 
 
 def says(made: Modelfile, name: str) -> str:
-    return next(check.says for check in made.checks if check.id == f"modelfile.{name}")
+    return next(check.says for check in made.checks if check.id.partition(".")[2] == name)
 
 
-ALL = {"parses": True, "prompt_parity": True, "one_bos": True, "stops": True, "generations": True}
+ALL = dict.fromkeys(
+    ("special_tokens", "end_of_turn", "tokens", "prompt_parity", "one_bos", "generations", "parses", "stops"), True
+)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +167,7 @@ def test_bos_of_the_template_is_left_to_the_tokenizer(make: Make) -> None:
 
     made = make(template, alter=other_bos)
     assert made.template.startswith("<|endoftext|>{{ range")
-    assert verdicts(made) == ALL
+    assert verdicts(made) == ALL | {"special_tokens": False}  # this file's vocabulary names another
 
 
 def test_second_bos_is_a_failed_check(make: Make) -> None:
@@ -195,9 +200,9 @@ def test_end_of_turn_that_does_not_end_a_generation_is_a_failed_check(make: Make
         text = (folder / "tokenizer.json").read_text(encoding="utf-8")
         (folder / "tokenizer.json").write_text(text.replace("<|endoftext|>", "<|fim|>"), encoding="utf-8")
 
-    made = make(CHATML.replace(END_OF_TURN, "<|fim|>"), alter=renamed)
-    assert verdicts(made) == ALL | {"stops": False}
-    assert "does NOT end" in says(made, "stops")
+    made = make(CHATML.replace(END_OF_TURN, "<|fim|>"), alter=renamed, end="<|fim|>")
+    assert verdicts(made) == ALL | {"end_of_turn": False}
+    assert "does NOT end" in says(made, "end_of_turn")
 
 
 @pytest.mark.parametrize("name", ["train.jsonl", "heldout.jsonl"])
@@ -309,7 +314,7 @@ def test_served_tokens_are_those_of_training_for_real_vocabularies(
     frozen = freeze_in(folder)
     write_corpus(folder, system)
     patched(name, tmp_path / "m.gguf", frozen, add_bos=add_bos)
-    made = modelfile(Serve(), data, ggufs(tmp_path / "m.gguf"), None, out)
+    made = proven(tmp_path / "m.gguf", data, out)
     assert verdicts(made) == ALL, says(made, "prompt_parity")
 
 
@@ -321,6 +326,6 @@ def test_bos_that_training_lacks_is_a_failed_check(vocabulary: Callable[[str], P
     data = dataset(folder, PHI3, None)
     write_corpus(folder, None)
     patched("phi-3", tmp_path / "m.gguf", PHI3, add_bos=True)
-    made = modelfile(Serve(), data, ggufs(tmp_path / "m.gguf"), None, out)
+    made = proven(tmp_path / "m.gguf", data, out)
     assert verdicts(made) == ALL | {"prompt_parity": False}
     assert "the GGUF puts <s> first, training did not" in says(made, "prompt_parity")

@@ -144,6 +144,8 @@ class TestTensors:
     ) -> None:
         with pytest.raises(InputError, match="'ffn_dwn' finds no tensor") as caught:
             quantize(Quantizing(tensors={"ffn_dwn": "Q8_0"}), spm_data, spm_merged, spm_f16, tmp_path)
+        with pytest.raises(InputError, match="finds no tensor"):
+            quantize(Quantizing(tensors={"attn_norm": "Q8_0"}), spm_data, spm_merged, spm_f16, tmp_path)
         assert "blk.0." in caught.value.fix
         assert not list(tmp_path.iterdir())
 

@@ -18,9 +18,9 @@ from packager.artifacts.kinds import Checkpoint, Dataset
 from packager.errors import InputError, Interrupted, PackagerError, TrainingDiverged
 from packager.process import child as process_child
 from packager.process import progress
+from packager.recipe.idle import total_steps
 from packager.recipe.sections import Train
 from packager.stages.train import train
-from packager.training.trainer import total_steps
 
 
 def settings(**changes: Any) -> Train:
@@ -320,6 +320,37 @@ def test_the_fused_layer_computes_what_peft_does(
     assert_close(*results)
 
 
+def test_a_shortcut_that_is_wrong_for_long_rows_only_is_not_taken(loaded: Callable[..., tuple[Any, Any]]) -> None:
+    """A model that looks back a few tokens by a mask of its own, which attention side by side does not get."""
+    import torch
+    from transformers import LlamaModel
+
+    from packager.training.compute import SideBySide, choose
+    from packager.training.loss import Shortcuts
+    from packager.training.memory import SIDE_BY_SIDE
+
+    trainee, rows = loaded(settings())
+    rows = sorted(rows, key=lambda row: len(row.ids))
+    back = len(rows[1].ids)
+    assert back < len(rows[-1].ids)
+
+    class ShortSighted(LlamaModel):
+        def forward(self, input_ids: Any, attention_mask: Any = None, **more: Any) -> Any:
+            n = input_ids.shape[1]
+            seen = torch.ones(n, n, dtype=torch.bool).tril().triu(1 - back)[None, None]
+            return super().forward(input_ids, attention_mask=seen, **more)
+
+    causal = trainee.peft.get_base_model()
+    causal.model.__class__ = ShortSighted
+    causal.set_attn_implementation("sdpa")
+    for parameter in causal.model.parameters():
+        if parameter.is_floating_point() and parameter.dim() == 2:
+            parameter.data *= 4  # small random weights hardly heed what they look at
+    both, select = Shortcuts(select=True, share_prefix=True), Shortcuts(select=True, share_prefix=False)
+    assert choose(trainee, rows[:2], SIDE_BY_SIDE, 4) == SideBySide(trainee, both, 4)
+    assert choose(trainee, rows, SIDE_BY_SIDE, 4) == SideBySide(trainee, select, 4)
+
+
 def test_shortcuts_give_the_loss_and_the_gradients_of_the_model_itself(
     loaded: Callable[..., tuple[Any, Any]],
 ) -> None:
@@ -483,6 +514,25 @@ def test_the_adapter_with_the_least_heldout_loss_is_kept(
     saved = load_file(tmp_path / "adapter_model.safetensors")
     for name, tensor in kept["adapter"].items():
         assert torch.equal(saved[name.replace(".default.", ".")], tensor)
+
+
+def test_rows_that_choose_the_step_do_not_report_it(tiny_base: Checkpoint, tiny_data: Dataset, tmp_path: Path) -> None:
+    """With `choosing.jsonl` beside them, the held-out rows are looked at before and after the training only."""
+    folder = tmp_path / "data"
+    shutil.copytree(tiny_data.folder, folder)
+    lines = (folder / "heldout.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    (folder / "heldout.jsonl").write_text("".join(lines[::2]), encoding="utf-8")
+    (folder / "choosing.jsonl").write_text("".join(lines[1::2]), encoding="utf-8")
+    (tmp_path / "adapter").mkdir()
+    config = settings(learning_rate=0.5, epochs=100, max_steps=40, evaluate_every=2, patience=3, max_grad_norm=1e9)
+    data = tiny_data.model_copy(update={"folder": folder})
+    adapter = train(config, tiny_base, data, tmp_path / "adapter")
+    rows = [json.loads(line) for line in (tmp_path / "adapter" / "metrics.jsonl").read_text("utf-8").splitlines()]
+    chosen = [row["step"] for row in rows if "choosing_loss" in row]
+    reported = [row["step"] for row in rows if "heldout_loss" in row]
+    assert chosen[:2] == [2, 4]
+    assert reported == [0, adapter.steps]
+    assert adapter.heldout_loss_after == rows[-1]["heldout_loss"]
 
 
 def test_metrics_say_what_a_person_wants_to_see(tiny_base: Checkpoint, tiny_data: Dataset, tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ def gradient_norm(
     rows = batches.read(data.folder / "train.jsonl", data)[:count]
     config = settings(learning_rate=1e-9)
     way, opt = SideBySide(trainee, PLAIN, 2), optimizer(config, trainee)
-    run = Run(config, 1, rows, rows, trainee, way, opt, Path(tempfile.mkdtemp()), world)
+    run = Run(config, 1, rows, rows, [], trainee, way, opt, Path(tempfile.mkdtemp()), world)
     heldout = evaluate(run, 0)
     taken = step.take(run, step.Step(1, rows))
     held = sum(m.weight.numel() for n, m in trainee.peft.named_modules() if n.endswith("base_layer"))

@@ -14,16 +14,17 @@ from packager.errors import InputError
 from packager.recipe.sections import Data
 
 
-def check_data(config: Data) -> None:
+def check_data(config: Data) -> int | None:
     """Raise `InputError` for what is wrong with the source. A data set of the Hub that is not on this machine yet
-    is not looked at."""
+    is not looked at. Returns how many rows there are, where that is known."""
     table = check_rows(config)
     if table is None:
-        return
+        return None
     if config.identifiers == "stop":
         refuse_identifiers(config.source, identifiers_in(table))
     shared_system(table.rows)
     _must_be_divisible(table, config)
+    return len(table.rows)
 
 
 def _must_be_divisible(table: Table, config: Data) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from packager.data.audit import contradictions
 from packager.data.audit.damage import damaged
 from packager.data.audit.rendering import count
-from packager.data.audit.report import Audit, Contradiction, Damage, Share
+from packager.data.audit.report import FEWEST, Audit, Contradiction, Damage, Share
 from packager.data.rows.formats import Row
 from packager.data.rows.records import UnusableRow
 from packager.data.rows.table import Table
@@ -91,6 +91,12 @@ def notes(audit: Audit, config: Data, rows: Sequence[Row]) -> Iterable[str]:
         yield (
             f"{unmatched:,} answers end in a ')' that nothing opens; a model would learn to write it. "
             "data.unmatched_bracket: drop leaves it out."
+        )
+    if audit.split and audit.split.heldout_groups < FEWEST:
+        yield (
+            f"Only {count(audit.split.heldout_rows, 'row')} in {count(audit.split.heldout_groups, 'group')} held out: "
+            f"with fewer than {FEWEST} groups no difference can be told from chance. Add rows, or raise "
+            "data.split.fraction."
         )
     if audit.other_language and audit.other_language.share > 0.5:
         yield f"Most answers are not in {audit.language}, the recipe's language."

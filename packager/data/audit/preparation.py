@@ -46,6 +46,9 @@ class Prepared:
     heldout_tokens: int
     bad: tuple[UnusableRow, ...]
     audit: Audit
+    choosing: tuple[Row, ...] = ()
+    """Those of `heldout` that may choose between models, where there are enough."""
+    choosing_tokens: int = 0
     mended: tuple[tuple[Row, Row], ...] = ()
     """Rows that `data.clean` changed, before and after."""
 
@@ -66,7 +69,7 @@ def prepare(config: Data, table: Table, measure: Measurer | None = None, languag
     repeated, long = _missing(usable, single), _missing(kept, fitting)
     groups = every.of({id(row) for row in fitting}, usable)
     made = split(fitting, groups, config.split) if len(groups.rows) > 1 else None
-    train, heldout = ([fitting[i] for i in made.train], [fitting[i] for i in made.heldout]) if made else (fitting, [])
+    train, heldout, choosing = _parts(fitting, made)
     audit = Audit(
         source=config.source if config.source.startswith("hf:") else PurePath(config.source).name or config.source,
         sha256=table.sha256,
@@ -98,8 +101,15 @@ def prepare(config: Data, table: Table, measure: Measurer | None = None, languag
         heldout_tokens=_tokens(heldout, measured),
         bad=tuple(bad),
         audit=audit.model_copy(update={"notes": (*notes(audit, config, fitting), *left_unread(table))}),
+        choosing=tuple(choosing),
+        choosing_tokens=_tokens(choosing, measured),
         mended=table.mended,
     )
+
+
+def _parts(rows: list[Row], made: SplitRows | None) -> list[list[Row]]:
+    """The rows to train on, those held out, and those of the latter that may choose."""
+    return [[rows[i] for i in part] for part in (made.train, made.heldout, made.choosing)] if made else [rows, [], []]
 
 
 def _languages(rows: Sequence[Row], language: str, place: Place) -> dict[str, Any]:
@@ -216,6 +226,7 @@ def _made(groups: Groups, made: SplitRows, train: Sequence[Row], heldout: Sequen
         heldout_rows=len(heldout),
         train_groups=len(groups.rows) - made.heldout_groups,
         heldout_groups=made.heldout_groups,
+        choosing_groups=made.choosing_groups,
         topics=len({row.topic for row in (*train, *heldout)} - {None}),
         heldout_topics=len({row.topic for row in heldout} - {None}),
         leaked=len(leaked(train, heldout, answers=config.split.group_by != "question")),

@@ -102,6 +102,11 @@ class Leak(_Value):
     answer_in_training: int
 
 
+FEWEST = 6
+"""Held-out groups with which anything can be shown: if each of n groups does better than before, chance does that in
+2 of 2^n cases, which is 6 % for five and 3 % for six."""
+
+
 class SplitSummary(_Value):
     """The split that was made."""
 
@@ -109,6 +114,8 @@ class SplitSummary(_Value):
     heldout_rows: int
     train_groups: int
     heldout_groups: int
+    choosing_groups: int = 0
+    """Of the held-out groups, those that may choose between models."""
     topics: int
     heldout_topics: int
     leaked: int

@@ -12,9 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from packager.data.audit.duplicates import Joined, answer_clusters, normalise, question_clusters
+from packager.data.audit.report import FEWEST
 from packager.data.rows.formats import Row
 from packager.errors import InputError
 from packager.recipe.sections import Split
+
+CHOOSING_SHARE = 4
+"""One in so many held-out groups chooses, where that leaves at least `FEWEST` of them."""
 
 
 @dataclass(frozen=True)
@@ -45,17 +49,32 @@ class SplitRows:
     train: tuple[int, ...]
     heldout: tuple[int, ...]
     heldout_groups: int
+    choosing: tuple[int, ...] = ()
+    """Those of `heldout` that may choose between models (docs/proof.md); the others report. None where held-out
+    groups are few."""
+    choosing_groups: int = 0
 
 
 def group(rows: Sequence[Row], by: str) -> Groups:
     """Join rows with a near-duplicate question or (unless `by` is question) answer."""
     questions = question_clusters([row.question for row in rows])
     answers = answer_clusters([row.answer for row in rows])
-    joined = Joined(len(rows))
+    joined = _joined(questions, answers, by)
+    return Groups(tuple(questions), tuple(answers), tuple(tuple(g) for g in joined.groups()))
+
+
+def group_numbers(questions: Sequence[str], answers: Sequence[str], by: str) -> list[int]:
+    """For each row the number of its group: rows of one group say the same, and are one piece of evidence."""
+    joined = _joined(question_clusters(questions), answer_clusters(answers), by)
+    return [joined.find(row) for row in range(len(questions))]
+
+
+def _joined(questions: Sequence[int], answers: Sequence[int], by: str) -> Joined:
+    joined = Joined(len(questions))
     joined.join_equal(questions)
     if by != "question":
         joined.join_equal(answers)
-    return Groups(tuple(questions), tuple(answers), tuple(tuple(g) for g in joined.groups()))
+    return joined
 
 
 def split(rows: Sequence[Row], groups: Groups, config: Split) -> SplitRows:
@@ -89,7 +108,9 @@ def split(rows: Sequence[Row], groups: Groups, config: Split) -> SplitRows:
         taken.append(min(groups.rows, key=lambda g: (len(g), _identity(rows, g, config.seed))))
     heldout = {row for found in taken for row in found}
     train = tuple(i for i in range(len(rows)) if i not in heldout)
-    return SplitRows(train, tuple(sorted(heldout)), len(taken))
+    chosen = taken[::CHOOSING_SHARE] if len(taken) >= CHOOSING_SHARE * FEWEST else []
+    choosing = tuple(sorted(row for found in chosen for row in found))
+    return SplitRows(train, tuple(sorted(heldout)), len(taken), choosing, len(chosen))
 
 
 def deduplicate(rows: Sequence[Row]) -> list[Row]:

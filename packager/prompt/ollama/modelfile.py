@@ -16,6 +16,8 @@ from packager.recipe.sections import Serve
 
 REQUIRES = "0.17.1"
 """The oldest Ollama that the package is for: those before leak heap memory."""
+REQUIRES_OF_PARTS = "0.30.0"
+"""The oldest that joins weights in parts, each with a FROM of its own. Older ones create a model that does not run."""
 PLACEHOLDER = "model.gguf"
 _WITH_TEXT = frozenset({"license", "template", "system", "adapter", "draft", "renderer", "parser"})
 _KEYWORDS = _WITH_TEXT | {"from", "parameter", "message", "requires"}
@@ -166,6 +168,15 @@ def with_from(text: str, file_name: str, licence: str = "") -> str:
         raise ValueError("the Modelfile does not begin with FROM")
     licences = [ModelfileCommand("license", licence)] if licence else []
     return write_modelfile([ModelfileCommand("model", f"./{file_name}"), *rest, *licences])
+
+
+def with_parts(text: str, parts: Sequence[str]) -> str:
+    """The same Modelfile for weights that lie beside it in `parts`: a FROM for each, and an Ollama that joins them."""
+    first, *rest = parse_modelfile(text)
+    if first.name != "model" or len(parts) < 2:
+        raise ValueError("the Modelfile does not begin with FROM, or there are no parts")
+    needs = [ModelfileCommand("requires", REQUIRES_OF_PARTS) if c.name == "requires" else c for c in rest]
+    return write_modelfile([*(ModelfileCommand("model", f"./{name}") for name in parts), *needs])
 
 
 def _line(command: ModelfileCommand) -> str:
