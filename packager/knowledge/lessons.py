@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from packager.artifacts.files import write_atomically
 from packager.errors import InputError
@@ -49,7 +50,7 @@ class Case:
     answer: str
 
 
-def lessons(search: Search, rows: Sequence[dict[str, object]], share: float, form: Form) -> list[dict[str, object]]:
+def lessons(search: Search, rows: Sequence[dict[str, Any]], share: float, form: Form) -> list[dict[str, Any]]:
     """Of the rows of `train.jsonl` that are one question and one answer, a `share`, each with passages."""
     trained = {row["row"] for row in rows}
     places = {passage.row: place for place, passage in enumerate(search.passages) if passage.row in trained}
@@ -85,7 +86,7 @@ def cases(search: Search, questions: Sequence[Asked], most: int, form: Form) -> 
 
 
 def write_lessons(
-    rows: Sequence[dict[str, object]],
+    rows: Sequence[dict[str, Any]],
     length: Callable[[Sequence[Message]], int],
     limit: int,
     left_out: float,
@@ -129,11 +130,10 @@ def _with(own: Passage, near: Sequence[Passage], count: int, number: int) -> lis
     return given
 
 
-def _messages(row: dict[str, object]) -> list[Message]:
-    messages = row["messages"]
-    assert isinstance(messages, list)
+def _messages(row: dict[str, Any]) -> list[Message]:
+    messages: list[Message] = row["messages"]
     return messages
 
 
-def _turns(row: dict[str, object]) -> list[str]:
+def _turns(row: dict[str, Any]) -> list[str]:
     return [m["role"] for m in _messages(row) if m["role"] != "system"]
