@@ -7,6 +7,7 @@ Anything else that escapes is our own bug and keeps its traceback (exit 1).
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Sequence
 
 import click
@@ -95,13 +96,22 @@ def explain(error: BaseException) -> PackagerError | None:
     if full_disk or "No space left on device" in text or "os error 28" in text:
         return MissingResource(
             f"The disk is full: {text}",
-            "free some space and run the same command again; finished stages are kept",
+            "free some space (or set TMPDIR elsewhere, if it is the folder of temporary files), and run the same"
+            " command again; finished stages are kept",
         )
     if isinstance(error, MemoryError) or "can't allocate memory" in text:
         return MissingResource(
             f"Out of memory: {text or 'an allocation failed'}",
             "close other programs, or lower train.batch.examples_per_micro_batch or data.max_tokens",
         )
-    if isinstance(error, PermissionError):
+    if isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno == errno.EROFS):
+        if "/.cache/" in text or os.environ.get("XDG_CACHE_HOME", "\0") in text:
+            return MissingResource(
+                f"The cache cannot be written: {text}", "set XDG_CACHE_HOME to a folder that you may write to"
+            )
         return InputError(f"No permission: {text}", "make the file or folder readable and writable")
+    if isinstance(error, FileNotFoundError) and "No usable temporary directory" in text:
+        return MissingResource(
+            "No folder for temporary files can be written to.", "set TMPDIR to a folder that you may write to"
+        )
     return None

@@ -29,13 +29,14 @@ from packager.knowledge.passages import Passage
 ASSETS = starter.SOURCES[0].parents[1] / "assets"
 STANDIN = Path(__file__).with_name("standin_server.py")
 TARGET = "linux-arm64" if os.uname().machine == "aarch64" else "linux-x86_64"
+SERVER = "llama-server-any"
 CONFIG: dict[str, Any] = {
     "format": 3, "recipe": "meu_aps", "title": "Perguntas sobre a APS", "language": "pt-BR",
     "version": "20261125.2155", "model": "meu_aps-Q4_K_M.gguf",
     "context": 2048, "max_answer_tokens": 160, "temperature": 0.2, "top_k": 40, "top_p": 0.9, "min_p": 0.0,
     "repeat_penalty": 1.1, "repeat_last_n": 64, "seed": 42, "stops": ["<|im_end|>"], "examples": ["O que é a APS?"],
     "demonstration": False, "needed_ram_mb": 11, "system": "Responda com clareza.",
-    "targets": {TARGET: {"server": f"runtime/{TARGET}/llama-server", "cpu_features": []}},
+    "targets": {TARGET: [{"program": "llama-server-any", "cpu_features": []}]},
 }  # fmt: skip
 PROOF: dict[str, Any] = {
     "ram_mb": 10, "tokens_per_second": 60.0, "min_tokens_per_second": 5,
@@ -129,6 +130,12 @@ def with_material(bundle: Path, programs: Path) -> Path:
     return bundle
 
 
+def write_server(path: Path) -> None:
+    """The stand-in, as a program."""
+    path.write_text(f'#!/bin/sh\nexec {sys.executable} {STANDIN} "$@"\n')
+    path.chmod(0o755)
+
+
 def make(folder: Path, program: Path, config: dict[str, Any] | None = None, proof: dict[str, Any] = PROOF) -> Path:
     """Write a bundle and its checksums."""
     shutil.copytree(ASSETS, folder)
@@ -136,9 +143,7 @@ def make(folder: Path, program: Path, config: dict[str, Any] | None = None, proo
     stated = CONFIG | (config or {})
     (runtime / TARGET).mkdir()
     shutil.copy(program, runtime / TARGET / "clinica")
-    server = runtime / TARGET / "llama-server"
-    server.write_text(f'#!/bin/sh\nexec {sys.executable} {STANDIN} "$@"\n')
-    server.chmod(0o755)
+    write_server(runtime / TARGET / SERVER)
     for place in (runtime, runtime / "pagina"):
         (place / "config.json").write_text(json.dumps(stated))
     (runtime / "prova.json").write_text(json.dumps(proof))

@@ -2,8 +2,8 @@
 
 The question decides what happens: "devagar" streams for seconds, "cheia" has no room, "ocupado" is refused, "morra"
 ends the process after three words, "vazia" answers nothing. Its command line goes to the file in STANDIN_ARGUMENTS, the
-path and body of each question that it computes to the file in STANDIN_ASKED. Given approved material it answers
-STANDIN_WRITES. A token is a word.
+path and body of each question that it computes to the file in STANDIN_ASKED, those of what it is given to read before
+anybody asks to the file in STANDIN_READ. Given approved material it answers STANDIN_WRITES. A token is a word.
 """
 
 from __future__ import annotations
@@ -45,7 +45,10 @@ class Handler(BaseHTTPRequestHandler):
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.path.endswith("/input_tokens"):
             return self.reply(200, {"input_tokens": sum(len(m["content"].split()) for m in request["messages"])})
-        if record := os.environ.get("STANDIN_ASKED"):
+        if self.path in ("/completion", "/apply-template"):
+            return self.reply(200, {"content": "", "prompt": json.dumps(request.get("messages"))})
+        begins = request.get("max_tokens") == 1 and not request["messages"][-1]["content"]
+        if record := os.environ.get("STANDIN_READ" if begins else "STANDIN_ASKED"):
             with Path(record).open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"path": self.path, **request}) + "\n")
         question = request["messages"][-1]["content"]

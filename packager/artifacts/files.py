@@ -8,6 +8,8 @@ import os
 import shutil
 from pathlib import Path
 
+from packager.errors import MissingResource
+
 
 def sha256_of(path: Path) -> str:
     """The sha256 of a file, as hex."""
@@ -55,6 +57,29 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 
 def cache_folder(*parts: str) -> Path:
-    """Where downloads are kept between builds: `~/.cache/packager`, or below XDG_CACHE_HOME; `parts` within it."""
-    root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(root).expanduser().joinpath("packager", *parts)
+    """Where downloads are kept between builds: `~/.cache/packager`, or below XDG_CACHE_HOME; `parts` within it.
+
+    Raises `MissingResource` where there is no home to keep it in, or where it cannot be made.
+    """
+    root = Path(os.environ["XDG_CACHE_HOME"]) if os.environ.get("XDG_CACHE_HOME") else None
+    if root is None and (home := home_folder()) is not None:
+        root = home / ".cache"
+    why = "there is no home folder"
+    if root is not None:
+        try:
+            (root / "packager").mkdir(parents=True, exist_ok=True)
+            return root.joinpath("packager", *parts)
+        except OSError as error:
+            why = f"{root}: {error.strerror}"
+    raise MissingResource(
+        f"Downloads have no place to be kept ({why}).", "set XDG_CACHE_HOME to a folder that you may write to"
+    )
+
+
+def home_folder() -> Path | None:
+    """The user's home; None where HOME is unset or no folder, as for a container's uid without a name."""
+    try:
+        home = Path.home()
+    except RuntimeError:
+        return None
+    return home if home.is_dir() else None

@@ -173,6 +173,8 @@ class GgufFile(BaseModel):
     """Tensors that were read back in another type than llama.cpp chooses for them, each with both types."""
     divergence: Divergence | None = None
     """From the F16 file, on held-out answers; None if the file did not run."""
+    kv_divergence: Divergence | None = None
+    """From itself with keys and values in f16; None if that is what they are served in."""
     fault: str = ""
     """Why it did not run."""
 
@@ -208,6 +210,8 @@ class Answer(BaseModel):
     stopped: bool
     seconds_to_first_token: float
     tokens_per_second: float
+    prompt_tokens: int = 0
+    """Of the conversation with the question, before the answer."""
     begins: str = ""
     """The first words when the likeliest token is taken each time: what a clinic's machine must compute too."""
     faults: tuple[str, ...] = ()
@@ -220,12 +224,12 @@ class Proof(Checked):
     passed: bool
     """No check failed, but for those that are waived."""
     answers: tuple[Answer, ...]
+    answers_of_f16: tuple[Answer, ...] = ()
+    """What the F16 file answers to the same questions; it is asked only where a quantized file fails."""
     mode: str = "free"
     """How the clinic's page answers: free, assisted or approved; docs/knowledge.md."""
     mode_because: str = ""
     """Why no more is left to the model, in a sentence; '' in the mode free."""
-    answers_of_f16: tuple[Answer, ...] = ()
-    """What the F16 file answers to the same questions; it is asked only where a quantized file fails."""
 
 
 class Report(Checked):
@@ -258,8 +262,8 @@ class Package(Artifact):
 class Servers(Artifact):
     """llama-server for kinds of machines."""
 
-    binaries: dict[str, str]
-    """Where each is, within the folder, by the name of its target."""
+    binaries: dict[str, tuple[str, ...]]
+    """Where those for each target are, within the folder, the fastest first."""
 
 
 class Bundle(Artifact):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from packager.artifacts.kinds import Checked
+from packager.artifacts.kinds import Artifact, Checked
 
 
 class Searched(BaseModel):
@@ -44,7 +44,7 @@ class Knowledge(Checked):
     """Those of the folder that go into the package."""
 
 
-class Lessons(Checked):
+class Lessons(Artifact):
     """`lessons.jsonl` (rows with passages in their prompt, to train on) and `cases.jsonl` (what the proof asks)."""
 
     rows: int

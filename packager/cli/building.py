@@ -34,17 +34,20 @@ def build(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...]
 def check(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...], build_dir: Path) -> None:
     """Check everything that can fail early, and build nothing."""
     from packager.cli import summary
-    from packager.pipeline import preflight
+    from packager.cli.prospect import of_expected
+    from packager.pipeline import estimate, preflight
     from packager.pipeline.prompts import check_prompts
     from packager.process import progress
 
     loaded = load(recipe, base, data, sets)
     with progress.route(progress.Display()):
-        found = preflight.check(loaded, build_dir / loaded.name)
-    if not found.is_gguf:  # a GGUF file's tokenizer is unpacked by the base stage
-        check_prompts(loaded, found)
+        checked = preflight.check(loaded, build_dir / loaded.name)
+        if not checked.base.is_gguf:  # a GGUF file's tokenizer is unpacked by the base stage
+            check_prompts(loaded, checked.base)
+    disk = preflight.need(loaded, checked.base.parameters).disk
+    prospect = of_expected(estimate.expected(loaded, checked.base.parameters, checked.amount, disk, build_dir))
     overrides = {"base": base, "data": data, "set": " ".join(sets)}
-    click.echo(summary.of_check(loaded, found, summary.command("build", recipe, overrides, build_dir)))
+    click.echo(summary.of_check(loaded, checked.base, prospect, summary.command("build", recipe, overrides, build_dir)))
 
 
 @main.command()
@@ -80,11 +83,17 @@ def ask(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...], 
 @main.command()
 @recipe_options
 @click.option("--file", "file_type", metavar="TYPE", help="Which quantization to talk to (default: the package's).")
+@click.option("--web", is_flag=True, help="In the browser: a page that only this machine can reach.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of --web (default: a free one).")
 @click.argument("question", required=False)
 def chat(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...], build_dir: Path,
-         file_type: str | None, question: str | None) -> None:  # fmt: skip
-    """Talk to the packaged model in the terminal, or ask it one QUESTION."""
-    from packager.cli import chatting
+         file_type: str | None, web: bool, port: int, question: str | None) -> None:  # fmt: skip
+    """Talk to the packaged model in the terminal or the browser, or ask it one QUESTION."""
+    from packager.cli import chatting, web_chat
 
     loaded = load(recipe, base, data, sets)
-    chatting.chat(loaded, build_dir / loaded.name / "package", file_type, question)
+    package = build_dir / loaded.name / "package"
+    if web:
+        web_chat.serve(loaded, package, file_type, port)
+    else:
+        chatting.chat(loaded, package, file_type, question)

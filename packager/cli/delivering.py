@@ -27,6 +27,7 @@ from packager.cli.options import load, main, recipe_options
 def push(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...], build_dir: Path, repo: str,
          public: bool, adapter: bool, merged: bool, dry_run: bool, deadline: float | None) -> None:  # fmt: skip
     """Publish a finished package on the Hub; run again to resume."""
+    from packager.hub import login
     from packager.hub.connection import connection
     from packager.process import child
     from packager.publish import rendering, sending, staging
@@ -35,6 +36,9 @@ def push(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...],
     staged = staging.staged(loaded, build_dir / loaded.name, repo, public=public, adapter=adapter, merged=merged)
     with child.interruptible(), staged as shipment:
         click.echo(rendering.plan(shipment))
+        if dry_run and not login.token():
+            click.echo(rendering.NOT_ASKED)
+            return
         with connection(deadline * 60 if deadline else sending.deadline(shipment)) as watch:
             account, replies = sending.ask(shipment)
             click.echo(rendering.reply(account, replies, shipment))

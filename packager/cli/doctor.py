@@ -8,11 +8,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from packager.artifacts.files import cache_folder
 from packager.errors import PackagerError
 from packager.llamacpp import vendored
 from packager.llamacpp.processor_check import check_runs
 from packager.pipeline import preflight
-from packager.process import child
+from packager.process import cgroup, child, machine
 from packager.process.memory import GIGABYTE
 
 DISTRIBUTIONS = ("torch", "transformers", "peft", "bitsandbytes", "llama_cpp_python", "gguf", "huggingface_hub")
@@ -22,14 +23,16 @@ WANTED_FLAGS = ("avx", "avx2", "fma", "f16c")
 
 def examine() -> dict[str, Any]:
     """Facts about this machine, as JSON-ready values."""
-    ram = preflight.available_ram()
+    ram = machine.available_ram()
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "physical_cores": child.physical_cores(),
         "cpu_features_missing": _missing_flags(),
         "ram_available_gb": round(ram / GIGABYTE, 1),
-        "disk_free_gb": round(preflight.free_disk(Path.cwd()) / GIGABYTE, 1),
+        "disk_free_gb": round(machine.free_disk(Path.cwd()) / GIGABYTE, 1),
+        "container": _container(child.physical_cores()),
+        "folder_faults": _folders(),
         "gpus": _gpus(),
         "packages": {name: _version(name) for name in DISTRIBUTIONS},
         "compiler": shutil.which("c++") or shutil.which("g++") or "",
@@ -44,7 +47,9 @@ def render_report(report: dict[str, Any]) -> str:
     rows = [
         f"Python {report['python']} on {report['system']}, {report['physical_cores']} physical cores",
         f"{report['ram_available_gb']} GB of memory available, {report['disk_free_gb']} GB of disk free",
-        f"GPU: {', '.join(report['gpus']) or 'none (training runs on the CPU)'}",
+        *([f"This container allows {report['container']}"] if report["container"] else []),
+        *report["folder_faults"],
+        f"GPU: {', '.join(report['gpus']) or 'none that torch as installed can use (training runs on the CPU)'}",
         f"llama.cpp converter: {report['converter'] or 'not fetched -> make setup'}",
     ]
     if report["cpu_features_missing"]:
@@ -68,21 +73,32 @@ def _largest(ram: int) -> str:
     return f"{max(0.0, parameters) / 1e9:.1f}B parameters (by memory alone)"
 
 
+def _container(cores: int) -> str:
+    """What a container allows this process, in words; '' without limits."""
+    memory, processors = cgroup.memory_limit(), cgroup.processors()
+    parts = [f"{memory / GIGABYTE:.1f} GB of memory"] if memory else []
+    parts += [f"{processors:g} processors ({cores} used)"] if processors else []
+    return " and ".join(parts)
+
+
+def _folders() -> list[str]:
+    """What is wrong with the folders that a build writes to beside its own."""
+    faults = []
+    for check in (cache_folder, machine.check_temporary):
+        try:
+            check()
+        except PackagerError as error:
+            faults.append(error.format_message())
+    return faults
+
+
 def _missing_flags() -> list[str]:
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return []
-    flags = next((row.split(":")[1].split() for row in text.splitlines() if row.startswith("flags")), None)
-    return [] if flags is None else [flag for flag in WANTED_FLAGS if flag not in flags]
+    flags = machine.processor_flags()
+    return [flag for flag in WANTED_FLAGS if flag not in flags] if flags else []
 
 
 def _gpus() -> list[str]:
-    try:
-        out = child.run(["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"], timeout=20)
-    except PackagerError:
-        return []
-    return [line.strip() for line in out.splitlines() if line.strip()]
+    return [f"{gpu.name}, {gpu.memory / GIGABYTE:.0f} GB" for gpu in machine.gpus()]
 
 
 def _version(name: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from packager.cli.base_lengths import Lengths, base_of, lengths_of
 from packager.data.audit import files, identifiers, preparation
 from packager.data.audit.files import Described
 from packager.data.audit.preparation import Prepared
@@ -31,8 +32,6 @@ from packager.recipe.sections import Data
 EXAMPLE = "smollm2_aps"
 """The recipe whose base and settings are taken where no base is given: it builds on any machine."""
 LANGUAGES = {"pt": "pt-BR", "en": "en"}
-CHARACTERS_PER_TOKEN = 2.5
-"""Few, as small English models split Portuguese into many tokens."""
 LENGTHS = (512, 1024, 2048, 4096, 8192)
 STEPS = 120
 """Optimizer steps that a small file is trained for; fewer where that would repeat its rows too often."""
@@ -70,6 +69,7 @@ class Drafted:
     described: Described
     table: Table
     prepared: Prepared
+    lengths: Lengths
 
     @property
     def rows(self) -> list[Row]:
@@ -140,7 +140,8 @@ def _draft(wanted: Wanted) -> Drafted:
     prepared = preparation.prepare(config, table)
     if not prepared.train and not prepared.heldout:
         raise InputError(f"No row of {wanted.source} can be used.", f"packager audit {wanted.source} says why")
-    return Drafted(config, described, table, prepared)
+    lengths = lengths_of([*prepared.train, *prepared.heldout], base_of(wanted.base), config)
+    return Drafted(config, described, table, prepared, lengths)
 
 
 def _create(path: Path, head: str, assumed: list[str], recipe: dict[str, Any]) -> None:
@@ -184,24 +185,23 @@ def _data(wanted: Wanted, drafted: Drafted) -> tuple[dict[str, Any], list[str]]:
         assumed.append(f"{found.contradicting:,} pairs of rows contradict each other: packager audit lists them")
     if found.rows_kept < FEW_ROWS:
         assumed.append(f"{found.rows_kept} rows are too few to teach or to prove anything: add some")
-    fields["max_tokens"] = _limit(drafted.rows)
-    assumed.append(f"nearly all rows have up to {fields['max_tokens']:,} tokens (max_tokens; a guess by their letters)")
+    lengths = drafted.lengths
+    fields["max_tokens"] = min(lengths.most, _room(sorted(lengths.rows)[len(lengths.rows) * 97 // 100]))
+    how = "counted with the base's tokenizer" if lengths.counted else "a guess by their letters"
+    assumed.append(f"nearly all rows have up to {fields['max_tokens']:,} tokens (max_tokens; {how})")
     return fields, assumed
 
 
-def _limit(listed: list[Row]) -> int:
-    lengths = sorted(sum(len(text) for _, text in row.messages) for row in listed)
-    tokens = lengths[len(lengths) * 97 // 100] / CHARACTERS_PER_TOKEN
+def _room(tokens: float) -> int:
     return next((limit for limit in LENGTHS if limit >= tokens), LENGTHS[-1])
 
 
 def _settings(base: str, drafted: Drafted, max_tokens: int) -> dict[str, Any]:
     """The sections beside the data: they depend on how many rows there are and how long they are."""
-    answers = [len(text) for row in drafted.rows for role, text in row.messages if role == "assistant"]
-    longest = ROOM * max(answers) / CHARACTERS_PER_TOKEN
-    cap = max(SHORTEST_ANSWER, min(-(-int(longest) // 64) * 64, max_tokens))
-    context = next((limit for limit in LENGTHS if limit >= max_tokens + cap), LENGTHS[-1])
-    serve = {"context": max(2048, context), "max_answer_tokens": cap}
+    most = drafted.lengths.most
+    cap = max(SHORTEST_ANSWER, min(-(-int(ROOM * max(drafted.lengths.answers)) // 64) * 64, max_tokens))
+    context = min(most, max(2048, _room(max_tokens + cap)))
+    serve = {"context": context, "max_answer_tokens": min(cap, context // 2)}
     rows = max(1, len(drafted.prepared.train))
     if base:
         return {"base": {"model": base}, "train": _passes(rows, ROWS_PER_STEP), "serve": serve}

@@ -10,15 +10,19 @@ from typing import Any
 import click
 
 from packager import __version__
-from packager.errors import explain
+from packager.cli.terminal import as_it_can
+from packager.errors import Interrupted, explain
 
 
 class Commands(click.Group):
     """A group whose commands turn errors of the operating system into messages for people."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        as_it_can()
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Interrupted("Stopped.") from None
         except (OSError, MemoryError) as error:
             explained = explain(error)
             if explained is None or isinstance(error, BrokenPipeError):
@@ -52,12 +56,13 @@ def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def load(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...]) -> Any:
     from packager.recipe import loading
 
-    overrides = []
+    overrides, paths = [], {}
     if base:
         # The checksum and revision of the recipe's own base say nothing about another one.
-        overrides += [f"base.model={base}", "base.sha256=null", "base.revision=null", "base.licence=null"]
+        paths["base.model"] = base
+        overrides += ["base.sha256=null", "base.revision=null", "base.licence=null"]
     if data:
-        overrides.append(f"data.source={data}")
+        paths["data.source"] = data
         if loading.load(recipe).knowledge:
             # The column of sources and the questions are about the recipe's own rows.
             overrides += ["data.fields.source=null", "knowledge=null"]
@@ -66,4 +71,4 @@ def load(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...])
                 click.echo(f"{data}: {note} --set 'data.fields.source=COLUMN knowledge.rows=true'", err=True)
     for text in sets:  # several in one text: a new one begins where a space is followed by `field.path=`
         overrides += re.split(r"\s+(?=[a-z_]+(?:\.[\w-]+)*=)", text.strip())
-    return loading.load(recipe, overrides)
+    return loading.load(recipe, overrides, paths)

@@ -36,7 +36,14 @@ def column_options(command: Callable[..., Any]) -> Callable[..., Any]:
     help="Also write the cleaned rows, identifiers redacted.",
 )
 @column_options
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--html",
+    "page",
+    type=click.Path(path_type=Path),
+    metavar="OUT.html",
+    help="Also write a page that shows the data, with ten rows as they are trained.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")  # fmt: skip
 def audit(
     source: str,
     written: Path | None,
@@ -45,30 +52,30 @@ def audit(
     topic: str,
     encoding: str,
     sheet: str | None,
+    page: Path | None,
     as_json: bool,
 ) -> None:
     """Say what is in the data: duplicates, leaks, lengths, language, damage, patient identifiers."""
+    from packager.cli import auditing
     from packager.data.audit import files
     from packager.data.audit.rendering import render_audit
     from packager.data.rows.recognise import Named
-    from packager.recipe import loading
 
-    is_recipe = source.endswith((".yaml", ".yml")) or loading.is_named(source)
-    taken: tuple[str, ...] = ()
-    if is_recipe:
-        prepared = files.audit_recipe(loading.load(source), redact=written is not None)
-    else:
-        described = files.describe(source, encoding, sheet, Named(question, answer, topic))
-        prepared = files.audit_file(source, redact=written is not None, described=described)
-        taken = described.taken
+    for out in filter(None, (written, page)):
+        auditing.must_be_writable(out)
+    found = auditing.audit(source, Named(question, answer, topic), encoding, sheet, redact=written is not None)
+    prepared = found.prepared
     if written:
         click.echo(f"{files.write_rows(prepared, written)} rows written to {written}", err=True)
-    found = prepared.audit
+    if page:
+        auditing.write_page(page, found)
+        click.echo(f"Page written to {page}", err=True)
     if as_json:
-        click.echo(json.dumps(found.model_dump(mode="json"), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(prepared.audit.model_dump(mode="json"), indent=2, ensure_ascii=False))
     else:
-        click.echo("\n".join([*(f"Taken: {line}." for line in taken), render_audit(found), *files.samples(prepared)]))
-    if not is_recipe:
+        told = (*(f"Taken: {line}." for line in found.taken), render_audit(prepared.audit), *files.samples(prepared))
+        click.echo("\n".join(told))
+    if found.recipe is None:
         click.echo(f"Next: packager new NAME --data {shlex.quote(str(written or source))}", err=True)
 
 
@@ -109,6 +116,7 @@ def new(
 def recipes(as_json: bool, fields: bool, markdown: bool) -> None:
     """List the recipes with what each needs."""
     from packager.cli import summary
+    from packager.cli.recipe_needs import needs
     from packager.recipe import fields as reference
     from packager.recipe import loading
     from packager.recipe.loading import shipped
@@ -117,8 +125,10 @@ def recipes(as_json: bool, fields: bool, markdown: bool) -> None:
         click.echo(reference.markdown().rstrip() if markdown else summary.of_fields(reference.fields()))
         return
     loaded = [loading.load(str(path)) for path in shipped()]
-    dumped = [{"name": r.name, "base": r.base.model, "data": r.data.source, "about": r.description} for r in loaded]
-    click.echo(json.dumps(dumped, indent=2, ensure_ascii=False) if as_json else summary.of_recipes(loaded))
+    told = {r.name: needs(r, summary.BUILD_DIR) for r in loaded}
+    dumped = [{"name": r.name, "base": r.base.model, "data": r.data.source, "about": r.description,
+               "needs": told[r.name]} for r in loaded]  # fmt: skip
+    click.echo(json.dumps(dumped, indent=2, ensure_ascii=False) if as_json else summary.of_recipes(loaded, told))
 
 
 @main.command()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from packager.artifacts.kinds import Artifact, Bundle, Package
 from packager.checkpoint.locate import Located
-from packager.pipeline.plan import StagePlan
+from packager.pipeline.plan import StagePlan, replaced_adapter
 from packager.process.progress import duration
 from packager.recipe.fields import RecipeField
 from packager.recipe.loading import ROOT
@@ -64,12 +64,13 @@ def of_bundle(bundle: Bundle, signer: str, copied: Path | None) -> str:
     return "\n".join([*rows, f"Next: packager verify {copied or bundle.folder}"])
 
 
-def of_check(recipe: Recipe, found: Located, build: str) -> str:
-    """All is right, and the next command to type (`build`)."""
+def of_check(recipe: Recipe, found: Located, prospect: str, build: str) -> str:
+    """All is right, what the run will be (`prospect`), and the next command to type (`build`)."""
     size = f"{found.parameters / 1e6:,.0f}M parameters" if found.parameters else "size unknown"
     return (
         f"{recipe.name}: recipe, data, base model, converter, disk and memory are all right.\n"
         f"  base {found.source} ({found.architecture}, {size}), types {', '.join(recipe.quantize.types)}\n"
+        f"{prospect}\n"
         f"Next: {build}"
     )
 
@@ -86,15 +87,19 @@ def of_plan(steps: Sequence[StagePlan]) -> str:
         f"{len(waiting)} of {len(steps)} stages to run"
         + (f"; they took {duration(known)} last time." if known else ".")
     )
+    if warning := replaced_adapter(steps):
+        rows.append(f"! {warning}")
     return "\n".join(rows)
 
 
-def of_recipes(loaded: Sequence[Recipe]) -> str:
+def of_recipes(loaded: Sequence[Recipe], needs: Mapping[str, str]) -> str:
+    """Each recipe, its base, and what it `needs`, by its name."""
     width = max(len(r.name) for r in loaded)
     rows = []
     for r in loaded:
         rows.append(f"{r.name:<{width}}  {r.description}")
         rows.append(f"{'':<{width}}  {r.base.model}, {r.train.method}, {', '.join(r.quantize.types)}")
+        rows.append(f"{'':<{width}}  {needs[r.name]}")
     return "\n".join(rows)
 
 

@@ -63,7 +63,9 @@ class ClinicFacts:
     material_bytes: int
     """Of the approved material's files; 0 without."""
     searches: tuple[Searched, ...]
-    signer: str
+    served_ram: int = 0
+    """The most memory that the server took on this machine, in bytes; 0: it was not run here."""
+    signer: str = ""
     """The public key that will sign it, `ssh-ed25519 AAAA…`; '' if none will."""
 
 
@@ -94,19 +96,25 @@ def settings_of(facts: ClinicFacts) -> dict[str, Any]:
         "model": facts.model,
         "model_mb": math.ceil(facts.model_bytes / 1e6),
         "context": serve.context,
+        "kv": serve.kv,
         "max_answer_tokens": serve.max_answer_tokens,
         **facts.recipe.serve.sampling,
         "seed": smoke.SEED,
-        "needed_ram_mb": math.ceil(_ram_mb(facts) * 11 / 10),  # the proof's figure must hold within a tenth
+        "needed_ram_mb": _needed_ram_mb(facts),
         "material_ram_mb": math.ceil(facts.material_bytes * 1.5 / 1e6),
         "ollama_minimum": REQUIRES_OF_PARTS if facts.in_parts else REQUIRES,
-        "targets": {t.name: {"cpu_features": list(t.cpu_features)} for t in facts.targets},
+        "targets": {target.name: programs(target) for target in facts.targets},
         "signed": bool(facts.signer),
         "signer": facts.signer,
         "signer_numbers": signing.numbers(facts.signer) if facts.signer else "",
         "system": facts.system or "",
         "stops": list(facts.stops),
     }
+
+
+def programs(target: Target) -> list[dict[str, Any]]:
+    """The servers of a target as the start program chooses among them: the first whose features are all there."""
+    return [{"program": target.binary(v), "cpu_features": list(v.cpu_features)} for v in target.variants]
 
 
 def proof_of(facts: ClinicFacts) -> dict[str, Any]:
@@ -156,6 +164,13 @@ def _ram_mb(facts: ClinicFacts) -> int:
     """The default file's memory, as the proof measured it."""
     measured = [float(c.measured) for c in facts.proof.checks if c.id == "smoke.ram" and c.subject == facts.model_type]
     return math.ceil(measured[0] * 1000) if measured else 0
+
+
+def _needed_ram_mb(facts: ClinicFacts) -> int:
+    """What must be free: a twentieth more than the program that ships took here, or a tenth more than the proof."""
+    if facts.served_ram:
+        return math.ceil(facts.served_ram * 21 / 20 / 1e6)
+    return math.ceil(_ram_mb(facts) * 11 / 10)
 
 
 def _question(facts: ClinicFacts, question: Question, answer: Answer) -> dict[str, Any]:

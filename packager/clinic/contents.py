@@ -13,11 +13,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from packager.artifacts.files import link_or_copy, sha256_of, write_atomically, write_json
+from packager.artifacts.files import home_folder, link_or_copy, sha256_of, write_atomically, write_json
 from packager.artifacts.kinds import Package, Servers
 from packager.clinic import starter, stick
 from packager.clinic.cross_compile import LICENCES
-from packager.clinic.targets import TARGETS, Target
+from packager.clinic.targets import TARGETS
 from packager.errors import StageCrash, all_at_once
 from packager.llamacpp.split import split_file
 from packager.package.verify import CHECKSUMS, MANIFEST
@@ -65,8 +65,8 @@ def carry_package(package: Package, manifest: dict[str, Any], limit: int, out: P
 
 def carry_programs(servers: Servers, runtime: Path) -> None:
     """The servers and what starts them, for every kind of machine."""
-    for name, path in servers.binaries.items():
-        _carry_server(TARGETS[name], servers.folder / path, runtime)
+    for name, paths in servers.binaries.items():
+        _carry_servers([servers.folder / path for path in paths], runtime / name)
         program = starter.built(TARGETS[name], servers.folder)
         shutil.copy(program, runtime / name / program.name)
 
@@ -77,7 +77,7 @@ def close(out: Path) -> list[str]:
     names = [p.relative_to(out).as_posix() for p in paths]
     if faults := stick.refused_names(names):
         raise all_at_once(faults, "Some names cannot be put on a stick for Windows")
-    private = [str(folder) for folder in (out.parent.resolve(), Path.home()) if len(folder.parts) > 1]
+    private = [str(folder) for folder in (out.parent.resolve(), home_folder()) if folder and len(folder.parts) > 1]
     for path in paths:
         if path.suffix in TEXTS and any(word in path.read_text(encoding="utf-8") for word in private):
             raise StageCrash(f"{path.name} would name a folder of this machine.", "this is our bug: please report it")
@@ -103,13 +103,13 @@ def _name_every_part(out: Path, whole: str, parts: Sequence[str]) -> None:
             write_atomically(path, with_parts(text, parts))
 
 
-def _carry_server(target: Target, binary: Path, runtime: Path) -> None:
-    """The server and the licences of what is in it."""
-    folder = runtime / target.name
+def _carry_servers(binaries: Sequence[Path], folder: Path) -> None:
+    """A target's servers and the licences of what is in them."""
     folder.mkdir(parents=True)
-    shutil.copyfile(binary, folder / target.binary)
-    (folder / target.binary).chmod(0o755)
-    shutil.copyfile(binary.with_name(LICENCES), folder / LICENCES)
+    for binary in binaries:
+        shutil.copyfile(binary, folder / binary.name)
+        (folder / binary.name).chmod(0o755)
+    shutil.copyfile(binaries[0].with_name(LICENCES), folder / LICENCES)
 
 
 def _link_weights_copy_the_rest(source: Path, target: Path) -> None:

@@ -23,7 +23,9 @@ from pathlib import Path
 
 from packager.artifacts.files import key_of, sha256_of, write_json
 from packager.artifacts.kinds import Servers
-from packager.clinic.targets import TARGETS, Target
+from packager.clinic import program_kind, version_resource
+from packager.clinic.compile_work import Work
+from packager.clinic.targets import TARGETS, Target, Variant
 from packager.errors import MissingResource, StageCrash
 from packager.llamacpp.vendored import VENDOR, converter, lock
 from packager.process import child, progress
@@ -35,8 +37,8 @@ LICENCES = "LICENCES.txt"
 """Beside the binary: what the authors of its parts ask to be passed on."""
 INSTALL = "make runtime, or .venv/bin/pip install -c constraints.txt -e '.[runtime]'"
 BUILD_SECONDS = 3 * 3600.0
-_PT_INTERP = 3
-"""The ELF program header that asks for a dynamic loader."""
+PRODUCT = "llama.cpp server"
+"""What Windows calls it."""
 OPTIONS = {
     "CMAKE_BUILD_TYPE": "Release",
     "CMAKE_EXE_LINKER_FLAGS": "-static",
@@ -73,36 +75,45 @@ def servers(names: Sequence[str], folder: Path, *, jobs: int, required: bool) ->
     """The servers for these targets, built into `folder` where they are not there yet; `jobs` compilers run
     at once. Unless they are `required`, one that cannot be built here is left out, with a note."""
     binaries, hashes = {}, []
+    lacking = [TARGETS[name] for name in names if not built(TARGETS[name], folder)]
+    work = Work.of([(target, variant) for target in lacking for variant in _to_compile(target, folder)])
+    if lacking and not missing_tools():
+        progress.note(f"{work.programs} programs, about {progress.duration(work.total / jobs)} with {jobs} at once, "
+                      "kept for later bundles; if interrupted, it goes on where it stopped")  # fmt: skip
     for name in names:
         target = TARGETS[name]
         try:
-            path = built(target, folder) or build_server(target, folder, jobs)
+            paths = built(target, folder) or build_servers(target, folder, jobs, work)
         except MissingResource as error:
             if required:
                 raise
             progress.note(f"{name}: left out; there Ollama remains the way. {error.message}")
             continue
-        binaries[name] = path.relative_to(folder).as_posix()
-        hashes.append((name, sha256_of(path)))
+        binaries[name] = tuple(path.relative_to(folder).as_posix() for path in paths)
+        hashes.append((name, [sha256_of(path) for path in paths]))
     if not binaries:
         raise MissingResource("There is no server for any machine.", INSTALL)
     return Servers(folder=folder, content=key_of(hashes), binaries=binaries)
 
 
-def built(target: Target, folder: Path) -> Path | None:
-    """The server of this source and these flags in `folder`, if it was built and is as it was written."""
+def built(target: Target, folder: Path) -> tuple[Path, ...] | None:
+    """The servers of this source and these flags in `folder`, a variant each, if all are as they were written."""
     home = folder / server_key(target)
     try:
-        sha256 = str(json.loads((home / RECORD).read_text(encoding="utf-8"))["sha256"])
-        intact = sha256_of(home / target.binary) == sha256 and (home / LICENCES).is_file()
-    except (OSError, ValueError, KeyError):
+        record = json.loads((home / RECORD).read_text(encoding="utf-8"))["sha256"]
+        paths = tuple(home / target.binary(variant) for variant in target.variants)
+        intact = all(sha256_of(path) == record[path.name] for path in paths) and (home / LICENCES).is_file()
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    return home / target.binary if intact else None
+    return paths if intact else None
 
 
-def build_server(target: Target, folder: Path, jobs: int) -> Path:
-    """Compile the server for `target` into `folder`; returns where it is. What an interrupted try has compiled
-    is kept: the folder's name says that source, flags and tools are the same."""
+def build_servers(target: Target, folder: Path, jobs: int, work: Work) -> tuple[Path, ...]:
+    """Compile the servers for `target` into `folder`, a variant after the other; returns where they are.
+
+    Variants differ in the options of `ggml-cpu` alone, so that in one build folder only that is compiled again.
+    What an interrupted try has compiled is kept: the folder's name says that source, flags and tools are the same.
+    """
     tools = _tools()
     source = converter().parent
     key = server_key(target)
@@ -110,30 +121,62 @@ def build_server(target: Target, folder: Path, jobs: int) -> Path:
     partial.mkdir(parents=True, exist_ok=True)
     log = folder / f"{key}.log"
     log.unlink(missing_ok=True)
-    began = time.monotonic()
     _wrap_compilers(target, tools["ziglang"], partial / "tools")
-    # zig builds its C and C++ libraries for each target once; targets share them.
-    cache = {f"ZIG_{which}_CACHE_DIR": str((folder / "zig-cache").resolve()) for which in ("GLOBAL", "LOCAL")}
-    progress.note(f"{target.name}: asking the compiler what it can do")
-    configure = configure_command(target, tools, source, partial.resolve())
-    child.run(configure, log=log, env=cache, timeout=BUILD_SECONDS)
-    compiling: list[str | Path] = [tools["ninja"], "-C", partial / "out", "-j", str(jobs), "llama-server"]
-    child.run(compiling, log=log, env=cache, timeout=BUILD_SECONDS, watch=_show(target))
-    binary = partial / "out" / "bin" / target.binary
-    if not binary.is_file():
-        raise StageCrash(f"The compiler made no {target.binary} for {target.name}.", f"see {log}")
-    _check_kind(binary, target, source)
+    for variant in _to_compile(target, folder):
+        began = time.monotonic()
+        binary = _compile(target, variant, tools, source, partial, log, jobs, work)
+        program_kind.check(binary, target, source)
+        binary.rename(partial / target.binary(variant))
+        took = progress.duration(time.monotonic() - began)
+        size = (partial / target.binary(variant)).stat().st_size
+        progress.note(f"{target.name}, {variant.name}: {size / 1e6:.1f} MB in {took}")
     (partial / LICENCES).write_text(_licences(source, tools["ziglang"].parent / "lib", target), encoding="utf-8")
-    return _commit(target, binary, partial, folder / key, time.monotonic() - began)
+    return _commit(target, partial, folder / key)
 
 
 def server_key(target: Target) -> str:
-    """The hash of everything that decides the binary's bytes."""
-    parts = (lock().sha256, OPTIONS, dict(target.options), target.triple, ALWAYS + target.compiler_flags)
+    """The hash of everything that decides the programs' bytes."""
+    variants = [(variant.name, dict(variant.options)) for variant in target.variants]
+    parts = (lock().sha256, OPTIONS, variants, target.triple, ALWAYS + target.compiler_flags, PRODUCT)
     return key_of(*parts, sha256_of(TOOLCHAIN), {name: _version(name) for name in TOOLS})[:16]
 
 
-def configure_command(target: Target, tools: Mapping[str, Path], source: Path, work: Path) -> list[str]:
+def _to_compile(target: Target, folder: Path) -> list[Variant]:
+    """The variants that an interrupted try has not finished."""
+    partial = folder / f"{server_key(target)}.partial"
+    return [variant for variant in target.variants if not (partial / target.binary(variant)).is_file()]
+
+
+def _compile(
+    target: Target,
+    variant: Variant,
+    tools: Mapping[str, Path],
+    source: Path,
+    partial: Path,
+    log: Path,
+    jobs: int,
+    work: Work,
+) -> Path:
+    """The server of one variant, as the compiler leaves it."""
+    # zig builds its C and C++ libraries for each target once; targets share them.
+    cache = {f"ZIG_{which}_CACHE_DIR": str((partial.parent / "zig-cache").resolve()) for which in ("GLOBAL", "LOCAL")}
+    if target.system == "Windows":
+        version_resource.compiled(tools["ziglang"], partial / "tools", "llama-server.exe", PRODUCT, lock().version)
+    name = f"{target.name} {variant.name}"
+    with work.step(name) as show:
+        configure = configure_command(target, variant, tools, source, partial.resolve())
+        child.run(configure, log=log, env=cache, timeout=BUILD_SECONDS, watch=lambda _: show(0, 1))
+        compiling: list[str | Path] = [tools["ninja"], "-C", partial / "out", "-j", str(jobs), "llama-server"]
+        child.run(compiling, log=log, env=cache, timeout=BUILD_SECONDS, watch=lambda line: _ninja(line, show))
+    binary = partial / "out" / "bin" / f"llama-server{target.suffix}"
+    if not binary.is_file():
+        raise StageCrash(f"The compiler made no server for {name}.", f"see {log}")
+    return binary
+
+
+def configure_command(
+    target: Target, variant: Variant, tools: Mapping[str, Path], source: Path, work: Path
+) -> list[str]:
     """The command line of cmake: every option stated, no path of this machine in the binary."""
     flags = f"-ffile-prefix-map={source.resolve()}=llama.cpp"
     options = {
@@ -148,8 +191,10 @@ def configure_command(target: Target, tools: Mapping[str, Path], source: Path, w
         "CMAKE_C_FLAGS": flags,
         "CMAKE_CXX_FLAGS": flags,
         **OPTIONS,
-        **target.options,
+        **variant.options,
     }
+    if target.system == "Windows":
+        options["CMAKE_EXE_LINKER_FLAGS"] += f" {work / 'tools' / 'version.res'}"
     command = [str(tools["cmake"]), "-S", str(source), "-B", str(work / "out"), "-G", "Ninja"]
     return command + [f"-D{name}={value}" for name, value in options.items()]
 
@@ -186,32 +231,10 @@ def _wrap_compilers(target: Target, zig: Path, folder: Path) -> None:
         wrapper.chmod(0o755)
 
 
-def _show(target: Target) -> Callable[[str], None]:
+def _ninja(line: str, show: Callable[[int, int], None]) -> None:
     """ninja's `[12/300] …` as progress."""
-
-    def show(line: str) -> None:
-        if found := re.match(r"\[(\d+)/(\d+)\]", line):
-            progress.update(int(found[1]), int(found[2]), "compiled", target=target.name)
-
-    return show
-
-
-def _check_kind(binary: Path, target: Target, source: Path) -> None:
-    """That it is a program for the target, needs no loader, and tells nothing of this machine."""
-    data = binary.read_bytes()
-    if target.system == "Windows":
-        at = int.from_bytes(data[0x3C:0x40], "little")
-        right = data[:2] == b"MZ" and data[at : at + 6] == b"PE\0\0\x64\x86"
-    else:
-        machine = {"x86_64": 0x3E, "aarch64": 0xB7}[target.processor]
-        right = data[:5] == b"\x7fELF\x02" and int.from_bytes(data[18:20], "little") == machine
-        start, size, count = (int.from_bytes(data[a:b], "little") for a, b in ((32, 40), (54, 56), (56, 58)))
-        kinds = {int.from_bytes(data[start + i * size :][:4], "little") for i in range(count)}
-        right = right and _PT_INTERP not in kinds
-    if not right:
-        raise StageCrash(f"{binary.name} is no static program for {target.name}.", "this is our bug: please report it")
-    if str(source.resolve()).encode() in data:
-        raise StageCrash(f"{binary.name} names a folder of this machine.", "this is our bug: please report it")
+    if found := re.match(r"\[(\d+)/(\d+)\]", line):
+        show(int(found[1]), int(found[2]))
 
 
 def _licences(source: Path, zig: Path, target: Target) -> str:
@@ -228,21 +251,17 @@ def _licences(source: Path, zig: Path, target: Target) -> str:
     return "\n\n".join(texts)
 
 
-def _commit(target: Target, binary: Path, partial: Path, home: Path, seconds: float) -> Path:
-    """Keep the binary, forget what it was made of."""
-    kept = partial / target.binary
-    binary.rename(kept)
+def _commit(target: Target, partial: Path, home: Path) -> tuple[Path, ...]:
+    """Keep the programs, forget what they were made of."""
     for scratch in ("out", "tools"):
-        shutil.rmtree(partial / scratch)
-    sha256 = sha256_of(kept)
-    size = kept.stat().st_size
-    record = {"target": target.name, "commit": lock().commit, "sha256": sha256, "size": size}
-    record |= {"seconds": round(seconds, 1), "options": OPTIONS | dict(target.options)}
+        shutil.rmtree(partial / scratch, ignore_errors=True)
+    names = [target.binary(variant) for variant in target.variants]
+    record = {"target": target.name, "commit": lock().commit, "sha256": {n: sha256_of(partial / n) for n in names}}
+    record |= {"options": OPTIONS, "variants": {v.name: dict(v.options) for v in target.variants}}
     write_json(partial / RECORD, record)
     shutil.rmtree(home, ignore_errors=True)
     partial.rename(home)
-    progress.note(f"{target.name}: {size / 1e6:.1f} MB in {progress.duration(seconds)}")
-    return home / target.binary
+    return tuple(home / name for name in names)
 
 
 def _version(distribution: str) -> str:

@@ -11,7 +11,9 @@ import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
+from packager import __version__
 from packager.artifacts.files import fresh, key_of, sha256_of
+from packager.clinic import version_resource
 from packager.clinic.targets import Target
 from packager.errors import MissingResource, StageCrash
 from packager.knowledge import engine
@@ -20,6 +22,8 @@ from packager.process import child
 SOURCES = tuple(sorted(Path(__file__).with_name("source").glob("*.[ch]")))
 FLAGS = (*engine.FLAGS, "-Wall", "-Wextra", "-Werror")
 """Those of the search, which computes the same bits here as in the build."""
+DESCRIPTION = "Assistente (packager)"
+"""What Windows calls it: in its firewall's question, and in the file's properties."""
 SECONDS = 1800.0
 """zig builds its C library for a target the first time."""
 
@@ -28,7 +32,7 @@ def built(target: Target, folder: Path) -> Path:
     """The program for `target`, compiled into `folder` unless it is there."""
     zig = _zig()
     source = [*(sha256_of(path) for path in SOURCES), *engine.fingerprint()]
-    key = key_of(source, FLAGS, target.triple, target.compiler_flags, zig.stat().st_size)
+    key = key_of(source, FLAGS, target.triple, target.compiler_flags, zig.stat().st_size, __version__)
     home = folder / f"clinica-{target.name}-{key[:16]}"
     program = home / name(target)
     if program.is_file():
@@ -36,6 +40,8 @@ def built(target: Target, folder: Path) -> Path:
     partial = fresh(folder / f"{home.name}.partial")
     cache = {f"ZIG_{which}_CACHE_DIR": str((folder / "zig-cache").resolve()) for which in ("GLOBAL", "LOCAL")}
     command = [str(zig), "cc", "-target", target.triple, *target.compiler_flags, "-static", "-s"]
+    if target.system == "Windows":
+        command.append(str(version_resource.compiled(zig, partial, name(target), DESCRIPTION, __version__)))
     child.run(command + compile_arguments(partial / name(target), target.system), env=cache, timeout=SECONDS)
     if not (partial / name(target)).is_file():
         raise StageCrash(f"The compiler made no {name(target)} for {target.name}.", "this is our bug: please report it")
@@ -52,7 +58,7 @@ def compile_arguments(out: Path, system: str) -> list[str]:
     """What any C compiler has to be told, after the machine to compile for."""
     libraries = ["-lws2_32", "-lshell32"] if system == "Windows" else ["-lm"]
     search = engine.compile_arguments(windows=system == "Windows")
-    return [*FLAGS, *_sources(), *search, "-o", str(out), *libraries]
+    return [*FLAGS, f'-DCLINICA_VERSION="{__version__}"', *_sources(), *search, "-o", str(out), *libraries]
 
 
 def _sources() -> Sequence[str]:

@@ -134,6 +134,18 @@ def _cached(repo: Repo) -> Path:
     )
 
 
+def cached_small(name: str, revision: str | None) -> Path | None:
+    """The folder of a model repo in the Hub's cache, at the commit that was fetched last; None if it never was."""
+    record = _record(name, revision)
+    if not record.is_file():
+        return None
+    known = json.loads(record.read_text(encoding="utf-8"))
+    try:
+        return _cached(Repo(name, known["commit"], known["parameters"], tuple(known["weights"])))
+    except PackagerError:
+        return None
+
+
 def model_commit(name: str, revision: str | None) -> str:
     """The commit that a revision of a model repo stands for; without network, what it stood for last time."""
     return fetch_small(name, revision, ("config.json",))[0].commit

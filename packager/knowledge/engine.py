@@ -86,16 +86,7 @@ def library(folder: Path, *, plain: bool = False) -> Path:
     home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home) as partial:
         made = Path(partial) / "search.so"
-        command: list[str | Path] = [
-            compiler(),
-            "-shared",
-            "-fPIC",
-            *FLAGS,
-            *compile_arguments(plain=plain),
-            "-o",
-            made,
-            "-lm",
-        ]
+        command = [compiler(), "-shared", "-fPIC", *FLAGS, *compile_arguments(plain=plain), "-o", str(made), "-lm"]
         child.run(command, timeout=600)
         made.replace(built)
     return built

@@ -46,14 +46,24 @@ class GgufModel:
 
     @classmethod
     def open(
-        cls, path: Path, context: int = 4096, threads: int = 1, *, vocab_only: bool = False, sequences: int = 1
+        cls,
+        path: Path,
+        context: int = 4096,
+        threads: int = 1,
+        *,
+        vocab_only: bool = False,
+        sequences: int = 1,
+        kv: str = "f16",
+        mapped: bool = True,
     ) -> Self:
-        """Load a file (memory-mapped). `context` is in tokens, for each of `sequences` that are computed
-        at once; with `vocab_only` it can only tokenize, and loading is bounded: stages read vocabularies
-        in their own process."""
+        """Load a file. `context` is in tokens, for each of `sequences` that are computed at once, with keys and
+        values kept as `kv` (f16, q8_0). Unless it is `mapped` the file is read into memory, as the clinic's server
+        does: weights that llama.cpp lays out anew for the processor are then held once, not twice. With
+        `vocab_only` it can only tokenize, and loading is bounded: stages read vocabularies in their own process."""
         lib = binding.library()
         params = lib.llama_model_default_params()
         params.n_gpu_layers, params.vocab_only = 0, vocab_only
+        params.load_mode = lib.LLAMA_LOAD_MODE_MMAP if mapped else lib.LLAMA_LOAD_MODE_NONE
         room = VOCABULARY_ROOM + (2 * path.stat().st_size if path.is_file() else 0)
         limits = bounded(room, VOCABULARY_SECONDS) if vocab_only else contextlib.nullcontext()
         with binding.listening():
@@ -63,12 +73,12 @@ class GgufModel:
                 raise ProofFailed(f"llama.cpp cannot load {path.name}:\n{binding.complaint()}", "build it again")
             if vocab_only:
                 return cls(model, None, path)
-            made = lib.llama_init_from_model(model, _context_params(lib, context, threads, sequences))
+            made = lib.llama_init_from_model(model, _context_params(lib, context, threads, sequences, kv))
             if not made:
                 lib.llama_model_free(model)
                 raise MissingResource(
                     f"No memory for a context of {context} tokens of {path.name}:\n{binding.complaint()}",
-                    "lower serve.context",
+                    "lower serve.context" if kv == "f16" else "lower serve.context, or set serve.kv: f16",
                 )
         return cls(model, made, path, context * sequences)
 
@@ -108,6 +118,12 @@ class GgufModel:
     def eog_tokens(self) -> frozenset[int]:
         """The tokens at which llama.cpp ends a generation."""
         return frozenset(i for i in range(self.n_vocab) if self._lib.llama_vocab_is_eog(self._vocab, i))
+
+    @functools.cached_property
+    def control_tokens(self) -> dict[int, str]:
+        """The tokens that no text is made of, by their ids."""
+        numbers = (i for i in range(self.n_vocab) if self._lib.llama_vocab_is_control(self._vocab, i))
+        return {i: self._special(i) for i in numbers}
 
     @property
     def adds_bos(self) -> bool:
@@ -240,7 +256,7 @@ class GgufModel:
         return "" if token < 0 else self._piece(token).decode(errors="replace")
 
 
-def _context_params(lib: Any, context: int, threads: int, sequences: int) -> Any:
+def _context_params(lib: Any, context: int, threads: int, sequences: int, kv: str) -> Any:
     params = lib.llama_context_default_params()
     params.n_seq_max = sequences
     params.n_ctx, params.n_batch, params.n_ubatch = context * sequences, PROMPT_TOKENS, PROMPT_TOKENS
@@ -249,6 +265,9 @@ def _context_params(lib: Any, context: int, threads: int, sequences: int) -> Any
     params.n_threads = params.n_threads_batch = threads
     params.offload_kqv = params.op_offload = False
     params.no_perf = True
+    if kv != "f16":  # quantized values are read by flash attention alone
+        params.type_k = params.type_v = getattr(lib, f"GGML_TYPE_{kv.upper()}")
+        params.flash_attn_type = lib.LLAMA_FLASH_ATTN_TYPE_ENABLED
     return params
 
 

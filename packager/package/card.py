@@ -69,6 +69,7 @@ def model_card(facts: CardFacts) -> str:
         "newer where the weights are in parts, as on a stick).",
         "On the Hub, *Use this model* offers the same: `template`, `system` and `params` say there what the",
         "Modelfile says here.",
+        *_kv(recipe),
         "Check the files first: `packager verify .`, or `sha256sum --strict -c SHA256SUMS`.",
         "",
         *material.section(facts.proof),
@@ -211,6 +212,17 @@ def _lineage(facts: CardFacts, package: str) -> list[str]:
         f"- Proven in its packaged form, [{package}](https://huggingface.co/{package}):"
         f" {tally(facts.proof.checks)}. The whole lineage is in `manifest.json`.",
         "- Check the files: `packager verify .`, or `sha256sum --strict -c SHA256SUMS`.",
+    ]
+
+
+def _kv(recipe: Recipe) -> list[str]:
+    """How Ollama gets the context's memory down to what was proven."""
+    kv = recipe.serve.kv
+    if kv == "f16":
+        return []
+    return [
+        f"It was proven with keys and values in {kv}: set `OLLAMA_KV_CACHE_TYPE={kv}` and `OLLAMA_FLASH_ATTENTION=1`",
+        "for `ollama serve`, or the context takes about twice the memory.",
     ]
 
 

@@ -18,7 +18,7 @@ from packager.package.manifest import packed_name
 from packager.package.verify import CHECKSUMS
 from packager.process.secrets import holds_secret
 from packager.prompt.ollama.hub_files import hub_differences, hub_files
-from packager.prompt.ollama.modelfile import with_from
+from packager.prompt.ollama.modelfile import kv_note, with_from
 from packager.recipe.recipe import Recipe
 
 
@@ -40,7 +40,7 @@ def write_modelfiles(recipe: Recipe, ggufs: Ggufs, modelfile: Modelfile, licence
     for number, file in enumerate(ggufs.files):
         name = "Modelfile" if number == 0 else f"Modelfile.{file.type}"
         text = with_from(modelfile.text, packed_name(recipe, file), licence)
-        write_atomically(out / name, text)
+        write_atomically(out / name, text + kv_note(recipe.serve.kv))
     _for_ollama_on_the_hub(out)
 
 

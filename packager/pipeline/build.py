@@ -9,9 +9,10 @@ from packager.artifacts.run_folder import RunFolder, open_run
 from packager.errors import InputError, ProofFailed
 from packager.pipeline import pins, preflight
 from packager.pipeline.line import STAGES, evaluating_of, line
-from packager.pipeline.plan import plan
+from packager.pipeline.plan import StagePlan, plan, replaced_adapter
 from packager.process import child, progress
 from packager.recipe.recipe import Recipe
+from packager.report.causes import cause_of
 from packager.stages import evaluate as evaluate_stage
 from packager.stages import report as report_stage
 
@@ -41,9 +42,12 @@ def build(
     with child.interruptible(), open_run(folder, verify=verify) as run:
         with progress.route(run.display):
             recipe = pins.resolved(recipe, folder, update=True) if update else pins.known(recipe, folder)
-            waiting = _waiting(recipe, folder, until, verify, evaluating)
+            steps = _steps(recipe, folder, until, verify, evaluating)
+            waiting = STAGES if steps is None else tuple(step.stage for step in steps if not step.done)
+            if warning := replaced_adapter(steps or ()):
+                progress.note(f"! {warning}")
             if waiting:
-                preflight.check(recipe, folder, waiting)
+                preflight.check(recipe, folder, waiting, thorough=False)
                 recipe = pins.resolved(recipe, folder)
         if evaluating and "evaluation" in waiting:
             _say_what_is_left_out(evaluating_of(recipe), run)
@@ -55,13 +59,12 @@ def build(
     raise AssertionError(f"the line ended without stage {until}")
 
 
-def _waiting(recipe: Recipe, folder: Path, until: str, verify: bool, evaluating: bool) -> tuple[str, ...]:
-    """The stages that have to run; all of them if that cannot be told."""
+def _steps(recipe: Recipe, folder: Path, until: str, verify: bool, evaluating: bool) -> list[StagePlan] | None:
+    """What is to be done; None if that cannot be told."""
     try:
-        steps = plan(recipe, folder, until, verify=verify, evaluating=evaluating)
-        return tuple(step.stage for step in steps if not step.done)
+        return plan(recipe, folder, until, verify=verify, evaluating=evaluating)
     except InputError:  # a source is missing: preflight says so, with everything else
-        return STAGES
+        return None
 
 
 def _say_what_is_left_out(evaluating: evaluate_stage.Evaluating, run: RunFolder) -> None:
@@ -76,7 +79,7 @@ def stop_if_failed(artifact: Artifact) -> None:
     if isinstance(artifact, Checked) and artifact.failed:
         lines = "\n".join(
             f"  {'–' if c.waived else '✗'} {c.id}: {c.says} (measured {c.measured}, limit {c.threshold} {c.unit})"
-            + (f" Waived: {c.waived}" if c.waived else "")
+            + (f" Waived: {c.waived}" if c.waived else f"\n      {cause_of(c)[1]}" if cause_of(c)[1] else "")
             for c in artifact.checks
             if not c.passed
         )

@@ -14,6 +14,7 @@ from packager.artifacts.stage import Stage
 from packager.errors import InputError
 from packager.pipeline import pins
 from packager.pipeline.line import STAGES, line
+from packager.process.progress import duration
 from packager.recipe.recipe import Recipe
 
 A = TypeVar("A", bound=Artifact)
@@ -29,6 +30,8 @@ class StagePlan:
     seconds: float | None
     """How long it took when it was last built here, if it ever was."""
     peak_ram: int | None
+    finished: bool = False
+    """Whether something finished lies there, which will be replaced if it is not done."""
 
 
 @dataclass
@@ -60,7 +63,8 @@ class Planner:
         return found
 
     def _note(self, name: str, done: bool, why: str) -> None:
-        self.steps.append(StagePlan(name, done, why, *self.run.last_cost(name)))
+        seconds, peak_ram = self.run.last_cost(name)
+        self.steps.append(StagePlan(name, done, why, seconds, peak_ram, (self.run.path / name).is_dir()))
 
 
 def plan(
@@ -72,6 +76,19 @@ def plan(
         if artifact.folder.name == until:
             break
     return planner.steps
+
+
+def replaced_adapter(steps: Sequence[StagePlan]) -> str:
+    """What is said before a build replaces a finished adapter by another; '' where it does not."""
+    step = next((step for step in steps if step.stage == "adapter" and not step.done and step.finished), None)
+    if step is None:
+        return ""
+    first = next(one for one in steps if not one.done)
+    took = f", which took {duration(step.seconds)}," if step.seconds else ""
+    return (
+        f"The finished adapter{took} will be replaced ({first.stage}: {first.why}). To keep it, undo the change,"
+        " or build elsewhere with --build-dir."
+    )
 
 
 def finished(recipe: Recipe, folder: Path, *, verify: bool = False) -> dict[str, Artifact]:

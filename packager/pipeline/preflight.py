@@ -1,19 +1,20 @@
 """Everything that can fail early, checked before the first stage: recipe, data, base, tools, room.
 
-Recipe and run folder -> nothing, or one error that lists every problem found.
+Recipe and run folder -> the base and what its rows come to, or one error that lists every problem found.
 """
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Collection
+import importlib.util
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-from packager.checkpoint import locate
 from packager.checkpoint.converted_shapes import shapes_in_gguf
-from packager.checkpoint.locate import inspect_base
-from packager.data.audit.beforehand import check_data
+from packager.checkpoint.locate import Located, inspect_base
+from packager.checkpoint.prompt_at_hand import prompt_of
+from packager.data.audit.beforehand import Amount, check_data
 from packager.data.rows.table import template_of
 from packager.errors import InputError, Interrupted, MissingResource, PackagerError, together
 from packager.knowledge import engine
@@ -22,12 +23,13 @@ from packager.llamacpp import vendored
 from packager.llamacpp.gguf_file import quantization_types, tensor_types
 from packager.llamacpp.processor_check import check_runs
 from packager.llamacpp.quantizer import refuse_idle_patterns
-from packager.process import progress
+from packager.process import cgroup, machine, progress
 from packager.process.memory import GIGABYTE
-from packager.prompt.frozen import frozen_template
 from packager.recipe.idle import idle_settings
 from packager.recipe.loading import located
 from packager.recipe.recipe import Recipe
+
+T = TypeVar("T")
 
 # Bytes per parameter on disk of the base (dequantized), the merged checkpoint and the F16 file, each.
 FP16_BYTES = 2.0
@@ -50,43 +52,60 @@ class Need:
     ram: int
 
 
-def check(recipe: Recipe, folder: Path, waiting: Collection[str] = STAGES) -> locate.Located:
-    """Check all that can be known before the first stage; returns the base that was found.
+@dataclass(frozen=True)
+class Checked:
+    """A recipe that can be built, as far as can be known."""
 
-    Disk and memory are asked for the stages in `waiting` only. Raises one error with every problem:
-    `InputError` if any is the user's, else `MissingResource`.
+    base: Located
+    amount: Amount | None
+    """None where the rows were not looked at, or trained on."""
+
+
+def check(recipe: Recipe, folder: Path, waiting: Collection[str] = STAGES, *, thorough: bool = True) -> Checked:
+    """Check all that can be known before the first stage; returns the base that was found, and what the rows are.
+
+    Disk and memory are asked for the stages in `waiting` only; without `thorough`, many rows are not counted. Raises
+    one error with every problem: `InputError` if any is the user's, else `MissingResource`.
     """
     problems: list[PackagerError] = []
-    found = None
-    for attempt in (
-        lambda: vendored.converter(),
-        lambda: _idle(recipe, check_data(recipe.data)),
-        lambda: _types(recipe),
-        lambda: _knowledge(recipe),
-        lambda: _judged(recipe),
-    ):
+
+    def attempt(step: Callable[[], T]) -> T | None:
         try:
-            attempt()
+            return step()
         except Interrupted:
             raise
         except PackagerError as error:
             problems.append(error)
-    try:
-        found, wrong = inspect_base(recipe.base)
-        problems += [*wrong, *_template(recipe, found), *_must_fit(recipe, found), *_tensors(recipe, found)]
-        _room(need(recipe, found.parameters, waiting), folder)
-        if not problems and found.path.is_dir():  # a GGUF file's tokenizer is unpacked by the base stage
-            frozen_template(found.path, template_of(recipe.data))
-    except Interrupted:
-        raise
-    except PackagerError as error:
-        problems.append(error)
+            return None
+
+    steps: tuple[Callable[[], object], ...] = (
+        machine.check_temporary, vendored.converter, lambda: _types(recipe), lambda: _knowledge(recipe),
+        lambda: _judged(recipe), lambda: _writer(recipe),
+    )  # fmt: skip
+    for step in steps:
+        attempt(step)
+    inspected = attempt(lambda: inspect_base(recipe.base))
+    found = inspected[0] if inspected else None
+    if inspected and found:
+        problems += [*inspected[1], *_template(recipe, found), *_must_fit(recipe, found), *_tensors(recipe, found)]
+        parameters = found.parameters
+        attempt(lambda: _room(need(recipe, parameters, waiting), folder))
+    amount = attempt(lambda: _rows(recipe, None if problems else found, thorough=thorough))
+    _idle(recipe, amount)
     if not problems and "gguf" in waiting:
         check_runs()
     if problems:
         raise together(problems)
     assert found is not None
-    return found
+    return Checked(found, amount)
+
+
+def _rows(recipe: Recipe, found: Located | None, *, thorough: bool) -> Amount | None:
+    """What the data stage would refuse: with the base's prompt, where there is a base that can be used."""
+    if found is None:
+        return check_data(recipe.data, thorough=thorough)
+    with prompt_of(found.path, template_of(recipe.data)) as prompt:
+        return check_data(recipe.data, prompt, recipe.serve, thorough=thorough)
 
 
 def need(recipe: Recipe, parameters: int, waiting: Collection[str] = STAGES) -> Need:
@@ -94,31 +113,13 @@ def need(recipe: Recipe, parameters: int, waiting: Collection[str] = STAGES) -> 
     copies = FP16_BYTES * len({"base", "merged", "f16"} & set(waiting))
     disk = parameters * (copies + QUANTIZED_BYTES * len(recipe.quantize.types) * ("gguf" in waiting))
     weights = NF4_BYTES if recipe.train.method == "qlora" else FULL_BYTES
-    trains = recipe.train.method != "none" and "adapter" in waiting
-    ram = 0.0 if not trains else parameters * weights + LIBRARIES_BYTES
+    ram = 0.0
+    if recipe.train.method != "none" and "adapter" in waiting:  # on a GPU the weights are there, not here
+        ram = LIBRARIES_BYTES + (0 if machine.gpus() else parameters * weights)
     return Need(int(disk), int(ram))
 
 
-def available_ram() -> int:
-    """Memory that can be had without swapping, in bytes (0 where the system does not say)."""
-    try:
-        for row in Path("/proc/meminfo").read_text().splitlines():
-            if row.startswith("MemAvailable:"):
-                return int(row.split()[1]) * 1024
-    except OSError:
-        pass
-    return 0
-
-
-def free_disk(folder: Path) -> int:
-    """Free bytes on the disk that holds, or would hold, `folder`."""
-    existing = folder.absolute()
-    while not existing.exists():
-        existing = existing.parent
-    return shutil.disk_usage(existing).free
-
-
-def _template(recipe: Recipe, base: locate.Located) -> list[PackagerError]:
+def _template(recipe: Recipe, base: Located) -> list[PackagerError]:
     """The base's own chat template, where the recipe gives no other."""
     if recipe.data.template is not None:
         return []
@@ -128,7 +129,7 @@ def _template(recipe: Recipe, base: locate.Located) -> list[PackagerError]:
     return [] if base.has_template else [InputError(f"{base.source} has no chat template.", fix)]
 
 
-def _must_fit(recipe: Recipe, base: locate.Located) -> list[PackagerError]:
+def _must_fit(recipe: Recipe, base: Located) -> list[PackagerError]:
     """Neither a row nor a conversation in the clinic may be longer than what the base computes alike everywhere."""
     problems: list[PackagerError] = []
     for name, tokens in (("serve.context", recipe.serve.context), ("data.max_tokens", recipe.data.max_tokens)):
@@ -162,7 +163,7 @@ def _types(recipe: Recipe) -> None:
         raise InputError("quantize.types names a type twice.", "name each type once")
 
 
-def _tensors(recipe: Recipe, base: locate.Located) -> list[PackagerError]:
+def _tensors(recipe: Recipe, base: Located) -> list[PackagerError]:
     """The single tensors that the recipe gives a type: that there are such, and that they can have it."""
     wanted = recipe.quantize.tensors
     shapes = shapes_in_gguf(base) if wanted else {}
@@ -174,7 +175,8 @@ def _tensors(recipe: Recipe, base: locate.Located) -> list[PackagerError]:
     return []
 
 
-def _idle(recipe: Recipe, rows: int | None) -> None:
+def _idle(recipe: Recipe, amount: Amount | None) -> None:
+    rows = amount.train_rows + amount.heldout_rows if amount else None
     for idle in idle_settings(recipe, rows):
         progress.note(f"no effect: {idle}")
 
@@ -204,18 +206,28 @@ def _knowledge(recipe: Recipe) -> None:
     engine.compiler()
 
 
+def _writer(recipe: Recipe) -> None:
+    """The library that `train.log` names has to be installed."""
+    name = recipe.train.log
+    if recipe.train.method != "none" and name != "none" and importlib.util.find_spec(name) is None:
+        raise MissingResource(f"train.log is {name}, which is not installed.", f"pip install {name}")
+
+
 def _room(needed: Need, folder: Path) -> None:
-    free = free_disk(folder)
+    free = machine.free_disk(folder)
     if free < needed.disk:
         raise MissingResource(
             f"Not enough disk: the build needs about {needed.disk / GIGABYTE:.1f} GB,"
             f" {free / GIGABYTE:.1f} GB are free for {folder}.",
             "free some space, or build on another disk with --build-dir",
         )
-    ram = available_ram()
+    ram = machine.available_ram()
     if ram and ram < needed.ram:
+        limit = cgroup.memory_limit()
+        within = f" (this container may hold {limit / GIGABYTE:.1f} GB in all)" if limit else ""
         raise MissingResource(
             f"Not enough memory: training needs about {needed.ram / GIGABYTE:.1f} GB,"
-            f" {ram / GIGABYTE:.1f} GB are available.",
-            "close other programs, use train.method: qlora, or a smaller base",
+            f" {ram / GIGABYTE:.1f} GB are available{within}.",
+            "close other programs, use train.method: qlora, or a smaller base"
+            + (", or give the container more memory" if limit else ""),
         )

@@ -9,6 +9,7 @@ the parent.
 from __future__ import annotations
 
 import contextlib
+import getpass
 import os
 import pickle
 import signal
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import IO, Any, Generic, TypeVar
 
 from packager.errors import Interrupted, MissingResource, PackagerError, StageCrash
-from packager.process import progress, secrets
+from packager.process import cgroup, progress, secrets
 from packager.process.deaths import death, last_lines, oom_kills
 
 T = TypeVar("T")
@@ -46,7 +47,23 @@ def environment(extra: Mapping[str, str] | None = None, *, online: bool = False)
     if not online:
         env = {k: v for k, v in env.items() if k not in secrets.VARIABLES} | {"HF_HUB_OFFLINE": "1"}
     env |= {"TRANSFORMERS_VERBOSITY": "error", "TOKENIZERS_PARALLELISM": "true"}
-    return env | dict(extra or {})
+    return _within_quota(_with_name(env)) | dict(extra or {})
+
+
+def _with_name(env: dict[str, str]) -> dict[str, str]:
+    """torch asks for the user's name, which a container's uid may lack."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return env | {"LOGNAME": f"user{os.getuid()}"}
+    return env
+
+
+def _within_quota(env: dict[str, str]) -> dict[str, str]:
+    """More threads than a container gives processors wait for each other."""
+    if cgroup.processors() is None:
+        return env
+    return {name: str(physical_cores()) for name in ("OMP_NUM_THREADS", "RAYON_NUM_THREADS")} | env
 
 
 def call(
@@ -69,7 +86,7 @@ def call(
     `MissingResource` when it was killed for memory or ran out of time.
     """
     receiver, sender = Pipe(duplex=False)
-    with receiver, _log(log) as output:
+    with receiver, log_file(log) as output:
         start, ooms = output.tell(), oom_kills()
         with sender:
             child = _start_worker(sender, output, keep_fds, online=online)
@@ -80,10 +97,10 @@ def call(
                 pickle.dump((function, args, memory_limit), stdin)
             outcome = _receive(receiver, time.monotonic() + timeout if timeout else None)
         except BaseException:
-            _stop(child)
+            stop(child)
             raise
         if outcome is _TIMED_OUT:
-            _stop(child, grace=0)
+            stop(child, grace=0)
             raise MissingResource(
                 f"{function.__name__} was stopped: not finished after {progress.duration(timeout or 0)}",
                 "see the log for how far it came",
@@ -128,7 +145,7 @@ def run(
     Raises `MissingResource` if the tool is not there, `StageCrash` with its last lines if it fails.
     """
     words = [str(word) for word in command]
-    with _log(log) as output:
+    with log_file(log) as output:
         output.write(f"$ {' '.join(words)}\n".encode())
         output.flush()
         start = output.tell()
@@ -141,17 +158,17 @@ def run(
                     stdin=given,
                     stdout=output,
                     stderr=subprocess.STDOUT,
-                    preexec_fn=_die_with_parent,
+                    preexec_fn=die_with_parent,
                 )
             except FileNotFoundError as error:
                 raise MissingResource(f"{words[0]} is not installed", f"install {words[0]}") from error
         try:
             _wait(child, timeout, output, watch)
         except subprocess.TimeoutExpired as error:
-            _stop(child, grace=0)
+            stop(child, grace=0)
             raise MissingResource(f"{words[0]} did not finish within {timeout:.0f} s", "run again") from error
         except BaseException:
-            _stop(child)
+            stop(child)
             raise
         if child.returncode != 0:
             raise death(Path(words[0]).name, child.returncode, last_lines(output, start), False)
@@ -198,7 +215,8 @@ def interruptible() -> Iterator[None]:
 
 
 def physical_cores() -> int:
-    """Physical cores this process may use; llama.cpp is slower on hyper-threads than without."""
+    """Physical cores this process may use, within a container's quota; llama.cpp is slower on hyper-threads than
+    without."""
     allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
     cores = set()
     for cpu in allowed:
@@ -207,7 +225,8 @@ def physical_cores() -> int:
             cores.add(((topology / "physical_package_id").read_text(), (topology / "core_id").read_text()))
         except OSError:
             cores.add((str(cpu), ""))
-    return max(1, len(cores))
+    quota = cgroup.processors()
+    return max(1, len(cores) if quota is None else min(len(cores), int(quota)))
 
 
 _TIMED_OUT = object()
@@ -246,7 +265,7 @@ def _wait(
     child.wait(None if timeout is None else max(0, timeout - (time.monotonic() - began)))
 
 
-def _stop(child: subprocess.Popen[bytes], grace: float = GRACE_SECONDS) -> None:
+def stop(child: subprocess.Popen[bytes], grace: float = GRACE_SECONDS) -> None:
     if grace and child.poll() is None:
         child.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -256,7 +275,7 @@ def _stop(child: subprocess.Popen[bytes], grace: float = GRACE_SECONDS) -> None:
     child.wait()
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """In the child: be killed when the parent dies, however it dies (Linux)."""
     if sys.platform == "linux":
         import ctypes
@@ -266,6 +285,6 @@ def _die_with_parent() -> None:
 
 
 @contextlib.contextmanager
-def _log(path: Path | None) -> Iterator[IO[bytes]]:
+def log_file(path: Path | None) -> Iterator[IO[bytes]]:
     with path.open("ab+") if path else tempfile.TemporaryFile() as output:
         yield output

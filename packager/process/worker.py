@@ -20,7 +20,7 @@ from packager.process import child, progress
 
 
 def main(descriptor: int, parent: int) -> None:
-    child._die_with_parent()
+    child.die_with_parent()
     if os.getppid() != parent:  # it died before we asked to die with it
         return
     sender: Connection[object, object] = Connection(descriptor, readable=False)

@@ -228,6 +228,7 @@ def _cut(text: str, *marks: str) -> list[str]:
 
 def _inexpressible(why: str) -> InputError:
     return InputError(
-        f"The chat template cannot be expressed as a fixed frame per role: {why}.",
-        "give a simpler template in data.template",
+        f"The chat template cannot be used: it does not set system, question and answer each between texts that stay"
+        f" the same ({why}), as a server in the clinic needs it.",
+        "give a simpler template in data.template, or use another base",
     )

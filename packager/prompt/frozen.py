@@ -13,6 +13,7 @@ import re
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from packager.artifacts.files import write_atomically
 from packager.prompt.deriving import derive_roles
@@ -26,6 +27,9 @@ from packager.prompt.template import (
     pin_date,
     special_tokens,
 )
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 SIGNALS = ("<SPECIAL_12>", "<|channel|>", "<|role_sep|>", "<|open|>", "tool_call", "</think>", "<think>", "tools")
 """What runners look for in a template's text, to treat it as one that knows tools or thinking: Ollama
@@ -57,8 +61,11 @@ def frozen_template(folder: Path, given: str | None = None) -> Frozen:
     A BOS token that its settings name but its tokenizer does not have is printed by nothing. Raises
     `InputError` if there is no template, or none that is a fixed frame per role.
     """
-    base = load_template(folder, given)
-    tokenizer = load_tokenizer(folder)
+    return freeze_template(load_template(folder, given), load_tokenizer(folder))
+
+
+def freeze_template(base: ChatTemplate, tokenizer: Tokenizer) -> Frozen:
+    """The same of a template and tokenizer that are at hand."""
     if base.bos_token and tokenizer.token_to_id(base.bos_token) is None:
         base = replace(base, bos_token="")
     roles = derive_roles(pin_date(base), special_tokens(tokenizer))

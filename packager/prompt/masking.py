@@ -65,6 +65,18 @@ def encode(template: ChatTemplate, tokenizer: Tokenizer, end_of_turn: str, messa
     return Encoded(tuple(ids), tuple(trained))
 
 
+def trained_pieces(template: ChatTemplate, end_of_turn: str, messages: Sequence[Message]) -> list[tuple[str, bool]]:
+    """The rendered text in pieces, each with whether its tokens are trained: what `encode` marks, as text."""
+    text, spans = _answers(template, end_of_turn, messages)
+    weights = [message.get("weight", 1) for message in messages if message["role"] == "assistant"]
+    pieces, at = [], 0
+    for (start, end), weight in zip(spans, weights, strict=True):
+        if weight:
+            pieces += [(text[at:start], False), (text[start:end], True)]
+            at = end
+    return [(piece, trained) for piece, trained in [*pieces, (text[at:], False)] if piece]
+
+
 def _answers(
     template: ChatTemplate, end_of_turn: str, messages: Sequence[Message]
 ) -> tuple[str, list[tuple[int, int]]]:

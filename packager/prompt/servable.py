@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from packager.errors import InputError
 from packager.prompt.roles import RoleFormat
-from packager.prompt.template import load_template, load_tokenizer, token_ids
+from packager.prompt.template import ChatTemplate, load_template, load_tokenizer, token_ids
 from packager.recipe.sections import Serve
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 QUESTION_ROOM = 48
 """Tokens for a short question."""
@@ -36,9 +40,16 @@ def questions_must_fit(folder: Path, system: str | None, questions: Sequence[str
 
 def must_fit(folder: Path, roles: RoleFormat, system: str | None, serve: Serve) -> None:
     """Raise `InputError` unless `system`, in the template of `folder`, leaves room in `serve.context`."""
+    if system:
+        must_fit_with(load_template(folder), load_tokenizer(folder), roles, system, serve)
+
+
+def must_fit_with(
+    template: ChatTemplate, tokenizer: Tokenizer, roles: RoleFormat, system: str | None, serve: Serve
+) -> None:
+    """The same with a template and tokenizer that are at hand."""
     if not system or roles.refuses_system:
         return
-    template, tokenizer = load_template(folder), load_tokenizer(folder)
     prompt = [{"role": "system", "content": system}, {"role": "user", "content": "?"}]
     length = len(token_ids(tokenizer, template.render(prompt, add_generation_prompt=True)))
     answer = min(serve.max_answer_tokens, serve.context // ANSWER_SHARE)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from packager.artifacts.checks import OF_THE_DEVICE, Check
+from packager.artifacts.checks import OF_THE_DEVICE, Check, Figure
 from packager.artifacts.kinds import GgufFile
 from packager.errors import InputError
 from packager.process.memory import GIGABYTE
@@ -24,6 +24,10 @@ BANDWIDTH_SHARE = 0.85
 """Share of the memory bandwidth that generation reaches, of models of 1B parameters and more (0.8 to 0.9)."""
 NOISE = 0.05
 """Relative differences of speed up to this are not told apart."""
+FAST = frozenset({"Q4_0", "Q4_K", "IQ4_NL", "MXFP4"})
+"""Types that llama.cpp lays out anew for AVX2 (ggml-cpu/repack.cpp): prompts are read with them about twice as fast."""
+AS_GOOD = 1.1
+"""Files up to this many times as far from F16 as the best count as as good; of them the fast one is taken."""
 LACKS = {
     "smoke.ram": "needs {:.2f} GB of memory, not {:g}",
     "smoke.speed": "makes {:.1f} tokens/s, not {:g}",
@@ -63,6 +67,10 @@ class Candidate:
     """None where no question was asked, so that no speed is known."""
     seconds_to_first_token: float | None = None
     """The longest wait, on the machine that built the package."""
+    prompt_tokens_per_second: float | None = None
+    """How fast it reads a question there; None where none was asked."""
+    slow_kernels: float = 0.0
+    """Share of its matrices of a type that processors with AVX2 have no fast kernel for."""
     lacks: tuple[str, ...] = ()
     """Why it does not fit the machine."""
     dominated_by: str = ""
@@ -87,16 +95,21 @@ def of_package(package: Path) -> tuple[list[Candidate], str]:
         default = next(f["name"] for f in manifest["files"] if f["default"])
         files = [GgufFile.model_validate({k: v for k, v in f.items() if k != "default"}) for f in manifest["files"]]
         checks = [Check.model_validate(check) for check in manifest["proof"]["checks"]]
+        figures = [Figure.model_validate(figure) for figure in manifest["proof"].get("figures", ())]
     except OSError as error:
         raise InputError(f"There is no package at {package}.", "build the recipe first") from error
     except (ValueError, KeyError, StopIteration, ValidationError) as error:
         raise InputError(f"The manifest of {package} is of another version.", "build the recipe again") from error
-    return candidates_of(files, checks), default
+    return candidates_of(files, checks, figures), default
 
 
-def candidates_of(files: Sequence[GgufFile], checks: Sequence[Check]) -> list[Candidate]:
+def candidates_of(
+    files: Sequence[GgufFile], checks: Sequence[Check], figures: Sequence[Figure] = ()
+) -> list[Candidate]:
     """The files that ran, with what the proof measured of each."""
-    measured = {(c.id, c.subject): float(c.measured) for c in checks if isinstance(c.measured, int | float)}
+    measured = {
+        (c.id, c.subject): float(c.measured) for c in (*checks, *figures) if isinstance(c.measured, int | float)
+    }
     found = []
     for file in files:
         ram = measured.get(("smoke.ram", file.type))
@@ -114,17 +127,18 @@ def candidates_of(files: Sequence[GgufFile], checks: Sequence[Check]) -> list[Ca
             ram_gb=ram,
             tokens_per_second=measured.get(("smoke.speed", file.type)),
             seconds_to_first_token=measured.get(("smoke.first_token", file.type)),
+            prompt_tokens_per_second=measured.get(("smoke.prompt_speed", file.type)),
+            slow_kernels=_slow_kernels(file),
         )
         found.append(made)
     return found
 
 
 def choose_file(files: Sequence[Candidate], default: str, machine: Machine) -> FileChoice:
-    """The file that diverges least from F16 among those that fit; of equals, the smaller."""
+    """The file that diverges least from F16 among those that fit; of equals, that with fast kernels, the smaller."""
     placed = [replace(f, tokens_per_second=_speed(f, machine)) for f in files]
     judged = [replace(f, lacks=_lacks(f, machine), dominated_by=_dominating(f, placed)) for f in placed]
-    fitting = [f for f in judged if not f.lacks]
-    best = min(fitting, key=lambda f: (f.kl, f.size), default=None)
+    best = _best([f for f in judged if not f.lacks])
     return FileChoice(machine, tuple(sorted(judged, key=lambda f: f.size)), best, default)
 
 
@@ -144,7 +158,7 @@ def default_first(
     lacks = _failed_of_device(checks)
     ran = {c.type: c for c in candidates_of(files, checks)}
     fitting = [c for c in ran.values() if c.type not in lacks]
-    first, best = ran.get(files[0].type), min(fitting, key=lambda c: (c.kl, c.size), default=None)
+    first, best = ran.get(files[0].type), _best(fitting)
     if first is None or best is None or best is first or not (first.type in lacks or device.prefer == "quality"):
         return tuple(files), ""
     lack = " and ".join(lacks.get(first.type, ())) or (
@@ -166,6 +180,18 @@ def waive(checks: Sequence[Check], files: Sequence[GgufFile], device: Device) ->
         else c
         for c in checks
     ]
+
+
+def _best(fitting: Sequence[Candidate]) -> Candidate | None:
+    least = min((f.kl for f in fitting), default=0.0)
+    good = [f for f in fitting if f.kl <= AS_GOOD * least]
+    return min(good, key=lambda f: (f.slow_kernels > 0.5, f.kl, f.size), default=None)
+
+
+def _slow_kernels(file: GgufFile) -> float:
+    quantized = {name: count for name, count in file.tensor_types.items() if name not in ("F32", "F16", "BF16")}
+    slow = sum(count for name, count in quantized.items() if name not in FAST)
+    return slow / (sum(quantized.values()) or 1)
 
 
 def _failed_of_device(checks: Sequence[Check]) -> dict[str, list[str]]:

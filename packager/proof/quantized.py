@@ -19,6 +19,7 @@ from packager.llamacpp.gguf_file import GgufInfo
 from packager.llamacpp.limits import run_limits
 from packager.process import child
 from packager.prompt.corpus import answer_samples, corpus_samples
+from packager.prompt.masking import Encoded
 from packager.proof import divergence
 from packager.proof.limits import Cost
 
@@ -52,26 +53,39 @@ def unplanned(planned: Mapping[str, str], actual: Mapping[str, str]) -> tuple[st
     return tuple(f"{name} is {kind}, not {wanted}" for name, kind, wanted in pairs if kind != wanted)
 
 
-def compared(files: Sequence[GgufFile], original: Path, data: Dataset, out: Path, context: int) -> tuple[GgufFile, ...]:
+def compared(
+    files: Sequence[GgufFile], original: Path, data: Dataset, out: Path, context: int, kv: str = "f16"
+) -> tuple[GgufFile, ...]:
     """The files with their divergence from the F16 file, or with why they do not run; all opened as they are
-    served. Raises what stops the F16 file from running."""
+    served. With another `kv` than f16 also what that alone costs. Raises what stops the F16 file from running."""
     samples = answer_samples(data.folder / "heldout.jsonl", data.end_of_turn, ANSWER_TOKENS)
     if sum(len(s.at) for s in samples) < LEAST_TOKENS:  # a handful would judge by chance
         samples += corpus_samples(data.folder, LEAST_TOKENS)
     with tempfile.TemporaryDirectory(prefix="packager-") as folder:  # not on the build's disk, which may be just full
         kept = Path(folder) / divergence.REFERENCE
         _in_child(divergence.keep_predictions, original, samples, context, kept)
-        return tuple(_compared(file, out / file.name, kept, context) for file in files)
+        found = tuple(_compared(file, out / file.name, kept, context, kv) for file in files)
+        if kv == "f16":
+            return found
+        return tuple(
+            file if file.fault else _of_kv(file, out / file.name, samples, kept, context, kv) for file in found
+        )
 
 
-def _compared(file: GgufFile, path: Path, kept: Path, context: int) -> GgufFile:
+def _compared(file: GgufFile, path: Path, kept: Path, context: int, kv: str) -> GgufFile:
     try:
-        apart = _in_child(divergence.from_reference, path, kept, context)
+        apart = _in_child(divergence.from_reference, path, kept, context, kv)
     except Interrupted:
         raise
     except PackagerError as error:
         return file.model_copy(update={"divergence": None, "fault": error.message})
     return file.model_copy(update={"divergence": apart, "fault": ""})
+
+
+def _of_kv(file: GgufFile, path: Path, samples: Sequence[Encoded], kept: Path, context: int, kv: str) -> GgufFile:
+    """The file against itself with keys and values in f16."""
+    _in_child(divergence.keep_predictions, path, samples, context, kept)
+    return file.model_copy(update={"kv_divergence": _in_child(divergence.from_reference, path, kept, context, kv)})
 
 
 def _in_child(function: Callable[..., T], path: Path, *args: object) -> T:
@@ -110,6 +124,22 @@ def quantized_checks(file: GgufFile, limits: Cost) -> list[Check]:
               ratio <= limits.ratio,
               f"{file.type}: perplexity on held-out answers is {ratio:.4f} ± {error:.4f} times that of F16.",
               subject=file.type),
+    ]  # fmt: skip
+
+
+def kv_checks(file: GgufFile, kv: str, limits: Cost) -> list[Check]:
+    """That keys and values in `kv` cost no more than weights in `kv` may (`limits`); nothing to judge for f16."""
+    apart = file.kv_divergence
+    if apart is None:
+        return []
+    says = (
+        f"{file.type}: keys and values in {kv} move its predictions by {apart.kl_mean:.5f} nats a token; the likeliest "
+        f"token stays in {apart.same_top:.1%} of {apart.positions}."
+    )
+    passed = apart.kl_mean <= limits.kl and apart.same_top >= limits.same_top
+    return [
+        verdict("quantize.kv", round(apart.kl_mean, 6), round(limits.kl, 5), "nats/token", passed, says,
+                subject=file.type)
     ]  # fmt: skip
 
 

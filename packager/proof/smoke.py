@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from packager.artifacts.checks import Check, verdict
+from packager.artifacts.checks import Check, Figure, verdict
 from packager.artifacts.files import sha256_of
 from packager.artifacts.kinds import Answer, GgufFile
 from packager.errors import Interrupted, PackagerError
@@ -28,6 +29,19 @@ LOAD_SECONDS = 300.0
 answers take at the slowest speed that passes."""
 BEGINNING = 32
 """Tokens of each answer that are made again without chance: what the clinic's self-test compares."""
+
+
+@dataclass(frozen=True)
+class SmokeRun:
+    """What one file answered, and what it took."""
+
+    answers: tuple[Answer, ...]
+    prompt_tokens: int
+    """Of the longest prompt that is served."""
+    prompt_seconds: float
+    """Until the first token after it."""
+    ram: int
+    """Bytes."""
 
 
 class SmokeTest(Section):
@@ -51,16 +65,16 @@ def smoke_test(
     limit = LOAD_SECONDS + len(config.questions) * (config.serve.max_answer_tokens + BEGINNING) / slowest
     memory = int(2 * config.device.ram_gb * GIGABYTE) + 2 * file.size
     try:
-        answers, ram = child.call(ask, path, config, timeout=limit, memory_limit=memory).value
+        run = child.call(ask, path, config, timeout=limit, memory_limit=memory).value
     except Interrupted:
         raise
     except PackagerError as error:
         return [], [_loads(file, False, error.message)]
-    answers = [
+    answers = tuple(
         answer.model_copy(update={"faults": faults_of(answer, question, specials, config.language)})
-        for answer, question in zip(answers, config.questions, strict=True)
-    ]
-    return answers, [_loads(file, True, ""), *judge(file, answers, ram, config)]
+        for answer, question in zip(run.answers, config.questions, strict=True)
+    )
+    return list(answers), [_loads(file, True, ""), *judge(file, replace(run, answers=answers), config)]
 
 
 def _loads(file: GgufFile, passed: bool, why: str) -> Check:
@@ -68,16 +82,15 @@ def _loads(file: GgufFile, passed: bool, why: str) -> Check:
     return verdict("smoke.loads", int(passed), 1, "", passed, says, subject=file.type)
 
 
-def ask(path: Path, config: SmokeTest) -> tuple[list[Answer], int]:
+def ask(path: Path, config: SmokeTest) -> SmokeRun:
     """Load the file, ask every question with the recipe's sampling and a fixed seed.
 
-    Returns the answers, and the memory that this took in bytes: without Python and its libraries, which
-    are not in the clinic. Without a question one token is made all the same: a file that loads may still
-    fail to run.
+    The memory is without Python and its libraries, which are not in the clinic. Without a question one token is made
+    all the same: a file that loads may still fail to run.
     """
     binding.library()
     before = worker.peak_ram()
-    with GgufModel.open(path, context=config.serve.context, threads=child.physical_cores()) as model:
+    with _opened(path, config.serve) as model:
         answers: list[Answer] = []
         if not config.questions:
             _one(model, path.name, "?", model.prompt_ids([{"role": "user", "content": "?"}]), config.serve, limit=1)
@@ -88,7 +101,24 @@ def ask(path: Path, config: SmokeTest) -> tuple[list[Answer], int]:
             answer = _one(model, path.name, question.ask, prompt, config.serve)
             answers.append(answer.model_copy(update={"begins": _beginning(model, prompt, config.serve)}))
             progress.update(number + 1, len(config.questions), "answers", tokens_per_s=answers[-1].tokens_per_second)
-    return answers, worker.peak_ram() - before
+        tokens, seconds = _longest_prompt(model, path.name, answers, config)
+    return SmokeRun(tuple(answers), tokens, seconds, worker.peak_ram() - before)
+
+
+def _longest_prompt(model: GgufModel, name: str, answers: Sequence[Answer], config: SmokeTest) -> tuple[int, float]:
+    """Tokens of the longest prompt that is served, and seconds until the first token after it."""
+    longest = max(answers, key=lambda a: a.prompt_tokens, default=None)
+    tokens = min(config.device.prompt_tokens, model.n_context - 1)
+    if longest and tokens <= longest.prompt_tokens:
+        return longest.prompt_tokens, longest.seconds_to_first_token
+    if not tokens:
+        return 0, 0.0
+    text = model.prompt_ids([{"role": "user", "content": "a " * tokens}])[:tokens]
+    return tokens, _one(model, name, "", text, config.serve, limit=1).seconds_to_first_token
+
+
+def _opened(path: Path, serve: Serve) -> GgufModel:
+    return GgufModel.open(path, context=serve.context, threads=child.physical_cores(), kv=serve.kv, mapped=False)
 
 
 def _one(
@@ -113,6 +143,7 @@ def _one(
         stopped=stopped,
         seconds_to_first_token=round(first - began, 4),
         tokens_per_second=round((len(tokens) - 1) / spent, 2) if spent > 0 and len(tokens) > 1 else 0.0,
+        prompt_tokens=len(prompt),
     )
 
 
@@ -123,9 +154,9 @@ def _beginning(model: GgufModel, prompt: list[int], serve: Serve) -> str:
     return model.text([t for t in tokens if t not in model.eog_tokens]).strip().rstrip("\ufffd").rstrip()
 
 
-def judge(file: GgufFile, answers: Sequence[Answer], ram: int, config: SmokeTest) -> list[Check]:
-    """The smoke.* checks of one file, whose answers have their faults; `ram` is in bytes. Without answers, only its
-    memory is judged."""
+def judge(file: GgufFile, run: SmokeRun, config: SmokeTest) -> list[Check]:
+    """The smoke.* checks of one file, whose answers have their faults. Without answers, only its memory is judged."""
+    answers, ram = run.answers, run.ram
     device = config.device
     memory = verdict(
         "smoke.ram",
@@ -145,7 +176,7 @@ def judge(file: GgufFile, answers: Sequence[Answer], ram: int, config: SmokeTest
     timed = [a for a in answers if a.tokens > 4] or [a for a in answers if a.tokens > 1]
     speeds = sorted(a.tokens_per_second for a in timed)
     speed = speeds[len(speeds) // 2] if speeds else 0.0
-    slowest = max((a.seconds_to_first_token for a in answers), default=0.0)
+    slowest = max(run.prompt_seconds, *(a.seconds_to_first_token for a in answers))
     return [
         *(_count(file, answers, name) for name in counted),
         *_language(file, answers, config),
@@ -153,7 +184,8 @@ def judge(file: GgufFile, answers: Sequence[Answer], ram: int, config: SmokeTest
                f"{file.type}: answers at {speed:.0f} tokens/s on this CPU.", subject=file.type),
         verdict("smoke.first_token", slowest, device.max_seconds_to_first_token, "s",
                slowest <= device.max_seconds_to_first_token,
-               f"{file.type}: the first word comes after at most {slowest:.2f} s.", subject=file.type),
+               f"{file.type}: the first word comes after at most {slowest:.2f} s; the longest prompt has "
+               f"{run.prompt_tokens} tokens.", subject=file.type),
         memory,
     ]  # fmt: skip
 
@@ -163,6 +195,21 @@ def _count(file: GgufFile, answers: Sequence[Answer], name: str) -> Check:
     bad = sum(name in answer.faults for answer in answers)
     says = f"{file.type}: {bad} of {len(answers)} answers {SAYS[name]}."
     return verdict(f"smoke.{name}", bad, 0, "answers", bad == 0, says, subject=file.type)
+
+
+def prompt_figures(files: Sequence[GgufFile], answers: Sequence[Answer]) -> list[Figure]:
+    """How fast each file reads, by its longest question: what people wait for before the first word."""
+    figures = []
+    for file in files:
+        own = [a for a in answers if a.file == file.name and a.prompt_tokens and a.seconds_to_first_token > 0]
+        longest = max(own, key=lambda a: a.prompt_tokens, default=None)
+        if longest:
+            speed = round(longest.prompt_tokens / longest.seconds_to_first_token, 1)
+            says = f"{file.type}: reads {speed:.0f} tokens/s of a prompt of {longest.prompt_tokens} tokens on this CPU."
+            figures.append(
+                Figure(id="smoke.prompt_speed", subject=file.type, measured=speed, unit="tokens/s", says=says)
+            )
+    return figures
 
 
 def _language(file: GgufFile, answers: Sequence[Answer], config: SmokeTest) -> list[Check]:

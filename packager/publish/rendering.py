@@ -10,6 +10,10 @@ from packager.publish.staging import Shipment
 from packager.publish.upload import Account
 
 MEGABYTE = 10**6
+NOT_ASKED = (
+    "Not logged in to the Hub, so it was not asked what it holds already, nor whether you may write there.\n"
+    "Next: `hf auth login`, then the same command without --dry-run"
+)
 
 
 def plan(shipment: Shipment) -> str:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from packager.artifacts.files import fresh, link_or_copy, sha256_of, write_atomically, write_json
+from packager.artifacts.files import fresh, home_folder, link_or_copy, sha256_of, write_atomically, write_json
 from packager.artifacts.kinds import Checkpoint
 from packager.artifacts.run_folder import open_run
 from packager.checkpoint import locate, lora
@@ -201,7 +201,7 @@ def _refused(parcels: Sequence[Parcel], private: Sequence[str]) -> list[str]:
     for parcel in parcels:
         for name, item in parcel.items.items():
             progress.update(done / 1e6, total / 1e6, "MB searched for tokens and identifiers", of=name)
-            found += refusals(parcel.folder, [name], private, str(Path.home()))
+            found += refusals(parcel.folder, [name], private, str(home_folder() or "/"))
             done += item.size
     return found
 

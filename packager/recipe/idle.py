@@ -33,12 +33,6 @@ def idle_settings(recipe: Recipe, rows: int | None = None) -> list[str]:
     ]
 
 
-def total_steps(config: Train, rows: int) -> int:
-    """Optimizer steps of a run over so many rows: whole steps an epoch, at most `max_steps`."""
-    steps = math.ceil(config.epochs * math.ceil(rows / config.batch.examples_per_step))
-    return min(steps, config.max_steps or steps)
-
-
 def idle_steps(config: Train, steps: int) -> Iterator[str]:
     """What of a training of so many steps has no effect."""
     if config.warmup_steps and config.warmup_steps >= steps:
@@ -102,9 +96,9 @@ def _train(recipe: Recipe, rows: int | None) -> Iterator[str]:
         )
     if rows:
         kept = max(1, math.ceil(rows * (1 - recipe.data.split.fraction)))
-        yield from idle_steps(train, total_steps(train, kept))
+        yield from idle_steps(train, train.steps(kept))
         if train.max_steps and "epochs" in train.model_fields_set:
-            without = total_steps(train.model_copy(update={"max_steps": None}), kept)
+            without = train.model_copy(update={"max_steps": None}).steps(kept)
             longer, shorter = ("epochs", "max_steps") if without > train.max_steps else ("max_steps", "epochs")
             if without != train.max_steps:
                 yield f"train.{longer} would train longer than train.{shorter}, which ends the training"

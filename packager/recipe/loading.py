@@ -7,8 +7,9 @@ unknown field, the nearest right name.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -22,6 +23,11 @@ from packager.recipe.sections import Section
 ROOT = Path(__file__).resolve().parents[2]
 """The checkout: where recipes/ and vendor/ lie."""
 SHIPPED = ROOT / "recipes"
+ASIDE = "x-"
+"""How a part of a recipe begins that is only there to be merged into others (`<<: *name`)."""
+
+
+MERGE = "tag:yaml.org,2002:merge"
 
 
 def shipped() -> list[Path]:
@@ -34,9 +40,17 @@ def located(path: str) -> Path:
 
     Raises `InputError` for a text that can be no path.
     """
+    here = expanded(path)
+    return here if here.exists() or not (ROOT / here).exists() else ROOT / here
+
+
+def expanded(path: str) -> Path:
+    """A path as it was written, `~` filled in; it need not be there. Raises `InputError` for a text that can be
+    none."""
     try:
         here = Path(path).expanduser()
-        return here if here.exists() or not (ROOT / here).exists() else ROOT / here
+        (ROOT / here).exists()
+        return here
     except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL in it, a home that is nobody's
         raise InputError(
             f"This is no path of a file: {path[:80]!r} ({error.__class__.__name__}).", "correct it"
@@ -62,6 +76,7 @@ def _folders() -> tuple[Path, ...]:
 
 def find(name_or_path: str) -> Path:
     """The file of a recipe given by its name or path; raises `InputError` with the nearest name."""
+    located(name_or_path)  # raises where it can be no path
     path = Path(name_or_path)
     if path.suffix in {".yaml", ".yml"}:
         if path.is_file():
@@ -71,32 +86,39 @@ def find(name_or_path: str) -> Path:
         named = folder / f"{name_or_path}.yaml"
         if named.is_file():
             return named
-    names = sorted({p.stem for folder in _folders() for p in folder.glob("*.yaml")})
+    names = sorted({p.stem for folder in _folders() for p in folder.glob("[!.]*.yaml")})
     near = difflib.get_close_matches(name_or_path, names, n=1)
     hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(names)}"
     raise InputError(f"No recipe is called '{name_or_path}'.", f"{hint} A file is given as PATH.yaml")
 
 
-def load(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe of that name or path, with `field.path=value` overrides applied.
+def load(name_or_path: str, overrides: Sequence[str] = (), paths: Mapping[str, str] = MappingProxyType({})) -> Recipe:
+    """The recipe of that name or path, with `field.path=value` overrides applied, and `paths` as they are: by field,
+    whatever letters they have.
 
     Raises `InputError` that lists every problem at once.
     """
     path = find(name_or_path)
     try:
         raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: letters of no encoding, days that no month has
         raise InputError(f"{path.name} is not valid YAML: {error}", "fix the line it names") from error
+    except RecursionError:
+        raise InputError(f"{path.name} is nested too deeply.", "take out the brackets that nothing closes") from None
+    except OSError as error:
+        raise InputError(f"{path.name} cannot be read: {error.strerror}.", "make it readable") from error
     if not isinstance(raw, dict):
         raise InputError(f"{path.name} holds no fields.", "see recipes/smollm2_aps.yaml for an example")
     problems: list[str] = []
     applied: dict[str, Any] = {}
+    for field, given in paths.items():
+        problems += filter(None, [_set(raw, field, given, applied)])
     for override in overrides:
         problem = _apply(raw, override, applied)
         if problem:
             problems.append(problem)
     problems += _renamed(raw.get("data"))
-    raw.pop("overrides", None)
+    raw = {name: value for name, value in raw.items() if name != "overrides" and not str(name).startswith(ASIDE)}
     try:
         recipe = Recipe.model_validate(raw | {"overrides": applied})
     except ValidationError as error:
@@ -128,10 +150,13 @@ def _renamed(data: Any) -> list[str]:
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice; YAML would silently keep the last."""
+    """SafeLoader that refuses a key given twice; YAML would silently keep the last. A key beside a merged part
+    (`<<: *name`) is no second one: it holds."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
+        keys = [self.construct_object(key, deep=deep) for key, _ in node.value if key.tag != MERGE]
+        if sum(key.tag == MERGE for key, _ in node.value) > 1:
+            keys += ["<<", "<<"]
         twice = {str(key) for key in keys if keys.count(key) > 1}
         if twice:
             raise yaml.constructor.ConstructorError(
@@ -149,14 +174,19 @@ def _apply(raw: dict[str, Any], override: str, applied: dict[str, Any]) -> str:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
         value = text
+    return _set(raw, path, value, applied)
+
+
+def _set(raw: dict[str, Any], path: str, value: Any, applied: dict[str, Any]) -> str:
+    """Set one field in `raw`; returns what is wrong with it, if anything."""
     *parents, last = path.split(".")
     here = raw
     for parent in parents:
-        if here.get(parent) is None:  # not there, or taken away by an override before
-            here[parent] = {}
-        here = here[parent]
-        if not isinstance(here, dict):
+        within = here.get(parent) or {}  # not there, or taken away by an override before
+        if not isinstance(within, dict):
             return f"set: {path}: '{parent}' has no fields"
+        here[parent] = dict(within)  # a copy: in YAML one part may stand in several places
+        here = here[parent]
     here[last] = value
     applied[path] = value
     return ""

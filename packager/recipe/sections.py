@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Literal
 
@@ -166,6 +167,14 @@ class Train(Section):
     """Stop after so many of these evaluations without a lower held-out loss."""
     devices: int = Field(default=1, ge=1, le=1024)
     """GPUs of this machine to train on (processes, where it has none)."""
+    log: Literal["none", "tensorboard", "mlflow", "wandb"] = Field(default="none", exclude=True)
+    """Also hand each step's figures to one of these libraries, which you install yourself; tensorboard and mlflow write
+    into the run folder, wandb sends them where its own settings say. The result does not depend on it."""
+
+    def steps(self, rows: int) -> int:
+        """Optimizer steps for so many rows: whole steps an epoch, at most `max_steps`."""
+        steps = math.ceil(self.epochs * math.ceil(rows / self.batch.examples_per_step))
+        return min(steps, self.max_steps or steps)
 
     @model_validator(mode="after")
     def _dora_drops_nothing(self) -> Train:
@@ -223,6 +232,9 @@ class Serve(Section):
     """Divide the logits of recent tokens by this (1: off)."""
     repeat_last_n: int = Field(default=64, ge=-1)
     """How many recent tokens the penalty looks at (-1: the whole context)."""
+    kv: Literal["f16", "q8_0"] = "f16"
+    """What keys and values of the context are kept in. 'q8_0' takes about half the memory; the proof measures what it
+    costs."""
 
     @property
     def sampling(self) -> dict[str, int | float]:
@@ -255,6 +267,9 @@ class Device(Section):
     """Slower generation than this fails the proof."""
     max_seconds_to_first_token: float = Field(default=20.0, gt=0)
     """A later first token than this fails the proof."""
+    prompt_tokens: int = Field(default=0, ge=0)
+    """Tokens of the longest prompt that is served, if it is longer than those of `smoke`: system message, passages,
+    question. The wait for the first token is measured at that length."""
     prefer: Literal["order", "quality"] = "order"
     """Which file is the package's default, of those that fit: 'order', the first of quantize.types; 'quality',
     the one that diverges least from F16. Where the first does not fit, it is the latter in any case."""

@@ -83,7 +83,7 @@ def gather_facts(
         proof=proof.model_copy(update={"answers": answers}),
         audit=audit,
         course=_course(adapter) if adapter else (),
-        choice=choose_file(candidates_of(files, proof.checks), files[0].name, of_device(recipe.device)),
+        choice=choose_file(candidates_of(files, proof.checks, proof.figures), files[0].name, of_device(recipe.device)),
         evaluation=_without_identifiers(evaluation) if evaluation else None,
         rows=tuple(_redacted_row(row) for row in rows),
     )

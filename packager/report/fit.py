@@ -12,7 +12,7 @@ from packager.report.plots.figures import Dot, Picture
 
 HEADROOM = 1.1
 """Of the plot above its highest point, for the point's name."""
-COLUMNS = ("file", "MB", "bits", "KL", "same", "PPL ratio", "loss", "GB", "tokens/s", "fits")
+COLUMNS = ("file", "MB", "bits", "KL", "same", "PPL ratio", "loss", "GB", "reads/s", "tokens/s", "fits")
 
 
 def fit_table(choice: FileChoice, width: int | None = None) -> str:
@@ -64,6 +64,8 @@ def _row(file: Candidate, choice: FileChoice) -> Iterator[str]:
     yield f"{file.perplexity_ratio:.4f}"
     yield f"{file.heldout_loss:.4f}"
     yield f"{file.ram_gb:.2f}"
+    reads = None if choice.machine.bandwidth else file.prompt_tokens_per_second
+    yield "-" if reads is None else f"{reads:.0f}"
     speed = file.tokens_per_second
     yield "-" if speed is None else f"{'~' if choice.machine.bandwidth else ''}{speed:.0f}"
     yield "best" if file == choice.best else "no" if file.lacks else "yes"
@@ -71,6 +73,8 @@ def _row(file: Candidate, choice: FileChoice) -> Iterator[str]:
 
 def _verdict(file: Candidate, choice: FileChoice) -> str:
     words = ["best that fits"] if file == choice.best else list(file.lacks) or ["fits"]
+    if file.slow_kernels > 0.5:
+        words.append(f"{file.slow_kernels:.0%} of its matrices have no fast kernel on AVX2")
     if file.dominated_by:
         words.append(f"dominated by {file.dominated_by}")
     if file.name == choice.default:
@@ -83,7 +87,7 @@ def _legend(choice: FileChoice) -> Iterator[str]:
     yield (
         f"For {machine.ram_gb:g} GB and at least {machine.min_tokens_per_second:g} tokens/s. KL: mean divergence from "
         "F16 on held-out answers, nats per token; same: F16's likeliest token is this file's too; GB: memory at the "
-        "recipe's context."
+        "recipe's context; reads/s: tokens of a prompt that it reads a second, before the first word."
     )
     if machine.bandwidth:
         yield (
@@ -101,6 +105,11 @@ def fit_plot(choice: FileChoice, title: str) -> str:
                    note="lower and further left is better; hollow: does not fit")  # fmt: skip
 
 
+def _labelled(file: Candidate, choice: FileChoice, dominated: str, default: str) -> str:
+    words = [default] * (file.name == choice.default) + [dominated] * bool(file.dominated_by)
+    return f"{file.type} ({', '.join(words)})" if words else file.type
+
+
 def quality_of(
     choice: FileChoice,
     picture: Picture,
@@ -110,12 +119,13 @@ def quality_of(
     note: str = "",
     write: Write = axes.plain,
     dominated: str = "dominated",
+    default: str = "default",
 ) -> str:
     """Each file's divergence from F16 over its size, or over another of its `values`; the words are the caller's."""
     kls = [f.kl for f in choice.candidates]
     points = [
         Dot(
-            f"{f.type} ({dominated})" if f.dominated_by else f.type,
+            _labelled(f, choice, dominated, default),
             value,
             f.kl,
             hollow=bool(f.lacks),

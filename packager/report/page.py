@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from packager import __version__
 from packager.report import answers, pictures, word_diff
+from packager.report.causes import cause_of
 from packager.report.facts import ReportFacts
 from packager.report.plots.figures import STYLE
 from packager.report.verdict import verdict_of
@@ -52,6 +53,7 @@ def _seen(facts: ReportFacts, say: Tongue) -> dict[str, Any]:
         "findings": answers.findings(facts, say),
         "limits": list(answers.limits(facts, say)),
         "failed": facts.proof.failed,
+        "cause": lambda check: say(*cause_of(check)),
         "waived": [c for c in facts.proof.checks if c.waived],
         "stages": answers.by_stage(facts),
         "sign": answers.sign,

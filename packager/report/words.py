@@ -44,6 +44,11 @@ class Tongue:
     def megabytes(self, size: int) -> str:
         return f"{self.number(size / 1e6, 0)} MB"
 
+    def counted(self, number: int, portuguese: tuple[str, str], english: tuple[str, str]) -> str:
+        """`1 passo`, `2 passos`."""
+        one, many = portuguese if self.code == "pt-BR" else english
+        return f"{self.number(number, 0)} {one if number == 1 else many}"
+
     def unit(self, name: str) -> str:
         return self(UNITS.get(name, name), name)
 
@@ -169,10 +174,6 @@ CHECKS = {
         "Trechos do material aprovado em outra língua.",
         "Approved passages in another language.",
     ),
-    "knowledge.prompts": (
-        "Os prompts com trechos são os do treino.",
-        "Prompts with passages are those of training.",
-    ),
     "knowledge.found_first": (
         "O trecho aprovado certo veio em primeiro lugar.",
         "The right approved passage came first.",
@@ -255,7 +256,12 @@ CHECKS = {
     ),
     "quantize.type": ("O tipo, relido do arquivo, é o pedido.", "The type, read back from the file, is the right one."),
     "quantize.bits": ("Bits por peso, medidos.", "Bits per weight, as measured."),
+    "smoke.prompt_speed": ("Com que velocidade lê a pergunta.", "How fast it reads a question."),
     "quantize.kl": ("Quanto as previsões se afastam das de F16.", "How far predictions are from those of F16."),
+    "quantize.kv": (
+        "O que custa guardar chaves e valores do contexto em outro tipo.",
+        "What keeping the context's keys and values in another type costs.",
+    ),
     "quantize.top": (
         "Com que frequência o token mais provável é o de F16.",
         "How often the likeliest token is that of F16.",

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from packager.artifacts.files import key_of, sha256_of
 from packager.artifacts.kinds import Checkpoint
-from packager.checkpoint import licence_files, locate, pretokenizer, sentencepiece_file
-from packager.checkpoint.gguf_base import whole_gguf
+from packager.checkpoint import locate
 from packager.checkpoint.locate import locate_base
-from packager.checkpoint.unpack import dequantize, link_checkpoint, prove_tokens, prove_unpacked, take_text
+from packager.checkpoint.unpack import link_checkpoint, take_text
+from packager.checkpoint.unpacked import unpack_gguf
 from packager.errors import InputError
 from packager.recipe.sections import Base
 
@@ -24,13 +24,7 @@ def base(config: Base, out: Path) -> Checkpoint:
     """Bring the base model into `out` and describe it."""
     located = locate_base(config)
     if located.is_gguf:
-        with whole_gguf(located.path, out) as gguf:
-            dequantize(gguf, out)
-        pretokenizer.restore(located.path, out)
-        sentencepiece_file.restore(located.path, out)
-        prove_tokens(located.path, out)
-        prove_unpacked(located.path, out)
-        licence_files.carry(located.path.parent, out)
+        unpack_gguf(located.path, out)
     else:
         folder = located.path
         if located.repo:

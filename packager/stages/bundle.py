@@ -1,25 +1,28 @@
 """The package and a server for each kind of machine -> `bundle/`, the folder for the clinic (docs/bundle.md).
 
 Everything of the package, the servers, scripts and page, what they have to know, and SHA256SUMS over all of it,
-written last. Files too large for a FAT32 stick are split. Fails with `InputError` for a name that Windows does
-not allow; `StageCrash` if a text would tell a path of this machine.
+written last. The memory that is needed is what the program for this machine takes. Files too large for a FAT32
+stick are split. Fails with `InputError` for a name that Windows does not allow; `StageCrash` if a text would tell a
+path of this machine, or if the program for it does not run.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from packager.artifacts.files import sha256_of
 from packager.artifacts.kinds import Bundle, Checkpoint, Ggufs, Modelfile, Package, Proof, Servers
 from packager.artifacts.knowledge import Knowledge
 from packager.clinic import config as configuring
-from packager.clinic import contents, starter, stick
+from packager.clinic import contents, host_server, starter, stick
 from packager.clinic.config import ClinicFacts, settings_of, write_config
 from packager.clinic.contents import ASSETS, READ_ME
 from packager.clinic.targets import TARGETS
 from packager.package.verify import MANIFEST
+from packager.process import progress
 from packager.recipe.recipe import Recipe
 from packager.recipe.sections import Section
 
@@ -70,6 +73,8 @@ def bundle(
         signer=config.signer,
     )
     write_config(facts, runtime)
+    facts = replace(facts, served_ram=_measured(out, facts))
+    write_config(facts, runtime)
     read_me = configuring.fill_in((ASSETS / READ_ME).read_text(encoding="utf-8"), settings_of(facts))
     (out / READ_ME).write_text(read_me, encoding="utf-8", newline="\r\n")  # old Notepads know no other line end
     files = contents.close(out)
@@ -81,6 +86,17 @@ def bundle(
         targets=tuple(t.name for t in facts.targets),
         signed=bool(config.signer),
     )
+
+
+def _measured(out: Path, facts: ClinicFacts) -> int:
+    """What the program that ships takes, where this machine can run one of those that do."""
+    host = host_server.host_target()
+    if host not in facts.targets:
+        progress.note("no program here is for this machine: needed_ram_mb is the proof's figure and a tenth more")
+        return 0
+    ram = host_server.measured_ram(out, facts.recipe.serve.context)
+    progress.note(f"{ram / 1e6:,.0f} MB of memory, measured with the program for this machine")
+    return ram
 
 
 def fingerprint() -> list[str]:

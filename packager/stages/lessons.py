@@ -10,17 +10,14 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from packager.artifacts.checks import Check, verdict
 from packager.artifacts.files import cache_folder
-from packager.artifacts.kinds import Dataset, Prompt
+from packager.artifacts.kinds import Dataset
 from packager.artifacts.knowledge import Knowledge, Lessons
-from packager.knowledge import engine, measure, search
 from packager.knowledge import lessons as made
+from packager.knowledge import measure, search
 from packager.knowledge.passages import from_conversations
-from packager.prompt.corpus import read_conversations
 from packager.prompt.masking import encode
 from packager.prompt.template import Message, load_template, load_tokenizer
-from packager.proof.prompts import prove_prompts
 from packager.recipe.loading import located
 from packager.recipe.recipe import Recipe
 from packager.recipe.sections import Section
@@ -58,8 +55,8 @@ def teaching_of(recipe: Recipe) -> Teaching:
     )
 
 
-def lessons(config: Teaching, data: Dataset, prompt: Prompt, knowledge: Knowledge, out: Path) -> Lessons:
-    """Write `lessons.jsonl` and `cases.jsonl` into `out`, and prove their prompts."""
+def lessons(config: Teaching, data: Dataset, knowledge: Knowledge, out: Path) -> Lessons:
+    """Write `lessons.jsonl` and `cases.jsonl` into `out`."""
     programs = cache_folder("knowledge")
     template, tokenizer = load_template(data.folder), load_tokenizer(data.folder)
     form = made.Form(programs, config.language, config.passages)
@@ -74,20 +71,7 @@ def lessons(config: Teaching, data: Dataset, prompt: Prompt, knowledge: Knowledg
         cases = made.cases(opened, asked, config.asked, form)
     left_out = made.write_lessons(rows, length, config.max_tokens, config.max_left_out, out)
     made.write_cases(cases, out)
-    checks = _prompts(prompt, data, out) if len(rows) > left_out else ()
-    return Lessons(folder=out, checks=checks, rows=len(rows) - left_out, left_out=left_out, cases=len(cases))
-
-
-def _prompts(prompt: Prompt, data: Dataset, out: Path) -> tuple[Check, ...]:
-    """Prompts with passages are the same in training, in the GGUF file and in Ollama."""
-    from packager.checkpoint.vocabulary import NAME as VOCABULARY
-
-    rows = list(read_conversations(out / made.LESSONS))
-    proven = prove_prompts(prompt.folder / VOCABULARY, data.folder, rows, data.system).checks
-    faults = [check for check in proven if not check.passed]
-    says = f"{len(rows)} prompts with passages have training's text and token ids wherever they are served."
-    return (verdict("knowledge.prompts", len(faults), 0, "checks", not faults,
-                    f"Prompts with passages differ: {faults[0].says}" if faults else says),)  # fmt: skip
+    return Lessons(folder=out, rows=len(rows) - left_out, left_out=left_out, cases=len(cases))
 
 
 def _asked(config: Teaching, data: Dataset) -> list[measure.Asked]:
@@ -95,9 +79,3 @@ def _asked(config: Teaching, data: Dataset) -> list[measure.Asked]:
     if config.questions:
         return measure.read_questions(located(config.questions))
     return measure.typed(from_conversations(data.folder / "heldout.jsonl"))
-
-
-def fingerprint(recipe: Recipe) -> list[object]:
-    """The search's own source, and the questions."""
-    asked = recipe.knowledge.questions if recipe.knowledge else None
-    return [engine.fingerprint(), measure.files_fingerprint(None, asked)]

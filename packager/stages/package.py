@@ -15,7 +15,7 @@ from pathlib import Path
 
 from packager.artifacts.checks import tally
 from packager.artifacts.evaluation import Evaluation
-from packager.artifacts.files import write_atomically, write_json
+from packager.artifacts.files import home_folder, write_atomically, write_json
 from packager.artifacts.kinds import (
     Adapter,
     Checkpoint,
@@ -77,7 +77,7 @@ def package(
     for name in REPORTED:
         shutil.copyfile(report.folder / name, out / name)
     contents.put_knowledge(knowledge, out)
-    contents.refuse_private(out, [data.folder.parent, Path.home()])
+    contents.refuse_private(out, [data.folder.parent, *filter(None, [home_folder()])])
     names = contents.close(recipe, ggufs, out)
     return Package(
         folder=out,

@@ -10,24 +10,29 @@ from __future__ import annotations
 from pathlib import Path
 
 from packager.artifacts.kinds import Checkpoint, Dataset, Prompt
+from packager.artifacts.knowledge import Lessons
+from packager.data.conversations import HELDOUT
+from packager.knowledge.lessons import LESSONS
 from packager.process import progress
 from packager.prompt.corpus import CORPUS, read_conversations
 from packager.proof.modelfile import answers_without_stops
 from packager.proof.prompts import prove_prompts
 
 
-def prompt(config: None, base: Checkpoint, data: Dataset, out: Path) -> Prompt:
-    """Write `vocabulary.gguf` into `out` and prove the prompts of the corpus and of every held-out question."""
+def prompt(config: None, base: Checkpoint, data: Dataset, lessons: Lessons | None, out: Path) -> Prompt:
+    """Write `vocabulary.gguf` into `out` and prove the prompts of the corpus, of every held-out question and of every
+    row with passages."""
     from packager.checkpoint.convertible import refuse_unconvertible
     from packager.checkpoint.vocabulary import write_vocabulary
 
     refuse_unconvertible(base)
-    return proven_prompt(write_vocabulary(base, data.folder, out), data)
+    return proven_prompt(write_vocabulary(base, data.folder, out), data, lessons)
 
 
-def proven_prompt(vocabulary: Path, data: Dataset) -> Prompt:
+def proven_prompt(vocabulary: Path, data: Dataset, lessons: Lessons | None = None) -> Prompt:
     """What the file `vocabulary` makes of the conversations of `data`, against training."""
-    conversations = [c for name in (CORPUS, "heldout.jsonl") for c in read_conversations(data.folder / name)]
+    files = [data.folder / CORPUS, data.folder / HELDOUT, *([lessons.folder / LESSONS] if lessons else [])]
+    conversations = [messages for path in files for messages in read_conversations(path)]
     proven = prove_prompts(vocabulary, data.folder, conversations, data.system)
     answers = answers_without_stops(proven.stops, data.folder)
     for limit in proven.limits:

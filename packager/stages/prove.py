@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from packager.artifacts.checks import Figure
+from packager.artifacts.checks import Check, Figure
 from packager.artifacts.files import cache_folder, write_json
 from packager.artifacts.kinds import Adapter, Answer, Dataset, Ggufs, Merged, Modelfile, Prompt, Proof
 from packager.artifacts.knowledge import Assisted, Knowledge, Lessons
@@ -22,11 +22,14 @@ from packager.proof.before_quantization import asked_of_f16, blamed
 from packager.proof.fit import waive
 from packager.proof.knowledge import assisted_figures, knowledge_checks, knowledge_figures, mode_figure, mode_of
 from packager.proof.limits import limits_of
-from packager.proof.quantized import quantized_checks, quantized_figures
-from packager.proof.smoke import SmokeTest, smoke_test
+from packager.proof.quantized import kv_checks, quantized_checks, quantized_figures
+from packager.proof.smoke import SmokeTest, prompt_figures, smoke_test
 from packager.proof.trained import training_checks, training_figures
 from packager.recipe.recipe import Recipe
 from packager.recipe.sections import Device, Section, Serve, Smoke, Thresholds
+
+KV_AS = "Q8_0"
+"""Keys and values may cost what weights of this type may, whatever the recipe allows the weights' own type."""
 
 
 class Prove(Section):
@@ -69,12 +72,11 @@ def prove(
     """Judge every artifact and write `proof.json` into `out`."""
     checks = [*data.checks, *(training_checks(adapter, config.thresholds) if adapter else ()), *merged.checks]
     checks += [*f16.checks, *prompt.checks]
-    for file in ggufs.files:
-        checks += quantized_checks(file, limits_of(file.type, merged.parameters, config.thresholds))
+    checks += _of_weights(config, merged.parameters, ggufs)
     checks += modelfile.checks
     checks += knowledge_checks(knowledge, config.thresholds) if knowledge else ()
-    checks += lessons.checks if lessons else ()
-    specials, asked = special_tokens(load_tokenizer(data.folder)), _asked(config, data)
+    specials = special_tokens(load_tokenizer(data.folder))
+    asked = _smoke_test(config, data.system)
     answers: list[Answer] = []
     for file in ggufs.files:
         replies, verdicts = smoke_test(ggufs.folder / file.name, file, specials, asked)
@@ -93,22 +95,23 @@ def prove(
         checks=tuple(checks),
         figures=(
             *_figures(data, adapter, merged, ggufs, knowledge),
+            *prompt_figures(ggufs.files, answers),
             *assisted_by,
             *((mode_figure(mode, because),) if knowledge else ()),
         ),
         answers=tuple(answers),
+        answers_of_f16=unquantized,
         mode=mode,
         mode_because=because,
-        answers_of_f16=unquantized,
     )
     write_json(out / "proof.json", proof.model_dump(mode="json", exclude={"folder", "content"}))
     return proof
 
 
-def _asked(config: Prove, data: Dataset) -> SmokeTest:
+def _smoke_test(config: Prove, system: str | None) -> SmokeTest:
     return SmokeTest(
         questions=config.questions,
-        system=data.system,
+        system=system,
         serve=config.serve,
         language=config.language,
         device=config.device,
@@ -135,3 +138,12 @@ def _assisted(config: Prove, lessons: Lessons | None, ggufs: Ggufs, system: str 
         return []
     programs = cache_folder("knowledge")
     return [assisted(ggufs.folder / f.name, f.type, cases, system, config.serve, programs) for f in ggufs.files]
+
+
+def _of_weights(config: Prove, parameters: int, ggufs: Ggufs) -> list[Check]:
+    """What quantization cost each file, and what the context's keys and values cost beside it."""
+    checks: list[Check] = []
+    for file in ggufs.files:
+        checks += quantized_checks(file, limits_of(file.type, parameters, config.thresholds))
+        checks += kv_checks(file, config.serve.kv, limits_of(KV_AS, parameters, Thresholds()))
+    return checks

@@ -28,6 +28,8 @@ class Quantizing(Quantize):
 
     context: int = 0
     """Tokens; 0: as long as the longest text that is compared."""
+    kv: str = "f16"
+    """What keys and values are kept in."""
 
 
 def quantize(config: Quantizing, data: Dataset, merged: Merged, source: Ggufs, out: Path) -> Ggufs:
@@ -61,7 +63,7 @@ def quantize(config: Quantizing, data: Dataset, merged: Merged, source: Ggufs, o
         held = ", ".join(f"{count} {kind}" for kind, count in sorted(file.tensor_types.items()))
         progress.note(f"{name}: {file.size / 1e6:,.0f} MB, {file.bits_per_weight:.2f} bits/weight ({held})")
         files.append(file)
-    return Ggufs(folder=out, files=compared(files, original, data, out, config.context))
+    return Ggufs(folder=out, files=compared(files, original, data, out, config.context, config.kv))
 
 
 def _report(name: str, done: int, total: int) -> None:

@@ -77,7 +77,7 @@ def _listen(receiver: Connection, failures: list[PackagerError]) -> None:
 
 def _process(function: Callable[..., T], args: tuple[Any, ...], sender: Connection) -> T:
     """One process's side: its device, its place among all, its errors told."""
-    child._die_with_parent()
+    child.die_with_parent()
     local = int(os.environ["LOCAL_RANK"])
     if torch.cuda.is_available():
         torch.cuda.set_device(local)

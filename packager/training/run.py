@@ -18,6 +18,7 @@ from packager.training import batches
 from packager.training.compute import Compute
 from packager.training.model import Trainee
 from packager.training.parallel import ALONE, World
+from packager.training.writers import Writer, silent
 
 METRICS = "metrics.jsonl"
 
@@ -42,6 +43,8 @@ class Run:
     out: Path
     world: World = ALONE
     metrics: Metrics = field(default_factory=list)
+    write: Writer = silent
+    """What else takes each row of the metrics (`train.log`)."""
     loss_scale: float = 1.0
     """What the loss is multiplied by while gradients are in fp16, which knows no numbers below 6e-8."""
 
@@ -116,7 +119,9 @@ def evaluate(run: Run, step: int, part: str = "heldout") -> float:
 
 def record(run: Run, row: dict[str, float]) -> None:
     """Add a row to the metrics, in memory and on disk."""
+    row = {"step": row["step"], "steps": run.steps} | row
     run.metrics.append(row)
     if run.world.writes:
         with (run.out / METRICS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
+        run.write(row)

@@ -16,9 +16,9 @@ from packager.artifacts.kinds import Adapter, Checkpoint, Dataset
 from packager.data.conversations import CHOOSING, HELDOUT, TRAIN
 from packager.errors import InputError, MissingResource
 from packager.process import child, progress
-from packager.recipe.idle import idle_steps, total_steps
+from packager.recipe.idle import idle_steps
 from packager.recipe.sections import Train
-from packager.training import batches, checkpoints, compute, loftq, loop, memory, model, witness
+from packager.training import batches, checkpoints, compute, loftq, loop, memory, model, witness, writers
 from packager.training.parallel import World
 from packager.training.run import Run, evaluate, optimizer
 
@@ -31,12 +31,13 @@ def train_adapter(
     try:
         run = _prepare(config, base, data, more, out, world)
         done = loop.resume(run)
-        if not run.metrics:
-            _check_base(evaluate(run, 0))
-            progress.note(f"training will take about {progress.duration(_expected_seconds(run))}")
-        with child.deferred_stop() as stop:
-            loop.optimize(run, done, stop)
-        before, after = run.metrics[0]["heldout_loss"], _finish(run)
+        with writers.writer(config, out.parent if world.writes else None) as run.write:
+            if not run.metrics:
+                _check_base(evaluate(run, 0))
+                progress.note(f"training will take about {progress.duration(_expected_seconds(run))}")
+            with child.deferred_stop() as stop:
+                loop.optimize(run, done, stop)
+            before, after = run.metrics[0]["heldout_loss"], _finish(run)
         seen = witness.as_trained(run)
     except torch.OutOfMemoryError as error:
         raise MissingResource(
@@ -68,7 +69,7 @@ def _prepare(config: Train, base: Checkpoint, data: Dataset, more: Path | None, 
     trainee = model.load(config, base, sum(len(r.ids) for r in rows) / len(rows), world)
     if config.lora.loftq:
         loftq.start(trainee, base, out)
-    steps, examples = total_steps(config, len(rows)), config.batch.examples_per_step
+    steps, examples = config.steps(len(rows)), config.batch.examples_per_step
     for idle in idle_steps(config, steps):
         progress.note(f"no effect: {idle}")
     plan = memory.choose(trainee, config, [len(row.ids) for row in rows + heldout + choosing], steps, world)

@@ -22,10 +22,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import clinic_bundle
 import pytest
 
 from packager.artifacts.kinds import Bundle, Servers
-from packager.clinic import cross_compile, starter
+from packager.clinic import cross_compile, host_server, starter
 from packager.clinic.cross_compile import LICENCES
 from packager.clinic.targets import TARGETS
 from packager.errors import InputError
@@ -88,13 +89,17 @@ def made(built: Path, tiny_recipe: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def dummies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Servers:
-    """Servers and start programs that are none."""
+    """Servers and start programs that are none; those for this machine are a stand-in and the real one."""
     for target in TARGETS.values():
         (tmp_path / "runtime" / target.name).mkdir(parents=True)
-        for name in (target.binary, starter.name(target), LICENCES):
+        for name in (*map(target.binary, target.variants), starter.name(target), LICENCES):
             (tmp_path / "runtime" / target.name / name).write_text(f"{name} for {target.name}")
+    here = tmp_path / "runtime" / clinic_bundle.TARGET
+    clinic_bundle.compiled(here)
+    for variant in TARGETS[clinic_bundle.TARGET].variants:
+        clinic_bundle.write_server(here / TARGETS[clinic_bundle.TARGET].binary(variant))
     monkeypatch.setattr(starter, "built", lambda target, folder: folder / target.name / starter.name(target))
-    binaries = {name: f"{name}/{target.binary}" for name, target in TARGETS.items()}
+    binaries = {n: tuple(f"{n}/{t.binary(variant)}" for variant in t.variants) for n, t in TARGETS.items()}
     return Servers(folder=tmp_path / "runtime", content="k", binaries=binaries)
 
 
@@ -118,8 +123,9 @@ def test_a_bundle_holds_the_package_and_what_runs_it(
         same = (bundle.folder / name).read_bytes() == (made["package"].folder / name).read_bytes()
         assert same != (name in changed), name
     for target in TARGETS.values():
-        assert os.access(bundle.folder / "runtime" / target.name / target.binary, os.X_OK)
-        assert told["targets"][target.name]["cpu_features"] == list(target.cpu_features)
+        for variant, said in zip(target.variants, told["targets"][target.name], strict=True):
+            assert os.access(bundle.folder / "runtime" / target.name / target.binary(variant), os.X_OK)
+            assert said == {"program": target.binary(variant), "cpu_features": list(variant.cpu_features)}
     assert f"versão {told['version']}" in (bundle.folder / "LEIA-ME.txt").read_text(encoding="utf-8")
     proven = json.loads((bundle.folder / "runtime" / "prova.json").read_text(encoding="utf-8"))
     assert [q["answer"] for q in proven["questions"]] == [
@@ -155,21 +161,39 @@ def test_weights_too_large_for_a_stick_are_split_and_still_run(
     assert said.strip() == next(a.answer for a in made["proof"].answers if a.ask == "O que é vacina?")
 
 
+def emulated(words: list[str]) -> list[str]:
+    """What runs a program as another processor would; skips the test where it is not installed."""
+    if not words:
+        return []
+    found = shutil.which(words[0]) or shutil.which(f"{words[0]}-static")
+    if not found:
+        pytest.skip(f"{words[0]} is not installed")
+    return [found, *words[1:]]
+
+
+def command_of(prefix: list[str], bundle: Path, target: str, env: dict[str, str] | None = None) -> list[str]:
+    """The server's command line, as the start program says it on the processor that `prefix` emulates."""
+    program = bundle / "runtime" / target / starter.name(TARGETS[target])
+    if not program.is_file():
+        pytest.skip(f"the programs for {target} are not built: make runtime")
+    words = [*prefix, str(program), "comando", "--pasta", str(bundle)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=LOADS_SECONDS, env=os.environ | (env or {}))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.replace("\r", "").splitlines()
+
+
 @contextmanager
-def serving(prefix: list[str], bundle: Path, target: str, env: dict[str, str] | None = None) -> Iterator[str]:
-    """The bundle's server on a port of its own, once it answers; `prefix` is what runs it here."""
-    if not (server := bundle / "runtime" / target / TARGETS[target].binary).is_file():
-        pytest.skip(f"the server for {target} is not built: make runtime")
+def serving(prefix: list[str], command: list[str], bundle: Path, env: dict[str, str] | None = None) -> Iterator[str]:
+    """The server on a port of its own, once it answers; `prefix` is what runs it here."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    facts = json.loads((bundle / "runtime" / "config.json").read_text(encoding="utf-8"))
-    command = [*prefix, str(server), "--model", facts["model"], "--host", "127.0.0.1", "--port", str(port),
-               "--ctx-size", str(facts["context"]), "--parallel", "1", "--threads", "2", "--offline"]  # fmt: skip
+    command[command.index("--port") + 1] = str(port)
     with (bundle.parent / "server.log").open("wb") as log:
         process = subprocess.Popen(
-            command, cwd=bundle, stdout=log, stderr=log, start_new_session=True, env=os.environ | (env or {})
-        )
+            [*prefix, *command], cwd=bundle, stdout=log, stderr=log, start_new_session=True,
+            env=os.environ | (env or {}),
+        )  # fmt: skip
     try:
         until = time.monotonic() + LOADS_SECONDS
         while not alive(port):
@@ -220,38 +244,97 @@ def test_a_bundle_is_made_signed_copied_and_kept(builds: Path, tiny_recipe: Path
     assert "unchanged" in again.stderr
     assert [p for p in (work / "stick").iterdir() if p.is_dir()] == [copied]
     for name in targets:
-        assert (copied / "runtime" / name / TARGETS[name].binary).is_file()
+        for variant in TARGETS[name].variants:
+            assert (copied / "runtime" / name / TARGETS[name].binary(variant)).is_file()
+
+
+SAYS = {
+    "avx2": ("AVX = 1", "AVX2 = 1"), "avx": ("AVX = 1",), "sse42": ("SSE3 = 1", "SSSE3 = 1"),
+    "i8mm": ("DOTPROD = 1", "MATMUL_INT8 = 1"), "dotprod": ("DOTPROD = 1",), "generic": ("NEON = 1",),
+}  # fmt: skip
+"""What the server of each variant says of itself when it starts."""
+ALL = {word for words in SAYS.values() for word in words}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("prefix", "target"),
+    ("emulator", "target", "variant"),
     [
-        ([], "linux-x86_64"),
-        (["qemu-x86_64", "-cpu", "Haswell"], "linux-x86_64"),
-        (["qemu-aarch64", "-cpu", "cortex-a53"], "linux-arm64"),
-        (["wine"], "windows-x86_64"),
+        ("", "linux-x86_64", ""),
+        ("qemu-x86_64 -cpu Nehalem", "linux-x86_64", "sse42"),
+        ("qemu-x86_64 -cpu Westmere", "linux-x86_64", "sse42"),
+        ("qemu-x86_64 -cpu SandyBridge", "linux-x86_64", "avx"),
+        ("qemu-x86_64 -cpu Haswell", "linux-x86_64", "avx2"),
+        ("qemu-x86_64 -cpu max", "linux-x86_64", "avx2"),
+        ("qemu-aarch64 -cpu cortex-a53", "linux-arm64", "generic"),
+        ("qemu-aarch64 -cpu cortex-a76", "linux-arm64", "dotprod"),
+        ("qemu-aarch64 -cpu max", "linux-arm64", "i8mm"),
+        ("wine", "windows-x86_64", ""),
     ],
-    ids=["here", "Haswell", "ARM", "Windows"],
 )
-def test_the_server_answers_as_it_was_proven(bundle: Path, prefix: list[str], target: str) -> None:
-    needs(*prefix[:1])
+def test_the_best_program_for_each_processor_answers_as_it_was_proven(
+    bundle: Path, emulator: str, target: str, variant: str
+) -> None:
+    """`variant` is "" where it is this machine's own processor that decides."""
+    prefix = emulated(emulator.split())
     quiet = {"WINEDEBUG": "-all", "WINEPREFIX": str(bundle.parent / "wine")}
-    with serving(prefix, bundle, target, quiet) as url:
+    command = command_of(prefix, bundle, target, quiet)
+    name = command[0].replace("\\", "/").rpartition("/")[2].removesuffix(".exe")
+    assert not variant or name == f"llama-server-{variant}"
+    with serving(prefix, command, bundle, quiet) as url:
         for said, question in answers(url, bundle):
             assert said.strip().startswith(question["begins"])
+    log = (bundle.parent / "server.log").read_text(errors="replace")
+    of_it = SAYS[name.removeprefix("llama-server-")]
+    assert all(words in log for words in of_it), log[-2000:]
+    better = {words for words in ALL - set(of_it) if words in log}
+    assert not better or variant in ("", "i8mm", "avx2"), f"{name} says {better}"
 
 
 @pytest.mark.slow
-def test_a_processor_without_avx2_is_named_before_anything_crashes(bundle: Path) -> None:
-    needs("qemu-x86_64")
+def test_a_processor_without_sse42_is_named_before_anything_crashes(bundle: Path) -> None:
+    emulator = emulated(["qemu-x86_64", "-cpu", "core2duo"])
     program = bundle / "runtime" / "linux-x86_64" / "clinica"
     if not program.is_file():
-        pytest.skip("the server for linux-x86_64 is not built: make runtime")
-    command = ["qemu-x86_64", "-cpu", "Nehalem", program, "iniciar", "--pasta", bundle, "--sem-navegador"]
+        pytest.skip("the programs for linux-x86_64 are not built: make runtime")
+    command = [*emulator, program, "iniciar", "--pasta", bundle, "--sem-navegador"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LOADS_SECONDS, stdin=subprocess.DEVNULL)
     assert done.returncode == 4
-    assert "avx2" in (done.stdout + done.stderr).lower()
+    assert "sse4_2" in done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_the_second_question_waits_a_third_of_the_first(bundle: Path) -> None:
+    """What was computed for the first is used again; and the first uses what was read before anybody asked."""
+    command = command_of([], bundle, clinic_bundle.TARGET)
+    talk = [{"role": "user", "content": "O que é a atenção primária à saúde? " * 6}]
+    with serving([], command, bundle) as url:
+        waits = []
+        for _ in range(2):
+            body = json.dumps({"messages": talk, "max_tokens": 8, "temperature": 0}).encode()
+            request = urllib.request.Request(f"{url}/v1/chat/completions", body, {"Content-Type": "application/json"})
+            with urllib.request.urlopen(request, timeout=LOADS_SECONDS) as reply:
+                said = json.load(reply)
+            waits.append(said["timings"]["prompt_n"])
+            talk += [said["choices"][0]["message"], {"role": "user", "content": "E depois?"}]
+    assert 3 * waits[1] <= waits[0], waits  # tokens that had to be computed: no clock, so no chance
+
+
+@pytest.mark.slow
+def test_the_server_renders_what_was_trained(bundle: Path) -> None:
+    """With thinking off and the template of the file, whatever the server would choose by itself."""
+    with (
+        host_server.serving(bundle) as server,
+        GgufModel.open(
+            bundle / json.loads((bundle / "runtime" / "config.json").read_text(encoding="utf-8"))["model"],
+            vocab_only=True,
+        ) as model,
+    ):
+        for talk in (
+            [{"role": "user", "content": "O que é vacina?"}],
+            [{"role": "system", "content": "Responda."}, {"role": "user", "content": " E\n dengue? "}],
+        ):
+            assert server.tokens(server.rendered(talk)) == model.prompt_ids(talk)
 
 
 OFFLINE = """
@@ -277,7 +360,7 @@ def test_all_of_it_without_a_network(bundle: Path) -> None:
     needs("unshare", "ip")
     if subprocess.run(["unshare", "-n", "true"], capture_output=True).returncode:
         pytest.skip("no network namespace may be made here")
-    if not (bundle / TARGETS["linux-x86_64"].server).is_file():
+    if not (bundle / "runtime" / "linux-x86_64" / "clinica").is_file():
         pytest.skip("the server for linux-x86_64 is not built: make runtime")
     with socket.socket() as here:  # the control of the control: here a socket can be had
         here.bind(("127.0.0.1", 0))

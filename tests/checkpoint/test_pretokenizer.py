@@ -10,13 +10,13 @@ import pytest
 
 from packager.checkpoint import pretokenizer
 from packager.checkpoint.pretokenizer import DIGITS, GPT2, KNOWN, with_splitting
+from packager.checkpoint.unpack import prove_tokens
 from packager.errors import InputError, ProofFailed
 from packager.llamacpp import gguf_file
 from packager.llamacpp.model import GgufModel
 from packager.prompt.corpus import CONTENTS, SPLITS, neighbours
 from packager.proof.tokens import splits_differently
 from packager.recipe.loading import ROOT
-from packager.stages.base import prove_tokens
 
 VOCABULARIES = ROOT / "vendor" / "llama.cpp" / "models"
 NAMES = ("gpt-2", "mpt", "starcoder", "refact", "llama-bpe", "qwen2", "qwen35")

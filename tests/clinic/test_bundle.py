@@ -77,9 +77,11 @@ def test_the_facts_that_program_and_page_need(tmp_path: Path) -> None:
     assert [told[n] for n in numbers.split()] == [106, 269, 256]
     assert (told["model"], told["signed"]) == ("tiny-Q4_K_M.gguf", False)
     assert told["system"] == "Responda 'bem'.\nEm português."
-    assert told["targets"]["windows-x86_64"] == {
-        "cpu_features": ["sse4_2", "avx", "avx2", "fma", "f16c", "bmi2"],
-    }
+    assert told["targets"]["windows-x86_64"] == [
+        {"program": "llama-server-avx2.exe", "cpu_features": ["sse4_2", "avx", "avx2", "fma", "f16c", "bmi2"]},
+        {"program": "llama-server-avx.exe", "cpu_features": ["sse4_2", "avx"]},
+        {"program": "llama-server-sse42.exe", "cpu_features": ["sse4_2"]},
+    ]
     assert (tmp_path / "pagina" / "config.json").read_bytes() == (tmp_path / "config.json").read_bytes()
     assert told["title"] == "Assistente de perguntas e respostas"
     assert (told["examples"], told["demonstration"]) == (["O que é vacina?", "E dengue?"], False)

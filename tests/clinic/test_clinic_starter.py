@@ -17,9 +17,12 @@ from pathlib import Path
 
 import clinic_bundle
 import pytest
-from clinic_bundle import ASSETS, CONFIG, PROOF, TARGET, check, run, started
+from clinic_bundle import ASSETS, CONFIG, PROOF, SERVER, TARGET, check, run, started
 
+from packager import __version__
+from packager.clinic import config as clinic_config
 from packager.clinic import starter
+from packager.clinic.targets import TARGETS
 from packager.errors import ProofFailed
 from packager.package.verify import verify
 from packager.process.child import physical_cores
@@ -98,6 +101,7 @@ def test_what_systems_and_people_leave_behind_is_named_and_ignored(bundle: Path)
     assert "(e mais 2 arquivos, também ignorados)" in said
     with started(["sh", str(bundle / "iniciar.sh"), "--sem-navegador"]) as running:
         assert "tudo certo" in running.said
+        assert f"Programa para este processador: {SERVER}\n" in running.said
 
 
 def test_only_what_is_started_is_read_at_the_start(bundle: Path) -> None:
@@ -156,26 +160,69 @@ def test_a_machine_that_does_not_suffice(tmp_path: Path, program: Path, config: 
     assert CONFIG["model"] not in said
 
 
-@pytest.mark.skipif(not shutil.which("qemu-x86_64") or TARGET != "linux-x86_64", reason="no qemu-x86_64 here")
+QEMU = shutil.which("qemu-x86_64") or shutil.which("qemu-x86_64-static")
+
+
+@pytest.mark.skipif(not QEMU or TARGET != "linux-x86_64", reason="no qemu-x86_64 here")
 @pytest.mark.parametrize(
-    ("processor", "words"),
+    ("processor", "program_of_it"),
     [
-        ("Nehalem", "faltam as instruções avx, avx2, fma, f16c, bmi2."),
-        ("IvyBridge", "faltam as instruções avx2, fma, bmi2."),
-        ("Haswell", "está faltando"),  # good enough: it goes on to the files
+        ("core2duo", ""),
+        ("Nehalem", "llama-server-sse42"),
+        ("Denverton", "llama-server-sse42"),  # a Celeron's Goldmont
+        ("SandyBridge", "llama-server-avx"),
+        ("IvyBridge", "llama-server-avx"),
+        ("Haswell", "llama-server-avx2"),
+        ("max", "llama-server-avx2"),
     ],
 )
-def test_an_old_processor_is_told_before_anything_else(
-    tmp_path: Path, program: Path, processor: str, words: str
+def test_each_processor_gets_the_best_program_that_it_can_run(
+    tmp_path: Path, program: Path, processor: str, program_of_it: str
 ) -> None:
-    features = ["sse4_2", "avx", "avx2", "fma", "f16c", "bmi2"]
-    targets = {TARGET: {"cpu_features": features}}
-    bundle = clinic_bundle.make(tmp_path / "b", program, {"targets": targets})
-    (bundle / CONFIG["model"]).unlink()
-    command = ["qemu-x86_64", "-cpu", processor, str(program), "iniciar", "--pasta", str(bundle)]
-    said = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL).stderr
-    assert words in said
-    assert ("está faltando" in said) == (processor == "Haswell")
+    servers = clinic_config.programs(TARGETS[TARGET])
+    bundle = clinic_bundle.make(tmp_path / "b", program, {"targets": {TARGET: servers}})
+    for server in servers:
+        (bundle / "runtime" / TARGET / str(server["program"])).write_text("#!/bin/sh\n")
+        (bundle / "runtime" / TARGET / str(server["program"])).chmod(0o755)
+    command = [str(QEMU), "-cpu", processor, str(program)]
+    if program_of_it:
+        said = subprocess.run([*command, "comando", "--pasta", str(bundle)], capture_output=True, text=True).stdout
+        assert said.splitlines()[0] == str(bundle / "runtime" / TARGET / program_of_it)
+        return
+    (bundle / CONFIG["model"]).unlink()  # the processor is looked at before the files
+    started = subprocess.run([*command, "iniciar", "--pasta", str(bundle)], capture_output=True, text=True)
+    assert started.returncode == 4
+    assert "antigo demais: faltam as instruções sse4_2, que os processadores\ntêm desde" in started.stderr
+    assert "está faltando" not in started.stderr
+
+
+def test_the_cache_of_keys_and_values_is_the_proven_one(tmp_path: Path, program: Path) -> None:
+    for kv, options in (
+        ("f16", []),
+        ("q8_0", ["--cache-type-k", "q8_0", "--cache-type-v", "q8_0", "--flash-attn", "on"]),
+    ):
+        bundle = clinic_bundle.make(tmp_path / kv, program, {"kv": kv})
+        said = subprocess.run([program, "comando", "--pasta", bundle], capture_output=True, text=True).stdout.split(
+            "\n"
+        )
+        at = said.index("--cache-type-k") if options else 0
+        assert said[at : at + len(options)] == options
+        assert options or "--cache-type-k" not in said
+
+
+def test_the_beginning_of_every_conversation_is_read_before_anybody_asks(bundle: Path, tmp_path: Path) -> None:
+    read = tmp_path / "read.json"
+    with started(["sh", str(bundle / "iniciar.sh"), "--sem-navegador"], env={"STANDIN_READ": str(read)}):
+        [line] = read.read_text(encoding="utf-8").splitlines()
+    asked = json.loads(line)
+    assert asked["messages"][0] == {"role": "system", "content": CONFIG["system"]}
+    assert (asked["max_tokens"], asked["cache_prompt"]) == (1, True)
+
+
+def test_the_program_says_which_one_it_is(program: Path) -> None:
+    for word in ("versao", "--version"):
+        said = subprocess.run([program, word], capture_output=True, text=True)
+        assert (said.returncode, said.stdout) == (0, f"clinica {__version__} ({TARGET})\n")
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -254,7 +301,7 @@ def test_a_second_start_finds_the_first(bundle: Path, tmp_path: Path, monkeypatc
 def test_two_at_once_are_one(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The one that comes second waits until the first is ready, and opens the same page."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    server = bundle / "runtime" / TARGET / "llama-server"
+    server = bundle / "runtime" / TARGET / SERVER
     server.write_text(server.read_text().replace("exec", "sleep 1; exec"))
     clinic_bundle.close(bundle)
     command = ["sh", str(bundle / "iniciar.sh"), "--sem-navegador"]
@@ -296,7 +343,7 @@ def test_two_recipes_take_two_ports(tmp_path: Path, program: Path) -> None:
 
 def test_a_port_that_another_program_takes_meanwhile(bundle: Path, tmp_path: Path) -> None:
     """Between the look for a port and the server's own bind; another one is taken then."""
-    server, real, taken = bundle / "runtime" / TARGET / "llama-server", tmp_path / "server", tmp_path / "taken"
+    server, real, taken = bundle / "runtime" / TARGET / SERVER, tmp_path / "server", tmp_path / "taken"
     server.rename(real)
     stranger = (
         "import http.server, sys; h = http.server.BaseHTTPRequestHandler;"
@@ -330,7 +377,7 @@ sys.exit(1)
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_a_stick_that_may_not_run_programs(bundle: Path, shell: str, tmp_path: Path) -> None:
-    for name in ("clinica", "llama-server"):
+    for name in ("clinica", SERVER):
         (bundle / "runtime" / TARGET / name).chmod(0o644)
     temporary = tmp_path / "tmp"
     temporary.mkdir()
@@ -403,7 +450,7 @@ def test_a_missing_program_is_said(bundle: Path) -> None:
 
 
 def test_a_server_that_does_not_start(bundle: Path) -> None:
-    (bundle / "runtime" / TARGET / "llama-server").write_text("#!/bin/sh\necho o modelo está quebrado\nexit 1\n")
+    (bundle / "runtime" / TARGET / SERVER).write_text("#!/bin/sh\necho o modelo está quebrado\nexit 1\n")
     clinic_bundle.close(bundle)
     code, said = run(bundle, "iniciar.sh", "--sem-navegador")
     assert code == 4
@@ -413,11 +460,22 @@ def test_a_server_that_does_not_start(bundle: Path) -> None:
 
 @pytest.mark.parametrize(("signal_name", "words"), [("ILL", "não conhece uma instrução"), ("KILL", "falta de memória")])
 def test_a_server_that_is_killed(bundle: Path, signal_name: str, words: str) -> None:
-    (bundle / "runtime" / TARGET / "llama-server").write_text(f"#!/bin/sh\nkill -{signal_name} $$\n")
+    (bundle / "runtime" / TARGET / SERVER).write_text(f"#!/bin/sh\nkill -{signal_name} $$\n")
     clinic_bundle.close(bundle)
     code, said = run(bundle, "iniciar.sh", "--sem-navegador")
     assert code == 4
     assert words in said
+
+
+def test_a_server_without_memory_is_told_as_that(bundle: Path) -> None:
+    """It ends with code 1, as after any other fault."""
+    said_by_it = "ggml_backend_cpu_buffer_type_alloc_buffer: failed to allocate buffer of size 5368709120"
+    (bundle / "runtime" / TARGET / SERVER).write_text(f"#!/bin/sh\necho '{said_by_it}'\nexit 1\n")
+    clinic_bundle.close(bundle)
+    code, said = run(bundle, "iniciar.sh", "--sem-navegador")
+    assert code == 4
+    assert "falta de memória" in said
+    assert said_by_it in said
 
 
 def test_a_server_that_dies_while_it_serves_is_started_again(bundle: Path) -> None:

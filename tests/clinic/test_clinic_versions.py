@@ -116,7 +116,7 @@ def without_its_signature(folder: Path, program: Path, keys: dict[str, Path]) ->
 
 
 def of_another_generation(folder: Path, program: Path, keys: dict[str, Path]) -> None:
-    signed(folder, program, keys["ours"], NEW, format=3)
+    signed(folder, program, keys["ours"], NEW, format=4)
 
 
 @needs_ssh_keygen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import struct
 from pathlib import Path
@@ -9,18 +10,21 @@ from pathlib import Path
 import pytest
 
 from packager.artifacts.files import sha256_of
-from packager.clinic import cross_compile
-from packager.clinic.targets import TARGETS
+from packager.clinic import cross_compile, program_kind, version_resource
+from packager.clinic.compile_work import OTHER_SECONDS, Work
+from packager.clinic.targets import TARGETS, Target
 from packager.errors import MissingResource, StageCrash
 from packager.llamacpp import vendored
 from packager.llamacpp.vendored import VENDOR
+from packager.process import progress
 from packager.recipe.loading import ROOT
 
 TOOLS = {"cmake": Path("/w/cmake"), "ninja": Path("/w/ninja"), "ziglang": Path("/w/zig")}
 
 
-def options(name: str) -> dict[str, str]:
-    command = cross_compile.configure_command(TARGETS[name], TOOLS, Path("/src"), Path("/made"))
+def options(name: str, variant: int = 0) -> dict[str, str]:
+    target = TARGETS[name]
+    command = cross_compile.configure_command(target, target.variants[variant], TOOLS, Path("/src"), Path("/made"))
     assert command[:7] == ["/w/cmake", "-S", "/src", "-B", "/made/out", "-G", "Ninja"]
     return dict(word.removeprefix("-D").split("=", 1) for word in command[7:])
 
@@ -31,7 +35,8 @@ def test_nothing_is_taken_from_the_building_machine(name: str) -> None:
     off = ("GGML_NATIVE", "GGML_OPENMP", "BUILD_SHARED_LIBS", "LLAMA_OPENSSL", "LLAMA_USE_PREBUILT_UI",
            "LLAMA_SUBPROCESS")  # fmt: skip
     assert {stated[option] for option in off} == {"OFF"}
-    assert stated["CMAKE_EXE_LINKER_FLAGS"] == "-static"
+    resource = " /made/tools/version.res" if name.startswith("windows") else ""
+    assert stated["CMAKE_EXE_LINKER_FLAGS"] == f"-static{resource}"
     assert stated["CMAKE_C_FLAGS"] == stated["CMAKE_CXX_FLAGS"] == "-ffile-prefix-map=/src=llama.cpp"
     assert len(stated["LLAMA_BUILD_COMMIT"]) == 9  # else that of the repository around the source
     assert vendored.commit().startswith(stated["LLAMA_BUILD_COMMIT"])
@@ -40,12 +45,21 @@ def test_nothing_is_taken_from_the_building_machine(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["windows-x86_64", "linux-x86_64"])
-def test_every_x86_feature_that_llamacpp_knows_is_stated(name: str) -> None:
-    stated = options(name)
+@pytest.mark.parametrize(
+    ("variant", "sets", "features"),
+    [
+        (0, "SSE42 AVX AVX2 FMA F16C BMI2", ("sse4_2", "avx", "avx2", "fma", "f16c", "bmi2")),
+        (1, "SSE42 AVX", ("sse4_2", "avx")),
+        (2, "SSE42", ("sse4_2",)),
+    ],
+)
+def test_every_x86_feature_that_llamacpp_knows_is_stated(
+    name: str, variant: int, sets: str, features: tuple[str, ...]
+) -> None:
+    stated = options(name, variant)
     on = {option for option, value in stated.items() if value == "ON"}
-    assert on - {"GGML_LLAMAFILE", "GGML_CPU_REPACK"} == {
-        "GGML_SSE42", "GGML_AVX", "GGML_AVX2", "GGML_FMA", "GGML_F16C", "GGML_BMI2"
-    }  # fmt: skip
+    assert on - {"GGML_LLAMAFILE", "GGML_CPU_REPACK"} == {f"GGML_{one}" for one in sets.split()}
+    assert TARGETS[name].variants[variant].cpu_features == features
     lists = VENDOR / "llama.cpp" / "ggml" / "CMakeLists.txt"
     if not lists.is_file():
         pytest.skip("vendor/llama.cpp is not fetched: make setup")
@@ -54,11 +68,20 @@ def test_every_x86_feature_that_llamacpp_knows_is_stated(name: str) -> None:
         w for w in words if w.startswith(("GGML_AVX", "GGML_SSE", "GGML_AMX", "GGML_FMA", "GGML_F16C", "GGML_BMI"))
     }
     assert known <= stated.keys()
-    assert TARGETS[name].cpu_features == ("sse4_2", "avx", "avx2", "fma", "f16c", "bmi2")
 
 
-def test_arm_is_for_every_64_bit_arm() -> None:
-    assert options("linux-arm64")["GGML_CPU_ARM_ARCH"] == ""
+@pytest.mark.parametrize("target", TARGETS.values(), ids=lambda target: target.name)
+def test_a_later_variant_asks_for_less(target: Target) -> None:
+    """The start program takes the first that fits; and nothing but ggml-cpu is compiled again for the next."""
+    for better, next_best in itertools.pairwise(target.variants):
+        assert set(next_best.cpu_features) < set(better.cpu_features)
+        assert better.options.keys() == next_best.options.keys()
+
+
+def test_the_last_arm_program_is_for_every_64_bit_arm() -> None:
+    architectures = [options("linux-arm64", i)["GGML_CPU_ARM_ARCH"] for i in range(3)]
+    assert architectures == ["generic+dotprod+i8mm", "generic+dotprod", "generic"]
+    assert [v.cpu_features[1:] for v in TARGETS["linux-arm64"].variants] == [("asimddp", "i8mm"), ("asimddp",), ()]
     assert TARGETS["linux-arm64"].compiler_flags == ("-mcpu=generic",)
 
 
@@ -69,19 +92,49 @@ def test_the_compilers_are_wrapped_for_the_target(tmp_path: Path) -> None:
     assert written == "#!/bin/sh\nexec '/my tools/zig' c++ -target aarch64-linux-musl -s -mcpu=generic \"$@\"\n"
 
 
+def put(home: Path, target: Target) -> tuple[Path, ...]:
+    """Programs that are none, and their record."""
+    home.mkdir()
+    paths = tuple(home / target.binary(variant) for variant in target.variants)
+    for path in paths:
+        path.write_bytes(path.name.encode())
+    (home / "LICENCES.txt").write_text("MIT")
+    (home / "server.json").write_text(json.dumps({"sha256": {path.name: sha256_of(path) for path in paths}}))
+    return paths
+
+
 def test_what_was_built_is_found_as_long_as_it_is_as_it_was(tmp_path: Path) -> None:
     target = TARGETS["linux-x86_64"]
     assert cross_compile.built(target, tmp_path) is None
-    home = tmp_path / cross_compile.server_key(target)
-    home.mkdir()
-    (home / target.binary).write_bytes(b"program")
-    (home / "LICENCES.txt").write_text("MIT")
-    (home / "server.json").write_text(json.dumps({"sha256": sha256_of(home / target.binary)}))
-    assert cross_compile.built(target, tmp_path) == home / target.binary
+    paths = put(tmp_path / cross_compile.server_key(target), target)
+    assert cross_compile.built(target, tmp_path) == paths
     found = cross_compile.servers([target.name], tmp_path, jobs=1, required=True)
-    assert found.binaries == {target.name: f"{home.name}/llama-server"}
-    (home / target.binary).write_bytes(b"Program")
+    assert found.binaries == {target.name: tuple(f"{path.parent.name}/{path.name}" for path in paths)}
+    paths[-1].write_bytes(b"another program")
     assert cross_compile.built(target, tmp_path) is None
+
+
+def test_what_an_interrupted_try_has_finished_is_not_compiled_again(tmp_path: Path) -> None:
+    target = TARGETS["linux-x86_64"]
+    put(tmp_path / f"{cross_compile.server_key(target)}.partial", target)[1].unlink()
+    lacking = cross_compile._to_compile(target, tmp_path)
+    assert [variant.name for variant in lacking] == ["avx"]
+    assert Work.of([(target, variant) for variant in lacking]).total == OTHER_SECONDS
+    assert cross_compile.built(target, tmp_path) is None
+
+
+def test_progress_is_of_all_programs(tmp_path: Path) -> None:
+    """The first program of a target is nearly all the work, and no target begins at nothing again."""
+    work = Work.of([(target, variant) for target in TARGETS.values() for variant in target.variants])
+    assert work.programs == sum(len(target.variants) for target in TARGETS.values())
+    told: list[float] = []
+    with progress.route(lambda event: told.append(event["done"])):
+        for name in list(work.seconds):
+            with work.step(name) as show:
+                for line in ("[1/4] Building", "[4/4] Linking", "no step"):
+                    cross_compile._ninja(line, show)
+    assert told == sorted(told)
+    assert (told[0], round(told[-1], 6)) == (0, 100)
 
 
 def test_the_key_follows_source_flags_and_tools(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +184,14 @@ def test_a_program_of_another_kind_is_refused(tmp_path: Path, name: str, data: b
     path = tmp_path / "llama-server"
     path.write_bytes(data)
     if right:
-        cross_compile._check_kind(path, TARGETS[name], Path("/home/me/llama.cpp"))
+        program_kind.check(path, TARGETS[name], Path("/home/me/llama.cpp"))
         return
     with pytest.raises(StageCrash):
-        cross_compile._check_kind(path, TARGETS[name], Path("/home/me/llama.cpp"))
+        program_kind.check(path, TARGETS[name], Path("/home/me/llama.cpp"))
+
+
+def test_a_windows_program_says_whose_it_is() -> None:
+    script = version_resource.text("clinica.exe", "Assistente", "0.3.0")
+    assert "FILEVERSION 0,3,0,0\n" in script
+    assert 'VALUE "OriginalFilename", "clinica.exe"' in script
+    assert "FILEVERSION 20261125,2155" not in version_resource.text("a", "b", "20261125.2155")  # 16 bits each

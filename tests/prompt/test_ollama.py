@@ -16,6 +16,7 @@ from packager.prompt.ollama.go_template import go_template, limits, stops
 from packager.prompt.ollama.modelfile import (
     ModelfileCommand,
     commands_of,
+    kv_note,
     parse_modelfile,
     with_from,
     with_parts,
@@ -282,3 +283,9 @@ class TestParsing:
     def test_what_ollama_cannot_read_is_an_error(self, text: str) -> None:
         with pytest.raises(ValueError, match=r"FROM|word|command|role|quotes"):
             parse_modelfile(text)
+
+
+def test_the_type_of_keys_and_values_is_noted_where_ollama_reads_nothing() -> None:
+    assert kv_note("f16") == ""
+    assert parse_modelfile(GOLDEN + kv_note("q8_0")) == parse_modelfile(GOLDEN)
+    assert "OLLAMA_KV_CACHE_TYPE=q8_0" in kv_note("q8_0")

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from pydantic import ValidationError
 
 from packager.__main__ import main
-from packager.artifacts.checks import Check, tally, verdict
+from packager.artifacts.checks import Check, Figure, tally, verdict
 from packager.artifacts.evidence import Divergence
 from packager.artifacts.kinds import GgufFile
 from packager.errors import InputError
@@ -100,6 +100,26 @@ class TestChoice:
     def test_a_much_slower_file_dominates_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(MEASURED, "Q4_0", (1010, 0.20, 1.4, 40.0))
         assert not any(f.dominated_by for f in chosen(Machine(4, 5)).candidates)
+
+    def test_of_files_as_good_the_one_with_fast_kernels(self) -> None:
+        """Q5_0 has none on AVX2; a file that is better is taken all the same."""
+        slow = Candidate("m-Q4_K_M.gguf", "Q4_K_M", 100, 5, 0.050, 0.9, 1.05, 2, 1, 20, slow_kernels=0.9)
+        fast = Candidate("m-Q4_0.gguf", "Q4_0", 110, 5, 0.054, 0.9, 1.05, 2, 1, 20, slow_kernels=0.1)
+        best = choose_file([slow, fast], slow.name, Machine(4, 5)).best
+        assert best is not None
+        assert best.type == "Q4_0"
+        worse = Candidate("m-Q4_0.gguf", "Q4_0", 110, 5, 0.080, 0.9, 1.05, 2, 1, 20, slow_kernels=0.1)
+        choice = choose_file([slow, worse], slow.name, Machine(4, 5))
+        assert choice.best is not None
+        assert choice.best.type == "Q4_K_M"
+        assert "90% of its matrices have no fast kernel on AVX2" in fit_table(choice, 200)
+
+    def test_the_speed_of_reading_and_slow_kernels_come_from_the_proof(self) -> None:
+        file = file_of("Q4_K_M").model_copy(update={"tensor_types": {"F32": 50, "Q5_0": 3, "Q4_K": 1}})
+        figure = Figure(id="smoke.prompt_speed", subject="Q4_K_M", measured=321.0, unit="tokens/s", says="x")
+        (found,) = candidates_of([file], checks_of("Q4_K_M"), [figure])
+        assert (found.prompt_tokens_per_second, found.slow_kernels) == (321.0, 0.75)
+        assert "321" in fit_table(choose_file([found], file.name, Machine(4, 5)), 200)
 
     def test_a_file_that_did_not_run_is_no_candidate(self) -> None:
         dead = file_of("Q8_0").model_copy(update={"divergence": None, "fault": "died"})
@@ -224,7 +244,7 @@ class TestShown:
         heights = [float(d.get("cy", 0)) for d in dots]
         assert heights[0] < heights[2] < heights[1] < heights[3]  # SVG counts from the top; Q8_0 is nearest to zero
         labels = [t.text for t in root.findall(f"{space}text")]
-        assert {"Q2_K", "Q4_K_M", "Q4_0 (dominated)", "Q8_0"} <= set(labels)
+        assert {"Q2_K", "Q4_K_M (default)", "Q4_0 (dominated)", "Q8_0"} <= set(labels)
         assert root.findtext(f"{space}title") == 'a "name" & <more>'
 
     def test_one_file_that_is_f16_itself(self) -> None:

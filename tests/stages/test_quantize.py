@@ -16,7 +16,8 @@ from packager.llamacpp.gguf_file import quantization_types, tensor_shapes, types
 from packager.llamacpp.model import GgufModel
 from packager.llamacpp.quantizer import planned_types, quantize_file
 from packager.process import progress
-from packager.proof.quantized import compared, differences, unplanned
+from packager.proof.limits import Cost
+from packager.proof.quantized import compared, differences, kv_checks, unplanned
 from packager.stages.quantize import Quantizing, quantize
 
 
@@ -67,6 +68,32 @@ def test_a_file_that_kills_its_reader_is_named(
     (file,) = compared(made.files, spm_f16.folder / "model-F16.gguf", spm_data, tmp_path, 0)
     assert file.divergence is None
     assert "SIGABRT" in file.fault
+
+
+def _folder(path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
+def test_what_keys_and_values_in_q8_0_cost_is_measured_alone(
+    spm_f16: Ggufs, spm_data: Dataset, spm_merged: Merged, tmp_path: Path
+) -> None:
+    """Against the same file with keys and values in f16; nothing is measured where that is what is served."""
+    asked = Quantizing(types=("F16",))
+    (plain,) = quantize(asked, spm_data, spm_merged, spm_f16, _folder(tmp_path / "f16")).files
+    assert plain.kv_divergence is None
+    assert kv_checks(plain, "f16", Cost(0.01, 0.9, 1.01)) == []
+    asked = asked.model_copy(update={"kv": "q8_0"})
+    (file,) = quantize(asked, spm_data, spm_merged, spm_f16, _folder(tmp_path / "q8_0")).files
+    assert file.divergence
+    assert file.kv_divergence
+    assert plain.divergence
+    assert plain.divergence.kl_mean < 1e-5  # the F16 file against itself, kept in 16 bits
+    assert 0 < file.kv_divergence.kl_mean < 0.01
+    (right,) = kv_checks(file, "q8_0", Cost(0.01, 0.9, 1.01))
+    assert (right.id, right.passed, right.subject) == ("quantize.kv", True, "F16")
+    (wrong,) = kv_checks(file, "q8_0", Cost(file.kv_divergence.kl_mean / 2, 0.9, 1.01))
+    assert wrong.failed
 
 
 def test_f16_is_the_same_file(spm_f16: Ggufs, spm_data: Dataset, spm_merged: Merged, tmp_path: Path) -> None:

@@ -18,7 +18,6 @@ from packager.artifacts.kinds import Checkpoint, Dataset
 from packager.errors import InputError, Interrupted, PackagerError, TrainingDiverged
 from packager.process import child as process_child
 from packager.process import progress
-from packager.recipe.idle import total_steps
 from packager.recipe.sections import Train
 from packager.stages.train import train
 
@@ -474,7 +473,7 @@ def test_learning_rate(schedule: str, expected: list[float]) -> None:
     ("changes", "steps"), [({"max_steps": None}, 45), ({}, 6), ({"max_steps": None, "epochs": 0.5}, 3)]
 )
 def test_total_steps(changes: dict[str, Any], steps: int) -> None:
-    assert total_steps(settings(**changes), rows=20) == steps
+    assert settings(**changes).steps(20) == steps
 
 
 def test_a_layer_that_is_not_there_is_named(tiny_base: Checkpoint, tiny_data: Dataset, tmp_path: Path) -> None:

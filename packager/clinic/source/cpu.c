@@ -1,4 +1,5 @@
-/* The features of x86-64 by CPUID (Intel SDM, volume 2A); every 64-bit ARM has what the server needs. */
+/* What the processor can do, by the names of /proc/cpuinfo. x86-64: CPUID and XGETBV (Intel SDM, volume 2A). ARM: what
+ * Linux says in the auxiliary vector. A name that is not known here is a feature that is not there. */
 #include "cpu.h"
 
 #include <string.h>
@@ -9,19 +10,20 @@
 typedef struct {
     const char *name;
     int leaf, reg, bit; /* reg: 1 EBX, 2 ECX */
-    bool vector;        /* needs the operating system to keep the wide registers */
+    unsigned registers; /* which the operating system must keep: 0; 6 (256 bits) */
 } feature;
 
 static const feature FEATURES[] = {
-    {"sse4_2", 1, 2, 20, false}, {"avx", 1, 2, 28, true}, {"fma", 1, 2, 12, true},
-    {"f16c", 1, 2, 29, true},    {"avx2", 7, 1, 5, true}, {"bmi2", 7, 1, 8, false},
+    {"sse4_2", 1, 2, 20, 0}, {"avx", 1, 2, 28, 6}, {"fma", 1, 2, 12, 6},
+    {"f16c", 1, 2, 29, 6},   {"avx2", 7, 1, 5, 6}, {"bmi2", 7, 1, 8, 0},
 };
 
-static bool keeps_wide_registers(void) {
+static bool keeps(unsigned registers) {
     unsigned a, b, c, d, low, high;
+    if (!registers) return true;
     if (!__get_cpuid(1, &a, &b, &c, &d) || !(c >> 27 & 1)) return false;
     __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-    return (low & 6) == 6;
+    return (low & registers) == registers;
 }
 
 bool cpu_has(const char *name) {
@@ -30,13 +32,25 @@ bool cpu_has(const char *name) {
         unsigned a, b = 0, c = 0, d;
         if (strcmp(one->name, name)) continue;
         if (!__get_cpuid_count((unsigned)one->leaf, 0, &a, &b, &c, &d)) return false;
-        return ((one->reg == 1 ? b : c) >> one->bit & 1) && (!one->vector || keeps_wide_registers());
+        return ((one->reg == 1 ? b : c) >> one->bit & 1) && keeps(one->registers);
     }
-    return true;
+    return false;
+}
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+
+/* Linux, arch/arm64/include/uapi/asm/hwcap.h. */
+static const unsigned long ASIMD = 1UL << 1, ASIMDDP = 1UL << 20, I8MM_IN_2 = 1UL << 13;
+
+bool cpu_has(const char *name) {
+    if (!strcmp(name, "asimd")) return getauxval(AT_HWCAP) & ASIMD;
+    if (!strcmp(name, "asimddp")) return getauxval(AT_HWCAP) & ASIMDDP;
+    if (!strcmp(name, "i8mm")) return getauxval(AT_HWCAP2) & I8MM_IN_2;
+    return false;
 }
 #else
 bool cpu_has(const char *name) {
     (void)name;
-    return true;
+    return false;
 }
 #endif

@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-/* Does this processor have a feature, by its name in /proc/cpuinfo? A name that is not known here counts as there. */
+/* Does this processor have a feature, by its name in /proc/cpuinfo? A name that is not known here is not there. */
 bool cpu_has(const char *feature);
 
 #endif

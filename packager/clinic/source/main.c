@@ -2,7 +2,7 @@
  *
  *     clinica iniciar|autoteste|conferir --pasta FOLDER [--rede] [--sem-navegador] [--chave FILE] [--modo MODE]
  *     clinica procurar --pasta FOLDER     questions of standard input -> what is found for each (for tests)
- *     clinica versao                      nothing but to show that it runs
+ *     clinica versao      which one it is, and that it runs
  *
  * Input: a bundle (docs/bundle.md). Output: words in Portuguese and an exit code of say.h. It needs nothing that is
  * not in the bundle, and runs on any 64-bit processor, so that it can say what is missing. */
@@ -11,6 +11,7 @@
 
 #include "json.h"
 #include "key.h"
+#include "machine.h"
 #include "material.h"
 #include "network.h"
 #include "platform.h"
@@ -19,6 +20,10 @@
 #include "running.h"
 #include "server.h"
 #include "versions.h"
+
+#ifndef CLINICA_VERSION /* stated by packager/clinic/starter.py */
+#define CLINICA_VERSION "?"
+#endif
 
 typedef struct {
     const char *command, *key, *mode;
@@ -40,7 +45,7 @@ static int misused(void) {
 }
 
 static bool understand(request_line *asked, int argc, char **argv) {
-    static const char *const commands[] = {"iniciar", "autoteste", "conferir", "procurar"};
+    static const char *const commands[] = {"iniciar", "autoteste", "conferir", "procurar", "comando"};
     const char *folder = ".";
     asked->browser = true;
     for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++)
@@ -106,6 +111,7 @@ static int attend_page(server *running, front *front, const char *folder, const 
         say("Iniciando-o de novo. A conversa continua na página.\n");
         int code = start_server(running, folder, config, temporary, front);
         if (code) return code == STOPPED ? DONE : code;
+        read_beginning(running, config);
         set_server(front, running->port, running->key);
         since = seconds_now();
         say("Pronto de novo.\n");
@@ -120,6 +126,7 @@ static int serve_with(front *front, const request_line *asked, const place *mine
     char url[64];
     int code = mode == MODE_APPROVED ? DONE : start_server(&running, folder, config, mine->folder, front);
     if (code) return code;
+    if (mode != MODE_APPROVED) read_beginning(&running, config);
     set_server(front, running.port, running.key);
     publish_place(mine, page->port, page->key);
     welcome(asked, page, url, sizeof url);
@@ -211,6 +218,7 @@ static int act(const request_line *asked) {
     free(text);
     char *config = text_in(asked->folder, "config.json"), *recipe = json_text(json_member(config, "recipe"));
     bool starts = !strcmp(asked->command, "iniciar"), checks = !strcmp(asked->command, "conferir");
+    if (!strcmp(asked->command, "comando")) return config ? print_command(asked->folder, config) : OUR_FAULT;
     answer_mode mode = MODE_FREE;
     if (config && !choose_mode(config, asked->mode, &mode)) {
         free(recipe), free(config);
@@ -236,7 +244,10 @@ static int rank_questions(const char *folder) {
 int main(int argc, char **argv) {
     request_line asked = {0};
     argv = utf8_arguments(&argc, argv);
-    if (argc == 2 && !strcmp(argv[1], "versao")) return DONE;
+    if (argc == 2 && (!strcmp(argv[1], "versao") || !strcmp(argv[1], "--version"))) {
+        say("clinica %s (%s)\n", CLINICA_VERSION, target_name());
+        return DONE;
+    }
     if (!understand(&asked, argc, argv)) return misused();
     if (!strcmp(asked.command, "procurar")) return rank_questions(asked.folder);
     start_network();

@@ -4,105 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cpu.h"
 #include "json.h"
+#include "machine.h"
 #include "network.h"
 #include "say.h"
 
-enum { MOST_ARGUMENTS = 64, LOAD_SECONDS = 900, LOG_LINES = 8, MOST_TRIES = 8, PORT_TAKEN = -1 };
-
-static const double SPARE_DISK_GB = 0.05;
-
-static const char *this_target(const char *config) {
-    return json_member(json_member(config, "targets"), target_name());
-}
-
-static bool cpu_suffices(const char *config) {
-    const char *features = json_member(this_target(config), "cpu_features"), *one;
-    char missing[512] = "";
-    for (int i = 0; (one = json_item(features, i)); i++) {
-        char *name = json_text(one);
-        if (name && !cpu_has(name) && strlen(missing) + strlen(name) + 3 < sizeof missing) {
-            if (*missing) strcat(missing, ", ");
-            strcat(missing, name);
-        }
-        free(name);
-    }
-    if (!*missing) return true;
-    complain("O processador deste computador é antigo demais: faltam as instruções %s.\n"
-             "O programa precisa de um processador com AVX2 (Intel a partir de 2013, AMD a partir de 2015).\n"
-             "Use outro computador.\n", missing);
-    return false;
-}
-
-static bool memory_suffices(double need) {
-    double total = memory_total_gb(), available = memory_available_gb();
-    if (total > 0 && total < need) {
-        complain("Memória insuficiente: este computador tem %.1f GB e são precisos %.1f GB.\n"
-                 "Use um computador com mais memória.\n", total, need);
-        return false;
-    }
-    if (available > 0 && available < need) {
-        complain("Pouca memória livre: há %.1f GB e são precisos %.1f GB.\n"
-                 "Feche outros programas e inicie de novo.\n", available, need);
-        return false;
-    }
-    return true;
-}
-
-bool machine_suffices(const char *folder, const char *config, bool model) {
-    char program[PATH_MAX_LENGTH], temporary[PATH_MAX_LENGTH];
-    if (model && !this_target(config)) {
-        complain("Este pacote não traz o programa para este tipo de computador (%s).\n"
-                 "Com o Ollama instalado ele ainda pode ser usado: veja LEIA-ME.txt.\n", target_name());
-        return false;
-    }
-    if (model && !cpu_suffices(config)) return false;
-    double need = json_number(json_member(config, "material_ram_mb"), 0) / 1000;
-    if (model) need += json_number(json_member(config, "needed_ram_mb"), 0) / 1000;
-    if (!memory_suffices(need)) return false;
-    snprintf(program, sizeof program, "%s/runtime/%s/llama-server%s", folder, target_name(), program_suffix());
-    double wanted = SPARE_DISK_GB + (!model || can_execute(program) ? 0 : (double)file_size(program) / 1e9);
-    if (!make_temporary_folder(temporary)) {
-        complain("Não foi possível criar uma pasta temporária neste computador. Verifique o disco.\n");
-        return false;
-    }
-    double disk = disk_free_gb(temporary);
-    remove_temporary_folder(temporary);
-    if (disk < wanted) {
-        complain("Disco quase cheio: há %.0f MB livres e são precisos %.0f MB. Apague o que não usa e inicie de novo.\n",
-                 disk * 1000, wanted * 1000);
-        return false;
-    }
-    return true;
-}
-
-static bool copy_file(const char *from, const char *to) {
-    static char block[1 << 16];
-    FILE *in = open_file(from, "rb"), *out = open_file(to, "wb");
-    bool fine = in && out;
-    for (size_t got; fine && (got = fread(block, 1, sizeof block, in));) fine = fwrite(block, 1, got, out) == got;
-    fine = fine && !ferror(in);
-    if (in) fclose(in);
-    if (out) fine = !fclose(out) && fine;
-    return fine;
-}
-
-/* The server's program, from the package or, where the stick may not run programs, from a copy of it. */
-static bool find_program(server *running, const char *folder, char *program) {
-    snprintf(program, PATH_MAX_LENGTH, "%s/runtime/%s/llama-server%s", folder, target_name(), program_suffix());
-    if (can_execute(program)) return true;
-    char copy[PATH_MAX_LENGTH];
-    if (snprintf(copy, sizeof copy, "%s/llama-server%s", running->temporary, program_suffix()) >= (int)sizeof copy)
-        return false;
-    if (!copy_file(program, copy) || !make_executable(copy) || !can_execute(copy)) {
-        complain("O programa não pode ser executado a partir de %s, nem de uma cópia em %s.\n"
-                 "Copie a pasta inteira para o disco do computador e inicie dali.\n", folder, running->temporary);
-        return false;
-    }
-    strcpy(program, copy);
-    return true;
-}
+enum { MOST_ARGUMENTS = 64, LOAD_SECONDS = 900, LOG_LINES = 8, MOST_TRIES = 8, PORT_TAKEN = -1, BEGINNING_SECONDS = 120 };
 
 /* The command line; the texts that it had to make are in `made`. Returns how many those are. */
 static int command(char **argv, char **made, const char *program, const char *config, int port) {
@@ -117,6 +24,8 @@ static int command(char **argv, char **made, const char *program, const char *co
         "--jinja", "--reasoning", "off", "--offline", "--no-slots", "--cors-origins", "localhost",
         /* One conversation at a time with the whole context, and no cache of old ones: memory as it was proven. */
         "--parallel", "1", "--cache-ram", "0", "--log-colors", "off",
+        /* Read into memory, not mapped: what is laid out anew for the processor is then held once, not twice. */
+        "--load-mode", "none",
     };
     int count = 0, owned = 0;
     snprintf(port_text, sizeof port_text, "%d", port);
@@ -136,6 +45,13 @@ static int command(char **argv, char **made, const char *program, const char *co
     argv[count++] = "--threads-batch";
     argv[count++] = threads;
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) argv[count++] = (char *)(size_t)fixed[i];
+    /* The cache of keys and values as it was proven; llama.cpp has quantized values with flash attention only. */
+    char *kv = made[owned++] = json_text(json_member(config, "kv"));
+    if (kv && strcmp(kv, "f16")) {
+        argv[count++] = "--cache-type-k", argv[count++] = kv;
+        argv[count++] = "--cache-type-v", argv[count++] = kv;
+        argv[count++] = "--flash-attn", argv[count++] = "on";
+    }
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
         char *value = json_raw(json_member(config, settings[i][1]));
         made[owned++] = value;
@@ -145,6 +61,15 @@ static int command(char **argv, char **made, const char *program, const char *co
     }
     argv[count] = NULL;
     return owned;
+}
+
+int print_command(const char *folder, const char *config) {
+    char program[PATH_MAX_LENGTH], *argv[MOST_ARGUMENTS], *made[MOST_ARGUMENTS];
+    if (!find_program(folder, config, folder, program)) return MACHINE_LACKS;
+    int owned = command(argv, made, program, config, 0);
+    for (int i = 0; argv[i]; i++) say("%s\n", argv[i]);
+    for (int i = 0; i < owned; i++) free(made[i]);
+    return DONE;
 }
 
 bool make_key(char *out, int length) {
@@ -202,7 +127,10 @@ int start_server(server *running, const char *folder, const char *config, const 
     int code = PORT_TAKEN;
     *running = (server){0};
     strcpy(running->temporary, temporary);
-    if (!find_program(running, folder, program)) return MACHINE_LACKS;
+    char *chosen = chosen_server(config);
+    if (!chosen || !find_program(folder, config, running->temporary, program)) return free(chosen), MACHINE_LACKS;
+    say("Programa para este processador: %s\n", chosen);
+    free(chosen);
     say("Carregando o modelo…\n");
     for (int tries = 0; code == PORT_TAKEN && tries < MOST_TRIES; tries++) {
         stop_server(running);
@@ -222,12 +150,25 @@ void stop_server(server *running) {
     }
 }
 
+/* It says so itself, and ends with a code that tells nothing. */
+static bool lacks_memory(const server *running) {
+    static const char *const words[] = {"failed to allocate", "unable to allocate", "bad_alloc", "failed to mmap",
+                                        "alloc_tensor_range: failed", "out of memory"};
+    char path[PATH_MAX_LENGTH];
+    bool found = false;
+    if (snprintf(path, sizeof path, "%s/server.log", running->temporary) >= (int)sizeof path) return false;
+    char *log = read_whole(path);
+    for (size_t i = 0; log && i < sizeof words / sizeof *words; i++) found = found || strstr(log, words[i]);
+    free(log);
+    return found;
+}
+
 void say_why_it_ended(const server *running, long status) {
     char path[PATH_MAX_LENGTH];
     if (died_of_instruction(status))
         complain("\nO processador deste computador não conhece uma instrução de que o programa precisa.\n"
                  "Use um computador mais novo.\n");
-    else if (status == -9 || status == 137)
+    else if (status == -9 || status == 137 || lacks_memory(running))
         complain("\nO sistema encerrou o programa, provavelmente por falta de memória.\n"
                  "Feche outros programas e inicie de novo.\n");
     else
@@ -273,6 +214,20 @@ static char *ask(int port, const char *head, const char *body, int timeout_secon
     }
     memmove(answer, start + 4, strlen(start + 4) + 1);
     return answer;
+}
+
+void read_beginning(const server *running, const char *config) {
+    static const char form[] = "{\"messages\":[{\"role\":\"system\",\"content\":%s},{\"role\":\"user\",\"content\":\"\"}],"
+                               "\"max_tokens\":1,\"cache_prompt\":true,\"stream\":false}";
+    char *system = json_raw(json_member(config, "system"));
+    size_t room = sizeof form + (system ? strlen(system) : 0);
+    char *body = system && strlen(system) > 2 ? malloc(room) : NULL;
+    int code;
+    if (body) {
+        snprintf(body, room, form, system);
+        free(ask_server(running, "/v1/chat/completions", body, BEGINNING_SECONDS, &code));
+    }
+    free(system), free(body);
 }
 
 /* HTTP/1.0: the answer comes in one piece and ends with the connection. */

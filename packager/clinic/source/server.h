@@ -15,9 +15,6 @@ typedef struct {
     char temporary[PATH_MAX_LENGTH]; /* its log, and its program if the stick may not run it */
 } server;
 
-/* The machine against what the package needs, with a `model` that answers or without; everything that is wrong is said. */
-bool machine_suffices(const char *folder, const char *config, bool model);
-
 /* A key that nobody guesses, of letters and digits that people can tell apart. False: no chance is to be had here. */
 bool make_key(char *out, int length);
 
@@ -25,6 +22,12 @@ bool make_key(char *out, int length);
  * say.h; a failure has been said. */
 int start_server(server *running, const char *folder, const char *config, const char *temporary, front *front);
 void stop_server(server *running);
+
+/* Print the command line that it would be started with, an argument a line: for who builds the package. */
+int print_command(const char *folder, const char *config);
+
+/* Let it read what every conversation begins with, so that nobody waits for that. */
+void read_beginning(const server *running, const char *config);
 
 /* Say why it ended by itself: the reason, and the last lines it wrote. */
 void say_why_it_ended(const server *running, long status);

@@ -7,19 +7,18 @@ columns of a bare file are told by their names.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from packager.artifacts.files import write_atomically
 from packager.data.audit import identifiers
-from packager.data.audit.lengths import measurer
+from packager.data.audit.beforehand import Prompt
+from packager.data.audit.lengths import measurer_with
 from packager.data.audit.preparation import Prepared, prepare
 from packager.data.rows.formats import Row
 from packager.data.rows.recognise import NOBODY, Named, Shape, columns_in, detected_encoding, recognised
 from packager.data.rows.sources import Reading
-from packager.data.rows.table import files_in, read_rows, template_of
-from packager.prompt.frozen import frozen_template
+from packager.data.rows.table import files_in, read_rows
 from packager.recipe.recipe import Recipe
 from packager.recipe.sections import Data
 
@@ -37,19 +36,15 @@ def audit_file(
     return prepare(config, read_rows(config), language=language)
 
 
-def audit_recipe(
-    recipe: Recipe, base: Path | None = None, report: Callable[[int, int], None] | None = None, *, redact: bool = False
-) -> Prepared:
-    """Audit a recipe's data; with the folder of its base model, token lengths too.
+def audit_recipe(recipe: Recipe, prompt: Prompt | None = None, *, redact: bool = False) -> Prepared:
+    """Audit a recipe's data; with the prompt of its base model, token lengths too.
 
     `redact` replaces identifiers at which a build would stop: for rows that are to be written.
     """
     config = recipe.data
     if redact and config.identifiers == "stop":
         config = config.model_copy(update={"identifiers": "redact"})
-    measure = None
-    if base is not None:
-        measure = measurer(frozen_template(base, template_of(config)), base, report)
+    measure = measurer_with(prompt.frozen, prompt.tokenizer) if prompt else None
     return prepare(config, read_rows(config), measure, recipe.language)
 
 

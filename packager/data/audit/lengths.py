@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from packager.data.audit.report import LengthBin, TokenLengths
 from packager.data.rows.formats import Row
@@ -15,6 +16,9 @@ from packager.prompt import masking
 from packager.prompt.frozen import Frozen
 from packager.prompt.masking import BoundaryError
 from packager.prompt.template import load_tokenizer, special_tokens
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 BINS = 12
 
@@ -34,7 +38,11 @@ Measurer = Callable[[Sequence[Row]], tuple[list[Row], dict[int, RowTokens], list
 
 def measurer(frozen: Frozen, folder: Path, report: Callable[[int, int], None] | None = None) -> Measurer:
     """How rows are measured with the tokenizer in `folder` and the frozen chat template."""
-    tokenizer = load_tokenizer(folder)
+    return measurer_with(frozen, load_tokenizer(folder), report)
+
+
+def measurer_with(frozen: Frozen, tokenizer: Tokenizer, report: Callable[[int, int], None] | None = None) -> Measurer:
+    """The same with a tokenizer that is at hand."""
     specials = special_tokens(tokenizer)
     template, end_of_turn = frozen.template, frozen.roles.end_of_turn
     end_id = tokenizer.token_to_id(end_of_turn)

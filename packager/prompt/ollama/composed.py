@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from packager.errors import InputError
 from packager.prompt.frozen import Frozen
@@ -16,6 +17,9 @@ from packager.prompt.ollama.modelfile import commands_of, write_modelfile
 from packager.prompt.roles import RoleFormat
 from packager.prompt.template import load_tokenizer, special_tokens
 from packager.recipe.sections import Serve
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,12 @@ def compose(
 def refuse_unservable(frozen: Frozen, folder: Path, system: str | None) -> None:
     """Raises `InputError` for what a Modelfile cannot hold: before the training, not after it. The tokenizer is in
     `folder`."""
-    specials, roles = special_tokens(load_tokenizer(folder)), frozen.roles
+    refuse_unservable_with(frozen, load_tokenizer(folder), system)
+
+
+def refuse_unservable_with(frozen: Frozen, tokenizer: Tokenizer, system: str | None) -> None:
+    """The same with a tokenizer that is at hand."""
+    specials, roles = special_tokens(tokenizer), frozen.roles
     if system and "system" not in roles.prefix and not roles.refuses_system:
         raise InputError(
             "The chat template passes system messages over: this one would be neither trained nor served.",

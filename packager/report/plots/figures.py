@@ -17,6 +17,8 @@ LEFT, RIGHT, TOP, BOTTOM = 58, 18, 34, 46
 """Margins, in the units of the picture."""
 ROW = 24
 """Height of a row of boxes or of shares."""
+DIGIT = 7.5
+"""About how wide a digit is."""
 LETTER = 8.4
 """About how wide a letter is, where letters are largest: a page may enlarge them for a phone."""
 STYLE = """
@@ -80,9 +82,10 @@ class Box:
 
 def lines(picture: Picture, x: Axis, y: Axis, series: Sequence[Line]) -> str:
     """Series over a common x, with a legend above."""
+    left = _left(y)
     marks = [*_frame(x, y), *_legend([line.label for line in series])]
     for kind, line in zip(SERIES, series, strict=False):
-        places = [(_x(x, at), _y(y, value)) for at, value in line.points]
+        places = [(_x(x, at, left), _y(y, value)) for at, value in line.points]
         dash = ";stroke-dasharray:6 4" if line.marked else ""
         way = " L".join(f"{a} {b}" for a, b in places)
         marks.append(f'<path class="{kind}" style="fill:none{dash}" d="M{way}"/>')
@@ -98,13 +101,14 @@ def bars(
     picture: Picture, x: Axis, y: Axis, columns: Iterable[tuple[float, float, float]], limit: tuple[float, str] | None
 ) -> str:
     """A histogram: columns of (from, to, height). `limit` is a value on x and what to call it."""
+    margin = _left(y)
     marks = list(_frame(x, y))
     for low, high, height in columns:
-        left, right, top = _x(x, low), _x(x, high), _y(y, height)
+        left, right, top = _x(x, low, margin), _x(x, high, margin), _y(y, height)
         shape = f'x="{left + 1}" y="{top}" width="{max(1.0, right - left - 2):.1f}" height="{_y(y, 0) - top:.1f}"'
         marks.append(f'<rect class="a" {shape}><title>{x.write(low)}–{x.write(high)}: {y.write(height)}</title></rect>')
     if limit and x.ticks[0] <= limit[0] <= x.ticks[-1]:
-        at = _x(x, limit[0])
+        at = _x(x, limit[0], margin)
         marks += [
             f'<line class="limit" x1="{at}" x2="{at}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>',
             f'<text class="note" x="{at - 5}" y="{TOP + 12}" text-anchor="end">{escape(limit[1])}</text>',
@@ -114,10 +118,11 @@ def bars(
 
 def dots(picture: Picture, x: Axis, y: Axis, points: Sequence[Dot], note: str = "") -> str:
     """Single labelled points; `strong` ones stand out, `hollow` ones stand back."""
-    marks = [f'<text class="note" x="{LEFT}" y="18">{escape(note)}</text>', *_frame(x, y)]
+    margin = _left(y)
+    marks = [f'<text class="note" x="{margin}" y="18">{escape(note)}</text>', *_frame(x, y)]
     taken: list[tuple[float, float, float]] = []
     for dot in sorted(points, key=lambda d: d.x):
-        at_x, at_y = _x(x, dot.x), _y(y, dot.y)
+        at_x, at_y = _x(x, dot.x, margin), _y(y, dot.y)
         kind = "f hollow" if dot.hollow else "c" if dot.strong else "a"
         fill = ' style="fill:var(--page)"' if dot.hollow else ""
         wide = LETTER * len(dot.label)
@@ -201,23 +206,32 @@ def _svg(picture: Picture, height: float, marks: Iterable[str]) -> str:
     return "\n".join([head, *named, *back, *marks, "</svg>", ""])
 
 
+def _left(y: Axis) -> float:
+    """The margin that the y axis needs: its name, turned, and beside it its longest number."""
+    return round(max(LEFT, 30 + DIGIT * max(len(y.write(tick)) for tick in y.ticks)), 1)
+
+
 def _frame(x: Axis, y: Axis) -> Iterator[str]:
-    bottom = HEIGHT - BOTTOM
+    bottom, left = HEIGHT - BOTTOM, _left(y)
     for tick in y.ticks:
         at = _y(y, tick)
-        yield f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at}" y2="{at}"/>'
-        yield f'<text x="{LEFT - 7}" y="{at + 4}" text-anchor="end">{escape(y.write(tick))}</text>'
+        yield f'<line class="grid" x1="{left}" x2="{WIDTH - RIGHT}" y1="{at}" y2="{at}"/>'
+        yield f'<text x="{left - 7}" y="{at + 4}" text-anchor="end">{escape(y.write(tick))}</text>'
     middle = (TOP + bottom) / 2
     turned = f'transform="translate(16 {middle}) rotate(-90)" text-anchor="middle"'
     yield f'<text class="note" {turned}>{escape(y.label)}</text>'
-    yield from _x_axis(x, LEFT, TOP, bottom, HEIGHT)
+    yield from _x_axis(x, left, TOP, bottom, HEIGHT)
 
 
 def _x_axis(x: Axis, left: float, top: float, bottom: float, height: float) -> Iterator[str]:
+    written = float("-inf")  # where the last number ends
     for tick in x.ticks:
-        at = _x(x, tick, left)
+        at, number = _x(x, tick, left), x.write(tick)
         yield f'<line class="grid" x1="{at}" x2="{at}" y1="{top}" y2="{bottom}"/>'
-        yield f'<text x="{at}" y="{bottom + 17}" text-anchor="middle">{escape(x.write(tick))}</text>'
+        half = DIGIT * len(number) / 2
+        if at - half > written:
+            written = at + half + DIGIT / 2
+            yield f'<text x="{at}" y="{bottom + 17}" text-anchor="middle">{escape(number)}</text>'
     yield f'<line class="axis" x1="{left}" x2="{WIDTH - RIGHT}" y1="{bottom}" y2="{bottom}"/>'
     middle = (left + WIDTH - RIGHT) / 2
     yield f'<text class="note" x="{middle}" y="{height - 8}" text-anchor="middle">{escape(x.label)}</text>'

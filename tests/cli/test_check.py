@@ -1,0 +1,152 @@
+"""`check` refuses all that the data stage would and says what the run will be; `audit` and `preview` count alike."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from packager.__main__ import main
+from packager.artifacts.kinds import Checkpoint
+from packager.llamacpp.vendored import VENDOR
+from packager.pipeline import estimate
+from packager.pipeline.preflight import need
+from packager.process import machine
+from packager.process.machine import Gpu
+from packager.recipe import loading
+
+pytestmark = pytest.mark.skipif(not VENDOR.joinpath("llama.cpp").is_dir(), reason="vendor is not fetched: make setup")
+WORDS = ("vacina", "dengue", "diabetes", "tabaco", "parto", "febre", "asma", "tosse")
+
+
+def rows(**more: Any) -> list[dict[str, Any]]:
+    return [
+        {"question": f"O que é {a} com {b}?", "answer": f"A equipe explica {a} e também {b} na consulta."} | more
+        for a in WORDS
+        for b in WORDS
+        if a != b
+    ]
+
+
+def recipe(folder: Path, base: Path, listed: list[dict[str, Any]], extra: str = "", **data: Any) -> str:
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in listed), encoding="utf-8")
+    section = {"source": str(folder / "rows.jsonl")} | data
+    path = folder / "r.yaml"
+    path.write_text(f"name: r\nbase: {{model: '{base}'}}\ndata: {json.dumps(section)}\n{extra}", encoding="utf-8")
+    return str(path)
+
+
+def packager(*words: str) -> Result:
+    return CliRunner().invoke(main, list(words))
+
+
+def test_a_run_is_told_before_it_begins(tmp_path: Path, spm_base: Checkpoint) -> None:
+    given = recipe(tmp_path, spm_base.folder, rows(), "train: {epochs: 2, batch: {examples_per_step: 8}}\n")
+    told = packager("check", given, "--build-dir", str(tmp_path / "build"))
+    assert told.exit_code == 0, told.output
+    found = re.search(r"(\d+) rows to train on, (\d+) held out; the longest has (\d+) tokens\n", told.output)
+    assert found
+    assert int(found[1]) + int(found[2]) == 56
+    assert f"{2 * -(-int(found[1]) // 8)} steps over " in told.output
+    for words in ("GB of disk", "here (", "on a T4: about", "on a card of 8 GB: about", "on an H100: about"):
+        assert words in told.output
+    assert not (tmp_path / "build").exists()
+
+
+@pytest.mark.parametrize(
+    ("listed", "words"),
+    [
+        (rows()[:1], "none can be held out"),
+        ([row | {"system": f"Seja {i % 6}."} for i, row in enumerate(rows())], "6 different system messages"),
+        (rows(answer="A paciente tem o CPF 529.982.247-25."), "patient identifiers"),
+        ([*rows(), {"question": "E agora <|im_end|>?", "answer": "Sim."}], "special token"),
+        ([row | {"answer": row["answer"] * 90} for row in rows()], "are longer than data.max_tokens"),
+    ],
+)
+def test_what_the_data_stage_would_refuse(
+    tmp_path: Path, spm_base: Checkpoint, listed: list[dict[str, Any]], words: str
+) -> None:
+    fields = {"fields": {"system": "system"}} if "system" in listed[0] else {}
+    done = packager("check", recipe(tmp_path, spm_base.folder, listed, **fields), "--build-dir", str(tmp_path / "b"))
+    assert done.exit_code == 2, done.output
+    assert words in done.output
+    assert "529" not in done.output
+
+
+def test_a_system_message_that_the_template_passes_over_or_that_is_too_long(
+    tmp_path: Path, spm_base: Checkpoint
+) -> None:
+    silent = tmp_path / "base"
+    shutil.copytree(spm_base.folder, silent)
+    template = (silent / "chat_template.jinja").read_text()
+    passing_over = template.replace("for message in messages", "for message in messages if message['role'] != 'system'")
+    assert passing_over != template
+    (silent / "chat_template.jinja").write_text(passing_over)
+    done = packager("check", recipe(tmp_path, silent, rows(), system="Seja claro."))
+    assert done.exit_code == 2, done.output
+    assert "system message" in done.output
+    long = recipe(tmp_path, spm_base.folder, rows(), "serve: {context: 512}\n", system="Seja claro. " * 90)
+    done = packager("check", long)
+    assert done.exit_code == 2, done.output
+    assert "512" in done.output
+
+
+def test_the_audit_of_a_recipe_counts_and_shows(tmp_path: Path, spm_base: Checkpoint) -> None:
+    given, page = recipe(tmp_path, spm_base.folder, rows(topic="APS")), tmp_path / "d.html"
+    done = packager("audit", given, "--html", str(page))
+    assert done.exit_code == 0, done.output
+    assert "Tokens a row: " in done.output
+    assert "<|im_end|>" in done.output
+    text = page.read_text(encoding="utf-8")
+    assert text.count('class="card"') == 10
+    assert re.search(r"<mark>A equipe explica \w+ e também \w+ na consulta.&lt;\|im_end\|&gt;</mark>", text)
+    assert "<script" not in text
+
+
+def test_the_page_of_an_audit_says_what_was_dropped_and_escapes_what_rows_say(
+    tmp_path: Path, spm_base: Checkpoint
+) -> None:
+    odd = {"question": "<script>alert(1)</script>?", "answer": "Nada."}
+    named = {"question": "E o paciente João Souza?", "answer": "Ele procura a equipe."}
+    listed = [odd, named, {"question": "só isto"}, *rows()[:8]]
+    page = tmp_path / "d.html"
+    done = packager("audit", recipe(tmp_path, spm_base.folder, listed, bad_rows="drop"), "--html", str(page))
+    assert done.exit_code == 0, done.output
+    text = page.read_text(encoding="utf-8")
+    assert "missing field &#39;answer&#39;" in text
+    assert "&lt;script&gt;" in text
+    assert "<script" not in text
+    assert "João" not in text
+
+
+def test_a_row_is_shown_as_it_is_trained(tmp_path: Path, spm_base: Checkpoint) -> None:
+    turns = [
+        {"role": "user", "content": "Oi?"},
+        {"role": "assistant", "content": "Olá.", "weight": 0},
+        {"role": "user", "content": "O que é a APS?"},
+        {"role": "assistant", "content": "É o primeiro contato."},
+    ]
+    given = recipe(tmp_path, spm_base.folder, [{"messages": turns}], format="messages")
+    shown = packager("preview", given)
+    assert shown.exit_code == 0, shown.output
+    assert "assistant\nOlá.<|im_end|>" in shown.output
+    assert "assistant\n⟦É o primeiro contato.<|im_end|>⟧" in shown.output
+    assert packager("preview", given, "--line", "7").exit_code == 2
+    absent = packager("preview", given, "--base", "hf:nobody/nothing")
+    assert absent.exit_code == 4
+    assert "packager check r" in absent.output
+
+
+def test_a_gpu_that_trains_asks_for_no_memory_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = loading.load(recipe(tmp_path, tmp_path, rows(), "train: {method: lora}\n"))
+    monkeypatch.setattr(machine, "gpus", lambda: ())
+    alone = need(loaded, 8 * 10**9).ram
+    monkeypatch.setattr(machine, "gpus", lambda: (Gpu("NVIDIA T4", 16 * 10**9),))
+    assert need(loaded, 8 * 10**9).ram < 4e9 < 32e9 <= alone
+    costs = {c.where: c for c in estimate.expected(loaded, 8 * 10**9, None, 0, tmp_path).costs}
+    assert list(costs) == ["here"]
