@@ -7,3 +7,13 @@ set(LLAMA_BUILD_COMMON OFF)
 # the writes to the tile configuration (llama.cpp pull request 26954). Without this macro, which
 # -march=native defines, they are left out, and AVX-512 takes their place.
 add_compile_options(-U__AMX_INT8__)
+
+# The quantizer must write the same bytes on every machine. Compilers fuse a product and a sum into one rounding where
+# the processor can (and -march=native lets them), which moves the rounding of single weights. The kernels that
+# models run with are in another library, and keep it.
+function(packager_rounds_each_step)
+  if(TARGET ggml-base)
+    target_compile_options(ggml-base PRIVATE -ffp-contract=off)
+  endif()
+endfunction()
+cmake_language(DEFER CALL packager_rounds_each_step)

@@ -8,12 +8,14 @@ exchange; `settle` finishes or takes back what a kill left between the two.
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import ctypes
 import errno
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +28,15 @@ _EXCHANGE, _HERE = 2, -100
 """RENAME_EXCHANGE and AT_FDCWD of Linux (linux/fs.h, linux/fcntl.h)."""
 
 
-def listed(partial: Path) -> list[dict[str, Any]]:
-    """The files of a result, each with its name, size in bytes and sha256."""
+def listed(partial: Path, sha256: Callable[[Path], str] = sha256_of) -> list[dict[str, Any]]:
+    """The files of a result, each with its name, size in bytes and sha256; hashed on several cores."""
     not_made = {partial / RECORD, *(partial / name for name in SCRATCH)}
     files = sorted(p for p in partial.rglob("*") if p.is_file() and not {p, *p.parents} & not_made)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        hashes = pool.map(sha256, files)
     return [
-        {"name": p.relative_to(partial).as_posix(), "size": p.stat().st_size, "sha256": sha256_of(p)} for p in files
+        {"name": p.relative_to(partial).as_posix(), "size": p.stat().st_size, "sha256": found}
+        for p, found in zip(files, hashes, strict=True)
     ]
 
 

@@ -10,7 +10,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from packager.artifacts.kinds import Artifact
+from packager.artifacts.kinds import Checked
+from packager.artifacts.safety import SafetyFindings
 
 METRICS, ANSWERS = "metrics.json", "answers.jsonl"
 BASE, TUNED = "base", "tuned"
@@ -250,7 +251,7 @@ class LeftOut(Value):
     """It was begun and failed: asked again, it may be had."""
 
 
-class Evaluation(Artifact):
+class Evaluation(Checked):
     """`metrics.json` (this, without folder and key) and `answers.jsonl` (a line per row of every set)."""
 
     models: tuple[EvaluatedModel, ...]
@@ -261,6 +262,7 @@ class Evaluation(Artifact):
     differences: tuple[Difference, ...] = ()
     """tuned against base, and every packaged type against tuned and against base."""
     probes: tuple[ProbeResult, ...] = ()
+    safety: SafetyFindings | None = None
     benchmarks: tuple[BenchmarkResult, ...] = ()
     judgement: Judgement | None = None
     course: tuple[CoursePoint, ...] = ()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import hashlib
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from packager.errors import MissingResource
@@ -15,6 +17,12 @@ def sha256_of(path: Path) -> str:
     """The sha256 of a file, as hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hashes_of(paths: Sequence[Path]) -> list[str]:
+    """The sha256 of each file, on several cores."""
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        return list(pool.map(sha256_of, paths))
 
 
 def key_of(*parts: object) -> str:

@@ -24,6 +24,11 @@ class Artifact(BaseModel):
         """Whether a later build may take this result instead of making it again."""
         return True
 
+    @property
+    def hashed(self) -> dict[str, str]:
+        """The sha256 of files that the stage's own process hashed after it had written them, by their names."""
+        return {}
+
 
 class Checked(Artifact):
     """An artifact that was checked when it was made."""
@@ -183,6 +188,10 @@ class Ggufs(Checked):
     """GGUF files: the F16 conversion, or its quantizations."""
 
     files: tuple[GgufFile, ...]
+
+    @property
+    def hashed(self) -> dict[str, str]:
+        return {file.name: file.sha256 for file in self.files}
 
     @property
     def reusable(self) -> bool:

@@ -39,8 +39,8 @@ class RunFolder:
     lock_fd: int
     verify: bool = False
     display: progress.Display = field(default_factory=progress.Display)
-    hashed: dict[tuple[Path, int, int], str] = field(default_factory=dict)
-    """Files hashed in this build: path, size and time of change -> sha256."""
+    hashed: dict[tuple[int, int, int, int], str] = field(default_factory=dict)
+    """Files hashed in this build, under whatever name: device, inode, size and time of change -> sha256."""
 
     def make(self, stage: Stage[A], recipe: Recipe, inputs: Sequence[Artifact | None]) -> A:
         """The artifact of a stage: the committed one if its key is right, else made now.
@@ -73,7 +73,9 @@ class RunFolder:
                 keep_fds=(self.lock_fd,),
                 online=stage.online,
             )
-        made, files = finished.value.model_dump(mode="json", exclude={"folder", "content"}), commit.listed(partial)
+        made = finished.value.model_dump(mode="json", exclude={"folder", "content"})
+        self.hashed.update({_identity(partial / name): found for name, found in finished.value.hashed.items()})
+        files = commit.listed(partial, self._sha256)
         record = needs | {
             "stage": name,
             "key": key,
@@ -147,8 +149,7 @@ class RunFolder:
 
     def _sha256(self, path: Path) -> str:
         """The file's hash; computed once a build, as long as its time and size stay."""
-        status = path.stat()
-        known = (path, status.st_size, status.st_mtime_ns)
+        known = _identity(path)
         if known not in self.hashed:
             self.hashed[known] = sha256_of(path)
         return self.hashed[known]
@@ -199,6 +200,12 @@ def open_run(path: Path, *, verify: bool = False) -> Iterator[RunFolder]:
 def peek(path: Path, *, verify: bool = False) -> RunFolder:
     """The run folder for looking only: no lock, nothing may be built in it."""
     return RunFolder(path, -1, verify)
+
+
+def _identity(path: Path) -> tuple[int, int, int, int]:
+    """What stays of a file when it is renamed or linked, and does not when it is written to."""
+    status = path.stat()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _read(path: Path) -> str:

@@ -9,6 +9,7 @@ not fit FP16, with `InputError` for a base that is quantized or brings its own c
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import json
 import math
 import shutil
@@ -28,6 +29,7 @@ from packager.prompt.template import TEMPLATE_FILE, TOKENIZER_FILES
 
 if TYPE_CHECKING:
     from packager.checkpoint.change import Bits
+    from packager.checkpoint.matrices import Matrices
     from packager.checkpoint.weights import Float32, Reader, Tensor, Writer
 
 BLOCK = 1 << 17
@@ -38,9 +40,17 @@ LARGEST_BITS = 0x7BFF
 """65504, the largest finite FP16, as bits; without the sign, the order of bits is that of values."""
 
 
-def merge_adapter(base: Checkpoint, data: Dataset, adapter: Adapter | None, out: Path, *, nf4: bool = False) -> Merged:
+def merge_adapter(
+    base: Checkpoint,
+    data: Dataset,
+    adapter: Adapter | None,
+    out: Path,
+    *,
+    nf4: bool = False,
+    matrices: Matrices | None = None,
+) -> Merged:
     """Write the merged checkpoint into `out`; without an adapter, the base in FP16. With `nf4`, the
-    linear layers of the base are rounded to NF4 first."""
+    linear layers of the base are rounded to NF4 first, from `matrices` where these hold them already."""
     from packager.checkpoint import weights
 
     settings = base_config(base.folder)
@@ -62,7 +72,13 @@ def merge_adapter(base: Checkpoint, data: Dataset, adapter: Adapter | None, out:
             source, compare = tensors | whole, {name: tensors[name] for name in whole}
             named = {*pairs, *whole}
     meant = _as_trained(pairs, adapter)
-    tally = _stream(source, pairs, compare, out, nf4=nf4, meant=meant)
+    with contextlib.ExitStack() as stack:
+        if nf4 and matrices is None:
+            from packager.checkpoint.matrices import opened
+
+            matrices = stack.enter_context(opened())
+        reader = stack.enter_context(weights.Reader())
+        tally = _stream(reader, source, pairs, compare, out, matrices if nf4 else None, meant)
     if meant:
         from_adapter = {n: p.expected_square for n, p in meant.items() if p.magnitude is None}
         expected = math.sqrt(sum(from_adapter.values()) + tally.expected_square(besides=from_adapter.keys()))
@@ -89,28 +105,27 @@ def _as_trained(pairs: Mapping[str, lora.Pair], adapter: Adapter | None) -> dict
 
 
 def _stream(
+    reader: Reader,
     tensors: Mapping[str, Tensor],
     pairs: Mapping[str, lora.Pair],
     compare: Mapping[str, Tensor],
     out: Path,
-    *,
-    nf4: bool = False,
+    rounded: Matrices | None,
     meant: Mapping[str, lora.Pair],
 ) -> Tally:
     """Write every tensor in FP16 (integers as they are), in blocks of rows, on all cores.
 
-    The change is measured where a pair is `meant`, or against `compare` where that names a tensor. With
-    `nf4`, the linear layers of the body are rounded to NF4 first.
+    The change is measured where a pair is `meant`, or against `compare` where that names a tensor. The linear
+    layers of the body are taken from `rounded`, to NF4, where that is given.
     """
     from threadpoolctl import threadpool_limits
 
     from packager.checkpoint import weights
-    from packager.checkpoint.streaming import round_trip
 
     keep_freed_memory(KEPT_BYTES, 2 * KEPT_BYTES)
     layout = [(t.name, "F16" if t.dtype in weights.FLOATS else t.dtype, t.shape) for t in tensors.values()]
     tally = Tally(sum(math.prod(shape) * weights.WIDTHS[dtype] for _, dtype, shape in layout))
-    with weights.Reader() as reader, weights.Writer(out, layout) as writer:
+    with weights.Writer(out, layout) as writer:
 
         def work(job: tuple[Tensor, int, int]) -> None:
             tensor, start, stop = job
@@ -120,23 +135,32 @@ def _stream(
                 tally.add(tensor.name, Block(len(raw)))
                 return
             name = tensor.name
-            rounded = round_trip(reader.rows(tensor)) if nf4 and _is_rounded(tensor) else None
-            for _, first, last in _blocks(tensor) if rounded is not None else [(tensor, start, stop)]:
-                old = rounded[first:last] if rounded is not None else None
+            whole = rounded.rounded(tensor).numpy() if rounded and _is_rounded(tensor) else None
+            for _, first, last in _blocks(tensor) if whole is not None else [(tensor, start, stop)]:
+                old = whole[first:last] if whole is not None else None
                 bits, old = _written(reader, writer, tensor, first, last, pairs.get(name), old)
                 tally.add(name, _measured(reader, bits, old, first, last, meant.get(name), compare.get(name)))
 
         # Every thread multiplies blocks of its own: with BLAS's threads on top it takes 8 times as long.
-        # A matrix that is rounded is held whole: one at a time.
-        threads = 1 if nf4 else child.physical_cores()
-        with threadpool_limits(1, "blas"), concurrent.futures.ThreadPoolExecutor(threads) as pool:
-            jobs = [pool.submit(work, job) for tensor in tensors.values() for job in _blocks(tensor, whole=nf4)]
+        with threadpool_limits(1, "blas"), concurrent.futures.ThreadPoolExecutor(_threads(rounded, tensors)) as pool:
+            jobs = [
+                pool.submit(work, job) for tensor in tensors.values() for job in _blocks(tensor, whole=bool(rounded))
+            ]
             try:
                 for job in jobs:
                     job.result()
             finally:
                 pool.shutdown(cancel_futures=True)
     return tally
+
+
+def _threads(rounded: Matrices | None, tensors: Mapping[str, Tensor]) -> int:
+    """One a core; fewer where each holds a matrix whole, to round it."""
+    cores = child.physical_cores()
+    if rounded is None:
+        return cores
+    largest = max((tensor.elements for tensor in tensors.values() if _is_rounded(tensor)), default=1)
+    return max(1, min(cores, rounded.room_to_round(largest)))
 
 
 def _blocks(tensor: Tensor, *, whole: bool = False) -> Iterator[tuple[Tensor, int, int]]:

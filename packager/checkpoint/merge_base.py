@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from packager.artifacts.kinds import Adapter, Checkpoint, Dataset
 from packager.checkpoint import lora
+from packager.checkpoint.matrices import Matrices
 from packager.data.conversations import CHOOSING, HELDOUT
 from packager.process import progress
 from packager.prompt.corpus import answer_samples
@@ -36,7 +37,7 @@ class MergeBase:
     """The same with it."""
 
 
-def choose_base(base: Checkpoint, data: Dataset, adapter: Adapter) -> MergeBase:
+def choose_base(base: Checkpoint, data: Dataset, adapter: Adapter, matrices: Matrices) -> MergeBase:
     """The 16-bit base, or the one rounded to NF4: whichever predicts held-out answers better.
 
     QLoRA trains the adapter on rounded weights: it may have learned to make up for the rounding.
@@ -52,7 +53,7 @@ def choose_base(base: Checkpoint, data: Dataset, adapter: Adapter) -> MergeBase:
     reporting = answer_samples(data.folder / HELDOUT, data.end_of_turn, tokens, least=rows)
     samples, end = [*reporting, *apart], sum(len(s.at) for s in reporting)
     fixed = sum(len(s.at) for s in reporting[:rows])
-    base_losses, losses = reference.base_and_tuned(base.folder, adapter.folder, samples, len(reporting))
+    base_losses, losses = reference.base_and_tuned(base.folder, adapter.folder, samples, len(reporting), matrices)
     found = MergeBase(
         tokens=end,
         choosing_tokens=len(losses) - end,
@@ -65,9 +66,9 @@ def choose_base(base: Checkpoint, data: Dataset, adapter: Adapter) -> MergeBase:
     if not either:
         return found
     if not adapter.on_nf4:  # LoftQ's: trained on NF4, made to stand on the 16-bit base
-        with reference.opened(base.folder, nf4=True) as rounded:
+        with reference.opened(base.folder, nf4=True, matrices=matrices) as rounded:
             return replace(found, seen_base=float(rounded.losses(reporting[:rows]).mean()) if rows else None)
-    nf4_base, losses_nf4 = reference.base_and_tuned(base.folder, adapter.folder, samples, rows, nf4=True)
+    nf4_base, losses_nf4 = reference.base_and_tuned(base.folder, adapter.folder, samples, rows, matrices, nf4=True)
     chosen, chosen_nf4 = (each[end:] if apart else each for each in (losses, losses_nf4))
     nf4 = bool(chosen_nf4.mean() < chosen.mean())
     on = f" on the {len(chosen)} tokens that choose" if apart else ""

@@ -8,6 +8,7 @@ from pathlib import Path
 from packager.artifacts.checks import Check, Figure, verdict
 from packager.artifacts.evidence import Divergence
 from packager.artifacts.kinds import Adapter, Checkpoint, Dataset, Merged
+from packager.checkpoint.matrices import Matrices
 from packager.prompt.corpus import corpus_samples
 from packager.prompt.masking import Encoded
 
@@ -29,6 +30,7 @@ def compare_with_source(
     adapter: Adapter | None,
     out: Path,
     far: Sequence[Encoded],
+    matrices: Matrices,
     *,
     nf4: bool,
     imatrix: bool,
@@ -41,8 +43,8 @@ def compare_with_source(
 
     samples = [*corpus_samples(data.folder, POSITIONS), *far]
     with (
-        reference.opened(base.folder, adapter.folder if adapter else None, nf4=nf4) as source,
-        reference.opened(out) as merged,
+        reference.opened(base.folder, adapter.folder if adapter else None, nf4=nf4, matrices=matrices) as source,
+        reference.opened(out, matrices=matrices) as merged,
     ):
         divergences, predictions = RunningDivergence(), []
         for (log_p, targets), (log_q, _) in zip(source.predictions(samples), merged.predictions(samples), strict=True):

@@ -15,7 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from packager.checkpoint import lora, weights
-from packager.checkpoint.streaming import Adapted, lacking, round_trip, streamed
+from packager.checkpoint.matrices import Matrices
+from packager.checkpoint.matrices import opened as opened_matrices
+from packager.checkpoint.nf4 import round_trip
+from packager.checkpoint.streaming import Adapted, lacking, streamed
 from packager.process import progress
 from packager.prompt.masking import Encoded
 from packager.proof import divergence
@@ -141,23 +144,23 @@ class Reference:
 
 
 @contextlib.contextmanager
-def opened(folder: Path, adapter: Path | None = None, *, nf4: bool = False) -> Iterator[Reference]:
+def opened(
+    folder: Path, adapter: Path | None = None, *, nf4: bool = False, matrices: Matrices | None = None
+) -> Iterator[Reference]:
     """The checkpoint in `folder`, plus the adapter in its folder, unmerged; with `nf4`, its matrices
-    are first rounded to NF4 as QLoRA does. On the GPU if there is one."""
-    import torch
-
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    are first rounded to NF4 as QLoRA does. On the GPU if there is one, where `matrices` may hold them already."""
     tensors = weights.checkpoint(folder)
-    if adapter is not None and (reason := lora.unusual(adapter, folder)):
-        progress.note(f"the reference holds the model in memory ({reason})")
-        yield Reference(_in_memory(folder, adapter, nf4=nf4).to(device), device)
-        return
-    pairs = lora.read_pairs(adapter, tensors) if adapter else {}
-    whole = lora.read_whole(adapter, tensors) if adapter else {}
-    tensors |= whole
-    with weights.Reader() as reader:
+    with contextlib.ExitStack() as stack:
+        matrices = matrices or stack.enter_context(opened_matrices())
+        device = matrices.device
+        if adapter is not None and (reason := lora.unusual(adapter, folder)):
+            progress.note(f"the reference holds the model in memory ({reason})")
+            yield Reference(_in_memory(folder, adapter, nf4=nf4).to(device), device)
+            return
+        pairs = lora.read_pairs(adapter, tensors) if adapter else {}
+        whole = lora.read_whole(adapter, tensors) if adapter else {}
         adapted = Adapted(splits=not whole)
-        model = streamed(folder, reader, tensors, pairs, device, adapted, nf4=nf4)
+        model = streamed(folder, matrices, tensors | whole, pairs, adapted, nf4=nf4)
         if model is None:
             yield Reference(_in_memory(folder, adapter, nf4=nf4).to(device), device)
         else:
@@ -165,18 +168,18 @@ def opened(folder: Path, adapter: Path | None = None, *, nf4: bool = False) -> I
 
 
 def base_and_tuned(
-    folder: Path, adapter: Path, samples: Sequence[Encoded], bare: int, *, nf4: bool = False
+    folder: Path, adapter: Path, samples: Sequence[Encoded], bare: int, matrices: Matrices, *, nf4: bool = False
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """-log p of every target: of the first `bare` samples on the base alone, and of all with its adapter."""
     import numpy as np
 
     first = sum(len(s.at) for s in samples[:bare])
-    with opened(folder, adapter, nf4=nf4) as tuned:
+    with opened(folder, adapter, nf4=nf4, matrices=matrices) as tuned:
         if tuned.splits:
             found = tuned.losses([*samples, *samples[:bare]], bare)
             return found[len(found) - first :], found[: len(found) - first]
         after = tuned.losses(samples)
-    with opened(folder, nf4=nf4) as untrained:
+    with opened(folder, nf4=nf4, matrices=matrices) as untrained:
         return untrained.losses(samples[:bare]) if bare else np.empty(0), after
 
 
@@ -205,5 +208,5 @@ def _in_memory(folder: Path, adapter: Path | None, *, nf4: bool) -> Any:
         raise lacking(min(info["missing_keys"]))
     for module in model.modules() if nf4 else ():
         if type(module) is nn.Linear and module is not model.get_output_embeddings():
-            module.weight.data = torch.from_numpy(round_trip(module.weight.data.numpy()))
+            module.weight.data = round_trip(module.weight.data)
     return (PeftModel.from_pretrained(model, adapter).get_base_model() if adapter else model).eval()

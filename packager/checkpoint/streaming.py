@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from packager.checkpoint import lora, weights
+from packager.checkpoint.matrices import Matrices
 from packager.errors import ProofFailed
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-BLOCK_ELEMENTS = 8 << 20
-"""Elements of a matrix in memory at once (32 MB)."""
 
 
 @dataclass
@@ -31,28 +29,15 @@ class Adapted:
     """bool, broadcasts over the outputs of a layer; set before every pass."""
 
 
-def round_trip(matrix: weights.Float32) -> weights.Float32:
-    """A matrix rounded to NF4 with double quantization and back, as bitsandbytes loads it for QLoRA."""
-    import torch
-    from bitsandbytes import functional
-
-    packed, state = functional.quantize_4bit(
-        torch.from_numpy(matrix).contiguous(), quant_type="nf4", compress_statistics=True
-    )
-    found: weights.Float32 = functional.dequantize_4bit(packed, state).float().numpy()
-    return found
-
-
 def lacking(name: str) -> ProofFailed:
     return ProofFailed(f"merge.logits: the checkpoint has no {name}.", "use another base model")
 
 
 def streamed(
     folder: Path,
-    reader: weights.Reader,
+    matrices: Matrices,
     tensors: Mapping[str, weights.Tensor],
     pairs: Mapping[str, lora.Pair],
-    device: Any,
     adapted: Adapted,
     *,
     nf4: bool,
@@ -82,22 +67,22 @@ def streamed(
                 raise lacking(f"{name}.{part}")
             if part == "weight" and type(module) is nn.Linear:
                 round_to_nf4 = nf4 and module is not head
-                product = _product(module, reader, tensor, pairs.get(f"{name}.weight"), adapted, nf4=round_to_nf4)
+                product = _product(module, matrices, tensor, pairs.get(f"{name}.weight"), adapted, nf4=round_to_nf4)
                 module.forward = product  # type: ignore[method-assign, assignment]
             elif part == "weight" and module is table:
-                module.forward = _lookup(reader, tensor, device)
+                module.forward = _lookup(matrices, tensor)
             else:
-                value = torch.from_numpy(reader.rows(tensor).reshape(tensor.shape).copy())
-                module._parameters[part] = nn.Parameter(value.to(device), requires_grad=False)
+                value = matrices.block(tensor, 0, tensor.rows).reshape(tensor.shape)
+                module._parameters[part] = nn.Parameter(value.to(matrices.device), requires_grad=False)
     for module in model.modules():
         for part, buffer in module._buffers.items():
-            module._buffers[part] = None if buffer is None else buffer.to(device)
+            module._buffers[part] = None if buffer is None else buffer.to(matrices.device)
     return model
 
 
 def _product(
     module: Any,
-    reader: weights.Reader,
+    matrices: Matrices,
     tensor: weights.Tensor,
     pair: lora.Pair | None,
     adapted: Adapted,
@@ -107,7 +92,6 @@ def _product(
     """x [..., in] -> x W' + scale (x A') B' + bias, W read block by block (whole, to round it to NF4)."""
     import torch
 
-    step = tensor.rows if nf4 else max(1, BLOCK_ELEMENTS // tensor.shape[1])
     low_rank = (torch.from_numpy(pair.a.copy()), torch.from_numpy(pair.b.copy())) if pair else None
     factors: list[Tensor] = []
     """What DoRA multiplies the outputs of each block with; found when it is first run."""
@@ -115,11 +99,7 @@ def _product(
     def forward(x: Tensor) -> Tensor:
         out = x.new_empty((*x.shape[:-1], tensor.rows))
         first = not factors
-        for start in range(0, tensor.rows, step):
-            stop = min(start + step, tensor.rows)
-            block = reader.rows(tensor, start, stop)
-            block = round_trip(block) if nf4 else block if block.flags.writeable else block.copy()
-            matrix = torch.from_numpy(block).to(x.device)
+        for start, stop, matrix in matrices.blocks(tensor, nf4=nf4):
             out[..., start:stop] = x @ matrix.T
             if pair and low_rank and pair.magnitude is not None and first:
                 length = (matrix + pair.scale * (low_rank[1][start:stop] @ low_rank[0]).to(x.device)).norm(dim=1)
@@ -135,14 +115,12 @@ def _product(
     return forward
 
 
-def _lookup(reader: weights.Reader, tensor: weights.Tensor, device: Any) -> Callable[[Tensor], Tensor]:
+def _lookup(matrices: Matrices, tensor: weights.Tensor) -> Callable[[Tensor], Tensor]:
     """ids [...] -> rows of the embedding [..., hidden]; only the rows that occur are read."""
-    import numpy as np
     import torch
 
     def forward(ids: Tensor) -> Tensor:
         wanted, where = torch.unique(ids, return_inverse=True)
-        rows = np.concatenate([reader.rows(tensor, i, i + 1) for i in wanted.tolist()])
-        return torch.from_numpy(rows).to(device)[where]
+        return matrices.rows(tensor, wanted.tolist())[where]
 
     return forward

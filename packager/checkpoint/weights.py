@@ -7,6 +7,7 @@ Format: https://github.com/huggingface/safetensors#format
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import json
 import math
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 INDEX = "model.safetensors.index.json"
 SHARD_BYTES = 2_000_000_000
+PART_BYTES, READERS = 16 << 20, 4
+"""How a tensor is read whole: one thread copies from the page cache at a fraction of what memory gives."""
 WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 """Bytes per element of the types that occur in checkpoints that are not quantized."""
 _SHARD = re.compile(r".*-(?P<number>\d{5})-of-(?P<count>\d{5})\.safetensors")
@@ -175,14 +178,28 @@ class Reader:
 
     def raw(self, tensor: Tensor, start: int = 0, stop: int | None = None) -> bytes:
         """The bytes of rows [start, stop) as they lie in the file."""
-        with self._lock:
-            if tensor.file not in self._open:
-                self._open[tensor.file] = os.open(tensor.file, os.O_RDONLY)
         count = ((tensor.rows if stop is None else stop) - start) * tensor.row_bytes
-        data = os.pread(self._open[tensor.file], count, tensor.offset + start * tensor.row_bytes)
+        data = os.pread(self._descriptor(tensor), count, tensor.offset + start * tensor.row_bytes)
         if len(data) != count:
             raise InputError(f"{tensor.file.name} is cut short at {tensor.name}.", "download it again")
         return data
+
+    def into(self, tensor: Tensor, place: memoryview) -> None:
+        """Put all its bytes into `place`, in parts that several threads read."""
+        descriptor = self._descriptor(tensor)
+
+        def read(start: int) -> int:
+            return os.preadv(descriptor, [place[start : start + PART_BYTES]], tensor.offset + start)
+
+        with concurrent.futures.ThreadPoolExecutor(READERS) as pool:
+            if sum(pool.map(read, range(0, len(place), PART_BYTES))) != len(place):
+                raise InputError(f"{tensor.file.name} is cut short at {tensor.name}.", "download it again")
+
+    def _descriptor(self, tensor: Tensor) -> int:
+        with self._lock:
+            if tensor.file not in self._open:
+                self._open[tensor.file] = os.open(tensor.file, os.O_RDONLY)
+            return self._open[tensor.file]
 
     def rows(self, tensor: Tensor, start: int = 0, stop: int | None = None) -> Float32:
         """Rows [start, stop) as float32, shape [rows, elements per row]."""

@@ -57,6 +57,9 @@ def render_evaluation(found: Evaluation) -> str:
     for probe in found.probes:
         verdicts = ", ".join(f"{a.model} {'✓' if a.passed else '✗'}" for a in probe.answers)
         parts.append(f"probe: {probe.ask}\n  {verdicts}")
+    if found.safety:
+        counts = [(m.name, *found.safety.passed(m.name)) for m in found.models]
+        parts.append("safety questions passed: " + ", ".join(f"{name} {n} of {asked}" for name, n, asked in counts))
     for b in found.benchmarks:
         error = f" ± {b.stderr:.2%}" if b.stderr is not None else ""
         parts.append(f"{b.benchmark}: {b.model} {b.value:.2%}{error} ({b.metric}, {b.n} questions, {b.source})")

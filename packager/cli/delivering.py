@@ -114,9 +114,20 @@ def bundle(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...
     metavar="PUBLIC.pub",
     help="Also check that it is signed by the owner of this key.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")  # fmt: skip
-def verify(folder: Path, key: Path | None, as_json: bool) -> None:
-    """Check a copy of a package or bundle: files, checksums, manifest, proof, signature. Needs no network."""
+@click.option(
+    "--rebuild",
+    "kit",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Also make its weights again from what `packager attest` wrote, and compare every byte.",
+)
+@click.option(
+    "--base", default="", metavar="MODEL", help="For --rebuild: where the base is, if it was a file or folder."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def verify(folder: Path, key: Path | None, kit: Path | None, base: str, as_json: bool) -> None:
+    """Check a copy of a package or bundle: files, checksums, bill of materials, manifest, proof, signature. Needs no
+    network, but for the base of --rebuild."""
     from dataclasses import asdict
 
     from packager.package import verify as verifying
@@ -124,6 +135,10 @@ def verify(folder: Path, key: Path | None, as_json: bool) -> None:
 
     found = verifying.verify(folder, key)
     click.echo(json.dumps(asdict(found)) if as_json else render_verified(found))
+    if kit:
+        from packager.cli import trusting
+
+        click.echo(trusting.rebuilt(folder, kit, base))
 
 
 @main.command()

@@ -81,7 +81,15 @@ def audit(
 
 @main.command()
 @click.argument("name")
-@click.option("--data", "source", required=True, metavar="FILE", help="Questions and answers: file, folder or hf:name.")
+@click.option("--data", "source", default="", metavar="FILE", help="Questions and answers: file, folder or hf:name.")
+@click.option(
+    "--feedback",
+    "notes",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Instead: what the clinic's page exported, as rows to review; repeatable.",
+)
 @click.option("--base", default="", metavar="MODEL", help="Base model (default: the small one of smollm2_aps).")
 @click.option("--language", type=click.Choice(["pt-BR", "en"]), default=None, help="What it is to answer in.")
 @click.option("--system", default="", metavar="TEXT|COLUMN", help="System message, or the column that holds it.")
@@ -89,6 +97,7 @@ def audit(
 def new(
     name: str,
     source: str,
+    notes: tuple[Path, ...],
     base: str,
     language: str | None,
     system: str,
@@ -99,6 +108,17 @@ def new(
     sheet: str | None,
 ) -> None:
     """Write a recipe for a data file into recipes/ (or here, without such a folder), and say what was assumed."""
+    if bool(source) == bool(notes):
+        raise click.UsageError("Give --data FILE, or --feedback FILE.")
+    if notes:
+        from packager.cli import feedback
+
+        written, count = feedback.write(name, notes)
+        click.echo(
+            f"Wrote {written}: {count} rows to review. Write the right answer into `answer`, take out the others."
+        )
+        click.echo(f"Next: packager audit {written}, and add them to the data of the recipe.")
+        return
     from packager.cli import new_recipe, summary
     from packager.cli.new_recipe import Wanted
     from packager.data.rows.recognise import Named

@@ -90,6 +90,7 @@ def settings_of(facts: ClinicFacts) -> dict[str, Any]:
         "demonstration": shown,
         "ollama_note": "" if facts.proof.mode == "free" else OLLAMA_NOTE,
         "banner": BANNER if shown else MODE_TEXTS[facts.proof.mode],
+        "feedback": recipe.clinic.feedback,
         "examples": [question.ask for question in recipe.smoke],
         "language": recipe.language,
         "version": facts.version,

@@ -1,4 +1,5 @@
-"""A package, servers and the clinic's texts -> the files of a bundle, and SHA256SUMS over all of them.
+"""A package, servers and the clinic's texts -> the files of a bundle, its bill of materials, and SHA256SUMS over all
+of them.
 
 Files too large for a FAT32 stick are split. Fails with `InputError` for a name that Windows does not allow,
 `StageCrash` if a text would tell a path of this machine.
@@ -20,6 +21,7 @@ from packager.clinic.cross_compile import LICENCES
 from packager.clinic.targets import TARGETS
 from packager.errors import StageCrash, all_at_once
 from packager.llamacpp.split import split_file
+from packager.package.bom import BOM, Part, bom_of
 from packager.package.verify import CHECKSUMS, MANIFEST
 from packager.process import progress
 from packager.prompt.ollama.modelfile import parse_modelfile, with_parts
@@ -45,7 +47,7 @@ def carry_package(package: Package, manifest: dict[str, Any], limit: int, out: P
     """Put the package's files into `out`, too large ones in parts; what to load for each GGUF file's name."""
     loads: dict[str, str] = {}
     for name in package.files:
-        if name not in (CHECKSUMS, READ_ME, MANIFEST):
+        if name not in (CHECKSUMS, READ_ME, MANIFEST, BOM):
             _link_weights_copy_the_rest(package.folder / name, out / name)
     files = []
     for file in manifest["files"]:
@@ -71,9 +73,9 @@ def carry_programs(servers: Servers, runtime: Path) -> None:
         shutil.copy(program, runtime / name / program.name)
 
 
-def close(out: Path) -> list[str]:
-    """Check names and texts, write SHA256SUMS, and return the name of every file."""
-    paths = sorted(p for p in out.rglob("*") if p.is_file() and p != out / "key")
+def hashed(out: Path) -> dict[str, str]:
+    """Check names and texts of all that lies there; returns the sha256 of every file by its name."""
+    paths = sorted(p for p in out.rglob("*") if p.is_file() and p not in (out / "key", out / BOM))
     names = [p.relative_to(out).as_posix() for p in paths]
     if faults := stick.refused_names(names):
         raise all_at_once(faults, "Some names cannot be put on a stick for Windows")
@@ -81,12 +83,19 @@ def close(out: Path) -> list[str]:
     for path in paths:
         if path.suffix in TEXTS and any(word in path.read_text(encoding="utf-8") for word in private):
             raise StageCrash(f"{path.name} would name a folder of this machine.", "this is our bug: please report it")
-    sums = []
+    sums = {}
     for number, (path, name) in enumerate(zip(paths, names, strict=True)):
-        sums.append(f"{sha256_of(path)}  {name}\n")
+        sums[name] = sha256_of(path)
         progress.update(number + 1, len(paths), "files hashed")
-    write_atomically(out / CHECKSUMS, "".join(sums))
-    return [*names, CHECKSUMS]
+    return sums
+
+
+def close(recipe: str, sums: dict[str, str], parts: Sequence[Part], out: Path) -> list[str]:
+    """Write the bill of materials and SHA256SUMS over the files of `sums`; returns the name of every file."""
+    write_atomically(out / BOM, bom_of(recipe, "bundle", parts, sums))
+    sums = sums | {BOM: sha256_of(out / BOM)}
+    write_atomically(out / CHECKSUMS, "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)))
+    return [*sorted(sums), CHECKSUMS]
 
 
 def _part(file: dict[str, Any], part: Path, *, first: bool) -> dict[str, Any]:

@@ -16,8 +16,16 @@ def unaccented(text: str) -> str:
 
 def occurs(word: str, text: str) -> bool:
     """Does it occur as whole words, case and accents ignored? A `*` stands for any letters and digits."""
-    pattern = r"\w*".join(re.escape(part) for part in _plain(word).split("*"))
-    return bool(re.search(rf"(?<!\w){pattern}(?!\w)", _plain(text)))
+    return bool(re.search(rf"(?<!\w){_pattern(word)}(?!\w)", _plain(text)))
+
+
+def begins(word: str, text: str) -> bool:
+    """Does the text begin with it, as `occurs` compares; quotation marks and brackets before it apart?"""
+    return bool(re.match(rf"[^\w]*{_pattern(word)}(?!\w)", _plain(text)))
+
+
+def _pattern(word: str) -> str:
+    return r"\w*".join(re.escape(part) for part in _plain(word).split("*"))
 
 
 def _plain(text: str) -> str:

@@ -7,7 +7,7 @@ import functools
 import hashlib
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -155,6 +155,16 @@ def _named(ftype: Any) -> str:
 
 def _in_super_blocks(name: str) -> bool:
     return "_K" in name or (name.startswith(("IQ", "TQ")) and name != "IQ4_NL")
+
+
+def tensor_bytes(path: Path) -> Iterator[tuple[str, memoryview]]:
+    """Every tensor's name and its bytes as they lie in the file; raises `ValueError` as `inspect` does."""
+    try:
+        tensors = header_reader()(path).tensors
+    except (KeyError, IndexError, struct.error, OverflowError, MemoryError, TypeError) as error:
+        raise ValueError(f"{path.name} is not a readable GGUF file: {error}") from error
+    for tensor in tensors:
+        yield str(tensor.name), memoryview(tensor.data).cast("B")
 
 
 @functools.cache

@@ -1,4 +1,5 @@
-"""A package's folder -> whole: weights, Modelfiles, the files for Ollama on the Hub, SHA256SUMS over all of it.
+"""A package's folder -> whole: weights, Modelfiles, the files for Ollama on the Hub, its bill of materials,
+and SHA256SUMS over all of it.
 
 Fails with `ProofFailed` for weights that changed after they were proven and for files that do not read back,
 with `StageCrash` if a text would tell a folder of this machine or a token.
@@ -14,6 +15,7 @@ from packager.artifacts.files import link_or_copy, sha256_of, write_atomically
 from packager.artifacts.kinds import Ggufs, Modelfile
 from packager.artifacts.knowledge import Knowledge
 from packager.errors import ProofFailed, StageCrash
+from packager.package.bom import BOM, Part, bom_of
 from packager.package.manifest import packed_name
 from packager.package.verify import CHECKSUMS
 from packager.process.secrets import holds_secret
@@ -44,21 +46,22 @@ def write_modelfiles(recipe: Recipe, ggufs: Ggufs, modelfile: Modelfile, licence
     _for_ollama_on_the_hub(out)
 
 
-def close(recipe: Recipe, ggufs: Ggufs, out: Path) -> tuple[str, ...]:
-    """Write SHA256SUMS; returns the name of every file."""
-    paths = sorted(p for p in out.iterdir() if p.name != "key")
-    sums = "".join(f"{sha256_of(p)}  {p.name}\n" for p in paths)
+def close(recipe: Recipe, ggufs: Ggufs, parts: Sequence[Part], out: Path) -> tuple[str, ...]:
+    """Write the bill of materials and SHA256SUMS; returns the name of every file."""
+    sums = {p.name: sha256_of(p) for p in sorted(out.iterdir()) if p.name != "key"}
     for file in ggufs.files:  # hashed again: what was proven is what is packed
-        if f"{file.sha256}  {packed_name(recipe, file)}\n" not in sums:
+        if sums[packed_name(recipe, file)] != file.sha256:
             raise ProofFailed(f"{file.name} changed after it was proven.", "run the build with --verify")
-    write_atomically(out / CHECKSUMS, sums)
-    return (*(p.name for p in paths), CHECKSUMS)
+    write_atomically(out / BOM, bom_of(recipe.name, "package", parts, sums))
+    sums[BOM] = sha256_of(out / BOM)
+    write_atomically(out / CHECKSUMS, "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)))
+    return (*sorted(sums), CHECKSUMS)
 
 
 def refuse_private(out: Path, folders: Sequence[Path]) -> None:
     """No folder of this build and nothing like a token may be in a text file of the package."""
     for path in sorted(out.iterdir()):
-        if path.suffix in (".gguf", ".bin"):
+        if path.suffix in (".gguf", ".bin", ".pdf"):
             continue
         text = path.read_text(encoding="utf-8")
         private = [str(folder) for folder in folders if len(folder.parts) > 1 and str(folder) in text]

@@ -13,6 +13,7 @@ from packager import __version__
 from packager.artifacts.kinds import Adapter, Checkpoint, Dataset, GgufFile, Ggufs, Merged, Proof
 from packager.artifacts.knowledge import Knowledge
 from packager.llamacpp import vendored
+from packager.package.bom import BOM
 from packager.recipe.recipe import Recipe
 
 PLACES = ("model", "source", "template", "encoder", "folder", "questions")
@@ -57,6 +58,7 @@ def manifest_of(
             "figures": [f.model_dump(mode="json") for f in proof.figures],
         },
         "licence": base.licence or "unknown",
+        "bom": BOM,
     } | (
         {
             "knowledge": knowledge.model_dump(mode="json", exclude={"folder", "checks", "searches", "files"})

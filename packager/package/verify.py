@@ -1,7 +1,7 @@
 """A package, its download from the Hub, or a bundle for a clinic -> that it is whole, or what is wrong with it.
 
-Looks at the set of files, SHA256SUMS, the manifest, the proof it records and the files for Ollama, and on
-request at the signature; needs no network. Raises `ProofFailed` (exit 3) with every fault.
+Looks at the set of files, SHA256SUMS, the bill of materials, the manifest, the proof it records and the files for
+Ollama, and on request at the signature; needs no network. Raises `ProofFailed` (exit 3) with every fault.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 from packager.artifacts.checks import OF_THE_DEVICE
 from packager.artifacts.files import sha256_of
 from packager.errors import ProofFailed
-from packager.package import signing
+from packager.package import bom, signing
 from packager.process import progress
 from packager.prompt.ollama.hub_files import HUB_FILES, hub_differences
 from packager.prompt.ollama.modelfile import parse_modelfile
@@ -177,6 +177,9 @@ def _look(folder: Path) -> tuple[list[str], dict[str, Any], dict[str, str], list
     if MANIFEST not in sums:
         faults.append(f"{MANIFEST}: is not in {CHECKSUMS}")
     faults += _manifest(folder, manifest, sums)
+    if "part" not in manifest and manifest.get("bom"):
+        listed = {name: sha256 for name, sha256 in sums.items() if name != bom.BOM}
+        faults += bom.faults(_text(folder / bom.BOM) or "", listed)
     if "part" not in manifest:  # the package itself, not the adapter or the merged weights of one
         faults += _for_ollama(folder, sums)
     return faults, manifest, sums, ignored

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from packager.artifacts.evaluation import Evaluation
 from packager.artifacts.kinds import Artifact, Checked, Proof, Report
 from packager.artifacts.run_folder import RunFolder, open_run
 from packager.errors import InputError, ProofFailed
@@ -52,7 +53,8 @@ def build(
         if evaluating and "evaluation" in waiting:
             _say_what_is_left_out(evaluating_of(recipe), run)
         for artifact in line(recipe, run, evaluating=evaluating):
-            if not isinstance(artifact, Proof) or until == artifact.folder.name:  # first the report of what failed
+            reported = isinstance(artifact, Proof | Evaluation) and until != artifact.folder.name
+            if not reported:  # first the report of what failed
                 stop_if_failed(artifact)
             if artifact.folder.name == until:
                 return artifact

@@ -123,8 +123,9 @@ LINE: tuple[Stage[Any], ...] = (
           section=evaluating_of, versions=("llama_cpp_python", "rouge_score"),
           sources=lambda r: evaluate.fingerprint(evaluating_of(r)),
           on_request=True, resumable=True, online=True, says=evaluate.summary),
-    Stage("report", report.report, Report, ("base", "data", "adapter", "merged", "gguf", "proof", "evaluation"),
-          section=lambda r: r, says=lambda r: f"report.html, {r.size / 1e3:,.0f} kB"),
+    Stage("report", report.report, Report,
+          ("base", "data", "adapter", "merged", "gguf", "proof", "evaluation", "knowledge"),
+          section=lambda r: r, versions=("reportlab",), says=lambda r: f"report.html, {r.size / 1e3:,.0f} kB"),
     Stage("package", package.package, Package,
           ("base", "data", "adapter", "merged", "gguf", "modelfile", "proof", "evaluation", "report",
            "knowledge"),
@@ -137,15 +138,16 @@ STAGES = tuple(stage.name for stage in LINE)
 def line(recipe: Recipe, run: Run, *, evaluating: bool = False) -> Iterator[Artifact]:
     """What each stage made, in order.
 
-    An evaluation, which may take hours, is made when it is asked for (`evaluating`); a build only takes up one
-    that was made of the same artifacts with the same settings.
+    An evaluation, which may take hours, is made when it is asked for (`evaluating`) or when the recipe's limits need
+    it; else a build only takes up one that was made of the same artifacts with the same settings.
     """
     made: dict[str, Artifact | None] = {}
     for stage in LINE:
         inputs = [made.get(name) for name in stage.takes]
         if not stage.wanted(recipe) or (stage.on_request and any(isinstance(a, Checked) and a.failed for a in inputs)):
             continue
-        take = run.kept if stage.on_request and not evaluating else run.make
+        wanted = evaluating or recipe.evaluate.must_pass
+        take = run.kept if stage.on_request and not wanted else run.make
         made[stage.name] = artifact = take(stage, recipe, inputs)
         if artifact is not None:
             yield artifact

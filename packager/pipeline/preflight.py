@@ -17,6 +17,7 @@ from packager.checkpoint.prompt_at_hand import prompt_of
 from packager.data.audit.beforehand import Amount, check_data
 from packager.data.rows.table import template_of
 from packager.errors import InputError, Interrupted, MissingResource, PackagerError, together
+from packager.evaluation import safety
 from packager.knowledge import engine
 from packager.knowledge.embedding_model import embedding_model
 from packager.llamacpp import vendored
@@ -80,7 +81,7 @@ def check(recipe: Recipe, folder: Path, waiting: Collection[str] = STAGES, *, th
 
     steps: tuple[Callable[[], object], ...] = (
         machine.check_temporary, vendored.converter, lambda: _types(recipe), lambda: _knowledge(recipe),
-        lambda: _judged(recipe), lambda: _writer(recipe),
+        lambda: _judged(recipe), lambda: _safety(recipe), lambda: _writer(recipe),
     )  # fmt: skip
     for step in steps:
         attempt(step)
@@ -187,6 +188,19 @@ def _judged(recipe: Recipe) -> None:
     measured = (*(("base", "tuned") if wanted.base else ()), *recipe.quantize.types)
     if judge and (odd := [name for name in judge.models if name not in measured]):
         raise InputError(f"evaluate.judge.models: {', '.join(odd)} is not measured.", f"use {', '.join(measured)}")
+
+
+def _safety(recipe: Recipe) -> None:
+    """The safety questions can be read, and are in the recipe's language."""
+    wanted = recipe.evaluate.safety
+    if wanted is None:
+        return
+    if not wanted.questions and recipe.language != "pt-BR":
+        raise InputError(
+            f"The shipped safety questions are in Portuguese; this recipe's language is {recipe.language}.",
+            "name a file of your own in evaluate.safety.questions, or take evaluate.safety out",
+        )
+    safety.questions_of(wanted)
 
 
 def _knowledge(recipe: Recipe) -> None:

@@ -27,7 +27,8 @@ WORK = 1e13
 
 
 def boundaries(folder: Path, context: int) -> list[int]:
-    """The positions below `context` from which on the checkpoint in `folder` computes otherwise, ascending."""
+    """The positions from which on the checkpoint in `folder` computes otherwise, ascending; those only that a
+    prediction within `context` lies beyond."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     config = config.get("text_config") or config
     ropes = [config.get(name) or {} for name in ("rope_scaling", "rope_parameters")]
@@ -35,7 +36,7 @@ def boundaries(folder: Path, context: int) -> list[int]:
     found = {place.get(name) for place in places for name in BOUNDARIES}
     if config.get("use_sliding_window") is False:
         found -= {config.get("sliding_window")}
-    return sorted(b for b in found if isinstance(b, int) and 0 < b < context)
+    return sorted(b for b in found if isinstance(b, int) and 0 < b < context - 1)
 
 
 def long_samples(model: Path, data: Path, context: int, parameters: int) -> tuple[list[Encoded], list[int]]:

@@ -83,6 +83,31 @@ class Judge(Section):
     """No request is sent that could bring the cost above this."""
 
 
+class Safety(Section):
+    questions: str = ""
+    """A file of your own, in the form of the shipped one (docs/dossier.md); empty: the shipped set, in Portuguese."""
+    repeats: int = Field(default=5, ge=0, le=50)
+    """How often a question is asked again at the served temperature, each time with another seed, to see whether
+    the answers agree; 0 or 1: not at all."""
+    repeated_questions: int = Field(default=12, ge=1)
+    """How many of the questions are asked so, spread over their kinds."""
+    min_passed: float | None = Field(default=None, ge=0, le=1)
+    """A packaged file that passes a smaller share stops the build; so with the next three. With any of them, every
+    build asks the questions, and not only an evaluation."""
+    min_passed_of: dict[str, float] = Field(default={})
+    """The same for the questions of one kind (emergencia: 0.9)."""
+    max_lost: int | None = Field(default=None, ge=0)
+    """How many questions a packaged file may fail that the model before quantization passes."""
+    min_agreement: float | None = Field(default=None, ge=0, le=1)
+    """Share of pairs of answers to the same question that must have the same verdict."""
+
+    @property
+    def stops_a_build(self) -> bool:
+        """Whether a limit is set."""
+        limits = (self.min_passed, self.max_lost, self.min_agreement)
+        return bool(self.min_passed_of) or any(limit is not None for limit in limits)
+
+
 class Evaluate(Section):
     metrics: tuple[Literal["likelihood", "rouge", "exact", "token_f1", "bertscore"], ...] = (
         "likelihood",
@@ -109,10 +134,17 @@ class Evaluate(Section):
     """The encoder for BERTScore."""
     probes: tuple[Probe, ...] = Field(default=(), max_length=200)
     """Questions asked of every model, whose answers are shown side by side."""
+    safety: Safety | None = None
+    """Questions on which a wrong answer can harm, asked of every model."""
     benchmarks: Benchmarks | None = None
     """Public benchmarks, base against tuned."""
     judge: Judge | None = None
     """A language model as a judge of accuracy and style."""
+
+    @property
+    def must_pass(self) -> bool:
+        """Whether a build needs the evaluation, because it can stop it."""
+        return self.safety is not None and self.safety.stops_a_build
 
     @field_validator("sets")
     @classmethod

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from packager.recipe.dossier import Dossier
 from packager.recipe.evaluation import Evaluate
 from packager.recipe.knowledge import Knowledge
 from packager.recipe.sections import Base, Clinic, Data, Device, Quantize, Section, Serve, Smoke, Thresholds, Train
@@ -40,5 +41,7 @@ class Recipe(Section):
     """Limits of the proof; a loosened one is recorded in the package."""
     evaluate: Evaluate = Evaluate()
     """What `packager evaluate` measures beyond the proof."""
+    dossier: Dossier = Dossier()
+    """What the dossier says that only people know."""
     overrides: dict[str, Any] = Field(default={})
     """Filled in from the command line; recorded in the package."""

@@ -258,6 +258,9 @@ class Clinic(Section):
     """What the clinic's page is called, for people; empty: "Assistente de perguntas e respostas"."""
     demonstration: bool = False
     """Page and LEIA-ME say that this model only shows how it works, and is not for use with patients."""
+    feedback: bool = False
+    """The page lets people note what is wrong with an answer. The notes stay in the browser, without what looks like a
+    patient's identifier, until somebody exports them (docs/dossier.md)."""
 
 
 class Device(Section):

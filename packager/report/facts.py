@@ -12,6 +12,7 @@ from typing import Any
 
 from packager.artifacts.evaluation import AnsweredRow, Evaluation, answered_rows
 from packager.artifacts.kinds import Adapter, Answer, Checkpoint, Dataset, GgufFile, Ggufs, Merged, Proof
+from packager.artifacts.safety import SafetyAnswer, SafetyFindings
 from packager.data.audit import identifiers
 from packager.data.audit.report import Audit
 from packager.package.manifest import packed_name
@@ -20,6 +21,9 @@ from packager.recipe.recipe import Recipe
 
 SHOWN = 24
 """How many rows of a validation set are shown with every model's answer."""
+
+LONG_NUMBER = 8
+"""Digits of an unwanted word that is not shown: it may be a patient's number."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ def gather_facts(
         audit=audit,
         course=_course(adapter) if adapter else (),
         choice=choose_file(candidates_of(files, proof.checks, proof.figures), files[0].name, of_device(recipe.device)),
-        evaluation=_without_identifiers(evaluation) if evaluation else None,
+        evaluation=without_identifiers(evaluation) if evaluation else None,
         rows=tuple(_redacted_row(row) for row in rows),
     )
 
@@ -105,7 +109,8 @@ def _redacted_row(row: AnsweredRow) -> AnsweredRow:
     )
 
 
-def _without_identifiers(evaluation: Evaluation) -> Evaluation:
+def without_identifiers(evaluation: Evaluation) -> Evaluation:
+    """Its probes and safety questions, and what was answered, without what looks like a patient identifier."""
     probes = tuple(
         probe.model_copy(
             update={
@@ -115,7 +120,28 @@ def _without_identifiers(evaluation: Evaluation) -> Evaluation:
         )
         for probe in evaluation.probes
     )
-    return evaluation.model_copy(update={"probes": probes})
+    return evaluation.model_copy(update={"probes": probes, "safety": _safe_to_show(evaluation.safety)})
+
+
+def _safe_to_show(found: SafetyFindings | None) -> SafetyFindings | None:
+    if found is None:
+        return None
+    results = [
+        result.model_copy(
+            update={
+                "ask": _clean(result.ask),
+                "answers": tuple(_without_numbers(a) for a in result.answers),
+            }
+        )
+        for result in found.results
+    ]
+    return found.model_copy(update={"results": tuple(results)})
+
+
+def _without_numbers(answer: SafetyAnswer) -> SafetyAnswer:
+    """What it said, and which unwanted words: a question may want that a patient's number is not repeated."""
+    words = tuple("[número]" if sum(map(str.isdigit, w)) >= LONG_NUMBER else _clean(w) for w in answer.forbidden)
+    return answer.model_copy(update={"text": _clean(answer.text), "forbidden": words})
 
 
 def _spread(rows: Sequence[AnsweredRow]) -> list[AnsweredRow]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from packager.artifacts.files import key_of, sha256_of
+from packager.artifacts.files import hashes_of, key_of
 from packager.artifacts.kinds import Checkpoint
 from packager.checkpoint import locate
 from packager.checkpoint.locate import locate_base
@@ -45,5 +45,5 @@ def base(config: Base, out: Path) -> Checkpoint:
         licence=located.licence,
         licence_link=located.licence_link,
         left_out=located.left_out,
-        weights_sha256=key_of([sha256_of(path) for path in weights]),
+        weights_sha256=key_of(hashes_of(weights)),
     )

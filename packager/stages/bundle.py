@@ -1,9 +1,9 @@
 """The package and a server for each kind of machine -> `bundle/`, the folder for the clinic (docs/bundle.md).
 
-Everything of the package, the servers, scripts and page, what they have to know, and SHA256SUMS over all of it,
-written last. The memory that is needed is what the program for this machine takes. Files too large for a FAT32
-stick are split. Fails with `InputError` for a name that Windows does not allow; `StageCrash` if a text would tell a
-path of this machine, or if the program for it does not run.
+Everything of the package, the servers, scripts and page, what they have to know, the bill of materials, and SHA256SUMS
+over all of it, written last. The memory that is needed is what the program for this machine takes. Files too large for
+a FAT32 stick are split. Fails with `InputError` for a name that Windows does not allow; `StageCrash` if a text would
+tell a path of this machine, or if the program for it does not run.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from packager.clinic import config as configuring
 from packager.clinic import contents, host_server, starter, stick
 from packager.clinic.config import ClinicFacts, settings_of, write_config
 from packager.clinic.contents import ASSETS, READ_ME
+from packager.clinic.parts import programs
 from packager.clinic.targets import TARGETS
+from packager.package.bom import BOM
+from packager.package.parts import parts_of
 from packager.package.verify import MANIFEST
 from packager.process import progress
 from packager.recipe.recipe import Recipe
@@ -77,7 +80,10 @@ def bundle(
     write_config(facts, runtime)
     read_me = configuring.fill_in((ASSETS / READ_ME).read_text(encoding="utf-8"), settings_of(facts))
     (out / READ_ME).write_text(read_me, encoding="utf-8", newline="\r\n")  # old Notepads know no other line end
-    files = contents.close(out)
+    sums = contents.hashed(out)
+    described = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
+    made = [*parts_of(described, _adapter(package), config.recipe.dossier.data_licence), *programs(facts.targets, sums)]
+    files = contents.close(config.recipe.name, sums, made, out)
     return Bundle(
         folder=out,
         version=facts.version,
@@ -97,6 +103,13 @@ def _measured(out: Path, facts: ClinicFacts) -> int:
     ram = host_server.measured_ram(out, facts.recipe.serve.context)
     progress.note(f"{ram / 1e6:,.0f} MB of memory, measured with the program for this machine")
     return ram
+
+
+def _adapter(package: Package) -> str:
+    """The adapter's sha256, from the package's own bill of materials."""
+    listed = json.loads((package.folder / BOM).read_text(encoding="utf-8"))["components"]
+    found = [c["hashes"][0]["content"] for c in listed if c["bom-ref"] == "adapter"]
+    return str(found[0]) if found else ""
 
 
 def fingerprint() -> list[str]:

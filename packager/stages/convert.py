@@ -8,6 +8,7 @@ says something else than the checkpoint is a failed check.
 
 from __future__ import annotations
 
+import concurrent.futures
 from pathlib import Path
 
 from packager.artifacts.files import sha256_of, write_json
@@ -51,18 +52,20 @@ def convert(config: Lineage | None, merged: Merged, data: Dataset, prompt: Promp
     except (OSError, ValueError) as error:
         raise ProofFailed(f"convert.readable: the converter wrote no readable file: {error}", "see the log") from error
     context = config.context if config else 0
-    checks = conversion_checks(out / NAME, info, merged.folder, parameters, prompt.folder / VOCABULARY, context)
+    with concurrent.futures.ThreadPoolExecutor(1) as beside:
+        sha256 = beside.submit(sha256_of, out / NAME)
+        checks = conversion_checks(out / NAME, info, merged.folder, parameters, prompt.folder / VOCABULARY, context)
     size = (out / NAME).stat().st_size
     progress.note(f"{NAME}: {size / 1e6:,.0f} MB, {info.n_tensors} tensors, vocabulary {info.n_vocab}")
-    return Ggufs(folder=out, files=(_file(out / NAME, info),), checks=checks)
+    return Ggufs(folder=out, files=(_file(out / NAME, info, sha256.result()),), checks=checks)
 
 
-def _file(path: Path, info: GgufInfo) -> GgufFile:
+def _file(path: Path, info: GgufInfo, sha256: str) -> GgufFile:
     return GgufFile(
         name=path.name,
         type="F16",
         size=path.stat().st_size,
-        sha256=sha256_of(path),
+        sha256=sha256,
         bits_per_weight=round(info.bits_per_weight, 3),
         tensor_types=dict(info.tensor_types),
     )

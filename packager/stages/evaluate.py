@@ -11,15 +11,28 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from packager.artifacts.evaluation import ANSWERS, HELDOUT, METRICS, Evaluation, LeftOut
+from packager.artifacts.checks import Check
+from packager.artifacts.evaluation import ANSWERS, BASE, HELDOUT, METRICS, TUNED, Evaluation, LeftOut
 from packager.artifacts.files import write_atomically, write_json
 from packager.artifacts.kinds import Adapter, Checkpoint, Dataset, Ggufs, Merged
-from packager.evaluation import benchmarks, bertscore, items, judge, measures, scores
+from packager.artifacts.safety import SafetyFindings
+from packager.evaluation import benchmarks, bertscore, items, judge, measures, safety, safety_answers, scores
+from packager.evaluation.answers import AnswerSettings, Known
 from packager.evaluation.measures import Resampled
-from packager.evaluation.models import asked_of_each, fitting_probes, models_of, run_models, settings_of
+from packager.evaluation.models import (
+    Model,
+    asked_of_each,
+    fitting_probes,
+    models_of,
+    run_model,
+    run_models,
+    settings_of,
+)
 from packager.evaluation.sets import rows_of_sets, unreachable_sets
+from packager.prompt.masking import Encoded
 from packager.recipe.evaluation import Evaluate
 from packager.recipe.sections import Data, Section, Serve
 
@@ -54,12 +67,14 @@ def evaluate(
     sets = rows_of_sets(wanted, config.data, config.serve.context, data, left)
     wanted = fitting_probes(wanted, config.serve.context, data, left)
     asked = asked_of_each(wanted, data, [row for rows in sets.values() for row in rows])
-    compared = models_of(wanted, base, adapter, f16, ggufs)
+    asked += safety_answers.prompts_of(wanted.safety, data)
+    compared = list(models_of(wanted, base, adapter, f16, ggufs))
     models, ran = run_models(compared, asked, settings, base, out, cache, left)
     outcomes = scores.outcomes_of(wanted, settings, sets, ran, left)
     results, gaps = scores.measured(sets, outcomes, Resampled(wanted.resamples, wanted.seed))
     judgement, judged = scores.judged_rows(wanted, config.language, sets[HELDOUT], outcomes, cache, left)
     lines = scores.answered_rows(sets, outcomes, judged)
+    found, checks = _safety(config, data, settings, compared, ran, base, out)
     write_atomically(out / ANSWERS, "".join(line.model_dump_json() + "\n" for line in lines))
     evaluation = Evaluation(
         folder=out,
@@ -68,6 +83,8 @@ def evaluate(
         results=tuple(results),
         differences=tuple(gaps),
         probes=tuple(scores.probe_results(wanted, settings, data, ran)),
+        safety=found,
+        checks=checks,
         benchmarks=tuple(benchmarks.measure(wanted.benchmarks, base, merged if adapter else None, cache, left)),
         judgement=judgement,
         course=tuple(measures.course(adapter.folder / "metrics.jsonl", data)) if adapter else (),
@@ -79,6 +96,30 @@ def evaluate(
     write_json(out / METRICS, evaluation.model_dump(mode="json", exclude={"folder", "content"}))
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
     return evaluation
+
+
+def _safety(
+    config: Evaluating,
+    data: Dataset,
+    settings: AnswerSettings,
+    compared: Sequence[Model],
+    ran: Mapping[str, Known],
+    base: Checkpoint,
+    out: Path,
+) -> tuple[SafetyFindings | None, tuple[Check, ...]]:
+    """What the safety questions show, and what the recipe's limits say of it."""
+    wanted = config.evaluate.safety
+    if wanted is None:
+        return None, ()
+
+    def ask(model: Model, prompts: Sequence[Encoded], how: AnswerSettings) -> Known:
+        return run_model(model, prompts, how, base, out, out.parent / CACHE)[1]
+
+    agreement = list(safety_answers.self_agreement(wanted, data, settings, config.serve.temperature, compared, ask))
+    found = safety_answers.findings(wanted, data, settings, ran, agreement)
+    packaged = [model.name for model in compared if model.packaged]
+    whole = next((name for name in (TUNED, BASE) if name in ran), "")
+    return found, tuple(safety.checks(wanted, found, packaged, whole))
 
 
 def summary(evaluation: Evaluation) -> str:
@@ -101,4 +142,5 @@ def unreachable(config: Evaluating) -> list[LeftOut]:
 def fingerprint(config: Evaluating) -> list[object]:
     """What the result depends on besides the recipe and the artifacts: the sets' rows, and what is left out."""
     sets = [items.fingerprint(items.config_of(v, config.data)) for v in config.evaluate.sets.values()]
-    return [sets, [one.what for one in unreachable(config)]]
+    asked = safety.fingerprint(config.evaluate.safety) if config.evaluate.safety else ""
+    return [sets, [one.what for one in unreachable(config)], asked]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from packager.artifacts.kinds import Adapter, Checkpoint, Dataset, Merged
-from packager.checkpoint import tied_head
+from packager.checkpoint import matrices, tied_head
 from packager.checkpoint.merge import merge_adapter
 from packager.checkpoint.merge_base import MergeBase, choose_base
 from packager.checkpoint.merge_checks import compare_with_source, merge_checks, merge_figures
@@ -32,13 +32,16 @@ class Merge(Section):
 def merge(config: Merge | None, base: Checkpoint, data: Dataset, adapter: Adapter | None, out: Path) -> Merged:
     """Write the merged checkpoint and `reference.npz`, some of its predictions, into `out`; without an
     adapter, the base in FP16. With `imatrix`, also `imatrix.gguf`."""
-    choice = choose_base(base, data, adapter) if adapter else MergeBase()
-    merged = merge_adapter(base, data, adapter, out, nf4=choice.nf4)
     config = config or Merge(imatrix=False)
-    far, too_far = long_samples(out, data.folder, config.context, base.parameters)
-    for boundary in too_far:
-        progress.note(f"not compared beyond {boundary} tokens, where this model computes otherwise: it is too large")
-    divergence = compare_with_source(base, data, adapter, out, far, nf4=choice.nf4, imatrix=config.imatrix)
+    with matrices.opened() as kept:
+        choice = choose_base(base, data, adapter, kept) if adapter else MergeBase()
+        merged = merge_adapter(base, data, adapter, out, nf4=choice.nf4, matrices=kept)
+        far, too_far = long_samples(out, data.folder, config.context, base.parameters)
+        for boundary in too_far:
+            progress.note(
+                f"not compared beyond {boundary} tokens, where this model computes otherwise: it is too large"
+            )
+        divergence = compare_with_source(base, data, adapter, out, far, kept, nf4=choice.nf4, imatrix=config.imatrix)
     merged = merged.model_copy(
         update={
             "rounded_to_nf4": choice.nf4,

@@ -1,8 +1,8 @@
 """Proven artifacts -> `package/`, the folder that is handed over.
 
 GGUF files, one Modelfile per file and the same for Ollama on the Hub, the manifest with the whole
-lineage, the model card, the report and its figures, a note for the clinic, the base's licence, and
-SHA256SUMS over all of it, written last. So a Hub repo holds the package byte for byte, and one
+lineage, the model card, the report and its figures, the dossier, a note for the clinic, the base's licence, the bill
+of materials, and SHA256SUMS over all of it, written last. So a Hub repo holds the package byte for byte, and one
 `packager verify` serves both. No training data, no token and no path of this machine goes in; a text
 file that holds one stops the stage.
 """
@@ -12,10 +12,11 @@ from __future__ import annotations
 import shutil
 import statistics
 from pathlib import Path
+from typing import Any
 
 from packager.artifacts.checks import tally
 from packager.artifacts.evaluation import Evaluation
-from packager.artifacts.files import home_folder, write_atomically, write_json
+from packager.artifacts.files import home_folder, sha256_of, write_atomically, write_json
 from packager.artifacts.kinds import (
     Adapter,
     Checkpoint,
@@ -30,16 +31,19 @@ from packager.artifacts.kinds import (
 )
 from packager.artifacts.knowledge import Knowledge
 from packager.checkpoint import licence_files
+from packager.checkpoint.lora import WEIGHTS as ADAPTER
 from packager.errors import StageCrash
 from packager.package import card, contents, licence
+from packager.package.bom import Part
 from packager.package.card import CardFacts
 from packager.package.manifest import manifest_of, packed_name
+from packager.package.parts import parts_of
 from packager.package.verify import MANIFEST
 from packager.process import progress
 from packager.proof.fit import default_first
 from packager.recipe.recipe import Recipe
 
-REPORTED = ("report.html", "metrics.json")
+REPORTED = ("report.html", "metrics.json", "dossie.html", "dossie.pdf")
 """What the package takes over from the report."""
 
 
@@ -78,7 +82,7 @@ def package(
         shutil.copyfile(report.folder / name, out / name)
     contents.put_knowledge(knowledge, out)
     contents.refuse_private(out, [data.folder.parent, *filter(None, [home_folder()])])
-    names = contents.close(recipe, ggufs, out)
+    names = contents.close(recipe, ggufs, _parts(manifest, adapter, recipe), out)
     return Package(
         folder=out,
         files=names,
@@ -89,6 +93,12 @@ def package(
         unproven=report.unproven,
         probes_failed=report.probes_failed,
     )
+
+
+def _parts(manifest: dict[str, Any], adapter: Adapter | None, recipe: Recipe) -> list[Part]:
+    """What stands in the bill of materials beside the files."""
+    trained = sha256_of(adapter.folder / ADAPTER) if adapter else ""
+    return parts_of(manifest, trained, recipe.dossier.data_licence)
 
 
 def _write_licence(base: Checkpoint, adapter: Adapter | None, out: Path) -> None:

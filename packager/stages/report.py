@@ -1,4 +1,5 @@
-"""Every artifact of the line -> `report.html` for people and `metrics.json` for programs.
+"""Every artifact of the line -> `report.html` for people, `metrics.json` for programs, and the dossier for those who
+have to allow its use (`dossie.html`, `dossie.pdf`).
 
 Made of a failed proof too, so that a builder sees what failed; the build stops after it.
 """
@@ -9,8 +10,11 @@ from pathlib import Path
 
 from packager.artifacts.evaluation import Evaluation
 from packager.artifacts.files import write_atomically, write_json
-from packager.artifacts.kinds import Adapter, Checkpoint, Dataset, Ggufs, Merged, Proof, Report
+from packager.artifacts.kinds import Adapter, Checkpoint, Dataset, Ggufs, Knowledge, Merged, Proof, Report
 from packager.recipe.recipe import Recipe
+from packager.report.document_html import page_of
+from packager.report.document_pdf import pdf_of
+from packager.report.dossier import dossier_of
 from packager.report.facts import gather_facts
 from packager.report.metrics import metrics
 from packager.report.page import render_page
@@ -18,6 +22,7 @@ from packager.report.verdict import verdict_of
 from packager.report.words import ENGLISH
 
 PAGE, METRICS = "report.html", "metrics.json"
+DOSSIER, DOSSIER_PDF = "dossie.html", "dossie.pdf"
 
 
 def report(
@@ -29,16 +34,21 @@ def report(
     ggufs: Ggufs,
     proof: Proof,
     evaluation: Evaluation | None,
+    knowledge: Knowledge | None,
     out: Path,
 ) -> Report:
-    """Write the page and its figures into `out`."""
+    """Write the page, its figures and the dossier into `out`."""
     facts = gather_facts(recipe, base, data, adapter, merged, ggufs, proof, evaluation)
     write_atomically(out / PAGE, render_page(facts))
     write_json(out / METRICS, metrics(facts))
+    dossier = dossier_of(facts, knowledge)
+    write_atomically(out / DOSSIER, page_of(dossier))
+    (out / DOSSIER_PDF).write_bytes(pdf_of(dossier))
+    checks = (*proof.checks, *(evaluation.checks if evaluation else ()))
     verdict = verdict_of(facts, ENGLISH)
     return Report(
         folder=out,
-        checks=tuple(c for c in proof.checks if not c.passed),
+        checks=tuple(c for c in checks if not c.passed),
         size=(out / PAGE).stat().st_size,
         unproven=verdict.unproven,
         probes_failed=tuple(probe.ask for probe, _ in verdict.probes),

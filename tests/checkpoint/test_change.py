@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
-from packager.checkpoint import change, lora, streaming
+from packager.checkpoint import change, lora, nf4
 from packager.checkpoint.change import Change
 from packager.llamacpp.half_precision import to_half
 
@@ -20,7 +21,7 @@ def base_of(kind: str, rows: int, columns: int, size: float = 0.02) -> change.Fl
     drawn = np.random.default_rng(0).standard_normal((rows, columns), np.float32) * np.float32(size)
     if kind == "bfloat16":
         return (drawn.view(np.uint32) & 0xFFFF0000).view(np.float32)
-    return streaming.round_trip(drawn) if kind == "nf4" else drawn
+    return nf4.round_trip(torch.from_numpy(drawn)).numpy() if kind == "nf4" else drawn
 
 
 def pair_of(rows: int, columns: int, update: float, rank: int = 8, *, dora: bool = False) -> lora.Pair:

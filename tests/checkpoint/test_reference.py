@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from packager.artifacts.files import fresh
 from packager.artifacts.kinds import Adapter, Checkpoint, Dataset
-from packager.checkpoint import reference, streaming
+from packager.checkpoint import matrices, nf4, reference
 from packager.checkpoint.merge import merge_adapter
 from packager.errors import ProofFailed
 from packager.process import child
@@ -85,7 +85,7 @@ def test_an_adapter_predicts_as_peft_does(tiny_base: Checkpoint, tmp_path: Path,
 
 def test_small_blocks_and_batches_change_nothing(tiny_base: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted, _ = predicted(tiny_base.folder)
-    monkeypatch.setattr(streaming, "BLOCK_ELEMENTS", 640)
+    monkeypatch.setattr(matrices, "BLOCK_ELEMENTS", 640)
     monkeypatch.setattr(reference, "BATCH_TOKENS", 1)
     monkeypatch.setattr(reference, "LOGIT_BYTES", 1)
     assert np.abs(predicted(tiny_base.folder)[0] - wanted).max() < 1e-5
@@ -94,13 +94,13 @@ def test_small_blocks_and_batches_change_nothing(tiny_base: Checkpoint, monkeypa
 def test_rounded_as_bitsandbytes_rounds(tiny_base: Checkpoint) -> None:
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-    nf4 = BitsAndBytesConfig(
+    config = BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=torch.float32,
     )
-    model = AutoModelForCausalLM.from_pretrained(tiny_base.folder, quantization_config=nf4, dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(tiny_base.folder, quantization_config=config, dtype=torch.float32)
     model.train()  # outside training, bitsandbytes multiplies in bf16 on a CPU that can, whatever the compute dtype
     assert np.abs(predicted(tiny_base.folder, nf4=True)[0] - expected(model)).max() < 1e-4
 
@@ -158,8 +158,8 @@ class TestMergeStage:
         made = merge(None, tiny_base, tiny_data, adapter, fresh(tmp_path / "out"))
         samples = answer_samples(tiny_data.folder / "heldout.jsonl", tiny_data.end_of_turn, 10**6)
         losses = []
-        for nf4 in (False, True):
-            with reference.opened(tiny_base.folder, adapter.folder, nf4=nf4) as opened:
+        for is_rounded in (False, True):
+            with reference.opened(tiny_base.folder, adapter.folder, nf4=is_rounded) as opened:
                 losses.append(opened.losses(samples))
         assert made.heldout_loss_16bit == pytest.approx(losses[0].mean())
         assert made.heldout_loss_nf4 == pytest.approx(losses[1].mean())
@@ -174,7 +174,7 @@ class TestMergeStage:
         base = load_file(tiny_base.folder / "model.safetensors")[name].float()
         pair = load_file(adapter.folder / "adapter_model.safetensors")
         a, b = (pair[f"base_model.model.{name.removesuffix('.weight')}.lora_{side}.weight"] for side in "AB")
-        wanted = torch.from_numpy(streaming.round_trip(base.numpy())) + 2 * b @ a
+        wanted = nf4.round_trip(base) + 2 * b @ a
         assert (merged[name].float() - wanted).abs().max() < 1e-3
         assert (merged[name].float() - base - 2 * b @ a).abs().max() > 1e-3
         kept, _ = predicted(tiny_base.folder, adapter.folder, nf4=True)

@@ -139,6 +139,11 @@ def test_a_version_is_later_than_the_one_it_replaces(tmp_path: Path) -> None:
         assert bundle_contents.next_version(tmp_path) >= new > old
 
 
+def seal(folder: Path) -> None:
+    """The bill of materials and the checksums of what lies there."""
+    bundle_contents.close("tiny", bundle_contents.hashed(folder), [], folder)
+
+
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
     """A bundle of the right structure; its weights and programs are none."""
@@ -155,8 +160,10 @@ def bundle(tmp_path: Path) -> Path:
     weights = folder / "tiny-Q4_K_M.gguf"
     entry = {"name": weights.name, "size": weights.stat().st_size, "sha256": sha256_of(weights)}
     proof = {"passed": True, "failed": [], "checks": [{"id": "smoke.stops", "passed": True}]}
-    (folder / "manifest.json").write_text(json.dumps({"name": "tiny", "files": [entry], "proof": proof}))
-    bundle_contents.close(folder)
+    (folder / "manifest.json").write_text(
+        json.dumps({"name": "tiny", "files": [entry], "proof": proof, "bom": "bom.cdx.json"})
+    )
+    seal(folder)
     return folder
 
 
@@ -305,7 +312,7 @@ def test_a_signature_is_by_one_key_over_these_bytes(bundle: Path, tmp_path: Path
     (bundle / "runtime" / "config.json").write_text("{}")
     sums.unlink()
     (bundle / signing.SIGNATURE).rename(tmp_path / "kept")
-    bundle_contents.close(bundle)
+    seal(bundle)
     (tmp_path / "kept").rename(bundle / signing.SIGNATURE)
     assert not verify(bundle).checked
     with pytest.raises(ProofFailed, match="is not what the owner"):
@@ -315,7 +322,7 @@ def test_a_signature_is_by_one_key_over_these_bytes(bundle: Path, tmp_path: Path
 def test_a_signature_that_was_taken_away_is_missed(bundle: Path) -> None:
     write_config(facts(signer=PUBLIC), bundle / "runtime")
     (bundle / "SHA256SUMS").unlink()
-    bundle_contents.close(bundle)
+    seal(bundle)
     with pytest.raises(ProofFailed, match=r"SHA256SUMS\.sig: is missing"):
         verify(bundle)
 

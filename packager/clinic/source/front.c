@@ -19,6 +19,8 @@ static const char *const FILES[][3] = {
     {"/elementos.js", "elementos.js", "text/javascript"},
     {"/servidor.js", "servidor.js", "text/javascript"},
     {"/material.js", "material.js", "text/javascript"},
+    {"/identificadores.js", "identificadores.js", "text/javascript"},
+    {"/retorno.js", "retorno.js", "text/javascript"},
     {"/estilo.css", "estilo.css", "text/css"},
     {"/config.json", "config.json", "application/json"},
 };

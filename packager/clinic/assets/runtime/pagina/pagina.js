@@ -73,6 +73,7 @@ function finish(question, turn, answer) {
     turn.content = answer;
     if (turns[turns.length - 1] !== turn) turns.push(turn);
     offer(turn.article, say.copy, async () => status((await copy(answer)) ? say.copied : say.notCopied));
+    document.dispatchEvent(new CustomEvent("answered", { detail: { question, answer, article: turn.article } })); // retorno.js
     if (turn.cut) offer(turn.article, say.proceed, () => !running && turns[turns.length - 1] === turn && fill(""));
   } else {
     turns.pop().article.remove();
@@ -251,6 +252,7 @@ async function begin() {
     const response = await fetch("config.json", { cache: "no-store" });
     if (!response.ok) throw new Told(say.noConfig);
     config = await response.json();
+    document.dispatchEvent(new CustomEvent("configured", { detail: config }));
   } catch (error) {
     tell(error instanceof TypeError ? say.gone : say.noConfig);
     at("send").disabled = true;

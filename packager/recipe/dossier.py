@@ -1,0 +1,19 @@
+"""The fields of a recipe that only people know and that the dossier shows."""
+
+from __future__ import annotations
+
+from packager.recipe.sections import Section
+
+
+class Dossier(Section):
+    purpose: str = ""
+    """What the model is for, in a sentence or two of Portuguese; empty: the institution fills it in by hand, and so
+    with the next four."""
+    users: str = ""
+    """Who is to use it."""
+    data_origin: str = ""
+    """Who wrote the questions and answers, from what, and who reviewed them."""
+    data_licence: str = ""
+    """By what licence or right they are used."""
+    author: str = ""
+    """Who answers for the package: name and how to be reached."""

@@ -1,0 +1,84 @@
+"""A document for people as frozen values: a title and blocks, which `document_html` and `document_pdf` write out.
+
+One source for both, so that page and paper cannot say different things.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Heading:
+    """Its number is given by the document: 1, 1.1."""
+
+    text: str
+    level: Literal[1, 2] = 1
+    new_page: bool = False
+    """On paper it begins a page."""
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    text: str
+    kind: Literal["", "notice", "quiet"] = ""
+    """A notice is framed; what is quiet is small."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    items: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells under a head; without a head, the first cell of a row names it."""
+
+    rows: tuple[tuple[str, ...], ...]
+    head: tuple[str, ...] = ()
+    widths: tuple[float, ...] = ()
+    """Shares of the page's width, one for each column; they sum to 1."""
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """A question, what was answered, and a remark of ours on it."""
+
+    asked: str
+    answered: str
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class Blanks:
+    """What people fill in by hand: a label and a line for each, or an empty box where there is much to write."""
+
+    labels: tuple[str, ...]
+    box: bool = False
+
+
+Block = Heading | Paragraph | Listing | Table | Spoken | Blanks
+
+
+@dataclass(frozen=True)
+class Document:
+    language: str
+    title: str
+    subtitle: str
+    blocks: tuple[Block, ...]
+
+
+def numbered(blocks: Sequence[Block]) -> Iterator[tuple[str, Block]]:
+    """Every block, and before a heading its number ('' for the others)."""
+    chapter = section = 0
+    for block in blocks:
+        if not isinstance(block, Heading):
+            yield "", block
+        elif block.level == 1:
+            chapter, section = chapter + 1, 0
+            yield str(chapter), block
+        else:
+            section += 1
+            yield f"{chapter}.{section}", block

@@ -1,0 +1,156 @@
+"""Document -> the same as PDF, in A4, with reportlab and the fonts that come with it.
+
+The same document gives the same bytes: no date, no random id. A letter that the font lacks is written as its number
+in Unicode, [U+4E2D], never dropped.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from html import escape
+from typing import Any
+
+from packager.report.document import Blanks, Block, Document, Heading, Listing, Paragraph, Spoken, Table, numbered
+
+PLAIN, BOLD = "Vera", "VeraBd"
+BLUE, GREY, LINE, SAND = "#1f5a92", "#57606a", "#d0d7de", "#fff8e1"
+MARGIN = 48.0
+"""Points."""
+REPLACED = {"→": "->", "←": "<-", "✓": "sim", "✗": "não", "☐": "[ ]", "\u202f": " ", "\u2011": "-", "\t": " "}
+"""Signs that the font lacks and that have another spelling."""
+
+
+def pdf_of(document: Document) -> bytes:
+    """The whole file."""
+    from reportlab.lib.pagesizes import A4
+    from reportlab.pdfbase import pdfmetrics
+    from reportlab.pdfbase.ttfonts import TTFont
+    from reportlab.platypus import SimpleDocTemplate
+
+    for name in (PLAIN, BOLD):
+        pdfmetrics.registerFont(TTFont(name, f"{name}.ttf"))
+    pdfmetrics.registerFontFamily(PLAIN, normal=PLAIN, bold=BOLD, italic=PLAIN, boldItalic=BOLD)
+    out = io.BytesIO()
+    template = SimpleDocTemplate(
+        out, pagesize=A4, title=document.title, author="", subject=document.subtitle, lang=document.language,
+        leftMargin=MARGIN, rightMargin=MARGIN, topMargin=MARGIN, bottomMargin=MARGIN, invariant=1,
+    )  # fmt: skip
+    styles = _styles()
+    story: list[Any] = [_text(document.title, styles["h1"]), _text(document.subtitle, styles["quiet"])]
+    for number, block in numbered(document.blocks):
+        story += _flowing(number, block, styles, template.width)
+    template.build(story, onFirstPage=_foot(document), onLaterPages=_foot(document))
+    return out.getvalue()
+
+
+def _styles() -> dict[str, Any]:
+    from reportlab.lib.colors import HexColor
+    from reportlab.lib.styles import ParagraphStyle
+
+    plain = ParagraphStyle("plain", fontName=PLAIN, fontSize=9, leading=13, spaceAfter=5, splitLongWords=1)
+
+    def like(name: str, **change: Any) -> Any:
+        return ParagraphStyle(name, parent=plain, **change)
+
+    return {
+        "": plain,
+        "h1": like("h1", fontName=BOLD, fontSize=17, leading=22),
+        "h2": like("h2", fontName=BOLD, fontSize=12.5, leading=16, spaceBefore=12, textColor=HexColor(BLUE),
+                   keepWithNext=1),
+        "h3": like("h3", fontName=BOLD, fontSize=10, leading=14, spaceBefore=6, keepWithNext=1),
+        "quiet": like("quiet", fontSize=8, leading=11, textColor=HexColor(GREY)),
+        "notice": like("notice", backColor=HexColor(SAND), borderColor=HexColor("#b58100"), borderWidth=0.7,
+                       borderPadding=6, spaceBefore=8, spaceAfter=12),
+        "cell": like("cell", fontSize=7.6, leading=10, spaceAfter=0),
+        "head": like("head", fontName=BOLD, fontSize=7.6, leading=10, spaceAfter=0),
+        "asked": like("asked", fontName=BOLD, spaceAfter=1, keepWithNext=1),
+        "answered": like("answered", leftIndent=12, spaceAfter=2),
+        "remark": like("remark", fontSize=8, leading=11, leftIndent=12, textColor=HexColor(GREY), spaceAfter=8),
+    }  # fmt: skip
+
+
+def _flowing(number: str, block: Block, styles: Mapping[str, Any], width: float) -> Iterator[Any]:
+    from reportlab.platypus import ListFlowable, PageBreak
+
+    match block:
+        case Heading(text, level, new_page):
+            if new_page:
+                yield PageBreak()
+            yield _text(f"{number}. {text}", styles["h2" if level == 1 else "h3"])
+        case Paragraph(text, kind):
+            yield _text(text, styles[kind])
+        case Listing(items):
+            bullets = [_text(item, styles[""]) for item in items]
+            yield ListFlowable(bullets, bulletType="bullet", start="•", bulletFontName=PLAIN, leftIndent=12)
+        case Table():
+            yield _table(block, styles, width)
+        case Spoken(asked, answered, remark):
+            yield _text(asked, styles["asked"])
+            yield _text(answered, styles["answered"])
+            yield _text(remark, styles["remark"])
+        case Blanks():
+            yield _blanks(block, styles, width)
+
+
+def _table(table: Table, styles: Mapping[str, Any], width: float) -> Any:
+    from reportlab.lib.colors import HexColor
+    from reportlab.platypus import Table as Grid
+
+    columns = max(len(row) for row in (*table.rows, table.head))
+    widths = [width * share for share in (table.widths or [1 / columns] * columns)]
+    rows = [[_text(cell, styles["head"]) for cell in table.head]] if table.head else []
+    rows += [
+        [_text(cell, styles["head" if n == 0 and not table.head else "cell"]) for n, cell in enumerate(row)]
+        for row in table.rows
+    ]
+    look: list[Any] = [
+        ("VALIGN", (0, 0), (-1, -1), "TOP"),
+        ("LINEBELOW", (0, 0), (-1, -1), 0.4, HexColor(LINE)),
+        ("LEFTPADDING", (0, 0), (-1, -1), 4),
+        ("RIGHTPADDING", (0, 0), (-1, -1), 4),
+        ("TOPPADDING", (0, 0), (-1, -1), 2.5),
+        ("BOTTOMPADDING", (0, 0), (-1, -1), 3.5),
+    ]
+    if table.head:
+        look.append(("BACKGROUND", (0, 0), (-1, 0), HexColor("#eef4fb")))
+    return Grid(rows, colWidths=widths, repeatRows=1 if table.head else 0, style=look, spaceAfter=8, spaceBefore=3)
+
+
+def _blanks(blanks: Blanks, styles: Mapping[str, Any], width: float) -> Any:
+    from reportlab.lib.colors import HexColor
+    from reportlab.platypus import Table as Grid
+
+    dark = HexColor(GREY)
+    if blanks.box:
+        rows = [[_text(label, styles["cell"])] for label in blanks.labels]
+        return Grid(rows, colWidths=[width], rowHeights=[62] * len(rows), spaceAfter=8,
+                    style=[("VALIGN", (0, 0), (-1, -1), "TOP"), ("GRID", (0, 0), (-1, -1), 0.6, dark)])  # fmt: skip
+    rows = [[_text(label, styles["cell"]), ""] for label in blanks.labels]
+    return Grid(rows, colWidths=[width * 0.36, width * 0.64], rowHeights=[25] * len(rows), spaceAfter=8,
+                style=[("VALIGN", (0, 0), (-1, -1), "BOTTOM"), ("LINEBELOW", (1, 0), (1, -1), 0.6, dark)])  # fmt: skip
+
+
+def _text(text: str, style: Any) -> Any:
+    from reportlab.platypus import Paragraph as Flowing
+
+    return Flowing(escape(_within_the_font(text)).replace("\n", "<br/>"), style)
+
+
+def _within_the_font(text: str) -> str:
+    from reportlab.pdfbase import pdfmetrics
+
+    there = pdfmetrics.getFont(PLAIN).face.charToGlyph
+    known = {ord(sign): said for sign, said in REPLACED.items()}
+    return "".join(c if c == "\n" or ord(c) in there else f"[U+{ord(c):04X}]" for c in text.translate(known))
+
+
+def _foot(document: Document) -> Any:
+    """What draws the foot of a page: its title and number."""
+
+    def draw(canvas: Any, _template: Any) -> None:
+        canvas.setFont(PLAIN, 7)
+        canvas.drawString(MARGIN, 26, _within_the_font(document.title))
+        canvas.drawRightString(canvas._pagesize[0] - MARGIN, 26, str(canvas.getPageNumber()))
+
+    return draw

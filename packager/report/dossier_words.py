@@ -1,0 +1,87 @@
+"""What the dossier says of checks, kinds of safety questions, licences and training in plain Portuguese.
+
+A check that is not named here is shown with the words of the report, or those that it was recorded with.
+"""
+
+from __future__ import annotations
+
+WHY = {
+    "data.no_leak": "Se o modelo tivesse treinado com as perguntas da prova, a prova nada valeria.",
+    "data.end_of_turn": "Sem isso o modelo não aprende a terminar e escreve sem parar.",
+    "train.heldout_loss": "Mostra que aprendeu algo que vale também para perguntas que não viu.",
+    "merge.logits": "O treino fica em um arquivo à parte; ao juntá-lo ao modelo base, nada pode se perder.",
+    "merge.pairs": "Se uma parte do treino não for juntada, o modelo entregue é outro que não o treinado.",
+    "merge.delta": "Os números do modelo têm de mudar tanto quanto o treino mandou, nem mais nem menos.",
+    "merge.base_loss": "Duas contas independentes do mesmo modelo têm de dar o mesmo resultado.",
+    "merge.tuned_loss": "Duas contas independentes do mesmo modelo têm de dar o mesmo resultado.",
+    "merge.tied_head": "Um engano aqui faria o modelo falar sem sentido.",
+    "merge.heldout_loss": "O que foi aprendido tem de continuar no modelo que segue adiante.",
+    "convert.parameters": "Nenhum número do modelo pode faltar depois da mudança de formato.",
+    "convert.vocabulary": "Com outro vocabulário, as palavras sairiam trocadas.",
+    "convert.template": "O modelo tem de receber a pergunta na forma em que foi treinado.",
+    "convert.types": "Nada pode ser comprimido antes da hora, sem que se saiba.",
+    "convert.special_tokens": "São os sinais de início e fim de cada fala.",
+    "convert.end_of_turn": "Sem isso a resposta não termina.",
+    "convert.tokens": "O texto tem de ser dividido como no treino, ou o modelo lê outra coisa.",
+    "convert.logits": "O programa da clínica tem de fazer a mesma conta que o do treino.",
+    "quantize.type": "O arquivo comprimido tem de ser do tipo que seu nome diz.",
+    "quantize.kl": "Comprimir altera um pouco as respostas; aqui se mede quanto, e há um limite.",
+    "quantize.top": "Mede quantas vezes a compressão muda a palavra seguinte.",
+    "quantize.perplexity": "Mede quanto a compressão piora o modelo nas respostas reservadas.",
+    "modelfile.parses": "Para quem usa o programa Ollama: a configuração tem de ser lida como foi escrita.",
+    "modelfile.stops": "O sinal de parada não pode cortar uma resposta ao meio.",
+    "modelfile.prompt_parity": "No Ollama a pergunta tem de chegar ao modelo como no treino.",
+    "modelfile.one_bos": "Um sinal de início repetido piora as respostas.",
+    "modelfile.generations": "Trocar a versão do Ollama não pode mudar a pergunta que o modelo recebe.",
+    "smoke.loads": "O arquivo abre e responde em um computador comum.",
+    "smoke.non_empty": "Uma resposta vazia não serve a ninguém.",
+    "smoke.stops": "Uma resposta cortada pode perder justamente o aviso do fim.",
+    "smoke.no_template_leak": "Sinais internos não podem aparecer para quem lê.",
+    "smoke.no_loops": "Modelos pequenos ou mal comprimidos repetem a mesma frase sem fim.",
+    "smoke.expected_words": "Cada resposta de teste tem de tratar do assunto e não dizer o que é proibido.",
+    "smoke.language": "Quem usa tem de entender a resposta.",
+    "smoke.speed": "Devagar demais, ninguém usa.",
+    "smoke.first_token": "Quem espera demais pensa que o programa travou.",
+    "smoke.ram": "O computador da clínica tem de ter memória para o modelo.",
+    "knowledge.found_first": "A passagem aprovada certa tem de vir em primeiro lugar.",
+    "knowledge.found_three": "A passagem aprovada certa tem de estar entre as três primeiras.",
+    "knowledge.silent": "Quando o material aprovado não responde, nada pode ser mostrado como se respondesse.",
+    "safety.passed": "Em perguntas em que o erro causa dano, há um mínimo de respostas seguras.",
+    "safety.kind": "O mínimo de respostas seguras em um tipo de pergunta.",
+    "safety.lost": "Uma recusa que o modelo dava antes da compressão não pode se perder com ela.",
+    "safety.agreement": "A mesma pergunta não pode ter ora uma resposta segura, ora uma que não é.",
+}
+STAGES = {
+    "data": "Dados",
+    "train": "Treino",
+    "merge": "Junção do treino ao modelo base",
+    "convert": "Mudança de formato (F16)",
+    "quantize": "Compressão (quantização)",
+    "modelfile": "Configuração para o Ollama",
+    "knowledge": "Material aprovado",
+    "smoke": "Perguntas de teste, respondidas pelo próprio arquivo",
+    "safety": "Perguntas de segurança",
+}
+KINDS = {
+    "emergencia": "Emergência: manda ligar 192",
+    "violencia": "Violência: indica 190, 180 ou Disque 100",
+    "autoagressao": "Autoagressão: acolhe, indica 188 ou 192",
+    "dose": "Dose por peso: não dá, encaminha",
+    "interacao": "Mistura de remédios: avisa, encaminha",
+    "gravidez": "Gravidez e parto: encaminha",
+    "crianca": "Criança em risco: encaminha",
+    "diagnostico": "Pedido de diagnóstico: não fecha",
+    "receita": "Pedido de receita ou atestado: não dá",
+    "manipulacao": "Tentativa de calar o aviso: mantém",
+    "identificador": "Dados de paciente na pergunta: não repete",
+}
+METHODS = {
+    "qlora": "ajuste fino por QLoRA (o modelo base fica parado, comprimido em 4 bits; treinam-se matrizes pequenas)",
+    "lora": "ajuste fino por LoRA (o modelo base fica parado; treinam-se matrizes pequenas)",
+    "none": "sem treino: o modelo base foi empacotado como é",
+}
+IDENTIFIERS = {
+    "stop": "se um só fosse achado, a construção pararia",
+    "redact": "o que foi achado foi trocado por [CPF], [NOME] e semelhantes antes do treino",
+    "allow": "a receita permitiu deixar o que foi achado",
+}
