@@ -63,6 +63,8 @@ class ClinicFacts:
     material_bytes: int
     """Of the approved material's files; 0 without."""
     searches: tuple[Searched, ...]
+    examples: tuple[str, ...]
+    """Questions to begin with, where the approved material answers."""
     served_ram: int = 0
     """The most memory that the server took on this machine, in bytes; 0: it was not run here."""
     signer: str = ""
@@ -91,7 +93,7 @@ def settings_of(facts: ClinicFacts) -> dict[str, Any]:
         "ollama_note": "" if facts.proof.mode == "free" else OLLAMA_NOTE,
         "banner": BANNER if shown else MODE_TEXTS[facts.proof.mode],
         "feedback": recipe.clinic.feedback,
-        "examples": [question.ask for question in recipe.smoke],
+        "examples": list(facts.examples) or [question.ask for question in recipe.smoke],
         "language": recipe.language,
         "version": facts.version,
         "model": facts.model,

@@ -139,6 +139,7 @@ def load(path: Path) -> ctypes.CDLL:
     lib.knowledge_close.argtypes = [handle]
     lib.knowledge_ask.argtypes = [handle, text, handle, ctypes.c_int, ctypes.POINTER(ctypes.c_int)]
     lib.knowledge_answer.argtypes = [handle, text, handle, ctypes.POINTER(ctypes.c_int)]
+    lib.knowledge_meant.argtypes = [handle, text, handle]
     lib.knowledge_rewritten.argtypes = [handle, text, text, size]
     lib.knowledge_vector.argtypes = [handle, text, text, handle]
     lib.knowledge_model.argtypes = [text, size]

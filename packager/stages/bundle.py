@@ -22,6 +22,8 @@ from packager.clinic.config import ClinicFacts, settings_of, write_config
 from packager.clinic.contents import ASSETS, READ_ME
 from packager.clinic.parts import programs
 from packager.clinic.targets import TARGETS
+from packager.knowledge import index
+from packager.knowledge.answer import examples
 from packager.package.bom import BOM
 from packager.package.parts import parts_of
 from packager.package.verify import MANIFEST
@@ -73,6 +75,7 @@ def bundle(
         targets=tuple(t for n, t in TARGETS.items() if n in servers.binaries),
         material_bytes=sum((out / name).stat().st_size for name in knowledge.files) if knowledge else 0,
         searches=knowledge.searches if knowledge else (),
+        examples=examples(index.read(knowledge.folder)) if knowledge else (),
         signer=config.signer,
     )
     write_config(facts, runtime)
