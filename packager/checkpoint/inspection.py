@@ -1,7 +1,7 @@
 """Everything about a checkpoint that can be known without its weights.
 
 The small files of a base, and the headers of its weights -> every problem there is, each with what was
-found, what was expected and what to do. Nothing here raises for a broken base.
+found, what was expected and what to do. Only `check_tokenizer` raises for a broken base.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from packager.checkpoint.output_head import Equal, head_problem
 from packager.checkpoint.reach import rope_problems
 from packager.checkpoint.token_files import token_problems
 from packager.errors import InputError, PackagerError
+from packager.llamacpp.converter import pretokenizer_known
 
 DEFAULT = "default"
 """The named template that is used."""
@@ -83,3 +84,20 @@ def not_a_model(folder: Path) -> InputError | None:
         f"base.model: {folder.name} is a LoRA adapter of {base}, not a model.",
         f"merge it into {base} and give the folder of the result, or set base.model to {base}",
     )
+
+
+def check_tokenizer(folder: Path, source: str) -> None:
+    """Raise `InputError` for a tokenizer that is not there, is damaged, or cannot be converted."""
+    if not (folder / "tokenizer.json").is_file():
+        raise InputError(f"base.model: {source} has no tokenizer.json.", "save it with AutoTokenizer.save_pretrained")
+    try:
+        known = pretokenizer_known(folder / "tokenizer.json")
+    except PackagerError:
+        raise
+    except Exception as error:  # the tokenizers library raises nothing narrower
+        raise InputError(f"base.model: tokenizer.json of {source} is damaged: {error}", "download it again") from error
+    if not known and not (folder / "tokenizer.model").is_file():
+        raise InputError(
+            f"The GGUF converter does not know the pre-tokenizer of {source}.",
+            "use a base with a tokenizer that llama.cpp supports",
+        )

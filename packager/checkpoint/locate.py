@@ -28,7 +28,6 @@ from packager.checkpoint.reach import Limit, limits
 from packager.checkpoint.token_files import stand_ins
 from packager.checkpoint.wheel import file_from_wheel
 from packager.errors import InputError, PackagerError, together
-from packager.llamacpp.converter import pretokenizer_known
 from packager.llamacpp.join import like_named
 from packager.prompt.template import TOKENIZER_FILES
 from packager.recipe.loading import expanded
@@ -206,7 +205,7 @@ def _folder(path: Path, source: str) -> tuple[Located, dict[str, Any], list[Pack
     settings: dict[str, Any] = {}
     try:
         settings = _json(path / "tokenizer_config.json", source, "save it with AutoTokenizer.save_pretrained")
-        _check_tokenizer(path, source)
+        inspection.check_tokenizer(path, source)
     except PackagerError as error:
         problems.append(error)
     licence, licence_link = licence_files.named(card)
@@ -239,22 +238,6 @@ def _json(path: Path, source: str, fix: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise InputError(f"base.model: {path.name} of {source} holds no fields.", "download it again")
     return found
-
-
-def _check_tokenizer(folder: Path, source: str) -> None:
-    if not (folder / "tokenizer.json").is_file():
-        raise InputError(f"base.model: {source} has no tokenizer.json.", "save it with AutoTokenizer.save_pretrained")
-    try:
-        known = pretokenizer_known(folder / "tokenizer.json")
-    except PackagerError:
-        raise
-    except Exception as error:  # the tokenizers library raises nothing narrower
-        raise InputError(f"base.model: tokenizer.json of {source} is damaged: {error}", "download it again") from error
-    if not known and not (folder / "tokenizer.model").is_file():
-        raise InputError(
-            f"The GGUF converter does not know the pre-tokenizer of {source}.",
-            "use a base with a tokenizer that llama.cpp supports",
-        )
 
 
 def _gguf(path: Path, source: str) -> Located:

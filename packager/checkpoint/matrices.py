@@ -99,7 +99,7 @@ class Matrices:
             return torch.from_numpy(self._reader.rows(tensor)).to(self.device)
         size = tensor.rows * tensor.row_bytes
         staged = torch.empty(size, dtype=torch.uint8, pin_memory=True)
-        self._reader.into(tensor, memoryview(staged.numpy()))
+        self._reader.into(tensor, staged.numpy().data)
         return staged.to(self.device).view(getattr(torch, KINDS[tensor.dtype])).view(tensor.rows, -1)
 
 

@@ -43,7 +43,7 @@ def _rounded(largest: Tensor) -> Tensor:
     from bitsandbytes import functional
 
     scales = largest.cpu()
-    mean = np.float32(scales.numpy().mean(dtype=np.float64))
+    mean = torch.tensor(np.float32(scales.numpy().mean(dtype=np.float64)))
     packed, state = functional.quantize_blockwise(scales - mean, blocksize=BLOCK_OF_SCALES)
-    found: Tensor = functional.dequantize_blockwise(packed, state) + torch.tensor(mean)
+    found: Tensor = functional.dequantize_blockwise(packed, state) + mean
     return found.to(largest.device)

@@ -13,7 +13,7 @@ from packager.package.bom import Part
 
 
 def programs(targets: Sequence[Target], sums: Mapping[str, str]) -> Iterator[Part]:
-    """Of every target: llama-server and the program that starts it; `sums` are the bundle's checksums."""
+    """Each target's servers, a variant each, and the program that starts them; `sums` are the bundle's checksums."""
     try:
         compiler = f"zig {metadata.version('ziglang')} (clang)"
     except metadata.PackageNotFoundError:
@@ -21,14 +21,16 @@ def programs(targets: Sequence[Target], sums: Mapping[str, str]) -> Iterator[Par
     yield Part("musl", "library", "musl and mingw-w64 libraries of zig", licence="mit",
                says="Linked into the programs, with libc++ and libunwind; texts in LICENCES.txt.")  # fmt: skip
     for target in targets:
-        server, front = (f"runtime/{target.name}/{name}" for name in (target.binary, starter.name(target)))
-        common = {"compiler": compiler, "target": target.triple, "cpu": ", ".join(target.cpu_features)}
-        options = json.dumps(cross_compile.OPTIONS | dict(target.options), sort_keys=True)
+        common = {"compiler": compiler, "target": target.triple}
         flags = " ".join((*cross_compile.ALWAYS, *target.compiler_flags))
-        if server in sums:
-            yield Part(f"file:{server}", "program", server, lock().commit, "mit", sums[server],
-                       "llama-server: runs the model.", {**common, "flags": flags, "cmake": options},
-                       ("llama.cpp", "musl"))  # fmt: skip
+        for variant in target.variants:
+            server = f"runtime/{target.name}/{target.binary(variant)}"
+            options = json.dumps(cross_compile.OPTIONS | dict(variant.options), sort_keys=True)
+            facts = {**common, "cpu": ", ".join(variant.cpu_features), "flags": flags, "cmake": options}
+            if server in sums:
+                yield Part(f"file:{server}", "program", server, lock().commit, "mit", sums[server],
+                           "llama-server: runs the model.", facts, ("llama.cpp", "musl"))  # fmt: skip
+        front = f"runtime/{target.name}/{starter.name(target)}"
         if front in sums:
             own = " ".join((*target.compiler_flags, "-static", "-s", *starter.FLAGS))
             yield Part(f"file:{front}", "program", front, licence="apache-2.0", sha256=sums[front],

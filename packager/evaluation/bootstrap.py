@@ -57,9 +57,8 @@ def ratio(
     of, found = np.unique(groups if groups is not None else np.arange(len(above)), return_inverse=True)
     if len(of) < FEWEST:
         return Measure(name=name, value=value, unit=unit, better=better, n=len(above))
-    above, below = (np.bincount(found, weights=sums) for sums in (above, below))
     counts = draws(len(of), resamples, seed)
-    samples = then((counts @ above) / (counts @ below))
+    samples = then((counts @ np.bincount(found, weights=above)) / (counts @ np.bincount(found, weights=below)))
     low, high = np.percentile(samples, (LOW, HIGH))
     corners = np.percentile(samples, (0, 25, 50, 75, 100))
     return Measure(

@@ -25,10 +25,6 @@ NOTICE = (
     "This model informs; it does not diagnose and it is **not a medical device**. It can be wrong. "
     "Decisions about a person's health belong to a health professional."
 )
-AVISO = (
-    "Este modelo informa; ele não faz diagnóstico, não substitui um profissional de saúde\n"
-    "e não é um dispositivo médico. Ele pode errar. Confira a resposta antes de usá-la."
-)
 
 
 @dataclass(frozen=True)
@@ -132,38 +128,6 @@ def merged_card(facts: CardFacts, package: str) -> str:
         *_lineage(facts, package),
     ]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def leia_me(facts: CardFacts) -> str:
-    """What the clinic's technician reads first, in pt-BR."""
-    recipe = facts.recipe
-    default = facts.ggufs.files[0]
-    return f"""{recipe.name}: assistente de perguntas e respostas, para uso sem internet
-{"=" * 72}
-
-{AVISO}
-
-1. Confira se os arquivos chegaram inteiros. Nesta pasta, num terminal:
-
-       sha256sum --strict -c SHA256SUMS
-
-   Todas as linhas devem terminar em "OK" (ou "SUCESSO"). Se alguma falhar, copie a pasta de novo.
-
-2. Com o Ollama instalado (versão {REQUIRES} ou mais nova), registre o modelo uma única vez:
-
-       ollama create {recipe.name} -f Modelfile
-
-3. Faça perguntas:
-
-       ollama run {recipe.name}
-
-   Para sair, digite /bye.
-
-O arquivo recomendado é {recipe.name}-{default.type}.gguf ({default.size / MEBIBYTE:,.0f} MiB). O computador precisa de
-cerca de {recipe.device.ram_gb:g} GB de memória livre. Nada do que se escreve sai do computador.
-
-Não digite dados que identifiquem pacientes (nome, CPF, cartão SUS, telefone, endereço).
-{material.alone(facts.proof)}"""
 
 
 def _head(facts: CardFacts, relation: str, library: str, tags: list[str]) -> list[str]:

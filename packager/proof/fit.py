@@ -18,7 +18,7 @@ from packager.artifacts.checks import OF_THE_DEVICE, Check, Figure
 from packager.artifacts.kinds import GgufFile
 from packager.errors import InputError
 from packager.process.memory import GIGABYTE
-from packager.recipe.sections import Device
+from packager.recipe.clinic import Device
 
 BANDWIDTH_SHARE = 0.85
 """Share of the memory bandwidth that generation reaches, of models of 1B parameters and more (0.8 to 0.9)."""
@@ -107,9 +107,8 @@ def candidates_of(
     files: Sequence[GgufFile], checks: Sequence[Check], figures: Sequence[Figure] = ()
 ) -> list[Candidate]:
     """The files that ran, with what the proof measured of each."""
-    measured = {
-        (c.id, c.subject): float(c.measured) for c in (*checks, *figures) if isinstance(c.measured, int | float)
-    }
+    known: tuple[Check | Figure, ...] = (*checks, *figures)
+    measured = {(c.id, c.subject): float(c.measured) for c in known if isinstance(c.measured, int | float)}
     found = []
     for file in files:
         ram = measured.get(("smoke.ram", file.type))

@@ -20,7 +20,8 @@ from packager.llamacpp.model import GgufModel
 from packager.process import child, progress, worker
 from packager.process.memory import GIGABYTE
 from packager.proof.answer_faults import SAYS, faults_of, tells_language
-from packager.recipe.sections import Device, Section, Serve, Smoke, Thresholds
+from packager.recipe.clinic import Device
+from packager.recipe.sections import Section, Serve, Smoke, Thresholds
 
 SEED = 42
 

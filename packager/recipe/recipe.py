@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from packager.recipe.clinic import Clinic, Device
 from packager.recipe.dossier import Dossier
 from packager.recipe.evaluation import Evaluate
 from packager.recipe.knowledge import Knowledge
-from packager.recipe.sections import Base, Clinic, Data, Device, Quantize, Section, Serve, Smoke, Thresholds, Train
+from packager.recipe.sections import Base, Data, Quantize, Section, Serve, Smoke, Thresholds, Train
 
 
 class Recipe(Section):

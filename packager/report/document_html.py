@@ -53,8 +53,8 @@ def _written(number: str, block: Block) -> str:
             return f'<div class="spoken"><p class="asked">{escape(asked)}</p>' \
                    f"<blockquote>{escape(answered)}</blockquote>{said}</div>"  # fmt: skip
         case Blanks(labels, box):
-            kind = "box" if box else "line"
-            lines = "\n".join(f'<p class="{kind}"><span>{escape(label)}</span><i></i></p>' for label in labels)
+            shape = "box" if box else "line"
+            lines = "\n".join(f'<p class="{shape}"><span>{escape(label)}</span><i></i></p>' for label in labels)
             return f'<div class="blanks">\n{lines}\n</div>'
 
 

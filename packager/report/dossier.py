@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from packager.artifacts.kinds import Knowledge
+from packager.artifacts.knowledge import Knowledge
 from packager.package import licence
 from packager.report import dossier_made, dossier_proven, dossier_use
 from packager.report.document import Blanks, Block, Document, Heading, Listing, Paragraph, Table

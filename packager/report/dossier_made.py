@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from packager.artifacts.kinds import Knowledge
+from packager.artifacts.knowledge import Knowledge
 from packager.package import licence
 from packager.report.document import Blanks, Block, Heading, Listing, Paragraph, Table
 from packager.report.dossier_words import IDENTIFIERS, METHODS

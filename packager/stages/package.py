@@ -36,6 +36,7 @@ from packager.errors import StageCrash
 from packager.package import card, contents, licence
 from packager.package.bom import Part
 from packager.package.card import CardFacts
+from packager.package.leia_me import leia_me
 from packager.package.manifest import manifest_of, packed_name
 from packager.package.parts import parts_of
 from packager.package.verify import MANIFEST
@@ -77,7 +78,7 @@ def package(
         recipe, base, data, adapter, ggufs, proof, evaluation, merged, report.unproven, report.probes_failed
     )
     write_atomically(out / "README.md", card.model_card(facts))
-    write_atomically(out / "LEIA-ME.txt", card.leia_me(facts))
+    write_atomically(out / "LEIA-ME.txt", leia_me(facts))
     for name in REPORTED:
         shutil.copyfile(report.folder / name, out / name)
     contents.put_knowledge(knowledge, out)

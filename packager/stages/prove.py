@@ -25,8 +25,9 @@ from packager.proof.limits import limits_of
 from packager.proof.quantized import kv_checks, quantized_checks, quantized_figures
 from packager.proof.smoke import SmokeTest, prompt_figures, smoke_test
 from packager.proof.trained import training_checks, training_figures
+from packager.recipe.clinic import Device
 from packager.recipe.recipe import Recipe
-from packager.recipe.sections import Device, Section, Serve, Smoke, Thresholds
+from packager.recipe.sections import Section, Serve, Smoke, Thresholds
 
 KV_AS = "Q8_0"
 """Keys and values may cost what weights of this type may, whatever the recipe allows the weights' own type."""

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from packager.artifacts.evaluation import Evaluation
 from packager.artifacts.files import write_atomically, write_json
-from packager.artifacts.kinds import Adapter, Checkpoint, Dataset, Ggufs, Knowledge, Merged, Proof, Report
+from packager.artifacts.kinds import Adapter, Checkpoint, Dataset, Ggufs, Merged, Proof, Report
+from packager.artifacts.knowledge import Knowledge
 from packager.recipe.recipe import Recipe
 from packager.report.document_html import page_of
 from packager.report.document_pdf import pdf_of

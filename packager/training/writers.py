@@ -39,13 +39,13 @@ def writer(config: Train, run_folder: Path | None) -> Iterator[Writer]:
 def _tensorboard(settings: dict[str, Any], run_folder: Path) -> Iterator[Writer]:
     from torch.utils.tensorboard import SummaryWriter
 
-    with SummaryWriter(run_folder / "tensorboard") as board:  # type: ignore[no-untyped-call]
-        board.add_text("train", f"`{settings}`")  # type: ignore[no-untyped-call]
+    with SummaryWriter(run_folder / "tensorboard") as board:
+        board.add_text("train", f"`{settings}`")
 
         def write(row: Row) -> None:
             for name, value in figures(row).items():
-                board.add_scalar(name, value, int(row["step"]))  # type: ignore[no-untyped-call]
-            board.flush()  # type: ignore[no-untyped-call]
+                board.add_scalar(name, value, int(row["step"]))
+            board.flush()
 
         yield write
 

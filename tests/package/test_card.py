@@ -10,6 +10,7 @@ from cards import card_facts
 from packager.artifacts.checks import Figure, verdict
 from packager.artifacts.kinds import Merged
 from packager.package import card
+from packager.package.leia_me import leia_me
 
 
 def test_metadata_is_yaml_and_names_a_base_of_the_hub_only() -> None:
@@ -55,7 +56,7 @@ def test_before_and_after_are_of_what_a_user_would_run() -> None:
 
 
 def test_leia_me_is_in_portuguese_with_the_notice() -> None:
-    text = card.leia_me(card_facts("x"))
+    text = leia_me(card_facts("x"))
     assert "não é um dispositivo médico" in text
     assert "sha256sum --strict -c SHA256SUMS" in text
     assert "meu-Q4_K_M.gguf" in text

@@ -26,7 +26,7 @@ from packager.proof.fit import (
     of_package,
     waive,
 )
-from packager.recipe.sections import Device
+from packager.recipe.clinic import Device
 from packager.report.fit import fit_advice, fit_plot, fit_table
 
 MEASURED = {  # type: (size in MB, KL, memory in GB, tokens/s)

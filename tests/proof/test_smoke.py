@@ -9,7 +9,8 @@ from packager.proof import smoke
 from packager.proof.answer_faults import faults_of
 from packager.proof.before_quantization import blamed
 from packager.proof.smoke import SmokeRun, SmokeTest
-from packager.recipe.sections import Device, Serve, Smoke, Thresholds
+from packager.recipe.clinic import Device
+from packager.recipe.sections import Serve, Smoke, Thresholds
 
 FILE = GgufFile(name="m-Q8_0.gguf", type="Q8_0", size=1, sha256="", bits_per_weight=8.5, tensor_types={"Q8_0": 1})
 GOOD = "A vacina protege a pessoa e a comunidade contra doenças que podem ser graves."
