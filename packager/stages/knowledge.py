@@ -83,6 +83,7 @@ def _pieces(config: Material, data: Dataset) -> tuple[list[Passage], list[Passag
     return heldout or documents, everything
 
 
-def fingerprint(config: Material) -> list[object]:
+def fingerprint(recipe: Recipe) -> list[object]:
     """The search's own source, the embedding model, and the files that the section names."""
+    config = material_of(recipe)
     return [engine.fingerprint(), measure.files_fingerprint(config.folder, config.questions)]
