@@ -60,10 +60,11 @@ class ClinicFacts:
     proven_as: str
     """What the default file was called when it was proven."""
     targets: tuple[Target, ...]
-    material_bytes: int
+    material_bytes: int = 0
     """Of the approved material's files; 0 without."""
-    searches: tuple[Searched, ...]
-    examples: tuple[str, ...]
+    searches: tuple[Searched, ...] = ()
+    """What the self-test must find again."""
+    examples: tuple[str, ...] = ()
     """Questions to begin with, where the approved material answers."""
     served_ram: int = 0
     """The most memory that the server took on this machine, in bytes; 0: it was not run here."""
