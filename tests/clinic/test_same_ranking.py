@@ -1,7 +1,7 @@
 """The clinic's programs for every kind of machine rank as the build does, byte for byte.
 
-PACKAGER_MATERIAL names a folder with approved material (a package) to take in place of the small one; then every question
-of the default is asked, or where the machine is emulated every twentieth.
+PACKAGER_MATERIAL names a folder with approved material (a package) to take in place of the small one; then every
+question of the default is asked, or where the machine is emulated every twentieth.
 """
 
 from __future__ import annotations
