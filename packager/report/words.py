@@ -170,6 +170,15 @@ CHECKS = {
         "Identificadores de pacientes no material aprovado.",
         "Patient identifiers in the approved material.",
     ),
+    "knowledge.damaged": (
+        "Trechos aprovados com texto danificado.",
+        "Approved passages with damaged text.",
+    ),
+    "knowledge.duplicates": ("Trechos aprovados repetidos.", "Approved passages that were there before."),
+    "knowledge.contradictions": (
+        "Pares de trechos que respondem a perguntas quase iguais de modo diferente.",
+        "Pairs of passages that answer near-equal questions unlike.",
+    ),
     "knowledge.language": (
         "Trechos do material aprovado em outra língua.",
         "Approved passages in another language.",
