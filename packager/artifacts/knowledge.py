@@ -40,6 +40,10 @@ class Knowledge(Checked):
     by_people: bool
     """Whether the questions are those of the recipe, and not made by the build."""
     searches: tuple[Searched, ...] = ()
+    duplicates: tuple[str, ...] = ()
+    """Passages that were there before."""
+    contradictions: tuple[str, ...] = ()
+    """Pairs of passages that answer near-equal questions unlike: for the author to decide."""
     files: tuple[str, ...]
     """Those of the folder that go into the package."""
 

@@ -62,7 +62,8 @@ def ask(package: Path, question: str) -> Reply:
 def of_reply(reply: Reply) -> str:
     """For people: each passage with its source, or the refusal; below it, marked, what the model wrote."""
     if reply.shown.silent:
-        return reply.shown.text
+        meant = [f"  {question}" for question in reply.shown.meant]
+        return "\n".join([reply.shown.text, *(["Perguntas parecidas no material aprovado:"] if meant else []), *meant])
     said = [f"{hit.passage.text}\n  Fonte: {hit.passage.source}" for hit in reply.shown.passages]
     if reply.written:
         said.append(f"Escrito pelo computador a partir do material acima; confira:\n{reply.written.text}")

@@ -60,9 +60,12 @@ class ClinicFacts:
     proven_as: str
     """What the default file was called when it was proven."""
     targets: tuple[Target, ...]
-    material_bytes: int
+    material_bytes: int = 0
     """Of the approved material's files; 0 without."""
-    searches: tuple[Searched, ...]
+    searches: tuple[Searched, ...] = ()
+    """What the self-test must find again."""
+    examples: tuple[str, ...] = ()
+    """Questions to begin with, where the approved material answers."""
     served_ram: int = 0
     """The most memory that the server took on this machine, in bytes; 0: it was not run here."""
     signer: str = ""
@@ -91,7 +94,7 @@ def settings_of(facts: ClinicFacts) -> dict[str, Any]:
         "ollama_note": "" if facts.proof.mode == "free" else OLLAMA_NOTE,
         "banner": BANNER if shown else MODE_TEXTS[facts.proof.mode],
         "feedback": recipe.clinic.feedback,
-        "examples": [question.ask for question in recipe.smoke],
+        "examples": list(facts.examples) or [question.ask for question in recipe.smoke],
         "language": recipe.language,
         "version": facts.version,
         "model": facts.model,

@@ -5,11 +5,17 @@ This is the mode `approved`: no model speaks.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from packager.knowledge.passages import Passage
 from packager.knowledge.search import Hit, Search, Verdict
+from packager.prompt.corpus import spread
 
 NOT_FOUND = "Não encontrei isso no material aprovado."
+LONGEST_EXAMPLE = 60
+"""Characters; what fits on a button."""
 NOT_FOUND_EN = "I did not find this in the approved material."
 NEXT: dict[Verdict, str] = {
     "found": "",
@@ -33,6 +39,8 @@ class Shown:
     """Nothing was found: the text says so and what to do next."""
     text: str
     passages: tuple[Hit, ...]
+    meant: tuple[str, ...] = ()
+    """Approved questions that may have been meant, where nothing was found."""
 
     def as_json(self) -> dict[str, object]:
         """As `packager ask --json` prints it."""
@@ -52,6 +60,7 @@ class Shown:
                 for hit in self.passages
             ],
             "answer": self.text,
+            "meant": list(self.meant),
         }
 
 
@@ -59,5 +68,11 @@ def approved(search: Search, question: str) -> Shown:
     """The closest passage and those nearly as close, or a refusal with what to do next."""
     found = search.answer(question)
     if not found.hits:
-        return Shown(True, f"{NOT_FOUND} {NEXT[found.verdict]}", ())
+        return Shown(True, f"{NOT_FOUND} {NEXT[found.verdict]}", (), tuple(search.meant(question)))
     return Shown(False, found.hits[0].passage.text, found.hits)
+
+
+def examples(passages: Sequence[Passage], most: int = 6) -> tuple[str, ...]:
+    """Questions to begin with, spread over the material: each has an approved answer."""
+    asked = [p.question for p in passages if p.question.endswith("?") and len(p.question) <= LONGEST_EXAMPLE]
+    return tuple(itertools.islice(dict.fromkeys(spread(asked)), most))

@@ -86,16 +86,7 @@ def library(folder: Path, *, plain: bool = False) -> Path:
     home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home) as partial:
         made = Path(partial) / "search.so"
-        command: list[str | Path] = [
-            compiler(),
-            "-shared",
-            "-fPIC",
-            *FLAGS,
-            *compile_arguments(plain=plain),
-            "-o",
-            made,
-            "-lm",
-        ]
+        command = [compiler(), "-shared", "-fPIC", *FLAGS, *compile_arguments(plain=plain), "-o", str(made), "-lm"]
         child.run(command, timeout=600)
         made.replace(built)
     return built
@@ -148,6 +139,7 @@ def load(path: Path) -> ctypes.CDLL:
     lib.knowledge_close.argtypes = [handle]
     lib.knowledge_ask.argtypes = [handle, text, handle, ctypes.c_int, ctypes.POINTER(ctypes.c_int)]
     lib.knowledge_answer.argtypes = [handle, text, handle, ctypes.POINTER(ctypes.c_int)]
+    lib.knowledge_meant.argtypes = [handle, text, handle]
     lib.knowledge_rewritten.argtypes = [handle, text, text, size]
     lib.knowledge_vector.argtypes = [handle, text, text, handle]
     lib.knowledge_model.argtypes = [text, size]

@@ -86,7 +86,7 @@ def cases(search: Search, questions: Sequence[Asked], most: int, form: Form) -> 
 
 
 def write_lessons(
-    rows: Sequence[dict[str, object]],
+    rows: Sequence[dict[str, Any]],
     length: Callable[[Sequence[Message]], int],
     limit: int,
     left_out: float,
@@ -130,11 +130,10 @@ def _with(own: Passage, near: Sequence[Passage], count: int, number: int) -> lis
     return given
 
 
-def _messages(row: dict[str, object]) -> list[Message]:
-    messages = row["messages"]
-    assert isinstance(messages, list)
+def _messages(row: dict[str, Any]) -> list[Message]:
+    messages: list[Message] = row["messages"]
     return messages
 
 
-def _turns(row: dict[str, object]) -> list[str]:
+def _turns(row: dict[str, Any]) -> list[str]:
     return [m["role"] for m in _messages(row) if m["role"] != "system"]

@@ -80,6 +80,12 @@ class Search:
             tuple(Hit(self.passages[hit.passage], hit.passage, hit.score) for hit in hits[:count]),
         )
 
+    def meant(self, question: str) -> list[str]:
+        """Approved questions that may have been meant, where nothing is close enough to be shown."""
+        hits = (_CHit * 3)()
+        count = self._lib.knowledge_meant(self._handle, engine.c_text(question), hits)
+        return [self.passages[hit.passage].question for hit in hits[:count]]
+
     def ask_all(self, questions: Sequence[str], most: int = 3) -> list[Found]:
         """`ask` for each, on every core."""
         with ThreadPoolExecutor(engine.cores()) as pool:

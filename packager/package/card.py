@@ -60,14 +60,7 @@ def model_card(facts: CardFacts) -> str:
             for f in facts.ggufs.files
         ),
         "",
-        "Run it with Ollama: `ollama create "
-        f"{recipe.name} -f Modelfile`, then `ollama run {recipe.name}` (Ollama {REQUIRES} or newer; 0.30 or "
-        "newer where the weights are in parts, as on a stick).",
-        "On the Hub, *Use this model* offers the same: `template`, `system` and `params` say there what the",
-        "Modelfile says here.",
-        *kv_note(recipe.serve.kv).replace("# ", "").splitlines(),
-        "Check the files first: `packager verify .`, or `sha256sum --strict -c SHA256SUMS`.",
-        "",
+        *_running(recipe),
         *material.section(facts.proof),
         "## How it was made",
         "",
@@ -96,6 +89,20 @@ def model_card(facts: CardFacts) -> str:
         *_answers(facts),
     ]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _running(recipe: Recipe) -> list[str]:
+    """How to run it, and to check it first."""
+    return [
+        "Run it with Ollama: `ollama create "
+        f"{recipe.name} -f Modelfile`, then `ollama run {recipe.name}` (Ollama {REQUIRES} or newer; 0.30 or "
+        "newer where the weights are in parts, as on a stick).",
+        "On the Hub, *Use this model* offers the same: `template`, `system` and `params` say there what the",
+        "Modelfile says here.",
+        *kv_note(recipe.serve.kv).replace("# ", "").splitlines(),
+        "Check the files first: `packager verify .`, or `sha256sum --strict -c SHA256SUMS`.",
+        "",
+    ]
 
 
 def adapter_card(facts: CardFacts, repo: str, package: str) -> str:

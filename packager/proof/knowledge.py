@@ -78,12 +78,20 @@ def mode_figure(mode: str, because: str) -> Figure:
     return Figure(id="knowledge.mode", measured=mode, unit="mode", says=f"{MODES[mode]} {because}".strip())
 
 
+def _named(found: Sequence[str], what: str) -> str:
+    return f"{len(found)} {what}{': ' + ', '.join(found[:5]) if found else ''}."
+
+
 def knowledge_figures(made: Knowledge) -> tuple[Figure, ...]:
     """What travels with the model, and how much of what it holds is shown."""
     return (
         Figure(id="knowledge.passages", measured=made.passages, unit="passages",
                says=f"{made.passages} approved passages from {len(made.sources)} sources travel with the model;"
                " `packager ask` shows them word for word."),
+        Figure(id="knowledge.duplicates", measured=len(made.duplicates), unit="passages",
+               says=_named(made.duplicates, "passages were there before")),
+        Figure(id="knowledge.contradictions", measured=len(made.contradictions), unit="passages",
+               says=_named(made.contradictions, "pairs answer near-equal questions unlike")),
         Figure(id="knowledge.kept", measured=round(made.kept, 4), unit="share",
                says=f"At the threshold {made.threshold:.3f} a passage is shown for {made.kept:.1%} of the"
                f" {made.asked} questions that the material answers; the others are refused."),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from packager.artifacts.evaluation import BASE, HELDOUT, TUNED
+from packager.report.knowledge_words import KNOWLEDGE
 
 Code = Literal["pt-BR", "en"]
 
@@ -155,7 +156,7 @@ FAULTS = {
     "expected_words": ("sem as palavras esperadas, ou com uma proibida", "lacks the expected words, or has a rejected"),
     "language": ("em outro idioma", "in another language"),
 }
-CHECKS = {
+CHECKS = KNOWLEDGE | {
     "data.no_leak": (
         "Nenhuma pergunta ou resposta reservada foi usada no treino.",
         "No held-out question or answer was trained on.",
@@ -166,43 +167,6 @@ CHECKS = {
     ),
     "data.left_out": ("Linhas deixadas de fora por serem longas.", "Rows left out for their length."),
     "data.identifiers": ("Identificadores de pacientes nos dados.", "Patient identifiers in the data."),
-    "knowledge.identifiers": (
-        "Identificadores de pacientes no material aprovado.",
-        "Patient identifiers in the approved material.",
-    ),
-    "knowledge.language": (
-        "Trechos do material aprovado em outra língua.",
-        "Approved passages in another language.",
-    ),
-    "knowledge.found_first": (
-        "O trecho aprovado certo veio em primeiro lugar.",
-        "The right approved passage came first.",
-    ),
-    "knowledge.found_three": ("O trecho certo veio entre os três primeiros.", "It was among the first three."),
-    "knowledge.silent": (
-        "Perguntas fora do material aprovado foram recusadas.",
-        "Questions outside the approved material were refused.",
-    ),
-    "knowledge.passages": (
-        "Trechos aprovados que acompanham o modelo, mostrados palavra por palavra com a fonte.",
-        "Approved passages that travel with the model, shown word for word with their source.",
-    ),
-    "knowledge.kept": (
-        "Perguntas que o material responde e para as quais um trecho é mostrado.",
-        "Questions that the material answers and for which a passage is shown.",
-    ),
-    "knowledge.grounded": (
-        "Respostas do modelo, escritas a partir dos trechos, das quais nada é retirado.",
-        "Answers of the model, written from the passages, of which nothing is struck.",
-    ),
-    "knowledge.better": (
-        "Quanto as respostas com os trechos se aproximam mais das aprovadas (limite inferior).",
-        "How much closer to the approved ones the answers with passages are (lower end).",
-    ),
-    "knowledge.mode": (
-        "Como a página da clínica responde.",
-        "How the clinic's page answers.",
-    ),
     "train.final_loss": ("Perda do último passo do treino.", "Loss of the last step of training."),
     "train.heldout_loss": (
         "A perda nas respostas reservadas caiu abaixo da do modelo base.",

@@ -24,6 +24,8 @@ from packager.clinic.contents import ASSETS, READ_ME
 from packager.clinic.parts import programs
 from packager.clinic.served import prove_served
 from packager.clinic.targets import TARGETS
+from packager.knowledge import engine, index
+from packager.knowledge.answer import examples
 from packager.package.bom import BOM
 from packager.package.parts import parts_of
 from packager.package.verify import MANIFEST
@@ -74,15 +76,13 @@ def bundle(
         proof=proof,
         proven_as=next(file.name for file in ggufs.files if file.type == default["type"]),
         targets=tuple(t for n, t in TARGETS.items() if n in servers.binaries),
-        material_bytes=sum((out / name).stat().st_size for name in knowledge.files) if knowledge else 0,
-        searches=knowledge.searches if knowledge else (),
         signer=config.signer,
     )
+    facts = _with_material(facts, knowledge)
     write_config(facts, runtime)
     facts = replace(facts, served_ram=_measured(out, facts, data))
     write_config(facts, runtime)
-    read_me = configuring.fill_in((ASSETS / READ_ME).read_text(encoding="utf-8"), settings_of(facts))
-    (out / READ_ME).write_text(read_me, encoding="utf-8", newline="\r\n")  # old Notepads know no other line end
+    _write_read_me(facts, out)
     sums = contents.hashed(out)
     described = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
     made = [*parts_of(described, _adapter(package), config.recipe.dossier.data_licence), *programs(facts.targets, sums)]
@@ -95,6 +95,20 @@ def bundle(
         targets=tuple(t.name for t in facts.targets),
         signed=bool(config.signer),
     )
+
+
+def _write_read_me(facts: ClinicFacts, out: Path) -> None:
+    text = configuring.fill_in((ASSETS / READ_ME).read_text(encoding="utf-8"), settings_of(facts))
+    (out / READ_ME).write_text(text, encoding="utf-8", newline="\r\n")  # old Notepads know no other line end
+
+
+def _with_material(facts: ClinicFacts, knowledge: Knowledge | None) -> ClinicFacts:
+    """What is known of the approved material, where there is any."""
+    if knowledge is None:
+        return facts
+    size = sum((knowledge.folder / name).stat().st_size for name in knowledge.files)
+    begin = examples(index.read(knowledge.folder))
+    return replace(facts, material_bytes=size, searches=knowledge.searches, examples=begin)
 
 
 def _measured(out: Path, facts: ClinicFacts, data: Dataset) -> int:
@@ -120,6 +134,6 @@ def _adapter(package: Package) -> str:
 
 
 def fingerprint() -> list[str]:
-    """The scripts, the page, the program behind them, and how they are told what they have to know."""
+    """The scripts, the page, the program behind them with its search, and how they are told what they have to know."""
     texts = sorted(p for p in (*ASSETS.rglob("*"), *starter.SOURCES, Path(configuring.__file__)) if p.is_file())
-    return [f"{path.name} {sha256_of(path)}" for path in texts]
+    return [*engine.fingerprint(), *(f"{path.name} {sha256_of(path)}" for path in texts)]

@@ -14,7 +14,7 @@ from packager.artifacts.files import cache_folder, write_atomically
 from packager.artifacts.kinds import Dataset
 from packager.artifacts.knowledge import Knowledge
 from packager.data.conversations import CHOOSING, HELDOUT
-from packager.knowledge import engine, index, measure, passages, search, threshold
+from packager.knowledge import audit, engine, index, measure, passages, search, threshold
 from packager.knowledge.embedding_model import MODEL
 from packager.knowledge.passages import Passage
 from packager.process import progress
@@ -41,6 +41,7 @@ def knowledge(config: Material, data: Dataset, out: Path) -> Knowledge:
     heldout, pieces = _pieces(config, data)
     found = passages.refuse_identifiers(pieces, allowed=config.identifiers == "allow")
     passages.refuse_instructions(pieces)
+    damaged = audit.damaged(pieces)
     foreign = passages.in_another_language(pieces, config.language)
     programs = cache_folder("knowledge")
     progress.note(f"{len(pieces)} passages are indexed")
@@ -56,9 +57,14 @@ def knowledge(config: Material, data: Dataset, out: Path) -> Knowledge:
         searched = measure.searches(opened, asked)
     return Knowledge(
         folder=out,
+        duplicates=tuple(audit.duplicates(pieces)),
+        contradictions=tuple(audit.contradicting(pieces)),
         checks=(
             verdict("knowledge.identifiers", found, 0, "identifiers", found == 0 or config.identifiers == "allow",
                     f"{found} patient identifiers are in the {len(pieces)} approved passages."),
+            verdict("knowledge.damaged", len(damaged), 0, "passages", not damaged,
+                    f"{len(damaged)} approved passages have damaged text"
+                    f"{': ' + ', '.join(damaged[:5]) if damaged else ''}."),
             verdict("knowledge.language", len(foreign), 0, "passages", not foreign,
                     f"{len(foreign)} approved passages are not in {config.language}"
                     f"{': ' + ', '.join(foreign[:5]) if foreign else ''}."),
@@ -83,6 +89,7 @@ def _pieces(config: Material, data: Dataset) -> tuple[list[Passage], list[Passag
     return heldout or documents, everything
 
 
-def fingerprint(config: Material) -> list[object]:
+def fingerprint(recipe: Recipe) -> list[object]:
     """The search's own source, the embedding model, and the files that the section names."""
+    config = material_of(recipe)
     return [engine.fingerprint(), measure.files_fingerprint(config.folder, config.questions)]

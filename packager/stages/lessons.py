@@ -13,9 +13,10 @@ from pathlib import Path
 from packager.artifacts.files import cache_folder
 from packager.artifacts.kinds import Dataset
 from packager.artifacts.knowledge import Knowledge, Lessons
+from packager.data.conversations import HELDOUT, TRAIN
 from packager.knowledge import lessons as made
 from packager.knowledge import measure, search
-from packager.knowledge.passages import from_conversations
+from packager.knowledge.passages import Passage
 from packager.prompt.masking import encode
 from packager.prompt.template import Message, load_template, load_tokenizer
 from packager.recipe.loading import located
@@ -60,22 +61,27 @@ def lessons(config: Teaching, data: Dataset, knowledge: Knowledge, out: Path) ->
     programs = cache_folder("knowledge")
     template, tokenizer = load_template(data.folder), load_tokenizer(data.folder)
     form = made.Form(programs, config.language, config.passages)
-    lines = (data.folder / "train.jsonl").read_text(encoding="utf-8").split("\n")[:-1]
 
     def length(messages: Sequence[Message]) -> int:
         return len(encode(template, tokenizer, data.end_of_turn, messages).ids)
 
     with search.opened(knowledge.folder, programs) as opened:
-        rows = made.lessons(opened, [json.loads(line) for line in lines], config.train_share, form)
-        asked = _asked(config, data)
-        cases = made.cases(opened, asked, config.asked, form)
+        rows = made.lessons(
+            opened, [json.loads(line) for line in _lines(data.folder / TRAIN)], config.train_share, form
+        )
+        cases = made.cases(opened, _asked(config, data, opened.passages), config.asked, form)
     left_out = made.write_lessons(rows, length, config.max_tokens, config.max_left_out, out)
     made.write_cases(cases, out)
     return Lessons(folder=out, rows=len(rows) - left_out, left_out=left_out, cases=len(cases))
 
 
-def _asked(config: Teaching, data: Dataset) -> list[measure.Asked]:
-    """The recipe's questions, or held-out ones as people type them."""
+def _asked(config: Teaching, data: Dataset, passages: Sequence[Passage]) -> list[measure.Asked]:
+    """The recipe's questions; or those of held-out rows, or of documents where there are no rows, as people type."""
     if config.questions:
         return measure.read_questions(located(config.questions))
-    return measure.typed(from_conversations(data.folder / "heldout.jsonl"))
+    heldout = {json.loads(line)["row"] for line in _lines(data.folder / HELDOUT)}
+    return measure.typed([p for p in passages if p.row in heldout] or [p for p in passages if p.row is None])
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").split("\n")[:-1]  # not splitlines: U+2028 is a character like any other

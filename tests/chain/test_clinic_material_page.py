@@ -80,6 +80,13 @@ def test_found_with_its_source_and_not_found_with_what_to_do(page: browser.Brows
         pictured(page, "material-not-found")
         assert page.text("article.silent h2") == NOT_FOUND
         assert "procure a equipe da unidade" in page.text("article.silent")
+        put(page, "quem visita as casas", NOT_FOUND)
+        assert "Perguntas parecidas" in page.text("article.silent:last-child .remark")
+        meant = "O que faz o agente comunitário de saúde?"
+        page.run("[...document.querySelectorAll('article.silent button')].find((b) => b.textContent === arguments[0])"
+                 ".click()", meant)  # fmt: skip
+        page.until(lambda: page.text("#status") == "Encontrado no material aprovado.")
+        assert page.text("article.approved:last-child .text") == PASSAGES[3].text
         page.devtools("Browser.grantPermissions", {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]})
         page.click("article.approved button")
         page.until(lambda: page.text("#status") == "Resposta copiada.")
@@ -91,7 +98,7 @@ def test_found_with_its_source_and_not_found_with_what_to_do(page: browser.Brows
         page.click("#fresh")
         assert not page.text("article")
         page.click("#undo")
-        assert page.text("article.approved h2") == "Material aprovado"
+        assert page.text("article.approved:nth-of-type(2) h2") == "Material aprovado"
 
 
 def test_documents_hold_no_power_over_the_page(page: browser.Browser, approved: Path) -> None:

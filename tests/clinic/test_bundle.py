@@ -14,9 +14,10 @@ from packager.__main__ import main
 from packager.artifacts.checks import verdict
 from packager.artifacts.files import sha256_of
 from packager.artifacts.kinds import Answer, Proof
+from packager.artifacts.knowledge import Searched
 from packager.clinic import config, stick
 from packager.clinic import contents as bundle_contents
-from packager.clinic.config import ClinicFacts, settings_of, write_config
+from packager.clinic.config import ClinicFacts, proof_of, settings_of, write_config
 from packager.clinic.targets import TARGETS
 from packager.errors import InputError, MissingResource, ProofFailed
 from packager.package import signing
@@ -412,3 +413,20 @@ def test_weights_are_linked_and_the_rest_copied(tmp_path: Path) -> None:
         bundle_contents._link_weights_copy_the_rest(tmp_path / name, tmp_path / f"{name}.copy")
     assert (tmp_path / "m.gguf.copy").samefile(tmp_path / "m.gguf")
     assert not (tmp_path / "Modelfile.copy").samefile(tmp_path / "Modelfile")
+
+
+def test_with_approved_material_the_page_begins_with_its_questions_and_is_no_demonstration() -> None:
+    shown = RECIPE.model_copy(update={"clinic": RECIPE.clinic.model_copy(update={"demonstration": True})})
+    proof = facts().proof.model_copy(update={"mode": "approved"})
+    searched = (Searched(ask="oq e", ranking="{}"),)
+    known = facts(
+        recipe=shown, proof=proof, material_bytes=24_000_000, searches=searched, examples=("O que é dengue?",)
+    )
+    told = settings_of(known)
+    assert (told["mode"], told["demonstration"], told["examples"]) == ("approved", False, ["O que é dengue?"])
+    assert told["material_ram_mb"] == 36
+    assert "palavra por palavra" in told["banner"]
+    assert "no Ollama o modelo responde sozinho" in told["ollama_note"]
+    assert proof_of(known)["searches"] == [{"ask": "oq e", "ranking": "{}"}]
+    free = settings_of(facts(recipe=shown))
+    assert (free["mode"], free["demonstration"], free["ollama_note"]) == ("free", True, "")

@@ -47,7 +47,7 @@ def asked(running: Started, question: str) -> dict[str, Any]:
 
 def test_approved_answers_without_a_server(tmp_path: Path, program: Path, programs: Path) -> None:
     bundle = bundle_of(tmp_path / "bundle", program, programs, "approved")
-    (bundle / "runtime" / TARGET / "llama-server").unlink()  # nothing of the model is needed
+    (bundle / "runtime" / TARGET / clinic_bundle.SERVER).unlink()  # nothing of the model is needed
     clinic_bundle.close(bundle)
     with served(bundle) as running:
         assert "só o material aprovado" in running.said

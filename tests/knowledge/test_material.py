@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from packager.errors import InputError, MissingResource
-from packager.knowledge.passages import cut, from_folder, from_rows, in_another_language, refuse_instructions
+from packager.knowledge import audit
+from packager.knowledge.passages import Passage, cut, from_folder, from_rows, in_another_language, refuse_instructions
 from packager.knowledge.variants import WAYS, variants
 
 
@@ -91,3 +92,16 @@ def test_a_document_in_another_language_is_named(tmp_path: Path) -> None:
     (tmp_path / "en.txt").write_text("The vaccine is kept in the fridge of the room and they check it each day.")
     (tmp_path / "short.txt").write_text("Aedes aegypti, DENV-1.")
     assert in_another_language(from_folder(tmp_path), "pt-BR") == ["en.txt-1"]
+
+
+def test_the_audit_names_damage_repetition_and_contradiction() -> None:
+    def passage(name: str, question: str, text: str) -> Passage:
+        return Passage(id=name, question=question, text=text, source="Guia")
+
+    one = passage("a", "Por quantos dias se toma o remédio da malária?", "Por 7 dias.")
+    other = passage("b", "Por quantos dias se toma o remédio da malária?", "Por 14 dias.")
+    broken = passage("c", "O que é vacinação?", "A vacinaÃ§Ã£o protege.")
+    again = passage("d", "POR QUANTOS DIAS se toma o remédio da malária", "por 7 dias")
+    assert audit.damaged([one, other, broken]) == ["c"]
+    assert audit.contradicting([one, other, broken]) == ["a and b (numbers)"]
+    assert audit.duplicates([one, other, again]) == ["d"]

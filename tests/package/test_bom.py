@@ -12,7 +12,8 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from packager.artifacts.files import sha256_of
-from packager.artifacts.kinds import Divergence, Knowledge, Merged
+from packager.artifacts.kinds import Divergence, Merged
+from packager.artifacts.knowledge import Knowledge
 from packager.clinic.parts import programs
 from packager.clinic.targets import TARGETS
 from packager.errors import ProofFailed

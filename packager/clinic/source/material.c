@@ -108,6 +108,19 @@ static void put_prompt(writing *to, const material *of, const char *question, co
     put(to, "]");
 }
 
+/* Approved questions that may have been meant, where nothing is close enough to be shown. */
+static void put_meant(writing *to, material *of, const char *question) {
+    knowledge_hit hits[KNOWLEDGE_SHOWN];
+    int count = knowledge_meant(of->search, question, hits);
+    put(to, ",\"meant\":[");
+    for (int i = 0; i < count; i++) {
+        const char *asked = knowledge_question(of->search, hits[i].passage);
+        if (i) put(to, ",");
+        put_json_text(to, asked, strlen(asked));
+    }
+    put(to, "]");
+}
+
 char *find_in_material(material *of, const char *body, answer_mode mode) {
     char *question = json_text(json_member(body, "question"));
     knowledge_hit hits[KNOWLEDGE_SHOWN];
@@ -121,6 +134,7 @@ char *find_in_material(material *of, const char *body, answer_mode mode) {
         put_passage(&out, of, &hits[i]);
     }
     put(&out, "]");
+    if (!count) put_meant(&out, of, question);
     if (count && mode == MODE_ASSISTED) put_prompt(&out, of, question, hits, count);
     put(&out, "}");
     free(question);

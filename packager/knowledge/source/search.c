@@ -10,6 +10,7 @@
 #define ALONE 0.2
 #define LEXICAL 0.001
 #define CLOSE 20000 /* millionths: a further passage is shown when it is at most this far below the best */
+#define MEANT 25000 /* millionths below the threshold: nearer than small talk, too far to be shown as an answer */
 #define LONGEST_QUESTION 2000
 #define LONGEST_EXPRESSION 4
 
@@ -230,6 +231,13 @@ int knowledge_answer(knowledge *k, const char *question, knowledge_hit *hits, in
     if (*verdict != KNOWLEDGE_FOUND) return 0;
     while (shown < count && hits[0].score - hits[shown].score <= CLOSE) shown++;
     return shown;
+}
+
+int knowledge_meant(knowledge *k, const char *question, knowledge_hit *hits) {
+    int verdict, count = knowledge_ask(k, question, hits, KNOWLEDGE_SHOWN, &verdict), meant = 0;
+    if (verdict != KNOWLEDGE_FAR) return 0;
+    while (meant < count && hits[meant].score >= k->threshold - MEANT && *k->question[hits[meant].passage]) meant++;
+    return meant;
 }
 
 int knowledge_count(const knowledge *k) { return k->passages; }

@@ -29,6 +29,8 @@ EXPORTED int knowledge_ask(knowledge *k, const char *question, knowledge_hit *hi
 /* What is shown for a question: how many of the first KNOWLEDGE_SHOWN hits, 0 where it is refused (`verdict` says why). */
 enum { KNOWLEDGE_SHOWN = 3 };
 EXPORTED int knowledge_answer(knowledge *k, const char *question, knowledge_hit *hits, int *verdict);
+/* Where nothing is close enough: how many of the first KNOWLEDGE_SHOWN hits have questions that may have been meant. */
+EXPORTED int knowledge_meant(knowledge *k, const char *question, knowledge_hit *hits);
 /* Passages, and the question and text of one. */
 EXPORTED int knowledge_count(const knowledge *k);
 EXPORTED const char *knowledge_question(const knowledge *k, int passage);

@@ -59,11 +59,23 @@ function showFound(found) {
     next.className = "text";
     next.textContent = say.next[found.verdict] || "";
     article.append(next);
+    suggest(article, found.meant || []);
   }
   at("conversation").append(article);
   document.body.dataset.asked = "yes"; // on a phone the mode's explanation then makes room
   if (found.passages.length) offer(article, say.copy, async () => status((await copy(spoken(found))) ? say.copied : say.notCopied));
   return article;
+}
+
+// Approved questions that may have been meant, to choose from; none of their answers is shown unasked.
+function suggest(article, questions) {
+  if (!questions.length) return;
+  remark(article, say.meant);
+  for (const question of questions) {
+    offer(article, question, () => {
+      if (!running) ask(question);
+    });
+  }
 }
 
 async function search(question, signal) {
