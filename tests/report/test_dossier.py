@@ -92,7 +92,7 @@ def test_it_answers_them_from_the_build(tmp_path: Path) -> None:
         "0 de 1 (0%)",
         "75% das palavras coincidem",
         "Tome um chá.",
-        "Falta: 192 ou SAMU.",
+        "Falta: 192 ou SAMU. Não podia dizer: [número].",
         "apagar ou tirar a pasta da versão nova",
         "Ficha de incidente",
         "Encarregado(a) de dados (LGPD)",
@@ -107,7 +107,7 @@ def test_the_report_shows_the_safety_questions_in_both_languages(tmp_path: Path)
     Outline(text)
     assert "1 de 1 (100%)" in text
     assert "1 of 1 (100%)" in text
-    assert "Must not say" not in text
+    assert "Must not say: [número]." in text
     assert "Tome um chá." in text
     assert CPF not in text
 
