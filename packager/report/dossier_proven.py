@@ -9,7 +9,7 @@ from packager.artifacts.evaluation import HELDOUT
 from packager.artifacts.safety import SafetyResult
 from packager.report import answers
 from packager.report.document import Block, Heading, Listing, Paragraph, Spoken, Table
-from packager.report.dossier_words import KINDS, STAGES, WHY
+from packager.report.dossier_words import CHECKED, KINDS, STAGES, WHY
 from packager.report.facts import ReportFacts
 from packager.report.words import PORTUGUESE as SAY
 
@@ -48,7 +48,7 @@ def _row(name: str, those: Sequence[Check]) -> tuple[str, ...]:
         return "\n".join(f"{c.subject}: {value}" for c, value in zip(those, values, strict=True))
 
     return (
-        SAY.check(name, those[0].says),
+        CHECKED.get(name) or SAY.check(name, those[0].says),
         WHY.get(name, "–"),
         of_each([f"{SAY.measured(c.measured)} {SAY.unit(c.unit)}".strip() for c in those]),
         of_each([SAY.measured(c.threshold) for c in those]),

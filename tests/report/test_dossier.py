@@ -10,6 +10,7 @@ import browser
 import pytest
 from test_report import CPF, HOSTILE, Outline, evaluation, gathered
 
+from packager.artifacts.knowledge import Knowledge
 from packager.artifacts.safety import Agreement, SafetyAnswer, SafetyFindings, SafetyResult
 from packager.report import dossier
 from packager.report.document import Blanks, Document, Heading, Paragraph, Spoken, Table, numbered
@@ -146,6 +147,17 @@ def test_identifiers_and_markup_do_not_get_in(tmp_path: Path) -> None:
     assert "João da Silva" not in text
     assert "ana@exemplo.org" not in text
     assert "<script" not in text
+
+
+@pytest.mark.parametrize(("mode", "said"), [("approved", "o modelo não escreve"), ("assisted", "palavras do modelo")])
+def test_approved_material_and_who_speaks_are_named(tmp_path: Path, mode: str, said: str) -> None:
+    material = Knowledge(folder=tmp_path, passages=3, sources=("Guia.pdf",), threshold=0.5, asked=1, outside=0,
+                         found_first=1, found_three=1, kept=1, silent=None, by_people=False, files=())  # fmt: skip
+    facts = gathered(tmp_path)
+    found = dossier_of(replace(facts, proof=facts.proof.model_copy(update={"mode": mode})), material)
+    assert "3 passagens de 1 fontes" in words(found)
+    assert "Guia.pdf" in words(found)
+    assert said in words(found)
 
 
 def test_a_check_without_words_of_ours_keeps_those_it_was_recorded_with(tmp_path: Path) -> None:
