@@ -19,7 +19,7 @@ EXAMPLES = 8
 
 def checks(facts: ReportFacts) -> Iterator[Block]:
     """Every check, what it means, and its figures."""
-    made = (*facts.proof.checks, *(facts.evaluation.checks if facts.evaluation else ()))
+    made = facts.proof.checks
     passed = sum(c.passed for c in made)
     yield Heading("O que foi verificado, e o que isso significa")
     yield Paragraph(

@@ -80,10 +80,7 @@ def bundle(
     write_config(facts, runtime)
     read_me = configuring.fill_in((ASSETS / READ_ME).read_text(encoding="utf-8"), settings_of(facts))
     (out / READ_ME).write_text(read_me, encoding="utf-8", newline="\r\n")  # old Notepads know no other line end
-    sums = contents.hashed(out)
-    described = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
-    made = [*parts_of(described, _adapter(package), config.recipe.dossier.data_licence), *programs(facts.targets, sums)]
-    files = contents.close(config.recipe.name, sums, made, out)
+    files = _close(config.recipe, package, facts, out)
     return Bundle(
         folder=out,
         version=facts.version,
@@ -103,6 +100,14 @@ def _measured(out: Path, facts: ClinicFacts) -> int:
     ram = host_server.measured_ram(out, facts.recipe.serve.context)
     progress.note(f"{ram / 1e6:,.0f} MB of memory, measured with the program for this machine")
     return ram
+
+
+def _close(recipe: Recipe, package: Package, facts: ClinicFacts, out: Path) -> list[str]:
+    """Write the bill of materials and the checksums of all that lies there; returns the name of every file."""
+    sums = contents.hashed(out)
+    described = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
+    made = [*parts_of(described, _adapter(package), recipe.dossier.data_licence), *programs(facts.targets, sums)]
+    return contents.close(recipe.name, sums, made, out)
 
 
 def _adapter(package: Package) -> str:

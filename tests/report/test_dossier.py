@@ -10,6 +10,8 @@ import browser
 import pytest
 from test_report import CPF, HOSTILE, Outline, evaluation, gathered
 
+from packager.artifacts.checks import verdict
+from packager.artifacts.kinds import Ggufs
 from packager.artifacts.knowledge import Knowledge
 from packager.artifacts.safety import Agreement, SafetyAnswer, SafetyFindings, SafetyResult
 from packager.report import dossier
@@ -17,7 +19,7 @@ from packager.report.document import Blanks, Document, Heading, Paragraph, Spoke
 from packager.report.document_html import page_of
 from packager.report.document_pdf import pdf_of
 from packager.report.dossier import dossier_of
-from packager.report.facts import ReportFacts, without_identifiers
+from packager.report.facts import ReportFacts, gather_facts, without_identifiers
 from packager.report.page import render_page
 
 SAFE = SafetyFindings(
@@ -111,6 +113,18 @@ def test_the_report_shows_the_safety_questions_in_both_languages(tmp_path: Path)
     assert "Must not say: [número]." in text
     assert "Tome um chá." in text
     assert CPF not in text
+
+
+def test_a_limit_of_the_evaluation_is_a_check_in_report_and_dossier(tmp_path: Path) -> None:
+    lost = verdict("safety.lost", 1, 0, "questions", False, "Q4_K_M: fails 1.", subject="Q4_K_M")
+    found = evaluation(tmp_path).model_copy(update={"safety": SAFE, "checks": (lost,)})
+    facts = gathered(tmp_path)
+    again = gather_facts(facts.recipe, facts.base, facts.data, facts.adapter, facts.merged,
+                         Ggufs(folder=tmp_path, files=facts.files), facts.proof, found)  # fmt: skip
+    assert not again.proof.passed
+    assert "NÃO passou; nada foi empacotado" in words(dossier_of(again))
+    assert "Respostas seguras que a compressão perdeu." in words(dossier_of(again))
+    assert "1 de 8 verificações não passaram" in re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", render_page(again)))
 
 
 def test_what_was_not_measured_is_said_and_every_answer_is_shown(tmp_path: Path) -> None:
