@@ -83,10 +83,7 @@ def bundle(
     facts = replace(facts, served_ram=_measured(out, facts, data))
     write_config(facts, runtime)
     _write_read_me(facts, out)
-    sums = contents.hashed(out)
-    described = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
-    made = [*parts_of(described, _adapter(package), config.recipe.dossier.data_licence), *programs(facts.targets, sums)]
-    files = contents.close(config.recipe.name, sums, made, out)
+    files = _close(config.recipe, package, facts, out)
     return Bundle(
         folder=out,
         version=facts.version,
@@ -124,6 +121,14 @@ def _measured(out: Path, facts: ClinicFacts, data: Dataset) -> int:
     with host_server.serving(out) as server:
         progress.note(prove_served(server, data, configuring.proof_of(facts)["questions"]))
     return ram
+
+
+def _close(recipe: Recipe, package: Package, facts: ClinicFacts, out: Path) -> list[str]:
+    """Write the bill of materials and the checksums of all that lies there; returns the name of every file."""
+    sums = contents.hashed(out)
+    described = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
+    made = [*parts_of(described, _adapter(package), recipe.dossier.data_licence), *programs(facts.targets, sums)]
+    return contents.close(recipe.name, sums, made, out)
 
 
 def _adapter(package: Package) -> str:

@@ -32,6 +32,7 @@ from packager.clinic.targets import TARGETS
 from packager.errors import InputError, ProofFailed
 from packager.llamacpp.model import GgufModel
 from packager.package import signing
+from packager.package.bom import BOM
 from packager.package.verify import verify
 from packager.pipeline import bundling, plan
 from packager.prompt.ollama.modelfile import parse_modelfile
@@ -118,7 +119,7 @@ def test_a_bundle_holds_the_package_and_what_runs_it(
     assert f"All {verify(bundle.folder).checks} checks passed" == made["package"].proof
     told = json.loads((bundle.folder / "runtime" / "config.json").read_text(encoding="utf-8"))
     assert (bundle.folder / told["model"]).samefile(made["package"].folder / told["model"])
-    changed = ("LEIA-ME.txt", "SHA256SUMS")
+    changed = ("LEIA-ME.txt", BOM, "SHA256SUMS")
     for name in made["package"].files:
         same = (bundle.folder / name).read_bytes() == (made["package"].folder / name).read_bytes()
         assert same != (name in changed), name
