@@ -75,6 +75,12 @@ CAUSES: dict[str, tuple[str, str]] = {
         "Causas prováveis: serve.context grande, ou um arquivo grande para device.ram_gb. Diminua um deles.",
         "Likely causes: a large serve.context, or a file too large for device.ram_gb. Lower one of them.",
     ),
+    "knowledge.damaged": (
+        "Causa provável: texto danificado no material aprovado, como o que foi lido na codificação errada. Corrija a "
+        "fonte.",
+        "Likely cause: damaged text in the approved material, such as text read in the wrong encoding. Mend the "
+        "source.",
+    ),
     "knowledge.grounded": (
         "Causa provável: o modelo é pequeno demais para escrever a partir dos trechos. Deixe a página mostrar só os "
         "textos aprovados, ou use um modelo base maior.",

@@ -11,7 +11,7 @@ from packager.report.words import CHECKS, ENGLISH, PORTUGUESE
 FIGURES = (
     "quantize.bits", "data.left_out", "data.identifiers", "train.final_loss", "merge.largest_weight",
     "knowledge.identifiers", "knowledge.language", "knowledge.passages", "knowledge.kept", "knowledge.mode",
-    "smoke.prompt_speed",
+    "knowledge.duplicates", "knowledge.contradictions", "smoke.prompt_speed",
 )  # fmt: skip
 """What is recorded, and cannot fail."""
 
