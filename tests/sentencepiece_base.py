@@ -36,8 +36,13 @@ WORDS = (
 TURNS = ("<|im_start|>", "<|im_end|>")
 
 
-def write_sentencepiece(folder: Path, turns: tuple[str, str] = TURNS, template: str = CHATML) -> int:
-    """tokenizer.model and the tokenizer.json that splits alike; returns the vocabulary size."""
+def write_sentencepiece(
+    folder: Path, turns: tuple[str, str] = TURNS, template: str = CHATML, *, prefix: bool = True
+) -> int:
+    """tokenizer.model and the tokenizer.json that splits alike; returns the vocabulary size.
+
+    `prefix`: a space is put before every text, as Llama's tokenizer does and Gemma's does not.
+    """
     import sentencepiece as spm
     from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers
 
@@ -63,7 +68,8 @@ def write_sentencepiece(folder: Path, turns: tuple[str, str] = TURNS, template: 
         fuse_unk=True,
     )  # fmt: skip
     tokenizer = Tokenizer(model)
-    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    before = [normalizers.Prepend("▁")] if prefix else []
+    tokenizer.normalizer = normalizers.Sequence([*before, normalizers.Replace(" ", "▁")])
     tokenizer.decoder = decoders.Sequence(
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )

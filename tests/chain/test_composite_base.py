@@ -39,7 +39,7 @@ def test_the_text_part_is_built_and_the_rest_is_said(taught_data: Path, tmp_path
     base.mkdir()
     write_composite("gemma3", base, max_position_embeddings=1024, sliding_window=64)
     turns = ("<start_of_turn>", "<end_of_turn>")
-    sentencepiece_base.write_sentencepiece(base, turns, TEMPLATE.read_text(encoding="utf-8"))
+    sentencepiece_base.write_sentencepiece(base, turns, TEMPLATE.read_text(encoding="utf-8"), prefix=False)
     head = "license: other\nlicense_name: health-ai-developer-foundations\nlicense_link: https://x.example/terms"
     (base / "README.md").write_text(f"---\n{head}\n---\n", encoding="utf-8")
     (base / "LICENSE").write_text("Health AI Developer Foundations Terms of Use: be careful.\n", encoding="utf-8")
