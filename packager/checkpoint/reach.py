@@ -107,8 +107,8 @@ def window_problems(config: Mapping[str, Any], architecture: str) -> Iterator[In
     other = [i for i, kind in enumerate(types) if (kind == "full_attention") != ((i + 1) % every == 0)]
     if other:
         yield InputError(
-            f"config.json: layer {other[0]} is {types[other[0]]} (layer_types). In a {architecture} llama.cpp lets the last"
-            f" of every {every} layers look back all the way, and the others within the window.",
+            f"config.json: layer {other[0]} is {types[other[0]]} (layer_types). In a {architecture} llama.cpp lets the"
+            f" last of every {every} layers look back all the way, and the others within the window.",
             AGAIN + ", or use another base",
         )
 
