@@ -238,7 +238,7 @@ FAMILIES = {
         generation={"bos_token_id": 151643, "eos_token_id": [151645, 151643], "pad_token_id": 151643},
     ),
     "gemma3": _gemma(
-        "Gemma3", GEMMA3_TEMPLATE, num_hidden_layers=3, layer_types=["sliding_attention"] * 2 + ["full_attention"]
+        "Gemma3", GEMMA3_TEMPLATE, num_hidden_layers=6, layer_types=["sliding_attention"] * 5 + ["full_attention"]
     ),
     "gemma2": _gemma("Gemma2", vendored("google-gemma-2-2b-it")),
     "phi4": Kind(
