@@ -63,7 +63,7 @@ def runtime(targets: tuple[str, ...], build_dir: Path) -> None:
 
     with child.interruptible():
         made = bundling.programs(targets or tuple(TARGETS), build_dir / "runtime")
-    click.echo("\n".join(f"{name}: {made.folder / path}" for name, path in made.binaries.items()))
+    click.echo("\n".join(f"{name}: {made.folder / path}" for name, paths in made.binaries.items() for path in paths))
 
 
 @main.command()

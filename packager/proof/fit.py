@@ -107,9 +107,8 @@ def candidates_of(
     files: Sequence[GgufFile], checks: Sequence[Check], figures: Sequence[Figure] = ()
 ) -> list[Candidate]:
     """The files that ran, with what the proof measured of each."""
-    measured = {
-        (c.id, c.subject): float(c.measured) for c in (*checks, *figures) if isinstance(c.measured, int | float)
-    }
+    measured = {(c.id, c.subject): float(c.measured) for c in checks if isinstance(c.measured, int | float)}
+    measured |= {(f.id, f.subject): float(f.measured) for f in figures if isinstance(f.measured, int | float)}
     found = []
     for file in files:
         ram = measured.get(("smoke.ram", file.type))
