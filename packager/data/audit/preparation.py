@@ -66,7 +66,6 @@ def prepare(config: Data, table: Table, measure: Measurer | None = None, languag
     kept, measured, bad = measure(single) if measure else (single, {}, [])
     bad = [*table.bad, *bad]
     fitting = [row for row in kept if not measure or measured[id(row)].tokens <= config.max_tokens]
-    repeated, long = _missing(usable, single), _missing(kept, fitting)
     groups = every.of({id(row) for row in fitting}, usable)
     made = split(fitting, groups, config.split) if len(groups.rows) > 1 else None
     train, heldout, choosing = _parts(fitting, made)
@@ -79,8 +78,8 @@ def prepare(config: Data, table: Table, measure: Measurer | None = None, languag
         rows_kept=len(fitting),
         dropped=(
             *_reasons(bad, place),
-            *_dropped("repeat another row", repeated, place),
-            *_dropped(f"longer than {config.max_tokens} tokens", long, place),
+            *_dropped("repeat another row", _missing(usable, single), place),
+            *_dropped(f"longer than {config.max_tokens} tokens", _missing(kept, fitting), place),
         ),
         duplicates=_duplicates(usable, every),
         random_split=_random(groups, len(fitting), len(heldout), config) if made else None,
