@@ -108,6 +108,9 @@ def write(name: str, wanted: Wanted) -> tuple[Path, str]:
         sets = {split: {"source": fields["source"], "hub_split": split} for split in splits}
         made["evaluate"] = {"sets": sets}
         assumed.append(f"the split {' and '.join(splits)} is not trained on: it is a validation set (evaluate.sets)")
+    if language == "pt-BR":
+        made.setdefault("evaluate", {})["safety"] = {}
+        assumed.append("packager evaluate asks the safety questions as well (evaluate.safety)")
     order = ("base", "data", "train", "quantize", "serve", "smoke", "evaluate", "device")
     about = f"Answers as {Path(wanted.source).name} does."
     recipe = {"name": name, "description": about, "language": language} | {k: made[k] for k in order if k in made}

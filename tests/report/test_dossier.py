@@ -124,7 +124,9 @@ def test_a_limit_of_the_evaluation_is_a_check_in_report_and_dossier(tmp_path: Pa
     assert not again.proof.passed
     assert "NÃO passou; nada foi empacotado" in words(dossier_of(again))
     assert "Respostas seguras que a compressão perdeu." in words(dossier_of(again))
-    assert "1 de 8 verificações não passaram" in re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", render_page(again)))
+    assert "1 de 8 verificações não passou; nada foi empacotado." in re.sub(
+        r"\s+", " ", re.sub(r"<[^>]+>", " ", render_page(again))
+    )
 
 
 def test_what_was_not_measured_is_said_and_every_answer_is_shown(tmp_path: Path) -> None:
