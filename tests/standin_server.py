@@ -4,8 +4,7 @@ The question decides what happens: "devagar" streams for seconds, "cheia" has no
 ends the process after three words, "vazia" answers nothing. Its command line goes to the file in STANDIN_ARGUMENTS, the
 path and body of each question that it computes to the file in STANDIN_ASKED, those of what it is given to read before
 anybody asks to the file in STANDIN_READ. Given approved material it answers STANDIN_WRITES. A token is a word.
-With STANDIN_ENGINE it renders and splits as the model's own file says, by llama.cpp's library, and answers as
-runtime/prova.json has it.
+With STANDIN_ENGINE it renders, splits and predicts as the model's own file does, by llama.cpp's library.
 """
 
 from __future__ import annotations
@@ -32,14 +31,15 @@ REFUSED = {
 
 def by_engine(path: str, request: dict[str, Any]) -> dict[str, Any]:
     """What llama-server answers, as far as the bundle asks it."""
+    from packager.clinic.served import first_words
     from packager.prompt.template import ChatTemplate
 
-    if path == "/v1/chat/completions":
-        questions = json.loads(Path("runtime/prova.json").read_text(encoding="utf-8"))["questions"]
-        begins = next(q["begins"] for q in questions if q["request"]["messages"] == request["messages"])
-        return {"choices": [{"message": {"content": begins}}]}
     with ENGINE:  # one at a time: the library's vocabulary is shared
         model = engine()
+        if path == "/completion":
+            likely = first_words(model_file(), [request["prompt"]])[0]
+            listed = [{"id": token, "logprob": value} for token, value in likely.items()]
+            return {"completion_probabilities": [{"top_logprobs": listed}]}
         if path == "/tokenize":
             return {"tokens": model.tokenize(request["content"])}
         template = ChatTemplate(model.chat_template, model.bos_token, model.eos_token)
@@ -50,7 +50,11 @@ def by_engine(path: str, request: dict[str, Any]) -> dict[str, Any]:
 def engine() -> Any:
     from packager.llamacpp.model import GgufModel
 
-    return GgufModel.open(Path(sys.argv[sys.argv.index("--model") + 1]), vocab_only=True)
+    return GgufModel.open(model_file(), vocab_only=True)
+
+
+def model_file() -> Path:
+    return Path(sys.argv[sys.argv.index("--model") + 1])
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -74,7 +78,7 @@ class Handler(BaseHTTPRequestHandler):
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.path.endswith("/input_tokens"):
             return self.reply(200, {"input_tokens": sum(len(m["content"].split()) for m in request["messages"])})
-        if os.environ.get("STANDIN_ENGINE") and self.path != "/completion":
+        if os.environ.get("STANDIN_ENGINE") and "ignore_eos" not in request:  # that one only takes memory
             return self.reply(200, by_engine(self.path, request))
         if self.path in ("/completion", "/apply-template"):
             return self.reply(200, {"content": "", "prompt": json.dumps(request.get("messages"))})

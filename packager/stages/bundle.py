@@ -119,7 +119,7 @@ def _measured(out: Path, facts: ClinicFacts, data: Dataset) -> int:
     ram = host_server.measured_ram(out, facts.recipe.serve.context)
     progress.note(f"{ram / 1e6:,.0f} MB of memory, measured with the program for this machine")
     with host_server.serving(out) as server:
-        progress.note(prove_served(server, data, configuring.proof_of(facts)["questions"]))
+        progress.note(prove_served(server, data, out / facts.model, configuring.proof_of(facts)["questions"]))
     return ram
 
 

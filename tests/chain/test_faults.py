@@ -36,9 +36,9 @@ from packager.pipeline.line import STAGES, line
 from packager.prompt.frozen import frozen_template
 from packager.prompt.ollama.modelfile import with_from, with_parts
 from packager.prompt.template import TEMPLATE_FILE, ChatTemplate
+from packager.proof.divergence import log_softmax
 from packager.recipe import loading
 from packager.recipe.recipe import Recipe
-from packager.recipe.sections import Serve
 
 PREDICTIONS = {"quantize.kl", "quantize.top", "quantize.perplexity"}
 """One measurement, three figures: how far a file predicts from the F16 file."""
@@ -558,32 +558,28 @@ def test_a_modelfile_with_the_first_part_alone(copied: Path) -> None:
 
 
 def test_a_program_that_serves_another_prompt(copied: Path) -> None:
-    """What ships renders and splits as training does, and begins its answers as the proof has them, or no bundle."""
+    """What ships renders and splits as training does, and holds for likely what the library does, or no bundle."""
     folder = copied / "tiny"
-    data = Dataset.model_construct(
-        folder=folder / "data", system=json.loads((folder / "data" / "stage.json").read_text())["artifact"]["system"]
-    )
-    questions = [{"ask": "O que é vacina?", "request": {"messages": [{"role": "user", "content": "O que é vacina?"}]},
-                  "begins": ""}]  # fmt: skip
-    with GgufModel.open(folder / "f16" / "model-F16.gguf", context=256) as model:
-        server = InProcess(model)
-        said = server.post("", questions[0]["request"])["choices"][0]["message"]["content"].strip()
-        assert said
-        report = prove_served(server, data, [questions[0] | {"begins": said}])
-        assert "1 of 1 answers begin as in the proof" in report
-        with pytest.raises(ProofFailed, match=r"bundle\.answers: 0 of 1 answers"):
-            prove_served(server, data, [questions[0] | {"begins": "Outra coisa"}])
-        with pytest.raises(ProofFailed, match=r"bundle\.prompts: .* serves another prompt than training's in \d+ of"):
-            prove_served(InProcess(model, lose="\n"), data, [])
-        with pytest.raises(ProofFailed, match=r"bundle\.prompts: .* it reads"):
-            prove_served(InProcess(model, add=[1]), data, [])
+    record = json.loads((folder / "data" / "stage.json").read_text(encoding="utf-8"))
+    data = Dataset.model_validate(record["artifact"] | {"folder": folder / "data"})
+    questions = [{"request": {"messages": [{"role": "user", "content": "O que é vacina?"}]}}]
+    path = folder / "f16" / "model-F16.gguf"
+    with GgufModel.open(path, context=256) as model:
+        assert "1 answers it is 0.000 nats from" in prove_served(InProcess(model), data, path, questions)
+        for wrong, says in (
+            (InProcess(model, lose="\n"), r"bundle\.prompts: .* serves another prompt than training's in \d+ of"),
+            (InProcess(model, add=[1]), r"bundle\.prompts: .* it reads"),
+            (InProcess(model, off=3.0), r"bundle\.predictions: .* is 3\.00 nats"),
+        ):
+            with pytest.raises(ProofFailed, match=says):
+                prove_served(wrong, data, path, questions)
 
 
 class InProcess:
-    """What llama-server does, by llama.cpp's library; `lose` or `add` is what is wrong with it."""
+    """What llama-server does, by llama.cpp's library; `lose`, `add` or `off` is what is wrong with it."""
 
-    def __init__(self, model: GgufModel, *, lose: str = "", add: Sequence[int] = ()) -> None:
-        self.model, self.lose, self.add = model, lose, add
+    def __init__(self, model: GgufModel, *, lose: str = "", add: Sequence[int] = (), off: float = 0.0) -> None:
+        self.model, self.lose, self.add, self.off = model, lose, add, off
 
     def rendered(self, messages: Sequence[Any]) -> str:
         template = ChatTemplate(self.model.chat_template, self.model.bos_token, self.model.eos_token)
@@ -594,10 +590,10 @@ class InProcess:
         return [*self.add, *self.model.tokenize(text)]
 
     def post(self, path: str, body: Any) -> Any:
-        ids = self.model.prompt_ids(body["messages"])
-        made = [t for t in self.model.generate(ids, Serve(temperature=0), 42, max_tokens=16)]
-        said = self.model.text([t for t in made if t not in self.model.eog_tokens])
-        return {"choices": [{"message": {"content": said}}]}
+        rows = [rows.copy() for _, rows in self.model.logits(body["prompt"])]
+        log_p = log_softmax(rows[-1])[-1] - self.off
+        listed = [{"id": int(i), "logprob": float(log_p[i])} for i in log_p.argsort()[-body["n_probs"] :]]
+        return {"completion_probabilities": [{"top_logprobs": listed}]}
 
 
 def test_a_file_of_another_size_is_made_anew(tiny_recipe: Path, copied: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the program that ships serves is held against training: another prompt, other tokens, other words are named."""
+"""What the program that ships serves is held against training: another prompt, other tokens, other predictions."""
 
 from __future__ import annotations
 
@@ -7,22 +7,18 @@ from typing import Any
 
 import pytest
 
-from packager.artifacts.kinds import Dataset, Prompt
-from packager.clinic.served import prove_prompts, prove_served
+from packager.artifacts.kinds import Dataset, Ggufs, Prompt
+from packager.clinic.served import first_words, prove_predictions, prove_prompts
 from packager.errors import ProofFailed
 from packager.llamacpp.model import GgufModel
 from packager.prompt.template import ChatTemplate
-
-QUESTION = {"ask": "O que a equipe cuida?", "begins": "A equipe", "request": {"messages": []}}
 
 
 class Serving:
     """What llama-server does, by llama.cpp's library; the rest is what is wrong with it."""
 
-    def __init__(
-        self, model: GgufModel, lose: str = "", add: Sequence[int] = (), says: str = "A equipe cuida."
-    ) -> None:
-        self.model, self.lose, self.add, self.says = model, lose, add, says
+    def __init__(self, model: GgufModel, lose: str = "", add: Sequence[int] = ()) -> None:
+        self.model, self.lose, self.add = model, lose, add
 
     def rendered(self, messages: Sequence[Mapping[str, str]]) -> str:
         template = ChatTemplate(self.model.chat_template, self.model.bos_token, self.model.eos_token)
@@ -33,7 +29,19 @@ class Serving:
         return [*self.add, *self.model.tokenize(text)]
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        return {"choices": [{"message": {"content": f" {self.says}"}}]}
+        raise AssertionError("prompts are rendered without generating")
+
+
+class Predicting(Serving):
+    """A server that holds these for likely, whatever it is asked."""
+
+    def __init__(self, likely: Mapping[int, float]) -> None:
+        self.likely = likely
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        assert path == "/completion"
+        listed = [{"id": token, "logprob": value} for token, value in self.likely.items()]
+        return {"completion_probabilities": [{"top_logprobs": listed}]}
 
 
 @pytest.fixture
@@ -43,11 +51,7 @@ def model(spm_prompt: Prompt) -> Iterator[GgufModel]:
 
 
 def test_what_serves_as_training_did(model: GgufModel, spm_data: Dataset) -> None:
-    said = prove_served(Serving(model), spm_data, [QUESTION])
-    assert said.startswith("the program for this machine serves training's prompt, token for token, in ")
-    assert said.endswith("1 of 1 answers begin as in the proof")
     assert prove_prompts(Serving(model), spm_data) > 50
-    assert "answers" not in prove_served(Serving(model), spm_data, [])
 
 
 @pytest.mark.parametrize(
@@ -55,16 +59,30 @@ def test_what_serves_as_training_did(model: GgufModel, spm_data: Dataset) -> Non
     [
         ({"lose": "\n"}, r"bundle\.prompts: .* in \d+ of \d+ conversations\. First: it renders"),
         ({"add": (1,)}, r"bundle\.prompts: .* First: it reads"),
-        ({"says": "Outra coisa."}, r"bundle\.answers: 0 of 1 answers .* it says 'Outra coisa\.', the proof 'A equipe'"),
-        ({"says": ""}, r"bundle\.answers: 0 of 1"),
     ],
 )
-def test_what_serves_otherwise_is_named(model: GgufModel, spm_data: Dataset, wrong: dict[str, Any], says: str) -> None:
+def test_another_prompt_is_named(model: GgufModel, spm_data: Dataset, wrong: dict[str, Any], says: str) -> None:
     with pytest.raises(ProofFailed, match=says) as refused:
-        prove_served(Serving(model, **wrong), spm_data, [QUESTION])
+        prove_prompts(Serving(model, **wrong), spm_data)
     assert refused.value.exit_code == 3
 
 
-def test_one_other_word_on_another_processor_is_no_fault(model: GgufModel, spm_data: Dataset) -> None:
-    other = QUESTION | {"begins": "Outra"}
-    assert "1 of 2 answers" in prove_served(Serving(model), spm_data, [QUESTION, other])
+def test_rounding_is_no_fault_and_a_wrong_computation_is() -> None:
+    likely = {5: -0.5, 6: -1.5, 7: -2.5}
+    rounded = {token: value + 0.1 for token, value in likely.items()}
+    assert prove_predictions(Predicting(rounded), [[1, 2]], [likely]) == pytest.approx(0.1)
+    for wrong in (
+        {token: value - 2 for token, value in likely.items()},
+        {5: -0.5},
+        {5: float("nan"), 6: -1.5, 7: -2.5},
+    ):
+        with pytest.raises(ProofFailed, match=r"bundle\.predictions: the program that ships is .* nats"):
+            prove_predictions(Predicting(wrong), [[1, 2]], [likely])
+
+
+def test_the_library_s_own_predictions(spm_f16: Ggufs) -> None:
+    path = spm_f16.folder / spm_f16.files[0].name
+    (found,) = first_words(path, [[1, 5, 6]])
+    assert len(found) == 5
+    assert all(value <= 0 for value in found.values())
+    assert prove_predictions(Predicting(found), [[1, 5, 6]], [found]) == 0
