@@ -20,6 +20,8 @@ from packager.llamacpp.vendored import VENDOR
 from packager.recipe.loading import ROOT
 
 TEMPLATE = VENDOR / "llama.cpp" / "models" / "templates" / "google-gemma-2-2b-it.jinja"
+PATTERN = {"num_hidden_layers": 6, "sliding_window_pattern": 6}
+"""Every sixth layer looks back all the way, as in every Gemma 3; llama.cpp knows no other order."""
 SYSTEM = "Responda com clareza."
 RECIPE = """
 name: olhos
@@ -37,7 +39,7 @@ smoke: []
 def test_the_text_part_is_built_and_the_rest_is_said(taught_data: Path, tmp_path: Path) -> None:
     base = tmp_path / "medgemma"
     base.mkdir()
-    write_composite("gemma3", base, max_position_embeddings=1024, sliding_window=64)
+    write_composite("gemma3", base, max_position_embeddings=1024, sliding_window=64, **PATTERN)
     turns = ("<start_of_turn>", "<end_of_turn>")
     sentencepiece_base.write_sentencepiece(base, turns, TEMPLATE.read_text(encoding="utf-8"), prefix=False)
     head = "license: other\nlicense_name: health-ai-developer-foundations\nlicense_link: https://x.example/terms"
