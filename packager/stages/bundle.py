@@ -69,7 +69,7 @@ def bundle(
         signer=config.signer,
     )
     write_config(facts, runtime)
-    facts = replace(facts, served_ram=_measured(out, facts))
+    facts = _with_what_ships(out, facts)
     write_config(facts, runtime)
     read_me = configuring.fill_in((ASSETS / READ_ME).read_text(encoding="utf-8"), settings_of(facts))
     (out / READ_ME).write_text(read_me, encoding="utf-8", newline="\r\n")  # old Notepads know no other line end
@@ -84,15 +84,16 @@ def bundle(
     )
 
 
-def _measured(out: Path, facts: ClinicFacts) -> int:
-    """What the program that ships takes, where this machine can run one of those that do."""
+def _with_what_ships(out: Path, facts: ClinicFacts) -> ClinicFacts:
+    """The memory and the words of the program that ships, where this machine can run one of those that do."""
     host = host_server.host_target()
     if host not in facts.targets:
-        progress.note("no program here is for this machine: needed_ram_mb is the proof's figure and a tenth more")
-        return 0
-    ram = host_server.measured_ram(out, facts.recipe.serve.context)
+        progress.note("no program here is for this machine: needed memory and words of the self-test are the proof's")
+        return facts
+    requests = [configuring.request(facts, question.ask) for question in facts.recipe.smoke]
+    ram, said = host_server.measured(out, facts.recipe.serve.context, requests)
     progress.note(f"{ram / 1e6:,.0f} MB of memory, measured with the program for this machine")
-    return ram
+    return replace(facts, served_ram=ram, begins=said)
 
 
 def fingerprint() -> list[str]:
