@@ -68,6 +68,8 @@ class ClinicFacts:
     """Questions to begin with, where the approved material answers."""
     served_ram: int = 0
     """The most memory that the server took on this machine, in bytes; 0: it was not run here."""
+    begins: tuple[str, ...] = ()
+    """What that server says to each question when it takes the likeliest tokens; empty: the proof's words stand in."""
     signer: str = ""
     """The public key that will sign it, `ssh-ed25519 AAAA…`; '' if none will."""
 
@@ -124,6 +126,9 @@ def programs(target: Target) -> list[dict[str, Any]]:
 def proof_of(facts: ClinicFacts) -> dict[str, Any]:
     """prova.json: the smoke questions, and what was proven with them."""
     answers, device = _answers(facts), facts.recipe.device
+    # Another build of llama.cpp rounds otherwise, and a small model's likeliest tokens are often near each other: what
+    # the clinic's program must say is what the program that ships says here.
+    begun = facts.begins or tuple(answer.begins for answer in answers)
     return {
         "format": FORMAT,
         "model": facts.model,
@@ -133,7 +138,9 @@ def proof_of(facts: ClinicFacts) -> dict[str, Any]:
         "min_tokens_per_second": device.min_tokens_per_second,
         "max_seconds_to_first_token": device.max_seconds_to_first_token,
         "searches": [one.model_dump() for one in facts.searches],
-        "questions": [_question(facts, q, a) for q, a in zip(facts.recipe.smoke, answers, strict=True)],
+        "questions": [
+            _question(facts, q, a, begins) for q, a, begins in zip(facts.recipe.smoke, answers, begun, strict=True)
+        ],
     }
 
 
@@ -177,11 +184,11 @@ def _needed_ram_mb(facts: ClinicFacts) -> int:
     return math.ceil(_ram_mb(facts) * 11 / 10)
 
 
-def _question(facts: ClinicFacts, question: Question, answer: Answer) -> dict[str, Any]:
+def _question(facts: ClinicFacts, question: Question, answer: Answer, begins: str) -> dict[str, Any]:
     return {
         "ask": question.ask,
         "answer": answer.answer,
         "tokens": answer.tokens,
-        "begins": answer.begins,
+        "begins": begins.rstrip("\ufffd").rstrip(),
         "request": request(facts, question.ask),
     }

@@ -107,13 +107,15 @@ def serving(bundle: Path, *, options: Sequence[str] = ()) -> Iterator[HostServer
             yield server
 
 
-def measured_ram(bundle: Path, context: int) -> int:
-    """The most memory that the bundle's server takes on this machine, in bytes, after a prompt that it has to compute
-    in more than one piece (or one that fills the context)."""
+def measured(bundle: Path, context: int, requests: Sequence[Mapping[str, Any]]) -> tuple[int, tuple[str, ...]]:
+    """What the bundle's server takes and says on this machine: the most memory, in bytes, after a prompt that it has to
+    compute in more than one piece (or one that fills the context), and its answers to the `requests` of chat."""
     with serving(bundle) as server:
+        replies = [server.post("/v1/chat/completions", body) for body in requests]
+        said = tuple(str(reply["choices"][0]["message"]["content"] or "").strip() for reply in replies)
         prompt = [1] * max(1, min(PROMPT_TOKENS, context - 16))
         server.post("/completion", {"prompt": prompt, "n_predict": 8, "ignore_eos": True})
-        return server.peak_ram()
+        return server.peak_ram(), said
 
 
 def _command(bundle: Path) -> list[str]:

@@ -80,7 +80,7 @@ def bundle(
     )
     facts = _with_material(facts, knowledge)
     write_config(facts, runtime)
-    facts = replace(facts, served_ram=_measured(out, facts, data))
+    facts = _with_what_ships(out, facts, data)
     write_config(facts, runtime)
     _write_read_me(facts, out)
     files = _close(config.recipe, package, facts, out)
@@ -108,19 +108,20 @@ def _with_material(facts: ClinicFacts, knowledge: Knowledge | None) -> ClinicFac
     return replace(facts, material_bytes=size, searches=knowledge.searches, examples=begin)
 
 
-def _measured(out: Path, facts: ClinicFacts, data: Dataset) -> int:
-    """What the program that ships takes, where this machine can run one of those that do; and that it serves what was
-    proven. Raises `ProofFailed` if not."""
+def _with_what_ships(out: Path, facts: ClinicFacts, data: Dataset) -> ClinicFacts:
+    """The memory and the words of the program that ships, where this machine can run one of those that do; and that it
+    serves what was proven. Raises `ProofFailed` if not."""
     host = host_server.host_target()
     if host not in facts.targets:
-        progress.note("no program here is for this machine: needed_ram_mb is the proof's figure and a tenth more, and "
-                      "what the programs serve is not proven")  # fmt: skip
-        return 0
-    ram = host_server.measured_ram(out, facts.recipe.serve.context)
+        progress.note("no program here is for this machine: needed memory and words of the self-test are the proof's, "
+                      "and what the programs serve is not proven")  # fmt: skip
+        return facts
+    requests = [configuring.request(facts, question.ask) for question in facts.recipe.smoke]
+    ram, said = host_server.measured(out, facts.recipe.serve.context, requests)
     progress.note(f"{ram / 1e6:,.0f} MB of memory, measured with the program for this machine")
     with host_server.serving(out) as server:
         progress.note(prove_served(server, data, out / facts.model, configuring.proof_of(facts)["questions"]))
-    return ram
+    return replace(facts, served_ram=ram, begins=said)
 
 
 def _close(recipe: Recipe, package: Package, facts: ClinicFacts, out: Path) -> list[str]:

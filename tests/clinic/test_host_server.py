@@ -48,7 +48,10 @@ def test_it_answers_with_the_clinics_command_line(
 
 
 def test_what_it_takes_is_measured(bundle: Path) -> None:
-    assert host_server.measured_ram(bundle, 2048) > 10**6
+    asked = {"messages": [{"role": "user", "content": "O que é a APS?"}], "max_tokens": 32}
+    ram, said = host_server.measured(bundle, 2048, [asked, asked])
+    assert ram > 10**6
+    assert said == ("A atenção primária é a porta de entrada do SUS.",) * 2
 
 
 def test_a_server_that_ends_shows_what_it_wrote(bundle: Path) -> None:
