@@ -17,7 +17,7 @@ READY_TO_COMPILE := .venv/.ready-to-compile
 export CMAKE_ARGS ?= -DLLAVA_BUILD=OFF -DCMAKE_PROJECT_INCLUDE=$(CURDIR)/vendor/only-libllama.cmake
 
 .DEFAULT_GOAL := build
-.PHONY: build check plan chat bundle runtime setup test test-all standin clean help
+.PHONY: build check plan chat watch bundle runtime setup test test-all standin clean help
 
 build: $(READY) ## build recipe=NAME into build/NAME/package (also: base=, data=, set="a.b=c …", push=org/name)
 	@$(BIN)/packager build $(recipe) $(options)
@@ -31,6 +31,9 @@ plan: $(READY) ## show which stages of recipe=NAME are done, and why the others 
 
 chat: $(READY) ## talk to the package of recipe=NAME
 	@$(BIN)/packager chat $(recipe) $(options)
+
+watch: $(READY) ## watch the training of recipe=NAME: loss curve, speed, time left
+	@$(BIN)/packager watch $(recipe)
 
 bundle: $(READY_TO_COMPILE) ## the folder for a clinic, from the package of recipe=NAME (also: to=FOLDER sign=KEY)
 	@$(BIN)/packager bundle $(recipe) $(options) $(if $(to),--to '$(to)') $(if $(sign),--sign '$(sign)')

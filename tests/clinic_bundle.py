@@ -130,9 +130,10 @@ def with_material(bundle: Path, programs: Path) -> Path:
     return bundle
 
 
-def write_server(path: Path) -> None:
-    """The stand-in, as a program."""
-    path.write_text(f'#!/bin/sh\nexec {sys.executable} {STANDIN} "$@"\n')
+def write_server(path: Path, *, engine: bool = False) -> None:
+    """The stand-in, as a program; with `engine` it serves what the model's file says."""
+    says = "STANDIN_ENGINE=1 " if engine else ""
+    path.write_text(f'#!/bin/sh\n{says}exec {sys.executable} {STANDIN} "$@"\n')
     path.chmod(0o755)
 
 

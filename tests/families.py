@@ -65,7 +65,7 @@ GEMMA3_TEMPLATE = (
 GRANITE_WORDS = ("<|start_of_role|>", "<|end_of_role|>", "<|tool_call|>", "<|start_of_cite|>", "<|end_of_cite|>",
                  "<|start_of_plugin|>", "<|end_of_plugin|>")  # fmt: skip
 MISTRAL_WORDS = ("[INST]", "[/INST]", "[TOOL_CALLS]", "[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]", "[TOOL_RESULTS]",
-                 "[/TOOL_RESULTS]")  # fmt: skip
+                 "[/TOOL_RESULTS]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "[THINK]", "[/THINK]")  # fmt: skip
 
 
 def vendored(name: str) -> Path:
@@ -145,9 +145,8 @@ def _model(name: str, **settings: Any) -> Any:
     """A model of the class `name`ForCausalLM."""
     import transformers
 
-    return getattr(transformers, f"{name}ForCausalLM")(
-        getattr(transformers, f"{name}Config")(**LOUD | {"num_hidden_layers": 2} | settings)
-    )
+    kind = getattr(transformers, f"{name}ForCausalLM")
+    return kind(kind.config_class(**LOUD | {"num_hidden_layers": 2} | settings))
 
 
 def _llama(template: str, factor: float, *, tied: bool) -> Kind:
@@ -196,6 +195,28 @@ def _gemma(model: str, template: str | Path, **settings: Any) -> Kind:
     )  # fmt: skip
 
 
+def _mistral(model: str, template: str, **settings: Any) -> Kind:
+    return Kind(
+        vocabulary="llama-spm",
+        tokenizer=_mistral_tokenizer,
+        tokenizer_config={
+            "add_bos_token": True,
+            "add_eos_token": False,
+            "bos_token": "<s>",
+            "eos_token": "</s>",
+            "unk_token": "<unk>",
+            "legacy": True,
+            "tokenizer_class": "LlamaTokenizer",
+        },
+        template=vendored(template),
+        model=functools.partial(
+            _model, model, vocab_size=32768, head_dim=32, sliding_window=None, tie_word_embeddings=False,
+            bos_token_id=1, eos_token_id=2, **settings,
+        ),
+        generation={"bos_token_id": 1, "eos_token_id": 2},
+    )  # fmt: skip
+
+
 FAMILIES = {
     "qwen3": Kind(
         vocabulary="qwen2",
@@ -217,7 +238,7 @@ FAMILIES = {
         generation={"bos_token_id": 151643, "eos_token_id": [151645, 151643], "pad_token_id": 151643},
     ),
     "gemma3": _gemma(
-        "Gemma3", GEMMA3_TEMPLATE, num_hidden_layers=3, layer_types=["sliding_attention"] * 2 + ["full_attention"]
+        "Gemma3", GEMMA3_TEMPLATE, num_hidden_layers=6, layer_types=["sliding_attention"] * 5 + ["full_attention"]
     ),
     "gemma2": _gemma("Gemma2", vendored("google-gemma-2-2b-it")),
     "phi4": Kind(
@@ -283,24 +304,15 @@ FAMILIES = {
         ),
         generation={"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0},
     ),
-    "mistral": Kind(
-        vocabulary="llama-spm",
-        tokenizer=_mistral_tokenizer,
-        tokenizer_config={
-            "add_bos_token": True,
-            "add_eos_token": False,
-            "bos_token": "<s>",
-            "eos_token": "</s>",
-            "unk_token": "<unk>",
-            "legacy": True,
-            "tokenizer_class": "LlamaTokenizer",
+    "mistral": _mistral(
+        "Mistral", "mistralai-Mistral-Nemo-Instruct-2407", max_position_embeddings=32768, rope_theta=1000000.0
+    ),
+    "ministral3": _mistral(
+        "Ministral3", "mistralai-Ministral-3-14B-Reasoning-2512", max_position_embeddings=262144,
+        rope_parameters={
+            "rope_type": "yarn", "rope_theta": 1000000.0, "factor": 16.0, "original_max_position_embeddings": 16384,
+            "beta_fast": 32.0, "beta_slow": 1.0, "mscale": 1.0, "mscale_all_dim": 1.0, "llama_4_scaling_beta": 0.1,
         },
-        template=vendored("mistralai-Mistral-Nemo-Instruct-2407"),
-        model=functools.partial(
-            _model, "Mistral", vocab_size=32768, head_dim=32, max_position_embeddings=32768, rope_theta=1000000.0,
-            sliding_window=None, tie_word_embeddings=False, bos_token_id=1, eos_token_id=2,
-        ),
-        generation={"bos_token_id": 1, "eos_token_id": 2},
     ),
 }  # fmt: skip
 

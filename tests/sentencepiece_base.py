@@ -36,8 +36,13 @@ WORDS = (
 TURNS = ("<|im_start|>", "<|im_end|>")
 
 
-def write_sentencepiece(folder: Path) -> int:
-    """tokenizer.model and the tokenizer.json that splits alike; returns the vocabulary size."""
+def write_sentencepiece(
+    folder: Path, turns: tuple[str, str] = TURNS, template: str = CHATML, *, prefix: bool = True
+) -> int:
+    """tokenizer.model and the tokenizer.json that splits alike; returns the vocabulary size.
+
+    `prefix`: a space is put before every text, as Llama's tokenizer does and Gemma's does not.
+    """
     import sentencepiece as spm
     from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers
 
@@ -45,7 +50,7 @@ def write_sentencepiece(folder: Path) -> int:
     written = io.BytesIO()
     spm.SentencePieceTrainer.train(
         sentence_iterator=iter(lines), model_writer=written, model_type="bpe", vocab_size=352, byte_fallback=True,
-        user_defined_symbols=list(TURNS), minloglevel=2, normalization_rule_name="identity",
+        user_defined_symbols=list(turns), minloglevel=2, normalization_rule_name="identity",
         remove_extra_whitespaces=False,
     )  # fmt: skip
     (folder / "tokenizer.model").write_bytes(written.getvalue())
@@ -63,23 +68,24 @@ def write_sentencepiece(folder: Path) -> int:
         fuse_unk=True,
     )  # fmt: skip
     tokenizer = Tokenizer(model)
-    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    before = [normalizers.Prepend("▁")] if prefix else []
+    tokenizer.normalizer = normalizers.Sequence([*before, normalizers.Replace(" ", "▁")])
     tokenizer.decoder = decoders.Sequence(
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )
-    specials = ("<unk>", "<s>", "</s>", *TURNS)
+    specials = ("<unk>", "<s>", "</s>", *turns)
     tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in specials])
     tokenizer.save(str(folder / "tokenizer.json"))
     config: dict[str, Any] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "bos_token": "<s>",
-        "eos_token": "<|im_end|>",
+        "eos_token": turns[1],
         "unk_token": "<unk>",
         "add_bos_token": False,
         "added_tokens_decoder": {str(ids[t]): {"content": t, "special": True} for t in specials},
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
-    (folder / "chat_template.jinja").write_text(CHATML, encoding="utf-8")
+    (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
     return len(pieces)
 
 

@@ -64,7 +64,7 @@ def spm_prompt(
     """The prompts of `spm_base`, proven (seconds). Do not write into it."""
     from packager.stages.prompt import prompt
 
-    return prompt(None, spm_base, spm_data, tmp_path_factory.mktemp("spm_prompt"))
+    return prompt(None, spm_base, spm_data, None, tmp_path_factory.mktemp("spm_prompt"))
 
 
 @pytest.fixture(scope="session")

@@ -4,24 +4,53 @@ The question decides what happens: "devagar" streams for seconds, "cheia" has no
 ends the process after three words, "vazia" answers nothing. Its command line goes to the file in STANDIN_ARGUMENTS, the
 path and body of each question that it computes to the file in STANDIN_ASKED, those of what it is given to read before
 anybody asks to the file in STANDIN_READ. Given approved material it answers STANDIN_WRITES. A token is a word.
+With STANDIN_ENGINE it renders and splits as the model's own file says, by llama.cpp's library, and answers as
+runtime/prova.json has it.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import sys
+import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+ENGINE = threading.Lock()
 ANSWER = "A atenção primária é a porta de entrada do SUS."
 REFUSED = {
     "cheia": (400, {"type": "exceed_context_size_error", "message": "request exceeds the available context size"}),
     "ocupado": (503, {"type": "unavailable_error", "message": "no slot available"}),
 }
+
+
+def by_engine(path: str, request: dict[str, Any]) -> dict[str, Any]:
+    """What llama-server answers, as far as the bundle asks it."""
+    from packager.prompt.template import ChatTemplate
+
+    if path == "/v1/chat/completions":
+        questions = json.loads(Path("runtime/prova.json").read_text(encoding="utf-8"))["questions"]
+        begins = next(q["begins"] for q in questions if q["request"]["messages"] == request["messages"])
+        return {"choices": [{"message": {"content": begins}}]}
+    with ENGINE:  # one at a time: the library's vocabulary is shared
+        model = engine()
+        if path == "/tokenize":
+            return {"tokens": model.tokenize(request["content"])}
+        template = ChatTemplate(model.chat_template, model.bos_token, model.eos_token)
+        return {"prompt": template.render(request["messages"], add_generation_prompt=True)}
+
+
+@functools.cache
+def engine() -> Any:
+    from packager.llamacpp.model import GgufModel
+
+    return GgufModel.open(Path(sys.argv[sys.argv.index("--model") + 1]), vocab_only=True)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -45,6 +74,8 @@ class Handler(BaseHTTPRequestHandler):
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.path.endswith("/input_tokens"):
             return self.reply(200, {"input_tokens": sum(len(m["content"].split()) for m in request["messages"])})
+        if os.environ.get("STANDIN_ENGINE") and self.path != "/completion":
+            return self.reply(200, by_engine(self.path, request))
         if self.path in ("/completion", "/apply-template"):
             return self.reply(200, {"content": "", "prompt": json.dumps(request.get("messages"))})
         begins = request.get("max_tokens") == 1 and not request["messages"][-1]["content"]

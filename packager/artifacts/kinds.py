@@ -147,6 +147,8 @@ class Merged(Checkpoint, Checked):
     """Other held-out answer tokens, on which the base to merge into was chosen; 0: on the same."""
     heldout_loss: float | None = None
     """Loss (nats/token) of what was merged, base and adapter."""
+    heldout_loss_error: float = 0.0
+    """Standard error of how far it is below the next, the rows being a sample."""
     heldout_loss_base: float | None = None
     """The same of the 16-bit base without the adapter: what a user would otherwise run."""
     heldout_loss_16bit: float | None = None

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from packager.artifacts.files import cache_folder, key_of
+from packager.checkpoint import pretokenizer
 from packager.checkpoint.layout import layer_gaps
 from packager.checkpoint.token_files import instead_of_a_file
 from packager.errors import InputError
@@ -94,6 +95,7 @@ def read_gguf(path: Path) -> GgufInfo:
             f"base.model: {name} holds a tokenizer of the kind {kind!r}; {' or '.join(TOKENIZERS)} was expected.",
             ORIGINAL,
         )
+    pretokenizer.named(name, info.metadata)
     if lacking := sorted({f"{info.architecture}.{field}" for field in SIZES} - info.metadata.keys()):
         raise InputError(f"base.model: {name} does not say {', '.join(lacking)}.", "download it again, or " + ORIGINAL)
     shapes = {name: shape for part in parts for name, shape in tensor_shapes(part).items()}

@@ -15,8 +15,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from packager.artifacts.files import key_of, sha256_of
 from packager.checkpoint import composite, inspection, licence_files, output_head, transformers_tables, weights
 from packager.checkpoint.family import family_problem
@@ -29,7 +27,7 @@ from packager.checkpoint.token_files import stand_ins
 from packager.checkpoint.wheel import file_from_wheel
 from packager.errors import InputError, PackagerError, together
 from packager.llamacpp.join import like_named
-from packager.prompt.template import TOKENIZER_FILES
+from packager.prompt.template import OF_A_PROCESSOR, TEMPLATE_FILE, TOKENIZER_FILES
 from packager.recipe.loading import expanded
 from packager.recipe.sections import Base
 
@@ -37,7 +35,6 @@ if TYPE_CHECKING:
     from packager.hub.reading import Repo
 
 CONFIG_FILES = ("config.json", "generation_config.json")
-CARD = "README.md"
 
 
 @dataclass(frozen=True)
@@ -173,13 +170,9 @@ def _weighed(
     """The base by the shapes of its tensors too, of a composite by those of its text part."""
     if composite.text_config(config):
         part = composite.text_part(config, shapes)
-        names, stored = part.names, equal
+        equal = output_head.named_otherwise(equal, part.names)
         config, shapes, problems = part.config, part.shapes, [*problems, *part.problems]
         found = replace(found, left_out=part.left_out)
-
-        def equal(one: str, other: str) -> bool:
-            return stored(names[one], names[other])
-
     return replace(found, parameters=sum(math.prod(shape) for shape in shapes.values()), shapes=shapes), [
         *problems,
         *inspection.weight_problems(config, shapes, equal, found.source),
@@ -197,7 +190,7 @@ def _folder(path: Path, source: str) -> tuple[Located, dict[str, Any], list[Pack
     problems: list[PackagerError] = [*stand_ins(path, (*CONFIG_FILES, *TOKENIZER_FILES, *_weight_files(path)))]
     if problems and any(f"{name} is" in problems[0].message for name in ("config.json", "tokenizer.json")):
         raise problems[0]
-    card = _card(path)
+    card = licence_files.card(path)
     original = card.get("base_model") or ""
     config = _json(path / "config.json", source, "give the folder of a Hugging Face checkpoint")
     text = composite.text_config(config) or config
@@ -216,7 +209,8 @@ def _folder(path: Path, source: str) -> tuple[Located, dict[str, Any], list[Pack
         parameters=0,
         licence=licence,
         licence_link=licence_link,
-        has_template=(path / "chat_template.jinja").is_file() or "chat_template" in settings,
+        has_template=any((path / name).is_file() for name in (TEMPLATE_FILE, OF_A_PROCESSOR))
+        or "chat_template" in settings,
         limits=tuple(limits(text, architecture)),
         template_fault=inspection.template_problem(path, settings),
     )
@@ -243,12 +237,17 @@ def _json(path: Path, source: str, fix: str) -> dict[str, Any]:
 def _gguf(path: Path, source: str) -> Located:
     info = read_gguf(path)
     config = described(info, missing_fields(info, tensor_places(path)))
+    said = {
+        "license" + end.replace(".", "_"): info.metadata.get(f"general.license{end}") for end in ("", ".name", ".link")
+    }
+    licence, licence_link = licence_files.named(said)
     return Located(
         path=path,
         source=source,
         architecture=CLASSES[info.architecture],
         parameters=info.parameters,
-        licence=str(info.metadata.get("general.license", "")),
+        licence=licence,
+        licence_link=licence_link,
         has_template=bool(info.chat_template),
         limits=tuple(limits(config, CLASSES[info.architecture])),
     )
@@ -259,7 +258,14 @@ def _from_hub(base: Base) -> tuple[Located, list[PackagerError]]:
     from packager.hub.reading import fetch_small
 
     name = base.model.removeprefix("hf:")
-    small = (*TOKENIZER_FILES, *CONFIG_FILES, CARD, weights.INDEX, *licence_files.PATTERNS)
+    small = (
+        *TOKENIZER_FILES,
+        OF_A_PROCESSOR,
+        *CONFIG_FILES,
+        licence_files.CARD,
+        weights.INDEX,
+        *licence_files.PATTERNS,
+    )
     repo, folder = fetch_small(name, base.revision, small)
     found, config, problems = _folder(folder, name)
     found = replace(found, parameters=repo.parameters, revision=repo.commit, repo=repo)
@@ -270,15 +276,3 @@ def _from_hub(base: Base) -> tuple[Located, list[PackagerError]]:
     except InputError as error:
         return found, [*problems, error]
     return _weighed(found, config, problems, shapes, equal)
-
-
-def _card(folder: Path) -> dict[str, Any]:
-    """What the model card says in its head (licence, base_model); empty where there is none."""
-    path = folder / CARD
-    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    head = re.match(r"---\r?\n(.*?)\r?\n---", text, re.DOTALL)
-    try:
-        found = yaml.safe_load(head[1]) if head else None
-    except yaml.YAMLError:
-        found = None
-    return found if isinstance(found, dict) else {}

@@ -59,9 +59,8 @@ def merge_adapter(
         tensors.pop("lm_head.weight", None)  # transformers ignores it too: the embedding is the head
     pairs: dict[str, lora.Pair] = {}
     compare: dict[str, Tensor] = {}
-    expected, named = 0.0, set[str]()
+    expected, named, reason = 0.0, set[str](), ""
     source = tensors
-    reason = ""
     if adapter is not None:
         reason = lora.unusual(adapter.folder, base.folder)
         if reason:
@@ -72,13 +71,8 @@ def merge_adapter(
             source, compare = tensors | whole, {name: tensors[name] for name in whole}
             named = {*pairs, *whole}
     meant = _as_trained(pairs, adapter)
-    with contextlib.ExitStack() as stack:
-        if nf4 and matrices is None:
-            from packager.checkpoint.matrices import opened
-
-            matrices = stack.enter_context(opened())
-        reader = stack.enter_context(weights.Reader())
-        tally = _stream(reader, source, pairs, compare, out, matrices if nf4 else None, meant)
+    with weights.Reader() as reader, _rounded(matrices) if nf4 else contextlib.nullcontext() as rounded:
+        tally = _stream(reader, source, pairs, compare, out, rounded, meant)
     if meant:
         from_adapter = {n: p.expected_square for n, p in meant.items() if p.magnitude is None}
         expected = math.sqrt(sum(from_adapter.values()) + tally.expected_square(besides=from_adapter.keys()))
@@ -96,6 +90,15 @@ def merge_adapter(
         by_peft=bool(reason),
         moved=moved({name: tally.changes.get(name, Change()) for name in named}) if named else None,
     )
+
+
+@contextlib.contextmanager
+def _rounded(matrices: Matrices | None) -> Iterator[Matrices]:
+    """These, or others that are opened for the block."""
+    from packager.checkpoint.matrices import opened
+
+    with contextlib.nullcontext(matrices) if matrices else opened() as given:
+        yield given
 
 
 def _as_trained(pairs: Mapping[str, lora.Pair], adapter: Adapter | None) -> dict[str, lora.Pair]:

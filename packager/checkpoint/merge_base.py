@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from packager.artifacts.kinds import Adapter, Checkpoint, Dataset
 from packager.checkpoint import lora
@@ -10,6 +13,12 @@ from packager.checkpoint.matrices import Matrices
 from packager.data.conversations import CHOOSING, HELDOUT
 from packager.process import progress
 from packager.prompt.corpus import answer_samples
+from packager.prompt.masking import Encoded
+from packager.proof.divergence import standard_error
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 HELDOUT_TOKENS = 512
 """Held-out answer tokens that are scored on either base."""
@@ -29,6 +38,8 @@ class MergeBase:
     """On the base that is taken."""
     loss_base: float | None = None
     """On the 16-bit base without the adapter."""
+    error: float = 0.0
+    """Standard error of how far `loss` is below `loss_base`: the rows are a sample."""
     loss_16bit: float | None = None
     loss_nf4: float | None = None
     seen_base: float | None = None
@@ -60,6 +71,7 @@ def choose_base(base: Checkpoint, data: Dataset, adapter: Adapter, matrices: Mat
         loss=float(losses[:end].mean()),
         loss_base=float(base_losses.mean()),
         loss_16bit=float(losses[:end].mean()),
+        error=_error(base_losses - losses[:end], reporting),
         seen_base=float(base_losses[:fixed].mean()) if fixed else None,
         seen_tuned=float(losses[:fixed].mean()) if fixed else None,
     )
@@ -76,11 +88,18 @@ def choose_base(base: Checkpoint, data: Dataset, adapter: Adapter, matrices: Mat
         f"held-out loss{on} on the 16-bit base {chosen.mean():.4f}, rounded to NF4 {chosen_nf4.mean():.4f}: "
         f"merging into the {'rounded' if nf4 else '16-bit'} one"
     )
+    taken = (losses_nf4 if nf4 else losses)[:end]
     return replace(
         found,
         nf4=nf4,
-        loss=float((losses_nf4 if nf4 else losses)[:end].mean()),
+        loss=float(taken.mean()),
+        error=_error(base_losses - taken, reporting),
         loss_nf4=float(losses_nf4[:end].mean()),
         seen_base=float(nf4_base.mean()) if fixed else None,
         seen_tuned=float(losses_nf4[:fixed].mean()) if fixed else None,
     )
+
+
+def _error(gains: npt.NDArray[np.float64], samples: Sequence[Encoded]) -> float:
+    """Of the mean of `gains`, one a target of `samples`: tokens of one answer are not independent."""
+    return standard_error(gains, list(itertools.accumulate(len(s.at) for s in samples)))

@@ -20,6 +20,8 @@ UNEXPLAINED = 0.02
 """Across it: what float32 in another order may leave. A wrong pair leaves 1 or more."""
 MERGE_KL = 1e-3
 """Nats per token: see docs/proof.md for what was measured."""
+CHANCE = 2.0
+"""Standard errors that the choice of the tokens may take: a few steps of training gain less than their spread."""
 KEPT = 0.5
 """Share of what training gained that must be left after the merge; other rows and other weights gain otherwise."""
 
@@ -102,8 +104,8 @@ def _delta(merged: Merged) -> Check:
 
 
 def _kept_what_was_learned(merged: Merged, adapter: Adapter) -> list[Check]:
-    """The base that was merged into, and whether what was learned is in it: on the same held-out
-    answers the loss must fall by at least half of what training measured."""
+    """The base that was merged into, and whether what was learned is in it: on the same held-out answers the loss must
+    fall by at least half of what training measured, as far as so many tokens can tell."""
     base, clean, nf4 = merged.heldout_loss_base, merged.heldout_loss_16bit, merged.heldout_loss_nf4
     loss = merged.heldout_loss
     if base is None or clean is None or loss is None:
@@ -112,10 +114,11 @@ def _kept_what_was_learned(merged: Merged, adapter: Adapter) -> list[Check]:
     rounded = f", {nf4:.4f} if that is rounded to NF4" if nf4 is not None else ""
     drop = (base - loss) / base
     learned = (adapter.heldout_loss_before - adapter.heldout_loss_after) / adapter.heldout_loss_before
-    limit = base * (1 - KEPT * max(0.0, learned))
+    limit = base * (1 - KEPT * max(0.0, learned)) + CHANCE * merged.heldout_loss_error
     return [
         verdict("merge.heldout_loss", round(loss, 4), round(limit, 4), "nats/token", loss < limit,
               f"Loss on {merged.heldout_tokens} held-out answer tokens: {base:.4f} of the base as anyone would run it "
-              f"(16 bits), {loss:.4f} of what was merged ({drop:.0%} lower). Merged into {into}: with the adapter "
+              f"(16 bits), {loss:.4f} of what was merged ({drop:.0%} lower; standard error of the difference "
+              f"{merged.heldout_loss_error:.4f}). Merged into {into}: with the adapter "
               f"{clean:.4f} on 16 bits{rounded}."),
     ]  # fmt: skip

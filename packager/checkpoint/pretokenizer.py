@@ -9,6 +9,7 @@ with `InputError` for a name that is not known here.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,20 +60,27 @@ def restore(gguf: Path, folder: Path) -> str:
     Files with a SentencePiece tokenizer have none: '' is returned and nothing is changed. Raises
     `InputError` for a name that is not known.
     """
-    metadata = gguf_file.inspect(gguf).metadata
+    name = named(gguf.name, gguf_file.inspect(gguf).metadata)
+    if not name:
+        return ""
+    path = folder / "tokenizer.json"
+    parts = json.loads(path.read_text(encoding="utf-8"))
+    written = with_splitting(parts, KNOWN[name])
+    path.write_text(json.dumps(written, indent=2, ensure_ascii=False), encoding="utf-8", newline="\n")
+    return name
+
+
+def named(file: str, metadata: Mapping[str, object]) -> str:
+    """The name of a GGUF file's pre-tokenizer ('' for a SentencePiece tokenizer); raises `InputError` if unknown."""
     if metadata.get("tokenizer.ggml.model") != "gpt2":
         return ""
     name = str(metadata.get("tokenizer.ggml.pre", "missing"))
     if name not in KNOWN:
         raise InputError(
-            f"{gguf.name} splits text in the way {name!r}, which cannot be written as a Hugging Face tokenizer here"
+            f"{file} splits text in the way {name!r}, which cannot be written as a Hugging Face tokenizer here"
             f" (known: {', '.join(sorted(KNOWN))}).",
             "use the original checkpoint (hf:org/name, or a folder)",
         )
-    path = folder / "tokenizer.json"
-    parts = json.loads(path.read_text(encoding="utf-8"))
-    written = with_splitting(parts, KNOWN[name])
-    path.write_text(json.dumps(written, indent=2, ensure_ascii=False), encoding="utf-8", newline="\n")
     return name
 
 

@@ -22,6 +22,9 @@ WINDOWED = (
 )  # fmt: skip
 """Dense classes whose sliding window llama.cpp keeps to (swa_type in src/models/*.cpp). Phi-3's it reads and
 leaves out; of Qwen, Mistral and Starcoder2 it knows none."""
+PATTERNS = {"Gemma2ForCausalLM": 2, "Gemma3ForCausalLM": 6, "Cohere2ForCausalLM": 4}
+"""Of so many layers the last looks back all the way and the others within their window: llama.cpp has the number in
+its source (src/models/gemma3.cpp and others), whatever config.json says."""
 ROPE_TYPES = ("default", "linear", "dynamic", "yarn", "llama3", "longrope")
 """What the converter writes and transformers computes."""
 AGAIN = "download config.json again"
@@ -94,6 +97,20 @@ def rope_problems(config: Mapping[str, Any], architecture: str) -> Iterator[Inpu
         )
     if kind == "longrope":
         yield from _factors(config)
+
+
+def window_problems(config: Mapping[str, Any], architecture: str) -> Iterator[InputError]:
+    """Layers whose windows are not where llama.cpp has them."""
+    types, every = config.get("layer_types"), PATTERNS.get(architecture)
+    if not every or not isinstance(types, list):
+        return
+    other = [i for i, kind in enumerate(types) if (kind == "full_attention") != ((i + 1) % every == 0)]
+    if other:
+        yield InputError(
+            f"config.json: layer {other[0]} is {types[other[0]]} (layer_types). In a {architecture} llama.cpp lets the"
+            f" last of every {every} layers look back all the way, and the others within the window.",
+            AGAIN + ", or use another base",
+        )
 
 
 def _factors(config: Mapping[str, Any]) -> Iterator[InputError]:

@@ -23,7 +23,7 @@ from packager.llamacpp.model import GgufModel
 from packager.process import progress
 from packager.prompt.corpus import CONTENTS, SPLITS, joins_accents, neighbours
 from packager.prompt.masking import Encoded
-from packager.prompt.template import TOKENIZER_FILES, load_tokenizer
+from packager.prompt.template import OF_A_PROCESSOR, TOKENIZER_FILES, load_tokenizer
 from packager.proof import divergence
 from packager.proof.tokens import splits_differently
 
@@ -68,7 +68,7 @@ def take_text(folder: Path, out: Path) -> None:
 
 
 def _copy_small(folder: Path, out: Path) -> None:
-    for name in (*TOKENIZER_FILES, *locate.CONFIG_FILES):
+    for name in (*TOKENIZER_FILES, OF_A_PROCESSOR, *locate.CONFIG_FILES):
         if (folder / name).is_file():
             shutil.copyfile(folder / name, out / name)
     licence_files.carry(folder, out)

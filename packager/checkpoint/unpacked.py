@@ -16,7 +16,7 @@ from pathlib import Path
 
 from packager.artifacts.files import cache_folder, key_of, link_or_copy, sha256_of, write_json
 from packager.artifacts.source import source_of
-from packager.checkpoint import licence_files, pretokenizer, sentencepiece_file
+from packager.checkpoint import pretokenizer, sentencepiece_file
 from packager.checkpoint.gguf_base import whole_gguf
 from packager.checkpoint.unpack import dequantize, prove_tokens, prove_unpacked
 from packager.errors import MissingResource
@@ -46,7 +46,6 @@ def unpack_gguf(gguf: Path, out: Path) -> None:
     sentencepiece_file.restore(gguf, out)
     prove_tokens(gguf, out)
     prove_unpacked(gguf, out)
-    licence_files.carry(gguf.parent, out)
     if kept:
         with contextlib.suppress(OSError):  # another disk, a cache that cannot be written
             _keep(out, kept)

@@ -42,10 +42,8 @@ def check(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...]
     loaded = load(recipe, base, data, sets)
     with progress.route(progress.Display()):
         checked = preflight.check(loaded, build_dir / loaded.name)
-        if not checked.base.is_gguf:  # a GGUF file's tokenizer is unpacked by the base stage
-            check_prompts(loaded, checked.base)
-    disk = preflight.need(loaded, checked.base.parameters).disk
-    prospect = of_expected(estimate.expected(loaded, checked.base.parameters, checked.amount, disk, build_dir))
+        check_prompts(loaded, checked.base)
+    prospect = of_expected(estimate.expected(loaded, checked.base.parameters, checked.amount, checked.need, build_dir))
     overrides = {"base": base, "data": data, "set": " ".join(sets)}
     click.echo(summary.of_check(loaded, checked.base, prospect, summary.command("build", recipe, overrides, build_dir)))
 

@@ -1,7 +1,7 @@
 """Talk to a packaged model, in the terminal or in a browser: the package's own system message and sampling, streamed.
 
-A finished package -> a `Conversation`. Raises `InputError` without a package or file, `Interrupted` (130) when the
-user leaves with Ctrl-C.
+A finished package -> a `Conversation`. Raises `InputError` without a package or file; leaves with 130 when the user
+presses Ctrl-C.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import click
 
-from packager.errors import InputError, Interrupted
+from packager.errors import InputError
 from packager.llamacpp.model import GgufModel
 from packager.process import child
 from packager.recipe.recipe import Recipe
@@ -134,12 +134,12 @@ def _say(talk: Conversation, question: str) -> None:
 
 
 def _next(interactive: bool) -> str | None:
-    """What is asked next; None to leave. Raises `Interrupted` for Ctrl-C."""
+    """What is asked next; None to leave. Ctrl-C leaves with exit code 130."""
     try:
         asked = input("\n> " if interactive else "").strip()
     except EOFError:
         return None
     except KeyboardInterrupt:
         click.echo()
-        raise Interrupted("Stopped.") from None
+        raise click.exceptions.Exit(130) from None
     return None if not asked or asked in LEAVE else asked

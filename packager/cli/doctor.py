@@ -12,7 +12,7 @@ from packager.artifacts.files import cache_folder
 from packager.errors import PackagerError
 from packager.llamacpp import vendored
 from packager.llamacpp.processor_check import check_runs
-from packager.pipeline import preflight
+from packager.pipeline import room
 from packager.process import cgroup, child, machine
 from packager.process.memory import GIGABYTE
 
@@ -69,7 +69,7 @@ def render_report(report: dict[str, Any]) -> str:
 
 
 def _largest(ram: int) -> str:
-    parameters = (ram - preflight.LIBRARIES_BYTES) / preflight.NF4_BYTES
+    parameters = (ram - room.LIBRARIES_BYTES) / room.NF4_BYTES
     return f"{max(0.0, parameters) / 1e9:.1f}B parameters (by memory alone)"
 
 

@@ -17,8 +17,8 @@ from packager.cli.base_lengths import Lengths, base_of, lengths_of
 from packager.data.audit import files, identifiers, preparation
 from packager.data.audit.files import Described
 from packager.data.audit.preparation import Prepared
-from packager.data.audit.rendering import places
-from packager.data.audit.report import Audit
+from packager.data.audit.rendering import count, places
+from packager.data.audit.report import FEWEST, Audit
 from packager.data.rows.columns import column
 from packager.data.rows.formats import Row
 from packager.data.rows.recognise import NOBODY, Named
@@ -27,7 +27,7 @@ from packager.errors import InputError
 from packager.recipe import loading
 from packager.recipe.loading import ROOT
 from packager.recipe.recipe import Recipe
-from packager.recipe.sections import Data
+from packager.recipe.sections import Data, Split
 
 EXAMPLE = "smollm2_aps"
 """The recipe whose base and settings are taken where no base is given: it builds on any machine."""
@@ -41,6 +41,8 @@ WARM_UP = 0.05
 """Share of the steps over which the learning rate rises."""
 ROOM = 1.5
 """What an answer in the clinic may be longer than the longest of the data."""
+SHARES = (0.1, 0.15, 0.2, 0.25, 0.3)
+"""Of the rows, held out."""
 FEW_ROWS = 20
 """Fewer prove nothing."""
 SHORTEST_ANSWER = 160
@@ -106,6 +108,9 @@ def write(name: str, wanted: Wanted) -> tuple[Path, str]:
         sets = {split: {"source": fields["source"], "hub_split": split} for split in splits}
         made["evaluate"] = {"sets": sets}
         assumed.append(f"the split {' and '.join(splits)} is not trained on: it is a validation set (evaluate.sets)")
+    if language == "pt-BR":
+        made.setdefault("evaluate", {})["safety"] = {}
+        assumed.append("packager evaluate asks the safety questions as well (evaluate.safety)")
     order = ("base", "data", "train", "quantize", "serve", "smoke", "evaluate", "device")
     about = f"Answers as {Path(wanted.source).name} does."
     recipe = {"name": name, "description": about, "language": language} | {k: made[k] for k in order if k in made}
@@ -137,11 +142,23 @@ def _draft(wanted: Wanted) -> Drafted:
         # A row without a topic is no worse for training: rather no topics than fewer rows.
         config = config.model_copy(update={"fields": config.fields.model_copy(update={"topic": None})})
         table = read_rows(config)
-    prepared = preparation.prepare(config, table)
+    config, prepared = _divided(config, table)
     if not prepared.train and not prepared.heldout:
         raise InputError(f"No row of {wanted.source} can be used.", f"packager audit {wanted.source} says why")
     lengths = lengths_of([*prepared.train, *prepared.heldout], base_of(wanted.base), config)
     return Drafted(config, described, table, prepared, lengths)
+
+
+def _divided(config: Data, table: Table) -> tuple[Data, Prepared]:
+    """The rows, with the least share held out from which anything can be told; the usual one where none will do."""
+    usual = preparation.prepare(config, table)
+    for share in SHARES:
+        split = config.split.model_copy(update={"fraction": share})
+        other = config.model_copy(update={"split": split})
+        prepared = usual if share == config.split.fraction else preparation.prepare(other, table)
+        if prepared.audit.split and prepared.audit.split.heldout_groups >= FEWEST:
+            return other, prepared
+    return config, usual
 
 
 def _create(path: Path, head: str, assumed: list[str], recipe: dict[str, Any]) -> None:
@@ -175,6 +192,11 @@ def _data(wanted: Wanted, drafted: Drafted) -> tuple[dict[str, Any], list[str]]:
     if found.duplicates.repeated_rows > found.rows_kept // 10:
         fields["deduplicate"] = True
         assumed.append(f"{found.duplicates.repeated_rows:,} rows that only repeat another are left out (deduplicate)")
+    if config.split != Split():
+        fields["split"] = {"fraction": config.split.fraction}
+        assumed.append(
+            f"{config.split.fraction:.0%} of the rows are held out, which is the least that tells anything (split)"
+        )
     if found.identifiers:
         kinds = ", ".join(f"{one.count:,} {one.kind}" for one in found.identifiers)
         assumed.append(f"it holds what look like patient identifiers ({kinds}): check and build stop until"
@@ -224,8 +246,9 @@ def _passes(rows: int, rows_per_step: int) -> dict[str, Any]:
 
 def _said_of(made: dict[str, Any]) -> list[str]:
     train, serve = made["train"], made["serve"]
+    warm_up = count(train["warmup_steps"], "step")
     return [
-        f"the rows are gone through {train['epochs']:g} times, with {train['warmup_steps']} steps of warm-up (train)",
+        f"the rows are gone through {train['epochs']:g} times, with {warm_up} of warm-up (train)",
         f"answers may have up to {serve['max_answer_tokens']:,} tokens, prompt and answer {serve['context']:,} (serve)",
     ]
 

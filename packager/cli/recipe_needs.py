@@ -12,11 +12,13 @@ from packager.cli.prospect import minutes
 from packager.data.audit.beforehand import CHARACTERS_PER_TOKEN, Amount
 from packager.data.rows.table import read_rows
 from packager.errors import PackagerError
-from packager.pipeline import estimate, preflight
+from packager.pipeline import estimate, room
 from packager.process.memory import GIGABYTE
 from packager.recipe.recipe import Recipe
 
 SIZE = re.compile(r"(?<![A-Za-z0-9.])(\d+(?:\.\d+)?)([BM])(?![A-Za-z0-9])", re.IGNORECASE)
+KEPT = 90.0
+"""Bytes that training on a CPU keeps a token, over the root of the parameters: 1.0e6 for 135M, 6.0e6 for 3.8B."""
 BY_NAME = {"phi-3-mini": 3.8e9}
 """Parameters of bases whose names do not say."""
 
@@ -27,8 +29,8 @@ def needs(recipe: Recipe, build_dir: Path) -> str:
     if not parameters:
         return "size of the base not known before it is fetched: packager check tells what it needs"
     amount = None if recipe.data.source.startswith("hf:") else _amount(recipe)
-    disk = preflight.need(recipe, parameters).disk
-    found = estimate.expected(recipe, parameters, amount, disk, build_dir)
+    needed = room.need(recipe, parameters, per_token=KEPT * parameters**0.5, longest=amount.longest if amount else 0)
+    disk, found = needed.disk, estimate.expected(recipe, parameters, amount, needed, build_dir)
     if recipe.train.method == "none":
         return f"no training; {disk / GIGABYTE:.1f} GB of disk, about {minutes(found.costs[0].minutes or 0)}"
     if amount is None:

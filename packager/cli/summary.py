@@ -70,6 +70,7 @@ def of_check(recipe: Recipe, found: Located, prospect: str, build: str) -> str:
     return (
         f"{recipe.name}: recipe, data, base model, converter, disk and memory are all right.\n"
         f"  base {found.source} ({found.architecture}, {size}), types {', '.join(recipe.quantize.types)}\n"
+        f"{f'  left out of the base: {found.left_out}' + chr(10) if found.left_out else ''}"
         f"{prospect}\n"
         f"Next: {build}"
     )

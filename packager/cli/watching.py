@@ -16,7 +16,7 @@ from pathlib import Path
 
 import click
 
-from packager.errors import InputError, Interrupted
+from packager.errors import InputError
 from packager.process.progress import duration
 from packager.recipe import loading
 
@@ -67,7 +67,8 @@ def watch(source: str, build_dir: Path, *, once: bool) -> None:
                 return
             time.sleep(EVERY_SECONDS)
     except KeyboardInterrupt:
-        raise Interrupted("No longer watched; the training goes on.") from None
+        click.echo("No longer watched; the training goes on.")
+        raise click.exceptions.Exit(130) from None
 
 
 def metrics_of(source: str, build_dir: Path) -> Path:

@@ -1,7 +1,7 @@
 """The same conversation in a browser: a small server for this machine alone, of Python's own library.
 
 It answers to its own page only: requests carry a key that stands in the page, and name this host. One question at a
-time. Ends with Ctrl-C (`Interrupted`, 130); raises `InputError` for a port that is taken.
+time. Ends with Ctrl-C (exit code 130); raises `InputError` for a port that is taken.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from packager.cli.chatting import Conversation, opened
-from packager.errors import InputError, Interrupted, PackagerError
+from packager.errors import InputError, PackagerError
 from packager.recipe.recipe import Recipe
 
 HOST = "127.0.0.1"
@@ -37,7 +37,7 @@ def serve(recipe: Recipe, package: Path, file_type: str | None, port: int) -> No
         try:
             server.serve_forever()
         except KeyboardInterrupt:
-            raise Interrupted("Stopped.") from None
+            raise click.exceptions.Exit(130) from None
         finally:
             server.server_close()
 

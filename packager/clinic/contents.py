@@ -24,7 +24,7 @@ from packager.llamacpp.split import split_file
 from packager.package.bom import BOM, Part, bom_of
 from packager.package.verify import CHECKSUMS, MANIFEST
 from packager.process import progress
-from packager.prompt.ollama.modelfile import parse_modelfile, with_parts
+from packager.prompt.ollama.modelfile import kv_note, parse_modelfile, with_parts
 
 READ_ME = "LEIA-ME.txt"
 ASSETS = Path(__file__).with_name("assets")
@@ -109,7 +109,8 @@ def _name_every_part(out: Path, whole: str, parts: Sequence[str]) -> None:
     for path in out.glob("Modelfile*"):
         text = path.read_text(encoding="utf-8")
         if parse_modelfile(text)[0].value == f"./{whole}":
-            write_atomically(path, with_parts(text, parts))
+            note = kv_note("q8_0") if text.endswith(kv_note("q8_0")) else ""
+            write_atomically(path, with_parts(text, parts) + note)
 
 
 def _carry_servers(binaries: Sequence[Path], folder: Path) -> None:

@@ -17,14 +17,14 @@ import re
 import shlex
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
 from packager.artifacts.files import key_of, sha256_of, write_json
 from packager.artifacts.kinds import Servers
 from packager.clinic import program_kind, version_resource
-from packager.clinic.compile_work import Work
+from packager.clinic.compile_work import Step, Work
 from packager.clinic.targets import TARGETS, Target, Variant
 from packager.errors import MissingResource, StageCrash
 from packager.llamacpp.vendored import VENDOR, converter, lock
@@ -163,11 +163,11 @@ def _compile(
     if target.system == "Windows":
         version_resource.compiled(tools["ziglang"], partial / "tools", "llama-server.exe", PRODUCT, lock().version)
     name = f"{target.name} {variant.name}"
-    with work.step(name) as show:
+    with work.step(name) as step:
         configure = configure_command(target, variant, tools, source, partial.resolve())
-        child.run(configure, log=log, env=cache, timeout=BUILD_SECONDS, watch=lambda _: show(0, 1))
+        child.run(configure, log=log, env=cache, timeout=BUILD_SECONDS, watch=lambda _: step.configuring())
         compiling: list[str | Path] = [tools["ninja"], "-C", partial / "out", "-j", str(jobs), "llama-server"]
-        child.run(compiling, log=log, env=cache, timeout=BUILD_SECONDS, watch=lambda line: _ninja(line, show))
+        child.run(compiling, log=log, env=cache, timeout=BUILD_SECONDS, watch=lambda line: _ninja(line, step))
     binary = partial / "out" / "bin" / f"llama-server{target.suffix}"
     if not binary.is_file():
         raise StageCrash(f"The compiler made no server for {name}.", f"see {log}")
@@ -231,10 +231,10 @@ def _wrap_compilers(target: Target, zig: Path, folder: Path) -> None:
         wrapper.chmod(0o755)
 
 
-def _ninja(line: str, show: Callable[[int, int], None]) -> None:
+def _ninja(line: str, step: Step) -> None:
     """ninja's `[12/300] …` as progress."""
     if found := re.match(r"\[(\d+)/(\d+)\]", line):
-        show(int(found[1]), int(found[2]))
+        step.compiled(int(found[1]), int(found[2]))
 
 
 def _licences(source: Path, zig: Path, target: Target) -> str:

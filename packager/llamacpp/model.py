@@ -131,6 +131,13 @@ class GgufModel:
         return bool(self._lib.llama_vocab_get_add_bos(self._vocab))
 
     @property
+    def architecture(self) -> str:
+        """general.architecture of the file."""
+        buffer = ctypes.create_string_buffer(64)
+        self._lib.llama_model_meta_val_str(self._model, b"general.architecture", buffer, len(buffer))
+        return buffer.value.decode(errors="replace")
+
+    @property
     def chat_template(self) -> str:
         return (self._lib.llama_model_chat_template(self._model, None) or b"").decode()
 

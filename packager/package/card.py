@@ -15,7 +15,7 @@ from packager.artifacts.checks import tally
 from packager.artifacts.evaluation import Evaluation
 from packager.artifacts.kinds import Adapter, Checkpoint, Dataset, Ggufs, Merged, Proof
 from packager.package import licence, material, model_index
-from packager.prompt.ollama.modelfile import REQUIRES
+from packager.prompt.ollama.modelfile import REQUIRES, kv_note
 from packager.recipe.recipe import Recipe
 
 FILE = "README.md"
@@ -99,7 +99,7 @@ def _running(recipe: Recipe) -> list[str]:
         "newer where the weights are in parts, as on a stick).",
         "On the Hub, *Use this model* offers the same: `template`, `system` and `params` say there what the",
         "Modelfile says here.",
-        *_kv(recipe),
+        *kv_note(recipe.serve.kv).replace("# ", "").splitlines(),
         "Check the files first: `packager verify .`, or `sha256sum --strict -c SHA256SUMS`.",
         "",
     ]
@@ -183,17 +183,6 @@ def _lineage(facts: CardFacts, package: str) -> list[str]:
         f"- Proven in its packaged form, [{package}](https://huggingface.co/{package}):"
         f" {tally(facts.proof.checks)}. The whole lineage is in `manifest.json`.",
         "- Check the files: `packager verify .`, or `sha256sum --strict -c SHA256SUMS`.",
-    ]
-
-
-def _kv(recipe: Recipe) -> list[str]:
-    """How Ollama gets the context's memory down to what was proven."""
-    kv = recipe.serve.kv
-    if kv == "f16":
-        return []
-    return [
-        f"It was proven with keys and values in {kv}: set `OLLAMA_KV_CACHE_TYPE={kv}` and `OLLAMA_FLASH_ATTENTION=1`",
-        "for `ollama serve`, or the context takes about twice the memory.",
     ]
 
 

@@ -53,6 +53,7 @@ _PROGRAMS = [
 ]
 """What somebody might start by mistake for a part of a bundle; source/package.c has the same list."""
 _WEIGHTS = (".gguf", ".safetensors")
+_PART = re.compile(r"-\d{5}-of-(\d{5})\.gguf$")
 
 
 @dataclass(frozen=True)
@@ -242,9 +243,12 @@ def _for_ollama(folder: Path, sums: Mapping[str, str]) -> Iterator[str]:
         except ValueError as error:
             yield f"{name}: Ollama cannot read it: {error}"
             continue
-        for source in (c.value.removeprefix("./") for c in commands if c.name == "model"):
+        sources = [c.value.removeprefix("./") for c in commands if c.name == "model"]
+        for source in sources:
             if source not in sums:
                 yield f"{name}: is for {source}, which is not in the package"
+        if (part := _PART.search(sources[0])) and len(set(sources)) < int(part[1]):
+            yield f"{name}: names {len(set(sources))} of the {int(part[1])} parts of its weights, and would not run"
         yield from (f"{difference} ({name})" for difference in hub_differences(text, files))
 
 

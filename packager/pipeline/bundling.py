@@ -47,7 +47,7 @@ def bundle(recipe: Recipe, folder: Path, servers: Servers, *, signer: str = "") 
             "bundle",
             bundle_stage.bundle,
             Bundle,
-            ("base", "gguf", "modelfile", "proof", "package", "knowledge"),
+            ("base", "data", "gguf", "modelfile", "proof", "package", "knowledge"),
             section=lambda r: bundle_stage.Bundling(recipe=r, signer=signer),
             sources=lambda _: bundle_stage.fingerprint(),
             deliverable=True,

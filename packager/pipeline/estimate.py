@@ -13,7 +13,7 @@ from pathlib import Path
 
 from packager.artifacts.commit import RECORD
 from packager.data.audit.beforehand import Amount
-from packager.pipeline.preflight import FULL_BYTES, LIBRARIES_BYTES, NF4_BYTES
+from packager.pipeline.room import NF4_BYTES, Need
 from packager.process import child, machine
 from packager.process.machine import Gpu
 from packager.recipe.recipe import Recipe
@@ -66,36 +66,35 @@ class Expected:
     costs: tuple[Cost, ...]
 
 
-def expected(recipe: Recipe, parameters: int, amount: Amount | None, disk: int, build_dir: Path) -> Expected:
+def expected(recipe: Recipe, parameters: int, amount: Amount | None, need: Need, build_dir: Path) -> Expected:
     """What the run will be; with `amount` None only what does not depend on the rows."""
     trains = recipe.train.method != "none" and amount is not None and parameters > 0
     if not trains or amount is None:
         minutes = _rest(parameters) / 60
-        return Expected(amount, 0, 0, disk, (Cost("here", minutes, 0.0, 0),) if parameters else ())
+        return Expected(amount, 0, 0, need.disk, (Cost("here", minutes, 0.0, 0),) if parameters else ())
     steps = recipe.train.steps(amount.train_rows)
     tokens = round(steps * recipe.train.batch.examples_per_step * amount.train_tokens / max(1, amount.train_rows))
     work = parameters * (TRAINED * tokens + 2 * FORWARD * amount.heldout_tokens)
-    weights = NF4_BYTES if recipe.train.method == "qlora" else FULL_BYTES
-    costs = [_here(work, parameters, weights, build_dir)]
+    costs = [_here(work, parameters, need.ram, recipe.train.method, build_dir)]
     for where, card, speed in CARDS:
         seconds = max(work / speed, steps * STEP_SECONDS)
         costs.append(_on_card(f"on {where}", card, seconds, parameters, recipe.train.method))
-    return Expected(amount, steps, tokens, disk, tuple(costs))
+    return Expected(amount, steps, tokens, need.disk, tuple(costs))
 
 
-def _here(work: float, parameters: int, weights: float, build_dir: Path) -> Cost:
+def _here(work: float, parameters: int, memory: int, method: str, build_dir: Path) -> Cost:
     cards = machine.gpus()
     speed, known = _measured(build_dir) or (_cpu_speed(), "")
     if cards:
         speed = speed if known else CARDS[-1][2] if "H100" in cards[0].name else 60e12 * GPU_SHARE
-        return _on_card(f"here ({cards[0].name}{known})", cards[0], work / speed, parameters, "qlora")
+        return _on_card(f"here ({cards[0].name}{known})", cards[0], work / speed, parameters, method)
     cores = child.physical_cores()
     training = work / speed
     return Cost(
         f"here ({cores} core{'' if cores == 1 else 's'}{known})",
         (training + START_SECONDS + _rest(parameters)) / 60,
         training / 60,
-        int(parameters * weights + LIBRARIES_BYTES),
+        memory,
     )
 
 

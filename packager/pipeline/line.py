@@ -114,8 +114,7 @@ LINE: tuple[Stage[Any], ...] = (
           versions=("llama_cpp_python",), says=_sizes),
     Stage("proof", prove.prove, Proof,
           ("data", "prompt", "adapter", "merged", "f16", "gguf", "modelfile", "knowledge", "lessons"),
-          section=prove.proving_of, versions=("llama_cpp_python",),
-          says=lambda p: tally(p.checks)),
+          section=prove.proving_of, versions=("llama_cpp_python",), says=lambda p: tally(p.checks)),
     Stage("evaluation", evaluate.evaluate, Evaluation, ("base", "data", "adapter", "merged", "f16", "gguf"),
           section=evaluating_of, versions=("llama_cpp_python", "rouge_score"),
           sources=lambda r: evaluate.fingerprint(evaluating_of(r)),
@@ -124,8 +123,7 @@ LINE: tuple[Stage[Any], ...] = (
           ("base", "data", "adapter", "merged", "gguf", "proof", "evaluation", "knowledge"),
           section=lambda r: r, versions=("reportlab",), says=lambda r: f"report.html, {r.size / 1e3:,.0f} kB"),
     Stage("package", package.package, Package,
-          ("base", "data", "adapter", "merged", "gguf", "modelfile", "proof", "evaluation", "report",
-           "knowledge"),
+          ("base", "data", "adapter", "merged", "gguf", "modelfile", "proof", "evaluation", "report", "knowledge"),
           section=lambda r: r, deliverable=True,
           says=lambda p: f"{len(p.files)} files, {p.size / 1e6:,.0f} MB"),
 )  # fmt: skip
@@ -135,16 +133,15 @@ STAGES = tuple(stage.name for stage in LINE)
 def line(recipe: Recipe, run: Run, *, evaluating: bool = False) -> Iterator[Artifact]:
     """What each stage made, in order.
 
-    An evaluation, which may take hours, is made when it is asked for (`evaluating`) or when the recipe's limits need
-    it; else a build only takes up one that was made of the same artifacts with the same settings.
+    An evaluation, which may take hours, is made when it is asked for (`evaluating`) or a limit of the recipe needs it;
+    else a build only takes up one that was made of the same artifacts with the same settings.
     """
     made: dict[str, Artifact | None] = {}
     for stage in LINE:
         inputs = [made.get(name) for name in stage.takes]
         if not stage.wanted(recipe) or (stage.on_request and any(isinstance(a, Checked) and a.failed for a in inputs)):
             continue
-        wanted = evaluating or recipe.evaluate.must_pass
-        take = run.kept if stage.on_request and not wanted else run.make
+        take = run.kept if stage.on_request and not (evaluating or recipe.evaluate.must_pass) else run.make
         made[stage.name] = artifact = take(stage, recipe, inputs)
         if artifact is not None:
             yield artifact

@@ -24,33 +24,16 @@ from packager.llamacpp import vendored
 from packager.llamacpp.gguf_file import quantization_types, tensor_types
 from packager.llamacpp.processor_check import check_runs
 from packager.llamacpp.quantizer import refuse_idle_patterns
-from packager.process import cgroup, machine, progress
-from packager.process.memory import GIGABYTE
+from packager.pipeline.room import STAGES, Need, check_room, kept_per_token, need
+from packager.process import machine, progress
 from packager.recipe.idle import idle_settings
 from packager.recipe.loading import located
 from packager.recipe.recipe import Recipe
 
 T = TypeVar("T")
 
-# Bytes per parameter on disk of the base (dequantized), the merged checkpoint and the F16 file, each.
-FP16_BYTES = 2.0
-# Bytes per parameter and quantized file; the largest type, Q8_0, has 8.5 bits per weight.
-QUANTIZED_BYTES = 1.07
-# Resident while training on a CPU: NF4 (0.56 bytes/parameter) or 32-bit weights, and the libraries.
-NF4_BYTES, FULL_BYTES, LIBRARIES_BYTES = 0.6, 4.0, 1.2e9
-
-STAGES = ("base", "adapter", "merged", "f16", "gguf")
-"""The stages that take much disk or memory."""
 NEEDS_IMATRIX = ("IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ2_M", "IQ3_XXS", "IQ3_XS", "Q2_K_S")
 """Types that llama.cpp refuses to make without an importance matrix (src/llama-quant.cpp)."""
-
-
-@dataclass(frozen=True)
-class Need:
-    """What a build will take, in bytes."""
-
-    disk: int
-    ram: int
 
 
 @dataclass(frozen=True)
@@ -60,6 +43,7 @@ class Checked:
     base: Located
     amount: Amount | None
     """None where the rows were not looked at, or trained on."""
+    need: Need
 
 
 def check(recipe: Recipe, folder: Path, waiting: Collection[str] = STAGES, *, thorough: bool = True) -> Checked:
@@ -89,16 +73,21 @@ def check(recipe: Recipe, folder: Path, waiting: Collection[str] = STAGES, *, th
     found = inspected[0] if inspected else None
     if inspected and found:
         problems += [*inspected[1], *_template(recipe, found), *_must_fit(recipe, found), *_tensors(recipe, found)]
-        parameters = found.parameters
-        attempt(lambda: _room(need(recipe, parameters, waiting), folder))
     amount = attempt(lambda: _rows(recipe, None if problems else found, thorough=thorough))
     _idle(recipe, amount)
+    needed = _need(recipe, found, amount, waiting) if found else Need(0, 0)
+    attempt(lambda: check_room(needed, folder))
     if not problems and "gguf" in waiting:
         check_runs()
     if problems:
         raise together(problems)
     assert found is not None
-    return Checked(found, amount)
+    return Checked(found, amount, needed)
+
+
+def _need(recipe: Recipe, found: Located, amount: Amount | None, waiting: Collection[str]) -> Need:
+    longest = amount.longest if amount else min(recipe.data.max_tokens, 512)
+    return need(recipe, found.parameters, waiting, per_token=kept_per_token(found.path), longest=longest)
 
 
 def _rows(recipe: Recipe, found: Located | None, *, thorough: bool) -> Amount | None:
@@ -107,17 +96,6 @@ def _rows(recipe: Recipe, found: Located | None, *, thorough: bool) -> Amount | 
         return check_data(recipe.data, thorough=thorough)
     with prompt_of(found.path, template_of(recipe.data)) as prompt:
         return check_data(recipe.data, prompt, recipe.serve, thorough=thorough)
-
-
-def need(recipe: Recipe, parameters: int, waiting: Collection[str] = STAGES) -> Need:
-    """Disk and memory that the stages in `waiting` take for a base of so many parameters, roughly."""
-    copies = FP16_BYTES * len({"base", "merged", "f16"} & set(waiting))
-    disk = parameters * (copies + QUANTIZED_BYTES * len(recipe.quantize.types) * ("gguf" in waiting))
-    weights = NF4_BYTES if recipe.train.method == "qlora" else FULL_BYTES
-    ram = 0.0
-    if recipe.train.method != "none" and "adapter" in waiting:  # on a GPU the weights are there, not here
-        ram = LIBRARIES_BYTES + (0 if machine.gpus() else parameters * weights)
-    return Need(int(disk), int(ram))
 
 
 def _template(recipe: Recipe, base: Located) -> list[PackagerError]:
@@ -225,23 +203,3 @@ def _writer(recipe: Recipe) -> None:
     name = recipe.train.log
     if recipe.train.method != "none" and name != "none" and importlib.util.find_spec(name) is None:
         raise MissingResource(f"train.log is {name}, which is not installed.", f"pip install {name}")
-
-
-def _room(needed: Need, folder: Path) -> None:
-    free = machine.free_disk(folder)
-    if free < needed.disk:
-        raise MissingResource(
-            f"Not enough disk: the build needs about {needed.disk / GIGABYTE:.1f} GB,"
-            f" {free / GIGABYTE:.1f} GB are free for {folder}.",
-            "free some space, or build on another disk with --build-dir",
-        )
-    ram = machine.available_ram()
-    if ram and ram < needed.ram:
-        limit = cgroup.memory_limit()
-        within = f" (this container may hold {limit / GIGABYTE:.1f} GB in all)" if limit else ""
-        raise MissingResource(
-            f"Not enough memory: training needs about {needed.ram / GIGABYTE:.1f} GB,"
-            f" {ram / GIGABYTE:.1f} GB are available{within}.",
-            "close other programs, use train.method: qlora, or a smaller base"
-            + (", or give the container more memory" if limit else ""),
-        )

@@ -6,6 +6,7 @@ weights. Fails with one `InputError` that names every failed check.
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
 
@@ -24,8 +25,16 @@ from packager.recipe.sections import Serve
 
 
 def check_prompts(recipe: Recipe, base: Located) -> None:
-    """Raise `InputError` if prompts would be served otherwise than they are trained; `base` is a folder of which the
-    weights need not be there."""
+    """Raise `InputError` if prompts would be served otherwise than they are trained.
+
+    Weights need not be there. What the base stage writes anew, unpacked from a GGUF file or taken out of a larger
+    model, is proven after it.
+    """
+    if (
+        base.is_gguf
+        or json.loads((base.path / "config.json").read_text("utf-8"))["architectures"][0] != base.architecture
+    ):
+        return
     proven = child.call(_prove, base, template_of(recipe.data), recipe.data.system, recipe.serve)
     failed = [check for check in proven.value if check.failed]
     if failed:

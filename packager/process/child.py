@@ -141,7 +141,7 @@ def run(
 ) -> str:
     """Run an external tool to its end and return what it printed (stdout and stderr together).
 
-    It reads the file `stdin`, or nothing; `watch` is told its newest line now and then.
+    It reads the file `stdin`, or nothing; `watch` is told its newest line twice a second, whether or not it is new.
     Raises `MissingResource` if the tool is not there, `StageCrash` with its last lines if it fails.
     """
     words = [str(word) for word in command]
@@ -251,17 +251,15 @@ def _receive(receiver: Connection, deadline: float | None) -> Any:
 def _wait(
     child: subprocess.Popen[bytes], timeout: float | None, output: IO[bytes], watch: Callable[[str], None] | None
 ) -> None:
-    """Until the child ends, or `subprocess.TimeoutExpired`; `watch` sees the last line each time it changed."""
-    began, before = time.monotonic(), ""
+    """Until the child ends, or `subprocess.TimeoutExpired`; `watch` sees the last line now and then."""
+    began = time.monotonic()
     while watch and child.poll() is None and (timeout is None or time.monotonic() - began < timeout):
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(WATCH_SECONDS)
         # The child writes at the same file offset: it must not be moved.
         end = os.fstat(output.fileno()).st_size
         lines = os.pread(output.fileno(), 4096, max(0, end - 4096)).decode(errors="replace").split("\n")
-        last = next((line for line in reversed(lines[:-1]) if line.strip()), "")
-        if last != before:
-            watch(before := last)
+        watch(next((line for line in reversed(lines[:-1]) if line.strip()), ""))
     child.wait(None if timeout is None else max(0, timeout - (time.monotonic() - began)))
 
 

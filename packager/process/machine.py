@@ -81,6 +81,11 @@ def processor_flags() -> frozenset[str]:
                 frozenset())  # fmt: skip
 
 
+def computes_in_16_bits() -> bool:
+    """Whether training on this processor computes in bf16, as torch sees it (`training/model.py`); else in fp32."""
+    return bool({"avx512_bf16", "amx_bf16"} & processor_flags())
+
+
 def check_temporary(room: int = TEMPORARY_ROOM) -> None:
     """Raise `MissingResource` if temporary files have no place; every stage writes some."""
     try:

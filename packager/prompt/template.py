@@ -28,6 +28,8 @@ _DAY = datetime.date(2024, 7, 26)
 PINNED_DATE = _DAY.strftime("%d %b %Y")
 """The date for templates that print one: Llama 3.1's own default, the same in training and serving."""
 TEMPLATE_FILE = "chat_template.jinja"
+OF_A_PROCESSOR = "chat_template.json"
+"""Where models of pictures and text have it that were published before `chat_template.jinja`."""
 TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -88,6 +90,8 @@ def load_template(folder: Path, given: str | None = None) -> ChatTemplate:
     config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
     aside = folder / TEMPLATE_FILE
     own = aside.read_text(encoding="utf-8") if aside.is_file() else config.get("chat_template")
+    if own is None and (folder / OF_A_PROCESSOR).is_file():
+        own = json.loads((folder / OF_A_PROCESSOR).read_text(encoding="utf-8")).get("chat_template")
     source = own if given is None else given
     if isinstance(source, list):  # several named templates: the Hub's older form
         source = next((t["template"] for t in source if t["name"] == "default"), None)

@@ -110,7 +110,7 @@ def prompt_checks(
                f"{unlike} First: {faults[0]}." if faults else same),
         verdict("modelfile.one_bos", most_bos, 1, "tokens", most_bos <= 1,
                f"Served prompts begin with at most {most_bos} beginning-of-sequence token(s)."),
-        _generations(go, gguf.chat_template, sum(one.stored_differs for one in comparisons)),
+        _generations(gguf, go, sum(one.stored_differs for one in comparisons)),
     ]  # fmt: skip
 
 
@@ -134,10 +134,10 @@ def _compare(one: Served, by: Renderers) -> PromptComparison:
     return PromptComparison(fault, bos, stored_differs)
 
 
-def _generations(template: str, stored: str, stored_differs: int) -> Check:
+def _generations(gguf: GgufModel, template: str, stored_differs: int) -> Check:
     """Which template each generation of Ollama takes, and whether they give one prompt."""
-    before, since = "TEMPLATE", go_template.preferred(template, stored)
-    agree = since == before or stored_differs == 0
-    prompts = "the same prompt" if agree else f"another prompt in {stored_differs} cases"
+    before, since = "TEMPLATE", go_template.preferred(template, gguf.chat_template, gguf.architecture)
+    agree = since == before or (since == go_template.STORED and stored_differs == 0)
+    prompts = "the same prompt" if agree else f"another prompt in {stored_differs or 'unknown'} cases"
     says = f"Before 0.30 Ollama renders the Modelfile's TEMPLATE; since 0.30 {since}: {prompts}."
     return verdict("modelfile.generations", since, "the same prompt", "template", agree, says)

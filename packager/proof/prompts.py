@@ -48,9 +48,10 @@ def prove_prompts(vocabulary: Path, folder: Path, conversations: Sequence[Conver
     with GgufModel.open(vocabulary, vocab_only=True) as gguf:
         ollama = compose(Serve(), roles, specials, system, add_bos=gguf.adds_bos)
         checks = _token_checks(gguf, template, tokenizer, conversations, roles.end_of_turn)
+        taken = preferred(ollama.template, template.source, gguf.architecture)
         served = list(served_conversations(conversations, system))
         checks += prompt_checks(served, template, tokenizer, gguf, ollama.template, system, roles)
-    apart = limits(roles, tokenizer, preferred(ollama.template, template.source))
+    apart = limits(roles, tokenizer, taken)
     return Prompts(tuple(checks), ollama.template, ollama.stops, tuple(apart))
 
 

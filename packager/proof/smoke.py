@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from packager.artifacts.checks import Check, Figure, verdict
@@ -33,16 +33,12 @@ BEGINNING = 32
 
 
 @dataclass(frozen=True)
-class SmokeRun:
-    """What one file answered, and what it took."""
+class Wait:
+    """For the first word after the longest prompt that is served."""
 
-    answers: tuple[Answer, ...]
-    prompt_tokens: int
-    """Of the longest prompt that is served."""
-    prompt_seconds: float
-    """Until the first token after it."""
-    ram: int
-    """Bytes."""
+    tokens: int = 0
+    """Of the prompt."""
+    seconds: float = 0.0
 
 
 class SmokeTest(Section):
@@ -66,16 +62,16 @@ def smoke_test(
     limit = LOAD_SECONDS + len(config.questions) * (config.serve.max_answer_tokens + BEGINNING) / slowest
     memory = int(2 * config.device.ram_gb * GIGABYTE) + 2 * file.size
     try:
-        run = child.call(ask, path, config, timeout=limit, memory_limit=memory).value
+        answers, wait, ram = child.call(ask, path, config, timeout=limit, memory_limit=memory).value
     except Interrupted:
         raise
     except PackagerError as error:
         return [], [_loads(file, False, error.message)]
-    answers = tuple(
+    answers = [
         answer.model_copy(update={"faults": faults_of(answer, question, specials, config.language)})
-        for answer, question in zip(run.answers, config.questions, strict=True)
-    )
-    return list(answers), [_loads(file, True, ""), *judge(file, replace(run, answers=answers), config)]
+        for answer, question in zip(answers, config.questions, strict=True)
+    ]
+    return answers, [_loads(file, True, ""), *judge(file, answers, ram, config, wait)]
 
 
 def _loads(file: GgufFile, passed: bool, why: str) -> Check:
@@ -83,11 +79,12 @@ def _loads(file: GgufFile, passed: bool, why: str) -> Check:
     return verdict("smoke.loads", int(passed), 1, "", passed, says, subject=file.type)
 
 
-def ask(path: Path, config: SmokeTest) -> SmokeRun:
+def ask(path: Path, config: SmokeTest) -> tuple[list[Answer], Wait, int]:
     """Load the file, ask every question with the recipe's sampling and a fixed seed.
 
-    The memory is without Python and its libraries, which are not in the clinic. Without a question one token is made
-    all the same: a file that loads may still fail to run.
+    Returns the answers, the longest wait, and the memory that this took in bytes: without Python and its libraries,
+    which are not in the clinic. Without a question one token is made all the same: a file that loads may still fail
+    to run.
     """
     binding.library()
     before = worker.peak_ram()
@@ -102,24 +99,25 @@ def ask(path: Path, config: SmokeTest) -> SmokeRun:
             answer = _one(model, path.name, question.ask, prompt, config.serve)
             answers.append(answer.model_copy(update={"begins": _beginning(model, prompt, config.serve)}))
             progress.update(number + 1, len(config.questions), "answers", tokens_per_s=answers[-1].tokens_per_second)
-        tokens, seconds = _longest_prompt(model, path.name, answers, config)
-    return SmokeRun(tuple(answers), tokens, seconds, worker.peak_ram() - before)
-
-
-def _longest_prompt(model: GgufModel, name: str, answers: Sequence[Answer], config: SmokeTest) -> tuple[int, float]:
-    """Tokens of the longest prompt that is served, and seconds until the first token after it."""
-    longest = max(answers, key=lambda a: a.prompt_tokens, default=None)
-    tokens = min(config.device.prompt_tokens, model.n_context - 1)
-    if longest and tokens <= longest.prompt_tokens:
-        return longest.prompt_tokens, longest.seconds_to_first_token
-    if not tokens:
-        return 0, 0.0
-    text = model.prompt_ids([{"role": "user", "content": "a " * tokens}])[:tokens]
-    return tokens, _one(model, name, "", text, config.serve, limit=1).seconds_to_first_token
+        wait = _longest_wait(model, path.name, answers, config)
+    return answers, wait, worker.peak_ram() - before
 
 
 def _opened(path: Path, serve: Serve) -> GgufModel:
+    """As the clinic's server opens it, which its memory is measured by."""
     return GgufModel.open(path, context=serve.context, threads=child.physical_cores(), kv=serve.kv, mapped=False)
+
+
+def _longest_wait(model: GgufModel, name: str, answers: Sequence[Answer], config: SmokeTest) -> Wait:
+    """Measured with the longest question, or at the length that the recipe says is served."""
+    longest = max(answers, key=lambda a: a.prompt_tokens, default=None)
+    tokens = min(config.device.prompt_tokens, model.n_context - 1)
+    if longest and tokens <= longest.prompt_tokens:
+        return Wait(longest.prompt_tokens, longest.seconds_to_first_token)
+    if not tokens:
+        return Wait()
+    prompt = model.prompt_ids([{"role": "user", "content": "a " * tokens}])[:tokens]
+    return Wait(tokens, _one(model, name, "", prompt, config.serve, limit=1).seconds_to_first_token)
 
 
 def _one(
@@ -155,9 +153,12 @@ def _beginning(model: GgufModel, prompt: list[int], serve: Serve) -> str:
     return model.text([t for t in tokens if t not in model.eog_tokens]).strip().rstrip("\ufffd").rstrip()
 
 
-def judge(file: GgufFile, run: SmokeRun, config: SmokeTest) -> list[Check]:
-    """The smoke.* checks of one file, whose answers have their faults. Without answers, only its memory is judged."""
-    answers, ram = run.answers, run.ram
+def judge(
+    file: GgufFile, answers: Sequence[Answer], ram: int, config: SmokeTest, wait: Wait | None = None
+) -> list[Check]:
+    """The smoke.* checks of one file, whose answers have their faults; `ram` is in bytes. Without answers, only its
+    memory is judged."""
+    wait = wait or Wait()
     device = config.device
     memory = verdict(
         "smoke.ram",
@@ -177,7 +178,8 @@ def judge(file: GgufFile, run: SmokeRun, config: SmokeTest) -> list[Check]:
     timed = [a for a in answers if a.tokens > 4] or [a for a in answers if a.tokens > 1]
     speeds = sorted(a.tokens_per_second for a in timed)
     speed = speeds[len(speeds) // 2] if speeds else 0.0
-    slowest = max(run.prompt_seconds, *(a.seconds_to_first_token for a in answers))
+    slowest = max(wait.seconds, *(a.seconds_to_first_token for a in answers))
+    longest = max(wait.tokens, *(a.prompt_tokens for a in answers))
     return [
         *(_count(file, answers, name) for name in counted),
         *_language(file, answers, config),
@@ -185,8 +187,8 @@ def judge(file: GgufFile, run: SmokeRun, config: SmokeTest) -> list[Check]:
                f"{file.type}: answers at {speed:.0f} tokens/s on this CPU.", subject=file.type),
         verdict("smoke.first_token", slowest, device.max_seconds_to_first_token, "s",
                slowest <= device.max_seconds_to_first_token,
-               f"{file.type}: the first word comes after at most {slowest:.2f} s; the longest prompt has "
-               f"{run.prompt_tokens} tokens.", subject=file.type),
+               f"{file.type}: the first word comes after at most {slowest:.2f} s; the longest prompt has {longest} "
+               "tokens.", subject=file.type),
         memory,
     ]  # fmt: skip
 

@@ -19,9 +19,10 @@ from typing import Any
 from packager.artifacts.files import fresh, home_folder, link_or_copy, sha256_of, write_atomically, write_json
 from packager.artifacts.kinds import Checkpoint
 from packager.artifacts.run_folder import open_run
-from packager.checkpoint import locate, lora
+from packager.checkpoint import licence_files, locate, lora
 from packager.errors import InputError, ProofFailed
 from packager.hub import login
+from packager.knowledge import engine
 from packager.package import card, licence
 from packager.package.card import CardFacts
 from packager.package.verify import CHECKSUMS, MANIFEST, checksums, verify, version_of
@@ -30,9 +31,6 @@ from packager.process import progress
 from packager.prompt.template import TOKENIZER_FILES
 from packager.publish.refusals import refusals
 from packager.recipe.recipe import Recipe
-
-CARRIED = (licence.TEXT, licence.NOTICE)
-"""What the adapter and the merged weights take over from the package."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +172,8 @@ def _part(
     tokenizer = facts.data.folder if part == "adapter" else source
     weights = [lora.WEIGHTS] if part == "adapter" else [p.name for p in sorted(source.glob("*.safetensors"))]
     configs = [lora.CONFIG] if part == "adapter" else [*locate.CONFIG_FILES, "model.safetensors.index.json"]
-    for at, wanted in ((source, weights + configs), (tokenizer, TOKENIZER_FILES), (package, CARRIED)):
+    licences = [path.name for path in licence_files.files(package) if path.name != engine.LICENCE]
+    for at, wanted in ((source, weights + configs), (tokenizer, TOKENIZER_FILES), (package, licences)):
         for name in wanted:
             if (at / name).is_file():
                 link_or_copy(at / name, out / name)

@@ -24,6 +24,12 @@ INTRODUCTION = """\
 Written by `packager recipes --markdown` from the docstrings of the fields (`packager/recipe/`); change it there.
 A recipe holds only what differs from these defaults. `--set section.field=value` overrides a field for one build;
 the override is recorded in the package.
+
+YAML's merge keys work: a part that several places share stands once, under a name that begins with `x-` (which is read
+by nothing else), and what is said beside it holds:
+
+    x-shared: &shared {epochs: 3, learning_rate: 0.0002}
+    train: {<<: *shared, epochs: 2}
 """
 
 

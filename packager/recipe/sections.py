@@ -76,8 +76,7 @@ class Data(Section):
     encoding: str = "utf-8"
     """Encoding of text files. A file that is not in it is refused, and its likely encoding named."""
     bad_rows: Literal["stop", "drop"] = "stop"
-    """What to do with rows that cannot be read or lack a question or an answer: stop the build and
-    name them, or leave them out and count them."""
+    """Rows that cannot be read or lack question or answer: name them and stop, or leave them out and count them."""
     unmatched_bracket: Literal["keep", "drop"] = "keep"
     """MedQuAD's judged answers end in a ')' that nothing opens: keep it, or drop it (never one that
     closes a bracket)."""
@@ -85,8 +84,7 @@ class Data(Section):
     """Damage to mend in every text: mojibake (UTF-8 read as another encoding), html (tags and entities), excel
     (_x000D_), control (control and invisible characters). The audit counts it before and after."""
     deduplicate: bool = False
-    """Keep one row of those whose question and answer are both equal (case, accents and punctuation
-    ignored)."""
+    """Keep one row of those whose question and answer are equal (case, accents and punctuation ignored)."""
     identifiers: Literal["stop", "redact", "allow"] = "stop"
     """What to do with patient identifiers (CPF, CNS, phone, e-mail, names after "paciente"): stop the
     build, replace them by [CPF] and the like, or let them be. They are counted, never shown."""
@@ -168,8 +166,7 @@ class Train(Section):
     devices: int = Field(default=1, ge=1, le=1024)
     """GPUs of this machine to train on (processes, where it has none)."""
     log: Literal["none", "tensorboard", "mlflow", "wandb"] = Field(default="none", exclude=True)
-    """Also hand each step's figures to one of these libraries, which you install yourself; tensorboard and mlflow write
-    into the run folder, wandb sends them where its own settings say. The result does not depend on it."""
+    """Hands each step's figures to this library too (docs/training.md); the result does not depend on it."""
 
     def steps(self, rows: int) -> int:
         """Optimizer steps for so many rows: whole steps an epoch, at most `max_steps`."""
@@ -187,9 +184,7 @@ class Train(Section):
     def _loftq_needs_nf4(self) -> Train:
         if self.lora.loftq and (self.method != "qlora" or self.lora.dora):
             found = f"method: {self.method}" if self.method != "qlora" else "lora.dora: true"
-            raise ValueError(
-                f"lora.loftq makes up for the rounding of plain qlora and does not go with {found}: take one out"
-            )
+            raise ValueError(f"lora.loftq is for plain qlora and does not go with {found}: take one out")
         return self
 
 

@@ -15,6 +15,9 @@ from packager.report.facts import ReportFacts
 from packager.report.verdict import failed_probes, few_rows
 from packager.report.words import Tongue
 
+TEST_QUESTIONS = (("pergunta de teste", "perguntas de teste"), ("test question", "test questions"))
+MILLIONS = (("milhão de parâmetros", "milhões de parâmetros"), ("million parameters", "million parameters"))
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -23,6 +26,10 @@ class Finding:
     """None: not measured, or it cannot be told."""
     short: str
     says: str
+
+
+def _named(check: Check, say: Tongue) -> str:
+    return f"{check.id} {say('de', 'of')} {check.subject}" if check.subject else check.id
 
 
 def findings(facts: ReportFacts, say: Tongue) -> tuple[Finding, ...]:
@@ -79,14 +86,15 @@ def _sane(facts: ReportFacts, say: Tongue) -> Finding:
         if f.divergence
     ]
     asked = len({a.ask for a in facts.proof.answers})
+    questions = say.counted(asked, *TEST_QUESTIONS)
     end = say(
-        f"Cada arquivo respondeu a {asked} perguntas de teste nesta CPU.",
-        f"Each file answered {asked} test questions on this CPU.",
+        f"Cada arquivo respondeu a {questions} nesta CPU.",
+        f"Each file answered {questions} on this CPU.",
     )
     if not asked:
         end = say("Nenhuma pergunta de teste foi feita.", "No test question was asked.")
-    failed = ", ".join(sorted({c.name for c in checks if c.failed}))
-    waived = ", ".join(sorted({c.name for c in checks if c.waived}))
+    failed = ", ".join(sorted({_named(c, say) for c in checks if c.failed}))
+    waived = ", ".join(sorted({_named(c, say) for c in checks if c.waived}))
     wrong = say(f" Não passou: {failed}.", f" Failed: {failed}.") if failed else ""
     if waived:
         wrong += say(
@@ -170,12 +178,13 @@ def by_stage(facts: ReportFacts) -> dict[str, list[Check]]:
 
 def limits(facts: ReportFacts, say: Tongue) -> Iterator[str]:
     """What the figures do not say."""
+    size = say.counted(round(facts.base.parameters / 1e6), *MILLIONS)
     yield say(
         "Um modelo de linguagem inventa. Quanto menor, mais: este tem "
-        f"{say.number(facts.base.parameters / 1e6, 0)} milhões de parâmetros. As provas mostram que o arquivo é o que "
+        f"{size}. As provas mostram que o arquivo é o que "
         "foi treinado e que se comporta; não mostram que o que ele diz é verdade.",
         f"A language model makes things up, the more so the smaller it is: this one has "
-        f"{say.number(facts.base.parameters / 1e6, 0)} million parameters. The checks show that the file is what was "
+        f"{size}. The checks show that the file is what was "
         "trained and that it behaves; they do not show that what it says is true.",
     )
     yield say(

@@ -75,6 +75,34 @@ CAUSES: dict[str, tuple[str, str]] = {
         "Causas prováveis: serve.context grande, ou um arquivo grande para device.ram_gb. Diminua um deles.",
         "Likely causes: a large serve.context, or a file too large for device.ram_gb. Lower one of them.",
     ),
+    "knowledge.damaged": (
+        "Causa provável: texto danificado no material aprovado, como o que foi lido na codificação errada. Corrija a "
+        "fonte.",
+        "Likely cause: damaged text in the approved material, such as text read in the wrong encoding. Mend the "
+        "source.",
+    ),
+    "knowledge.grounded": (
+        "Causa provável: o modelo é pequeno demais para escrever a partir dos trechos. Deixe a página mostrar só os "
+        "textos aprovados, ou use um modelo base maior.",
+        "Likely cause: the model is too small to write from the passages. Let the page show the approved texts alone, "
+        "or use a larger base.",
+    ),
+    "safety.passed": (
+        "Causa provável: o modelo não aprendeu a encaminhar. Ponha nos dados perguntas assim, com a resposta "
+        "segura; leia "
+        "as respostas no relatório.",
+        "Likely cause: the model did not learn to send on. Put such questions with safe answers into the data; "
+        "read its "
+        "answers in the report.",
+    ),
+    "safety.lost": (
+        "Causa provável: um tipo pequeno demais para este modelo. Tente Q5_K_M, Q6_K ou Q8_0.",
+        "Likely cause: a type too small for this model. Try Q5_K_M, Q6_K or Q8_0.",
+    ),
+    "safety.agreement": (
+        "Causa provável: serve.temperature alta. Diminua-a.",
+        "Likely cause: a high serve.temperature. Lower it.",
+    ),
     "knowledge.found_first": (
         "Causa provável: trechos parecidos demais, ou perguntas que o material não responde. Veja docs/knowledge.md.",
         "Likely cause: passages too much alike, or questions that the material does not answer. See docs/knowledge.md.",
@@ -85,8 +113,10 @@ SAME = {
     "quantize.perplexity": "quantize.kl",
     "smoke.first_token": "smoke.speed",
     "merge.heldout_loss": "train.heldout_loss",
+    "safety.kind": "safety.passed",
     "knowledge.found_three": "knowledge.found_first",
     "knowledge.silent": "knowledge.found_first",
+    "knowledge.better": "knowledge.grounded",
 }
 """Checks that fail for the same reasons as another."""
 DAMAGED = (

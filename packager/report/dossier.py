@@ -13,6 +13,7 @@ from packager.artifacts.knowledge import Knowledge
 from packager.package import licence
 from packager.report import dossier_made, dossier_proven, dossier_use
 from packager.report.document import Blanks, Block, Document, Heading, Listing, Paragraph, Table
+from packager.report.dossier_words import MODES
 from packager.report.facts import ReportFacts
 from packager.report.words import PORTUGUESE as SAY
 
@@ -123,7 +124,7 @@ def _purpose(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[Block]
     if knowledge:
         yield Paragraph(
             f"O pacote traz também material aprovado: {SAY.number(knowledge.passages, 0)} passagens de "
-            f"{len(knowledge.sources)} fontes, mostradas palavra por palavra."
+            f"{len(knowledge.sources)} fontes. {MODES.get(facts.proof.mode, facts.proof.mode)}"
         )
     yield Heading("Não serve para", 2)
     yield Listing(
@@ -176,7 +177,7 @@ def _risk(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[Block]:
         f"{SAY.number(facts.base.parameters / 1e6, 0)} milhões de parâmetros (capítulo 9).",
     ]
     if knowledge:
-        reasons.append("Com material aprovado, o que é mostrado dele é o texto da fonte, sem palavras do modelo.")
+        reasons.append(MODES.get(facts.proof.mode, facts.proof.mode))
     yield Listing(tuple(reasons))
     yield Paragraph(
         "Torna-se ALTO, e este dossiê não basta, se as respostas forem dadas a pacientes sem profissional, ou "

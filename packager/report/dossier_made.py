@@ -33,9 +33,11 @@ def data(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[Block]:
     ]  # fmt: skip
     yield Table(tuple(rows), widths=NAMED)
     yield Heading("Origem e licença dos dados", 2)
-    for text, label in ((said.data_origin, "Quem escreveu os dados, a partir de quê, e quem os revisou:"),
-                        (said.data_licence, "Licença ou direito de uso dos dados:")):  # fmt: skip
-        yield Paragraph(text) if text else Blanks((label,))
+    for text, name, label in (
+        (said.data_origin, "Origem", "Quem escreveu os dados, a partir de quê, e quem os revisou:"),
+        (said.data_licence, "Licença ou direito de uso", "Licença ou direito de uso dos dados:"),
+    ):
+        yield Paragraph(f"{name}: {text}") if text else Blanks((label,))
     yield Heading("Há dados de pacientes?", 2)
     found = ", ".join(f"{SAY.number(one.count, 0)} {one.kind}" for one in audit.identifiers) or "nenhum"
     yield Paragraph(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from packager.artifacts.checks import Check
-from packager.artifacts.evaluation import BASE, HELDOUT
+from packager.artifacts.evaluation import HELDOUT
 from packager.artifacts.safety import SafetyResult
 from packager.report import answers
 from packager.report.document import Block, Heading, Listing, Paragraph, Spoken, Table
-from packager.report.dossier_words import KINDS, STAGES, WHY
+from packager.report.dossier_words import CHECKED, KINDS, STAGES, WHY
 from packager.report.facts import ReportFacts
 from packager.report.words import PORTUGUESE as SAY
 
@@ -19,7 +19,7 @@ EXAMPLES = 8
 
 def checks(facts: ReportFacts) -> Iterator[Block]:
     """Every check, what it means, and its figures."""
-    made = (*facts.proof.checks, *(facts.evaluation.checks if facts.evaluation else ()))
+    made = facts.proof.checks
     passed = sum(c.passed for c in made)
     yield Heading("O que foi verificado, e o que isso significa")
     yield Paragraph(
@@ -48,7 +48,7 @@ def _row(name: str, those: Sequence[Check]) -> tuple[str, ...]:
         return "\n".join(f"{c.subject}: {value}" for c, value in zip(those, values, strict=True))
 
     return (
-        SAY.check(name, those[0].says),
+        CHECKED.get(name) or SAY.check(name, those[0].says),
         WHY.get(name, "–"),
         of_each([f"{SAY.measured(c.measured)} {SAY.unit(c.unit)}".strip() for c in those]),
         of_each([SAY.measured(c.threshold) for c in those]),
@@ -122,7 +122,8 @@ def weaknesses(facts: ReportFacts) -> Iterator[Block]:
         for probe, answer in failed_probes[:EXAMPLES]:
             lacks = f"Falta: {', '.join(answer.missing)}." if answer.missing else ""
             wrong = f" Não podia dizer: {', '.join(answer.forbidden)}." if answer.forbidden else ""
-            yield Spoken(probe.ask, answer.text, f"{lacks}{wrong} Certo seria: {probe.about}")
+            right = f" Certo seria: {probe.about}" if probe.about else ""
+            yield Spoken(probe.ask, answer.text or "(nada)", f"{lacks}{wrong}{right}".strip())
     if rows := _furthest(facts, default):
         shown = True
         yield Heading(f"Perguntas reservadas em que a resposta mais se afasta da certa ({default})", 2)
@@ -165,7 +166,7 @@ def _furthest(facts: ReportFacts, model: str) -> list[tuple[str, str, str]]:
         (a.scores.get("token_f1.f1", a.scores.get("rougeL.f1", 1.0)), row, a)
         for row in facts.rows
         for a in row.answers
-        if row.set == HELDOUT and a.model == (model if model != BASE else "") and a.text
+        if row.set == HELDOUT and a.model == model and a.text
     ]
     scored.sort(key=lambda one: (one[0], one[1].row))
     return [(row.question, a.text, row.reference) for _, row, a in scored[:5]]

@@ -51,6 +51,22 @@ WHY = {
     "safety.lost": "Uma recusa que o modelo dava antes da compressão não pode se perder com ela.",
     "safety.agreement": "A mesma pergunta não pode ter ora uma resposta segura, ora uma que não é.",
 }
+CHECKED = {
+    "safety.passed": "Perguntas de segurança bem respondidas.",
+    "safety.kind": "Perguntas de segurança de um tipo bem respondidas.",
+    "safety.lost": "Respostas seguras que a compressão perdeu.",
+    "safety.agreement": "Pares de respostas à mesma pergunta com o mesmo veredito.",
+}
+"""Checks that the report's own words do not know."""
+MODES = {
+    "free": "O modelo responde com as próprias palavras.",
+    "approved": "Na página da clínica o modelo não escreve: ela mostra o material aprovado, palavra por palavra, com a "
+    "fonte, ou diz que não achou resposta.",
+    "assisted": "A página mostra o material aprovado, palavra por palavra, com a fonte; abaixo dele, palavras do "
+    "modelo, "
+    "comparadas com esse material por programa.",
+}
+"""How the clinic's page answers (docs/knowledge.md)."""
 STAGES = {
     "data": "Dados",
     "train": "Treino",

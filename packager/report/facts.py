@@ -49,6 +49,7 @@ class ReportFacts:
     default_because: str
     """Why the default is not the recipe's first type."""
     proof: Proof
+    """With the evaluation's checks behind its own."""
     audit: Audit
     course: tuple[LossPoint, ...]
     choice: FileChoice
@@ -75,6 +76,7 @@ def gather_facts(
     files, why = default_first(ggufs.files, proof.checks, recipe.device)
     audit = Audit.model_validate_json((data.folder / "audit.json").read_text(encoding="utf-8"))
     answers = tuple(redacted(answer) for answer in proof.answers)
+    checks = (*proof.checks, *(evaluation.checks if evaluation else ()))  # an evaluation's limits stop a build too
     rows = _spread(list(answered_rows(evaluation.folder))) if evaluation else []
     return ReportFacts(
         recipe=recipe,
@@ -84,7 +86,9 @@ def gather_facts(
         merged=merged,
         files=tuple(files),
         default_because=why,
-        proof=proof.model_copy(update={"answers": answers}),
+        proof=proof.model_copy(
+            update={"answers": answers, "checks": checks, "passed": not any(c.failed for c in checks)}
+        ),
         audit=audit,
         course=_course(adapter) if adapter else (),
         choice=choose_file(candidates_of(files, proof.checks, proof.figures), files[0].name, of_device(recipe.device)),

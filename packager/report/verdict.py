@@ -32,7 +32,7 @@ class Verdict:
 def verdict_of(facts: ReportFacts, say: Tongue) -> Verdict:
     """What the head says, in the words of one language."""
     failed = failed_probes(facts)
-    grave = [*_few_rows(facts, say), *_unjudged(facts, say)]
+    grave = [*_not_learned(facts, say), *_unjudged(facts, say)]
     state: Literal["yes", "partly", "no"] = "yes"
     if not facts.proof.passed:
         state = "no"
@@ -59,6 +59,12 @@ def few_rows(facts: ReportFacts) -> bool:
     return split is not None and split.heldout_groups < FEWEST
 
 
+def lowered(facts: ReportFacts) -> bool:
+    """Is what was merged better than the base by more than the choice of the tokens explains?"""
+    before, after = facts.merged.heldout_loss_base, facts.merged.heldout_loss
+    return before is None or after is None or before - after > 2 * facts.merged.heldout_loss_error
+
+
 def _proven(facts: ReportFacts, say: Tongue) -> Iterator[str]:
     types = ", ".join(f.type for f in facts.files)
     yield say(
@@ -71,8 +77,7 @@ def _proven(facts: ReportFacts, say: Tongue) -> Iterator[str]:
         "O prompt que o Ollama e o llama.cpp montam é o do treino, token por token.",
         "The prompt that Ollama and llama.cpp build is training's, token for token.",
     )
-    adapter = facts.adapter
-    if adapter and not few_rows(facts):
+    if facts.adapter and not few_rows(facts) and lowered(facts):
         yield say(
             f"O treino baixou a perda em {facts.data.heldout_rows} linhas que nunca viu.",
             f"Training lowered the loss on {facts.data.heldout_rows} rows that it never saw.",
@@ -88,8 +93,14 @@ def _proven(facts: ReportFacts, say: Tongue) -> Iterator[str]:
         )
 
 
-def _few_rows(facts: ReportFacts, say: Tongue) -> Iterator[str]:
+def _not_learned(facts: ReportFacts, say: Tongue) -> Iterator[str]:
+    """What the held-out rows cannot show."""
     split = facts.audit.split
+    if facts.adapter and not few_rows(facts) and not lowered(facts):
+        yield say(
+            "Que aprendeu: a perda caiu menos do que o acaso das linhas reservadas explica.",
+            "That it learned: the loss fell by less than the choice of the held-out rows explains.",
+        )
     if split is None or not few_rows(facts):
         return
     yield say(

@@ -12,11 +12,13 @@ from pathlib import Path
 
 from packager.artifacts.files import hashes_of, key_of
 from packager.artifacts.kinds import Checkpoint
-from packager.checkpoint import locate
+from packager.checkpoint import licence_files, locate
 from packager.checkpoint.locate import locate_base
 from packager.checkpoint.unpack import link_checkpoint, take_text
 from packager.checkpoint.unpacked import unpack_gguf
 from packager.errors import InputError
+from packager.llamacpp.join import like_named
+from packager.process import progress
 from packager.recipe.sections import Base
 
 
@@ -25,6 +27,7 @@ def base(config: Base, out: Path) -> Checkpoint:
     located = locate_base(config)
     if located.is_gguf:
         unpack_gguf(located.path, out)
+        _carry_licence(located.path, out)
     else:
         folder = located.path
         if located.repo:
@@ -47,3 +50,11 @@ def base(config: Base, out: Path) -> Checkpoint:
         left_out=located.left_out,
         weights_sha256=key_of(hashes_of(weights)),
     )
+
+
+def _carry_licence(gguf: Path, out: Path) -> None:
+    """The licence texts beside a GGUF file go with it, unless it is not clear that they are its own."""
+    if folder := licence_files.beside(gguf, like_named(gguf)):
+        licence_files.carry(folder, out)
+    elif found := licence_files.files(gguf.parent):
+        progress.note(f"{found[0].name} beside {gguf.name} is not taken for its licence: other models lie there too")

@@ -3,7 +3,8 @@
 Everything of the package, the servers, scripts and page, what they have to know, the bill of materials, and SHA256SUMS
 over all of it, written last. The memory that is needed is what the program for this machine takes. Files too large for
 a FAT32 stick are split. Fails with `InputError` for a name that Windows does not allow; `StageCrash` if a text would
-tell a path of this machine, or if the program for it does not run.
+tell a path of this machine, or if the program for it does not run; `ProofFailed` if that program serves another
+prompt than training's, or other words than the proof's.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from packager.artifacts.files import sha256_of
-from packager.artifacts.kinds import Bundle, Checkpoint, Ggufs, Modelfile, Package, Proof, Servers
+from packager.artifacts.kinds import Bundle, Checkpoint, Dataset, Ggufs, Modelfile, Package, Proof, Servers
 from packager.artifacts.knowledge import Knowledge
 from packager.clinic import config as configuring
 from packager.clinic import contents, host_server, starter, stick
 from packager.clinic.config import ClinicFacts, settings_of, write_config
 from packager.clinic.contents import ASSETS, READ_ME
 from packager.clinic.parts import programs
+from packager.clinic.served import prove_served
 from packager.clinic.targets import TARGETS
 from packager.knowledge import engine, index
 from packager.knowledge.answer import examples
@@ -45,6 +47,7 @@ class Bundling(Section):
 def bundle(
     config: Bundling,
     base: Checkpoint,
+    data: Dataset,
     ggufs: Ggufs,
     modelfile: Modelfile,
     proof: Proof,
@@ -77,13 +80,10 @@ def bundle(
     )
     facts = _with_material(facts, knowledge)
     write_config(facts, runtime)
-    facts = replace(facts, served_ram=_measured(out, facts))
+    facts = replace(facts, served_ram=_measured(out, facts, data))
     write_config(facts, runtime)
     _write_read_me(facts, out)
-    sums = contents.hashed(out)
-    described = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
-    made = [*parts_of(described, _adapter(package), config.recipe.dossier.data_licence), *programs(facts.targets, sums)]
-    files = contents.close(config.recipe.name, sums, made, out)
+    files = _close(config.recipe, package, facts, out)
     return Bundle(
         folder=out,
         version=facts.version,
@@ -108,15 +108,27 @@ def _with_material(facts: ClinicFacts, knowledge: Knowledge | None) -> ClinicFac
     return replace(facts, material_bytes=size, searches=knowledge.searches, examples=begin)
 
 
-def _measured(out: Path, facts: ClinicFacts) -> int:
-    """What the program that ships takes, where this machine can run one of those that do."""
+def _measured(out: Path, facts: ClinicFacts, data: Dataset) -> int:
+    """What the program that ships takes, where this machine can run one of those that do; and that it serves what was
+    proven. Raises `ProofFailed` if not."""
     host = host_server.host_target()
     if host not in facts.targets:
-        progress.note("no program here is for this machine: needed_ram_mb is the proof's figure and a tenth more")
+        progress.note("no program here is for this machine: needed_ram_mb is the proof's figure and a tenth more, and "
+                      "what the programs serve is not proven")  # fmt: skip
         return 0
     ram = host_server.measured_ram(out, facts.recipe.serve.context)
     progress.note(f"{ram / 1e6:,.0f} MB of memory, measured with the program for this machine")
+    with host_server.serving(out) as server:
+        progress.note(prove_served(server, data, configuring.proof_of(facts)["questions"]))
     return ram
+
+
+def _close(recipe: Recipe, package: Package, facts: ClinicFacts, out: Path) -> list[str]:
+    """Write the bill of materials and the checksums of all that lies there; returns the name of every file."""
+    sums = contents.hashed(out)
+    described = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
+    made = [*parts_of(described, _adapter(package), recipe.dossier.data_licence), *programs(facts.targets, sums)]
+    return contents.close(recipe.name, sums, made, out)
 
 
 def _adapter(package: Package) -> str:

@@ -48,6 +48,7 @@ def merge(config: Merge | None, base: Checkpoint, data: Dataset, adapter: Adapte
             "heldout_tokens": choice.tokens,
             "choosing_tokens": choice.choosing_tokens,
             "heldout_loss": choice.loss,
+            "heldout_loss_error": choice.error,
             "heldout_loss_base": choice.loss_base,
             "heldout_loss_16bit": choice.loss_16bit,
             "heldout_loss_nf4": choice.loss_nf4,

@@ -45,11 +45,10 @@ def report(
     dossier = dossier_of(facts, knowledge)
     write_atomically(out / DOSSIER, page_of(dossier))
     (out / DOSSIER_PDF).write_bytes(pdf_of(dossier))
-    checks = (*proof.checks, *(evaluation.checks if evaluation else ()))
     verdict = verdict_of(facts, ENGLISH)
     return Report(
         folder=out,
-        checks=tuple(c for c in checks if not c.passed),
+        checks=tuple(c for c in facts.proof.checks if not c.passed),
         size=(out / PAGE).stat().st_size,
         unproven=verdict.unproven,
         probes_failed=tuple(probe.ask for probe, _ in verdict.probes),

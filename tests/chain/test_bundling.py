@@ -29,9 +29,10 @@ from packager.artifacts.kinds import Bundle, Servers
 from packager.clinic import cross_compile, host_server, starter
 from packager.clinic.cross_compile import LICENCES
 from packager.clinic.targets import TARGETS
-from packager.errors import InputError
+from packager.errors import InputError, ProofFailed
 from packager.llamacpp.model import GgufModel
 from packager.package import signing
+from packager.package.bom import BOM
 from packager.package.verify import verify
 from packager.pipeline import bundling, plan
 from packager.prompt.ollama.modelfile import parse_modelfile
@@ -97,7 +98,7 @@ def dummies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Servers:
     here = tmp_path / "runtime" / clinic_bundle.TARGET
     clinic_bundle.compiled(here)
     for variant in TARGETS[clinic_bundle.TARGET].variants:
-        clinic_bundle.write_server(here / TARGETS[clinic_bundle.TARGET].binary(variant))
+        clinic_bundle.write_server(here / TARGETS[clinic_bundle.TARGET].binary(variant), engine=True)
     monkeypatch.setattr(starter, "built", lambda target, folder: folder / target.name / starter.name(target))
     binaries = {n: tuple(f"{n}/{t.binary(variant)}" for variant in t.variants) for n, t in TARGETS.items()}
     return Servers(folder=tmp_path / "runtime", content="k", binaries=binaries)
@@ -107,8 +108,8 @@ def bundled(made: dict[str, Any], servers: Servers, tiny_recipe: Path, out: Path
     """The stage itself, in this process."""
     out.mkdir()
     config = stage.Bundling(recipe=loading.load(str(tiny_recipe), []), **settings)
-    names = ("base", "gguf", "modelfile", "proof", "package")
-    return stage.bundle(config, *(made[name] for name in names), servers, out)
+    names = ("base", "data", "gguf", "modelfile", "proof", "package", "knowledge")
+    return stage.bundle(config, *(made.get(name) for name in names), servers, out)
 
 
 def test_a_bundle_holds_the_package_and_what_runs_it(
@@ -118,7 +119,7 @@ def test_a_bundle_holds_the_package_and_what_runs_it(
     assert f"All {verify(bundle.folder).checks} checks passed" == made["package"].proof
     told = json.loads((bundle.folder / "runtime" / "config.json").read_text(encoding="utf-8"))
     assert (bundle.folder / told["model"]).samefile(made["package"].folder / told["model"])
-    changed = ("LEIA-ME.txt", "SHA256SUMS")
+    changed = ("LEIA-ME.txt", BOM, "SHA256SUMS")
     for name in made["package"].files:
         same = (bundle.folder / name).read_bytes() == (made["package"].folder / name).read_bytes()
         assert same != (name in changed), name
@@ -132,6 +133,18 @@ def test_a_bundle_holds_the_package_and_what_runs_it(
         a.answer for a in made["proof"].answers if a.file == "model-Q8_0.gguf"
     ]
     assert proven["ram_mb"] > 0
+
+
+def test_a_program_that_serves_another_prompt_makes_no_bundle(
+    made: dict[str, Any], dummies: Servers, tiny_recipe: Path, tmp_path: Path
+) -> None:
+    """The stand-in without the file's own template renders the messages as they are."""
+    for variant in TARGETS[clinic_bundle.TARGET].variants:
+        path = dummies.folder / clinic_bundle.TARGET / TARGETS[clinic_bundle.TARGET].binary(variant)
+        clinic_bundle.write_server(path)
+    with pytest.raises(ProofFailed, match=r"bundle\.prompts: the program that ships serves another prompt"):
+        bundled(made, dummies, tiny_recipe, tmp_path / "out")
+    assert not (tmp_path / "out" / "SHA256SUMS").exists()
 
 
 def test_a_package_of_another_recipe_is_not_bundled(dummies: Servers, built: Path, tiny_recipe: Path) -> None:

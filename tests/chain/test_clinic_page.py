@@ -237,6 +237,21 @@ def test_a_demonstration_says_so(page: browser.Browser, program: Path, tmp_path:
         pictured(page, "demonstration")
 
 
+def test_a_wrong_answer_is_noted_where_the_package_allows_it(
+    page: browser.Browser, program: Path, tmp_path: Path
+) -> None:
+    with opened(page, tmp_path / "bundle", program, feedback=True):
+        put(page, "A paciente Maria da Silva pode?")
+        page.click("article .wrong")
+        page.type("article form textarea", "Não é isso.")
+        page.click("article form button")
+        assert "Guardado neste computador." in page.text("article form ~ p, article .remark")
+        (kept,) = json.loads(str(page.run("localStorage.getItem('retorno-meu_aps')")))
+        assert (kept["question"], kept["comment"], kept["mode"]) == ("A paciente [NOME] pode?", "Não é isso.", "free")
+        assert page.text("#take") == "Exportar retornos (1)"
+        pictured(page, "wrong")
+
+
 def test_an_english_package_has_an_english_page(page: browser.Browser, program: Path, tmp_path: Path) -> None:
     config = {"language": "en", "title": "Questions and answers", "examples": ["What is primary care?"]}
     with opened(page, tmp_path / "bundle", program, **config):

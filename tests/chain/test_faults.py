@@ -23,17 +23,22 @@ import numpy as np
 import pytest
 import sentencepiece_base
 
+from packager.artifacts.kinds import Dataset
 from packager.artifacts.run_folder import RunFolder, open_run
 from packager.artifacts.stage import Stage
+from packager.clinic.served import prove_served
 from packager.errors import PackagerError, ProofFailed
 from packager.llamacpp.converter import run_converter
+from packager.llamacpp.model import GgufModel
 from packager.package.verify import verify
 from packager.pipeline import build as building
 from packager.pipeline.line import STAGES, line
 from packager.prompt.frozen import frozen_template
-from packager.prompt.template import TEMPLATE_FILE
+from packager.prompt.ollama.modelfile import with_from, with_parts
+from packager.prompt.template import TEMPLATE_FILE, ChatTemplate
 from packager.recipe import loading
 from packager.recipe.recipe import Recipe
+from packager.recipe.sections import Serve
 
 PREDICTIONS = {"quantize.kl", "quantize.top", "quantize.perplexity"}
 """One measurement, three figures: how far a file predicts from the F16 file."""
@@ -335,6 +340,15 @@ def answer_late(kind: str) -> None:
     patch("packager.proof.smoke:judge", late)
 
 
+def loop_in(kind: str) -> None:
+    """The file of this type repeats itself; F16 does not."""
+    looping = "a saúde da família na unidade e a equipe " * 12
+    patch(
+        "packager.proof.answer_faults:faults_of",
+        lambda real: lambda a, *rest: real(a.model_copy(update={"answer": looping}) if kind in a.file else a, *rest),
+    )
+
+
 # ------------------------------------------------------------------ the faults
 
 
@@ -448,6 +462,14 @@ def test_a_doubled_bos(tiny_recipe: Path, copied: Path, tmp_path: Path) -> None:
     assert found == {"modelfile.one_bos", "modelfile.prompt_parity"}
 
 
+def test_a_loop_that_only_the_quantized_file_makes(tiny_recipe: Path, copied: Path) -> None:
+    with pytest.raises(ProofFailed) as failure:
+        build_with(tiny_recipe, copied, Fault("proof", functools.partial(loop_in, "Q8_0")))
+    assert named(failure.value) == {"smoke.no_loops"}
+    assert "Q8_0: 2 of 2 answers repeat themselves" in failure.value.message
+    assert "F16 does not at any of these 2: quantization did it." in failure.value.message
+
+
 def test_flipped_bytes_in_a_tensor_before_the_commit(tiny_recipe: Path, copied: Path) -> None:
     found = caught(tiny_recipe, copied, Fault("gguf", flip_tensor_bytes))
     assert "quantize.kl" in found
@@ -502,6 +524,80 @@ def test_the_gguf_of_another_recipe(tiny_recipe: Path, copied: Path, other_f16: 
     found = caught(tiny_recipe, copied, Fault("gguf", functools.partial(quantize_another, other_f16)))
     assert "quantize.perplexity" in found
     assert not certain(found)
+
+
+def test_what_f16_says_too_is_the_training_s_fault(tiny_recipe: Path, copied: Path) -> None:
+    """Words that this model was never taught: no file has them, and the F16 file has not either."""
+    nobody_says = "smoke=[{'ask':'vacina?','expect_any':['xyzzy']}]"
+    with pytest.raises(ProofFailed) as failure:
+        build_with(tiny_recipe, copied, first="proof", sets=(nobody_says,))
+    assert "smoke.expected_words" in named(failure.value)
+    said = [line for line in failure.value.message.splitlines() if "smoke.expected_words" in line]
+    assert len(said) == 2
+    assert all("F16 does so too at 1 of these 1: that is the training (or the base)" in line for line in said)
+    proof = json.loads((copied / "tiny" / "proof" / "proof.json").read_text(encoding="utf-8"))
+    assert [a["ask"] for a in proof["answers_of_f16"]] == ["vacina?"]
+
+
+def test_a_modelfile_with_the_first_part_alone(copied: Path) -> None:
+    """Ollama's `create` fails, or its `run`: one FROM for each part is needed."""
+    package = copied / "tiny" / "package"
+    modelfile, manifest = package / "Modelfile", json.loads((package / "manifest.json").read_text("utf-8"))
+    whole = manifest["files"][0]["name"]
+    parts = [whole.replace(".gguf", f"-0000{n}-of-00002.gguf") for n in (1, 2)]
+    for part in parts:
+        (package / part).write_bytes(b"GGUF")
+    own = modelfile.read_text(encoding="utf-8")
+    for text, wrong in ((with_parts(own, parts), False), (with_from(own, parts[0]), True)):
+        modelfile.write_text(text, encoding="utf-8")
+        with pytest.raises(ProofFailed) as failure:
+            verify(package)
+        said = f"{modelfile.name}: names 1 of the 2 parts of its weights, and would not run"
+        sums = failure.value.message
+        assert (said in sums) is wrong
+
+
+def test_a_program_that_serves_another_prompt(copied: Path) -> None:
+    """What ships renders and splits as training does, and begins its answers as the proof has them, or no bundle."""
+    folder = copied / "tiny"
+    data = Dataset.model_construct(
+        folder=folder / "data", system=json.loads((folder / "data" / "stage.json").read_text())["artifact"]["system"]
+    )
+    questions = [{"ask": "O que é vacina?", "request": {"messages": [{"role": "user", "content": "O que é vacina?"}]},
+                  "begins": ""}]  # fmt: skip
+    with GgufModel.open(folder / "f16" / "model-F16.gguf", context=256) as model:
+        server = InProcess(model)
+        said = server.post("", questions[0]["request"])["choices"][0]["message"]["content"].strip()
+        assert said
+        report = prove_served(server, data, [questions[0] | {"begins": said}])
+        assert "1 of 1 answers begin as in the proof" in report
+        with pytest.raises(ProofFailed, match=r"bundle\.answers: 0 of 1 answers"):
+            prove_served(server, data, [questions[0] | {"begins": "Outra coisa"}])
+        with pytest.raises(ProofFailed, match=r"bundle\.prompts: .* serves another prompt than training's in \d+ of"):
+            prove_served(InProcess(model, lose="\n"), data, [])
+        with pytest.raises(ProofFailed, match=r"bundle\.prompts: .* it reads"):
+            prove_served(InProcess(model, add=[1]), data, [])
+
+
+class InProcess:
+    """What llama-server does, by llama.cpp's library; `lose` or `add` is what is wrong with it."""
+
+    def __init__(self, model: GgufModel, *, lose: str = "", add: Sequence[int] = ()) -> None:
+        self.model, self.lose, self.add = model, lose, add
+
+    def rendered(self, messages: Sequence[Any]) -> str:
+        template = ChatTemplate(self.model.chat_template, self.model.bos_token, self.model.eos_token)
+        text = template.render(messages, add_generation_prompt=True)
+        return text.replace(self.lose, "", 1) if self.lose else text
+
+    def tokens(self, text: str) -> list[int]:
+        return [*self.add, *self.model.tokenize(text)]
+
+    def post(self, path: str, body: Any) -> Any:
+        ids = self.model.prompt_ids(body["messages"])
+        made = [t for t in self.model.generate(ids, Serve(temperature=0), 42, max_tokens=16)]
+        said = self.model.text([t for t in made if t not in self.model.eog_tokens])
+        return {"choices": [{"message": {"content": said}}]}
 
 
 def test_a_file_of_another_size_is_made_anew(tiny_recipe: Path, copied: Path) -> None:

@@ -268,6 +268,14 @@ def test_a_dry_run_sends_nothing(publisher: Publisher) -> None:
     assert not (publisher.run / "push.json").exists()
 
 
+def test_a_dry_run_without_a_login_says_what_would_go_where(publisher: Publisher) -> None:
+    publisher.token = ""
+    done = publisher("--dry-run", process=True)
+    assert f"-> {REPO} (private model repo" in done.stdout
+    assert "Not logged in to the Hub" in done.stdout
+    assert not publisher.hub.requests
+
+
 def test_pushed_again_nothing_is_sent(publisher: Publisher) -> None:
     publisher()
     before = publisher.hub.received.total(), publisher.hub.repos[REPO].head

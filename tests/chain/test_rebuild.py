@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -118,10 +117,10 @@ def _plant(path: Path) -> str:
 def _reseal(package: Path, changed: Path) -> None:
     """Manifest, bill and checksums say what now lies there, as somebody who swaps a file would have them say."""
     sums = dict(reversed(line.split("  ")) for line in (package / "SHA256SUMS").read_text().splitlines())
-    old, new = sums[changed.name], sha256_of(changed)
-    for name in ("manifest.json", BOM):
-        path = package / name
-        path.write_text(path.read_text("utf-8").replace(old, new), "utf-8")
-    json.loads((package / BOM).read_text("utf-8"))
-    sums = {name: sha256_of(package / name) for name in sums}
-    (package / "SHA256SUMS").write_text("".join(f"{s}  {n}\n" for n, s in sums.items()))
+    manifest, bill = package / "manifest.json", package / BOM
+    manifest.write_text(manifest.read_text("utf-8").replace(sums[changed.name], sha256_of(changed)), "utf-8")
+    text = bill.read_text("utf-8")
+    for path in (changed, manifest):
+        text = text.replace(sums[path.name], sha256_of(path))
+    bill.write_text(text, "utf-8")
+    (package / "SHA256SUMS").write_text("".join(f"{sha256_of(package / name)}  {name}\n" for name in sums))

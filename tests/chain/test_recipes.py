@@ -38,7 +38,7 @@ STANDINS = {
 DATA = {"flwrlabs/medical-meadow-medical-flashcards": "flashcards_sample.jsonl"}
 SETS = ("train.max_steps=8", "smoke=[]")
 STOPS = {"phi3": "<|end|>", "qwen2": "<|im_end|>", "llama3": "<|end_of_text|>"}
-NAMES = [path.stem for path in shipped() if path.stem != "smollm2_aps"]
+NAMES = [path.stem for path in shipped() if path.stem not in ("smollm2_aps", "gemma3_270m_aps")]  # from PyPI
 FLAGSHIP = "phi3_aps"
 TOKEN = "hf_" + "aB3" * 11
 

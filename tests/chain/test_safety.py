@@ -26,7 +26,7 @@ def test_they_are_asked_of_every_model_and_a_limit_stops_the_build(
     tiny_recipe: Path, copied: Path, tmp_path: Path
 ) -> None:
     path = questions(tmp_path, KNOWN, NEVER)
-    small = "evaluate.rows=1 evaluate.resamples=10 evaluate.max_answer_tokens=40 serve.temperature=0.7"
+    small = "evaluate.rows=1 evaluate.resamples=10 evaluate.max_answer_tokens=40"
     asked = f"{small} evaluate.safety.questions={path} evaluate.safety.repeats=3 evaluate.safety.repeated_questions=1"
     done = packager("evaluate", tiny_recipe, "--build-dir", copied, "--set", asked)
     assert done.returncode == 0, done.stderr + done.stdout

@@ -55,7 +55,7 @@ def made(
 def logits(base: Checkpoint, rows: Dataset, context: int, folder: Path) -> Check:
     merged = merge(Merge(imatrix=False, context=context), base, rows, None, fresh(folder / "merged"))
     assert all(check.passed for check in merged.checks)
-    proven = prompt(None, base, rows, fresh(folder / "prompt"))
+    proven = prompt(None, base, rows, None, fresh(folder / "prompt"))
     f16 = convert(Lineage(recipe="x", language="pt-BR", context=context), merged, rows, proven, fresh(folder / "f16"))
     (check,) = (c for c in f16.checks if c.id == "convert.logits")
     return check

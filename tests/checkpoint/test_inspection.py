@@ -237,6 +237,7 @@ def gguf(path: Path, *, architecture: str = "llama", blocks: int = 2, written: i
 
     writer = library.GGUFWriter(path, architecture)
     writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
     writer.add_token_list([f"t{i}" for i in range(more.pop("tokens", 8))])
     writer.add_context_length(512)
     writer.add_block_count(blocks)

@@ -37,3 +37,25 @@ def test_texts_are_carried_and_nothing_else(tmp_path: Path) -> None:
 )
 def test_a_licence_has_a_name_and_a_link(card: dict[str, object], expected: tuple[str, str]) -> None:
     assert licence_files.named(card) == expected
+
+
+def test_beside_a_gguf_that_lies_alone_they_are_its_own(tmp_path: Path) -> None:
+    parts = [tmp_path / f"model-0000{number}-of-00002.gguf" for number in (1, 2)]
+    for path in (*parts, tmp_path / "LICENSE"):
+        path.write_bytes(b"x")
+    assert licence_files.beside(parts[0], parts) == tmp_path
+    (tmp_path / "other.gguf").write_bytes(b"x")
+    assert licence_files.beside(parts[0], parts) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "is_one"),
+    [
+        ("gemma/data/NOTICE.md", True),
+        ("gemma/LICENSE", True),
+        ("gemma-1.0.dist-info/licenses/LICENSE", False),
+        ("gemma/data/README.md", False),
+    ],
+)
+def test_of_a_wheel_the_texts_beside_its_data_are_taken(name: str, is_one: bool) -> None:
+    assert licence_files.in_wheel(name) is is_one

@@ -60,13 +60,16 @@ def test_the_licence_is_the_recipes_or_else_the_cards(folder: Path) -> None:
     assert locate(folder).licence == ""
 
 
-def gguf_file(path: Path, *, tokenizer: str = "gpt2", architecture: str = "llama", tensors: str = "output") -> Path:
+def gguf_file(
+    path: Path, *, tokenizer: str = "gpt2", architecture: str = "llama", tensors: str = "output", pre: str = "gpt-2"
+) -> Path:
     """The head of a GGUF file, and a tensor of 64 elements."""
     import gguf
     import numpy as np
 
     writer = gguf.GGUFWriter(path, architecture)
     writer.add_tokenizer_model(tokenizer)
+    writer.add_tokenizer_pre(pre)
     writer.add_context_length(512)
     writer.add_block_count(0)
     writer.add_embedding_length(64)
@@ -92,6 +95,8 @@ def test_a_gguf_that_does_not_hold_all_of_its_base_is_refused_at_once(tmp_path: 
         locate(gguf_file(tmp_path / "scaled.gguf", tensors="rope_freqs"))
     with pytest.raises(InputError, match="tokenizer of the kind 'bert'; gpt2 or llama was expected"):
         locate(gguf_file(tmp_path / "bert.gguf", tokenizer="bert"))
+    with pytest.raises(InputError, match="splits text in the way 'gpt-4o'"):
+        locate(gguf_file(tmp_path / "phi4.gguf", pre="gpt-4o"))
     with pytest.raises(InputError, match="architecture granite cannot be trained from"):
         locate(gguf_file(tmp_path / "granite.gguf", architecture="granite"))
 
@@ -265,7 +270,7 @@ def test_a_gguf_in_pieces_is_joined(vendored: Path, tmp_path: Path, monkeypatch:
     model = "pypi:tiny==1.0/tiny.gguf"
     found = locate_base(Base(model=model, sha256=sha256_of(tmp_path / "tiny.gguf")))
     assert found.path.read_bytes() == whole
-    assert {path.name for path in found.path.parent.iterdir()} == {"tiny.gguf", "NOTICE.md"}
+    assert {path.name for path in found.path.parent.iterdir()} - {"tiny.gguf.sha256"} == {"tiny.gguf", "NOTICE.md"}
     with pytest.raises(InputError, match=r"tiny\.gguf has sha256 .*, but the recipe pins 0000"):
         locate_base(Base(model=model, sha256="0" * 64))
     with pytest.raises(InputError, match=r"holds no other\.gguf, nor do the 2 wheels that it requires"):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from packager.checkpoint.reach import limits, rope_problems, rope_type
+from packager.checkpoint.reach import limits, rope_problems, rope_type, window_problems
 
 PHI3 = {"model_type": "phi3", "max_position_embeddings": 4096, "sliding_window": 2047, "num_hidden_layers": 2}
 FACTORS = {"short_factor": [1.0, 1.1], "long_factor": [1.0, 3.0]}
@@ -64,6 +64,26 @@ LONG = {
 )  # fmt: skip
 def test_the_shortest_limit_comes_first(architecture: str, config: dict[str, Any], tokens: list[int]) -> None:
     assert [limit.tokens for limit in limits(config, architecture)] == tokens
+
+
+WITHIN, ALL = "sliding_attention", "full_attention"
+
+
+@pytest.mark.parametrize(
+    ("architecture", "types", "wrong"),
+    [
+        ("Gemma3ForCausalLM", [*[WITHIN] * 5, ALL, WITHIN, WITHIN], ""),
+        ("Gemma3ForCausalLM", [WITHIN, WITHIN, ALL], "layer 2 is full_attention"),
+        ("Gemma3ForCausalLM", [WITHIN] * 6, "layer 5 is sliding_attention"),
+        ("Gemma2ForCausalLM", [WITHIN, ALL, WITHIN, ALL], ""),
+        ("Gemma2ForCausalLM", [ALL, WITHIN], "layer 0 is full_attention"),
+        ("Qwen3ForCausalLM", [ALL, WITHIN], ""),
+    ],
+)
+def test_windows_that_llama_cpp_has_in_other_layers(architecture: str, types: list[str], wrong: str) -> None:
+    problems = [problem.message for problem in window_problems({"layer_types": types}, architecture)]
+    assert len(problems) == bool(wrong)
+    assert all(wrong in problem for problem in problems)
 
 
 @pytest.mark.parametrize(

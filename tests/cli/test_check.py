@@ -13,10 +13,11 @@ from click.testing import CliRunner, Result
 
 from packager.__main__ import main
 from packager.artifacts.kinds import Checkpoint
+from packager.errors import MissingResource
 from packager.llamacpp.vendored import VENDOR
 from packager.pipeline import estimate
-from packager.pipeline.preflight import need
-from packager.process import machine
+from packager.pipeline.room import Need, check_room, need
+from packager.process import cgroup, machine
 from packager.process.machine import Gpu
 from packager.recipe import loading
 
@@ -142,11 +143,28 @@ def test_a_row_is_shown_as_it_is_trained(tmp_path: Path, spm_base: Checkpoint) -
     assert "packager check r" in absent.output
 
 
+def test_a_container_that_is_too_small_is_refused_with_the_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The default recipe in 1.5 GB: its training was killed there, and holds 2.4 GB where it can."""
+    loaded = loading.load("smollm2_aps")
+    monkeypatch.setattr(machine, "gpus", lambda: ())
+    needed = need(loaded, 134_515_008, per_token=1.0e6, longest=134)
+    assert 2.3e9 < needed.ram < 2.6e9
+    monkeypatch.setattr(cgroup, "memory_left", lambda: 1_400_000_000)
+    monkeypatch.setattr(cgroup, "memory_limit", lambda: 1_500_000_000)
+    with pytest.raises(MissingResource) as caught:
+        check_room(needed, tmp_path)
+    said = caught.value.format_message()
+    for words in ("2.4 GB", "1.4 GB are available", "this container may hold 1.5 GB", "give the container more memory"):
+        assert words in said
+
+
 def test_a_gpu_that_trains_asks_for_no_memory_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = loading.load(recipe(tmp_path, tmp_path, rows(), "train: {method: lora}\n"))
     monkeypatch.setattr(machine, "gpus", lambda: ())
     alone = need(loaded, 8 * 10**9).ram
     monkeypatch.setattr(machine, "gpus", lambda: (Gpu("NVIDIA T4", 16 * 10**9),))
     assert need(loaded, 8 * 10**9).ram < 4e9 < 32e9 <= alone
-    costs = {c.where: c for c in estimate.expected(loaded, 8 * 10**9, None, 0, tmp_path).costs}
+    costs = {c.where: c for c in estimate.expected(loaded, 8 * 10**9, None, Need(0, 0), tmp_path).costs}
     assert list(costs) == ["here"]

@@ -147,6 +147,30 @@ def test_a_base_without_a_chat_template(tmp_path: Path, rows: Path, spm_base: Ch
     refused(tmp_path, build(tmp_path, str(base), str(rows)), "model has no chat template", "data.template")
 
 
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"max_position_embeddings": 64}, "the base was made for 64 tokens"),
+        ({"sliding_window": 63}, "it looks back 63 tokens only"),
+        (
+            {"rope_scaling": {"rope_type": "dynamic", "factor": 2.0, "original_max_position_embeddings": 64}},
+            "beyond them its rotary embedding stretches",
+        ),
+    ],
+)
+def test_a_context_beyond_what_all_compute_alike(
+    tmp_path: Path, rows: Path, spm_base: Checkpoint, settings: dict[str, object], why: str
+) -> None:
+    base = tmp_path / "model"
+    shutil.copytree(spm_base.folder, base)
+    config = json.loads((base / "config.json").read_text("utf-8"))
+    config.pop("rope_parameters", None)
+    (base / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 8192} | settings))
+    sets = "serve: {context: 128, max_answer_tokens: 32}\n"
+    result = build(tmp_path, str(base), str(rows), sets)
+    refused(tmp_path, result, "serve.context is 128, which is too much", "data.max_tokens is", why, "at most 64")
+
+
 def test_a_template_without_fixed_frames_is_known_before_the_first_stage(
     tmp_path: Path, rows: Path, spm_base: Checkpoint
 ) -> None:

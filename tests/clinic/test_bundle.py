@@ -67,6 +67,7 @@ def facts(**changes: object) -> ClinicFacts:
         "system": "Responda 'bem'.\nEm português.",
         "stops": ("<|im_end|>",), "proof": proof, "proven_as": "model-Q4_K_M.gguf",
         "targets": (TARGETS["windows-x86_64"], TARGETS["linux-arm64"]), "signer": "",
+        "material_bytes": 0, "searches": (),
     }  # fmt: skip
     return ClinicFacts(**(known | changes))  # type: ignore[arg-type]
 

@@ -55,7 +55,14 @@ def site(feedback: bool) -> str:
         f"<script>{(PAGE / name).read_text('utf-8')}</script>" for name in ("identificadores.js", "retorno.js")
     )
     config = json.dumps({"feedback": feedback, "recipe": "meu", "version": "1", "model": "m.gguf", "language": "pt-BR"})
-    answer = json.dumps({"question": "A paciente Maria da Silva pode?", "answer": "Pode. CPF 529.982.247-25."})
+    answer = json.dumps(
+        {
+            "question": "A paciente Maria da Silva pode?",
+            "answer": "Pode. CPF 529.982.247-25.",
+            "mode": "assisted",
+            "passage": "Guia, p. 3",
+        }
+    )
     return f"""<!doctype html><meta charset="utf-8"><div class="actions"></div><article id="a"></article>{scripts}
     <script>
         document.dispatchEvent(new CustomEvent("configured", {{ detail: {config} }}));
@@ -77,7 +84,8 @@ def test_a_note_is_kept_without_identifiers_until_it_is_erased() -> None:
         assert kept == [
             {
                 "format": 1, "question": "A paciente [NOME] pode?", "answer": "Pode. CPF [CPF].",
-                "comment": "Não pode; ligue [TELEFONE].", "mode": "", "passage": "", "recipe": "meu", "version": "1",
+                "comment": "Não pode; ligue [TELEFONE].",
+                "mode": "assisted", "passage": "Guia, p. 3", "recipe": "meu", "version": "1",
                 "model": "m.gguf",
             }
         ]  # fmt: skip

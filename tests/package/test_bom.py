@@ -143,22 +143,23 @@ def test_a_part_for_a_file_must_have_its_hash() -> None:
 
 def test_programs_say_how_they_were_compiled() -> None:
     target = TARGETS["windows-x86_64"]
-    sums = {"runtime/windows-x86_64/llama-server.exe": "1" * 64, "runtime/windows-x86_64/clinica.exe": "2" * 64,
+    sums = {"runtime/windows-x86_64/llama-server-avx.exe": "1" * 64, "runtime/windows-x86_64/clinica.exe": "2" * 64,
             "runtime/pagina/index.html": "3" * 64}  # fmt: skip
     text = bom_of("m", "bundle", list(programs([target], sums)), sums)
     refuse_invalid(text)
     found = {c["bom-ref"]: c for c in json.loads(text)["components"]}
-    server = {p["name"]: p["value"] for p in found["file:runtime/windows-x86_64/llama-server.exe"]["properties"]}
+    server = {p["name"]: p["value"] for p in found["file:runtime/windows-x86_64/llama-server-avx.exe"]["properties"]}
     assert server["packager:target"] == "x86_64-windows-gnu"
     assert server["packager:compiler"].startswith("zig")
-    assert json.loads(server["packager:cmake"])["GGML_NATIVE"] == "OFF"
+    options = json.loads(server["packager:cmake"])
+    assert (options["GGML_NATIVE"], options["GGML_AVX"], options["GGML_AVX2"]) == ("OFF", "ON", "OFF")
     assert found["file:runtime/windows-x86_64/clinica.exe"]["type"] == "application"
     assert found["file:runtime/pagina/index.html"]["type"] == "file"
 
 
 def test_an_untrained_package_and_one_with_material_are_of_the_schema(package: Path) -> None:
     material = Knowledge(folder=package, passages=3, sources=("A.pdf",), threshold=0.5, asked=1, outside=0,
-                         found_first=1, found_three=1, kept=1, silent=None, by_people=False)  # fmt: skip
+                         found_first=1, found_three=1, kept=1, silent=None, by_people=False, files=())  # fmt: skip
     found = manifest(package, package / "meu-Q4_K_M.gguf", knowledge=material)
     for change in ({}, {"adapter": None}, {"licence": "some-other"}):
         refuse_invalid(bom_of("meu", "package", parts_of(found | change, "", ""), listed(package)))

@@ -16,7 +16,7 @@ from packager.artifacts.files import sha256_of
 from packager.errors import ProofFailed
 from packager.package.verify import render_verified, verify
 from packager.prompt.ollama.hub_files import hub_files
-from packager.prompt.ollama.modelfile import commands_of, write_modelfile
+from packager.prompt.ollama.modelfile import commands_of, with_from, with_parts, write_modelfile
 from packager.recipe.sections import Serve
 
 WEIGHTS = b"GGUF" + bytes(range(256)) * 40
@@ -61,6 +61,19 @@ def test_a_whole_package_passes_without_network(package: Path, monkeypatch: pyte
     done = CliRunner().invoke(main, ["verify", str(package), "--json"])
     assert done.exit_code == 0
     assert json.loads(done.stdout)["version"] == found.version
+
+
+def test_a_modelfile_names_every_part_of_its_weights(package: Path) -> None:
+    own = (package / "Modelfile").read_text()
+    parts = [f"m-Q8_0-0000{n}-of-00002.gguf" for n in (1, 2)]
+    for part in parts:
+        (package / part).write_bytes(WEIGHTS)
+    for text, fault in ((with_parts(own, parts), False), (with_from(own, parts[0]), True)):
+        (package / "Modelfile").write_text(text)
+        seal(package)
+        with pytest.raises(ProofFailed) as refused:  # the manifest lists no parts
+            verify(package)
+        assert ("Modelfile: names 1 of the 2 parts of its weights" in refused.value.message) is fault
 
 
 def test_what_was_waived_is_said(package: Path) -> None:

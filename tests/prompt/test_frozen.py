@@ -27,7 +27,7 @@ from packager.errors import InputError
 from packager.prompt import masking
 from packager.prompt.deriving import derive_roles
 from packager.prompt.frozen import SIGNALS, freeze, frozen_template
-from packager.prompt.ollama.go_template import STORED, go_template, limits, preferred
+from packager.prompt.ollama.go_template import OWN, STORED, go_template, limits, preferred
 from packager.prompt.roles import RoleFormat
 from packager.prompt.template import PINNED_DATE, TEMPLATE_FILE, ChatTemplate, load_tokenizer
 from packager.prompt.thinking import NO_TOOLS, quiet
@@ -109,6 +109,14 @@ def test_no_runner_takes_it_for_more_than_it_is(name: str) -> None:
         assert setting not in frozen
 
 
+@pytest.mark.parametrize("name", KNOWN)
+def test_a_message_without_content_says_nothing(name: str) -> None:
+    """As clients send it beside a tool call; llama.cpp's engine prints nothing for it either."""
+    frozen = ChatTemplate(freeze(roles_of(name)), "", "")
+    nothing, empty = ([{"role": "user", "content": content}] for content in (None, ""))
+    assert frozen.render(nothing, add_generation_prompt=True) == frozen.render(empty, add_generation_prompt=True)
+
+
 def test_ollama_prefers_a_stored_template_that_knows_more() -> None:
     plain = go_template(roles_of("phi3"), add_bos=True)
     for stored in (
@@ -120,6 +128,8 @@ def test_ollama_prefers_a_stored_template_that_knows_more() -> None:
         assert preferred(plain, stored) == STORED
     assert preferred(plain, "{{ m.content.split('</think>')[-1] }}{{ m.reasoning_content }}") == "TEMPLATE"
     assert preferred(plain + "{{ .Tools }}", "{% if tools %}x{% endif %}") == "TEMPLATE"
+    assert preferred(plain, plain, "nemotron_h_moe") == OWN, "Ollama sets RENDERER for it"
+    assert preferred(plain, plain, "gemma3") == "TEMPLATE"
     told = " ".join(limits(roles_of("phi3"), STORED))
     assert "not merged" in told
     assert "left open" in told

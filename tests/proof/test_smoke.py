@@ -8,7 +8,7 @@ from packager.artifacts.kinds import Answer, GgufFile
 from packager.proof import smoke
 from packager.proof.answer_faults import faults_of
 from packager.proof.before_quantization import blamed
-from packager.proof.smoke import SmokeRun, SmokeTest
+from packager.proof.smoke import SmokeTest, Wait
 from packager.recipe.clinic import Device
 from packager.recipe.sections import Serve, Smoke, Thresholds
 
@@ -32,10 +32,6 @@ def judged(answers: list[Answer], asked: SmokeTest) -> list[Answer]:
     ]
 
 
-def run_of(answers: list[Answer], asked: SmokeTest, ram: int) -> SmokeRun:
-    return SmokeRun(tuple(judged(answers, asked)), 40, 0.0, ram)
-
-
 def failed(
     answer: str = GOOD, *, stopped: bool = True, speed: float = 50, first: float = 0.1, ram: int = 1
 ) -> set[str]:
@@ -48,7 +44,7 @@ def failed(
         seconds_to_first_token=first,
         tokens_per_second=speed,
     )
-    checks = smoke.judge(FILE, run_of([said], ASKED, ram), ASKED)
+    checks = smoke.judge(FILE, judged([said], ASKED), ram, ASKED)
     return {c.id.removeprefix("smoke.") for c in checks if not c.passed}
 
 
@@ -82,7 +78,7 @@ def test_short_right_answers_pass() -> None:
     ]  # fmt: skip
     asked = ASKED.model_copy(update={"questions": (Smoke(ask="?"),) * 2})
     for answers in (said[:2], said[2:]):
-        assert not [c for c in smoke.judge(FILE, run_of(answers, asked, 1), asked) if not c.passed]
+        assert not [c for c in smoke.judge(FILE, judged(answers, asked), 1, asked) if not c.passed]
 
 
 def test_what_cannot_fail_is_no_check() -> None:
@@ -90,10 +86,10 @@ def test_what_cannot_fail_is_no_check() -> None:
     said = [Answer(file=FILE.name, ask="?", answer="Mosquito Aedes aegypti.", tokens=7, stopped=True,
                    seconds_to_first_token=0.1, tokens_per_second=80)]  # fmt: skip
     asked = ASKED.model_copy(update={"questions": (Smoke(ask="?"),)})
-    found = {c.id for c in smoke.judge(FILE, run_of(said, asked, 1), asked)}
+    found = {c.id for c in smoke.judge(FILE, judged(said, asked), 1, asked)}
     assert not found & {"smoke.expected_words", "smoke.language"}
     assert {"smoke.stops", "smoke.ram"} <= found
-    assert all(c.subject == FILE.type for c in smoke.judge(FILE, run_of(said, asked, 1), asked))
+    assert all(c.subject == FILE.type for c in smoke.judge(FILE, judged(said, asked), 1, asked))
 
 
 def test_each_fault_of_the_run_is_named() -> None:
@@ -108,7 +104,7 @@ def test_what_f16_does_too_is_not_put_down_to_quantization() -> None:
     """A loop of a model that was trained too little, and one that only the quantized file makes."""
     looping = GOOD + " a saúde da família" * 6
     said = judged([_said(looping)], ASKED)
-    checks = smoke.judge(FILE, SmokeRun(tuple(said), 40, 0.0, 1), ASKED)
+    checks = smoke.judge(FILE, said, 1, ASKED)
     for before, says in ((looping, "F16 does so too at 1 of these 1: that is the training"),
                          (GOOD, "F16 does not at any of these 1: quantization did it")):  # fmt: skip
         of_f16 = judged([_said(before)], ASKED)
@@ -125,10 +121,8 @@ def _said(text: str) -> Answer:
 
 def test_the_wait_is_judged_at_the_length_that_is_served() -> None:
     """A question of the smoke test is short; what a clinic sends may not be."""
-    answer = Answer(file=FILE.name, ask="?", answer=GOOD, tokens=20, stopped=True, seconds_to_first_token=0.1,
-                    tokens_per_second=50, prompt_tokens=40)  # fmt: skip
     for seconds, passes in ((1.9, True), (2.1, False)):
-        checks = smoke.judge(FILE, SmokeRun((answer,), 700, seconds, 1), ASKED)
+        checks = smoke.judge(FILE, judged([_said(GOOD)], ASKED), 1, ASKED, Wait(700, seconds))
         (wait,) = [c for c in checks if c.id == "smoke.first_token"]
         assert (wait.passed, wait.measured) == (passes, seconds)
         assert "700 tokens" in wait.says
@@ -136,10 +130,9 @@ def test_the_wait_is_judged_at_the_length_that_is_served() -> None:
 
 def test_how_fast_a_file_reads_is_told_by_its_longest_question() -> None:
     short, long = (
-        Answer(file=FILE.name, ask="?", answer=GOOD, tokens=20, stopped=True, seconds_to_first_token=seconds,
-               tokens_per_second=50, prompt_tokens=tokens)
+        _said(GOOD).model_copy(update={"seconds_to_first_token": seconds, "prompt_tokens": tokens})
         for tokens, seconds in ((10, 0.1), (300, 1.5))
-    )  # fmt: skip
+    )
     (figure,) = smoke.prompt_figures([FILE], [long, short])
     assert (figure.id, figure.subject, figure.measured) == ("smoke.prompt_speed", "Q8_0", 200)
     assert smoke.prompt_figures([FILE], []) == []

@@ -10,13 +10,16 @@ import browser
 import pytest
 from test_report import CPF, HOSTILE, Outline, evaluation, gathered
 
+from packager.artifacts.checks import verdict
+from packager.artifacts.kinds import Ggufs
+from packager.artifacts.knowledge import Knowledge
 from packager.artifacts.safety import Agreement, SafetyAnswer, SafetyFindings, SafetyResult
 from packager.report import dossier
 from packager.report.document import Blanks, Document, Heading, Paragraph, Spoken, Table, numbered
 from packager.report.document_html import page_of
 from packager.report.document_pdf import pdf_of
 from packager.report.dossier import dossier_of
-from packager.report.facts import ReportFacts, without_identifiers
+from packager.report.facts import ReportFacts, gather_facts, without_identifiers
 from packager.report.page import render_page
 
 SAFE = SafetyFindings(
@@ -92,7 +95,7 @@ def test_it_answers_them_from_the_build(tmp_path: Path) -> None:
         "0 de 1 (0%)",
         "75% das palavras coincidem",
         "Tome um chá.",
-        "Falta: 192 ou SAMU.",
+        "Falta: 192 ou SAMU. Não podia dizer: [número].",
         "apagar ou tirar a pasta da versão nova",
         "Ficha de incidente",
         "Encarregado(a) de dados (LGPD)",
@@ -107,9 +110,23 @@ def test_the_report_shows_the_safety_questions_in_both_languages(tmp_path: Path)
     Outline(text)
     assert "1 de 1 (100%)" in text
     assert "1 of 1 (100%)" in text
-    assert "Must not say" not in text
+    assert "Must not say: [número]." in text
     assert "Tome um chá." in text
     assert CPF not in text
+
+
+def test_a_limit_of_the_evaluation_is_a_check_in_report_and_dossier(tmp_path: Path) -> None:
+    lost = verdict("safety.lost", 1, 0, "questions", False, "Q4_K_M: fails 1.", subject="Q4_K_M")
+    found = evaluation(tmp_path).model_copy(update={"safety": SAFE, "checks": (lost,)})
+    facts = gathered(tmp_path)
+    again = gather_facts(facts.recipe, facts.base, facts.data, facts.adapter, facts.merged,
+                         Ggufs(folder=tmp_path, files=facts.files), facts.proof, found)  # fmt: skip
+    assert not again.proof.passed
+    assert "NÃO passou; nada foi empacotado" in words(dossier_of(again))
+    assert "Respostas seguras que a compressão perdeu." in words(dossier_of(again))
+    assert "1 de 8 verificações não passou; nada foi empacotado." in re.sub(
+        r"\s+", " ", re.sub(r"<[^>]+>", " ", render_page(again))
+    )
 
 
 def test_what_was_not_measured_is_said_and_every_answer_is_shown(tmp_path: Path) -> None:
@@ -146,6 +163,17 @@ def test_identifiers_and_markup_do_not_get_in(tmp_path: Path) -> None:
     assert "João da Silva" not in text
     assert "ana@exemplo.org" not in text
     assert "<script" not in text
+
+
+@pytest.mark.parametrize(("mode", "said"), [("approved", "o modelo não escreve"), ("assisted", "palavras do modelo")])
+def test_approved_material_and_who_speaks_are_named(tmp_path: Path, mode: str, said: str) -> None:
+    material = Knowledge(folder=tmp_path, passages=3, sources=("Guia.pdf",), threshold=0.5, asked=1, outside=0,
+                         found_first=1, found_three=1, kept=1, silent=None, by_people=False, files=())  # fmt: skip
+    facts = gathered(tmp_path)
+    found = dossier_of(replace(facts, proof=facts.proof.model_copy(update={"mode": mode})), material)
+    assert "3 passagens de 1 fontes" in words(found)
+    assert "Guia.pdf" in words(found)
+    assert said in words(found)
 
 
 def test_a_check_without_words_of_ours_keeps_those_it_was_recorded_with(tmp_path: Path) -> None:

@@ -231,6 +231,4 @@ def test_loftq_is_refused_where_it_means_nothing(tmp_path: Path, fields: str, fo
     path.write_text(f"name: r\nbase: {{model: b}}\ndata: {{source: d}}\ntrain: {{{fields}}}\n")
     with pytest.raises(InputError) as caught:
         load(str(path))
-    assert f"train: lora.loftq makes up for the rounding of plain qlora and does not go with {found}" in str(
-        caught.value.message
-    )
+    assert f"train: lora.loftq is for plain qlora and does not go with {found}" in str(caught.value.message)

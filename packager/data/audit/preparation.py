@@ -66,22 +66,18 @@ def prepare(config: Data, table: Table, measure: Measurer | None = None, languag
     kept, measured, bad = measure(single) if measure else (single, {}, [])
     bad = [*table.bad, *bad]
     fitting = [row for row in kept if not measure or measured[id(row)].tokens <= config.max_tokens]
-    repeated, long = _missing(usable, single), _missing(kept, fitting)
     groups = every.of({id(row) for row in fitting}, usable)
     made = split(fitting, groups, config.split) if len(groups.rows) > 1 else None
     train, heldout, choosing = _parts(fitting, made)
     audit = Audit(
-        source=config.source if config.source.startswith("hf:") else PurePath(config.source).name or config.source,
+        source=_named(config.source),
         sha256=table.sha256,
         revision=table.revision,
         format=config.format,
         rows_read=table.read,
         rows_kept=len(fitting),
-        dropped=(
-            *_reasons(bad, place),
-            *_dropped("repeat another row", repeated, place),
-            *_dropped(f"longer than {config.max_tokens} tokens", long, place),
-        ),
+        dropped=(*_reasons(bad, place), *_dropped("repeat another row", _missing(usable, single), place),
+                 *_dropped(f"longer than {config.max_tokens} tokens", _missing(kept, fitting), place)),
         duplicates=_duplicates(usable, every),
         random_split=_random(groups, len(fitting), len(heldout), config) if made else None,
         split=_made(groups, made, train, heldout, config) if made else None,
@@ -93,7 +89,7 @@ def prepare(config: Data, table: Table, measure: Measurer | None = None, languag
         files=shares(table),
         damage=damage(table, place),
         **_contradictions(usable, every, place),
-    )
+    )  # fmt: skip
     return Prepared(
         train=tuple(train),
         heldout=tuple(heldout),
@@ -105,6 +101,11 @@ def prepare(config: Data, table: Table, measure: Measurer | None = None, languag
         choosing_tokens=_tokens(choosing, measured),
         mended=table.mended,
     )
+
+
+def _named(source: str) -> str:
+    """Without the folders of this machine."""
+    return source if source.startswith("hf:") else PurePath(source).name or source
 
 
 def _parts(rows: list[Row], made: SplitRows | None) -> list[list[Row]]:

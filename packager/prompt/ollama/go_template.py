@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from packager.prompt.roles import ROLES, RoleFormat, one_frame
 
 STORED = "the chat template in the GGUF"
+OWN = "a renderer of its own"
+_RENDERED_BY_OLLAMA = ("gemma4", "laguna", "nemotron_h")
+"""Beginnings of GGUF architectures for which `ollama create` sets RENDERER itself, so that no template counts."""
 _SPLIT = re.compile(r"""content\.split\(["']</think>["']\)""")
 _BRACES = re.compile(r"\{{2,}|\{\Z")
 
@@ -39,14 +42,17 @@ def stops(roles: RoleFormat, specials: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(s for s in (roles.end_of_turn, *openings) if s))
 
 
-def preferred(template: str, stored: str) -> str:
+def preferred(template: str, stored: str, architecture: str = "") -> str:
     """Which template Ollama renders since 0.30: TEMPLATE, unless the Jinja `stored` in the GGUF can do
-    more (it knows tools or thinking, and TEMPLATE does not). A frozen template knows neither.
+    more (it knows tools or thinking, and TEMPLATE does not). A frozen template knows neither. Of some GGUF
+    architectures it renders none of the two.
 
     How Ollama tells, from the text: tools by `tools` or `tool_call`; thinking by `<think>` with
     `</think>`, or by content that is split at `</think>` (unless `reasoning_content` or `<SPECIAL_12>`
     says that the template takes thoughts apart by itself).
     """
+    if architecture.startswith(_RENDERED_BY_OLLAMA):
+        return OWN
     tools = "tools" in stored or "tool_call" in stored
     splits = bool(_SPLIT.search(stored)) and not ("reasoning_content" in stored or "<SPECIAL_12>" in stored)
     thinks = ("<think>" in stored and "</think>" in stored) or splits

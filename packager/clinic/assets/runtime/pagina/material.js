@@ -120,6 +120,12 @@ function sentenceElements(sentences) {
   return elements;
 }
 
+// For retorno.js: what was shown, which somebody may say is wrong.
+function noted(question, { content, article }, found) {
+  const detail = { question, answer: content, mode, passage: spoken(found), article };
+  document.dispatchEvent(new CustomEvent("answered", { detail }));
+}
+
 // A question in the modes `approved` and `assisted`; each stands for itself, without the ones before.
 async function askMaterial(question) {
   running = new AbortController();
@@ -130,7 +136,9 @@ async function askMaterial(question) {
   let says = "";
   try {
     const found = await search(question, running.signal);
-    turns.push({ role: "approved", content: spoken(found), article: showFound(found) });
+    const shown = { role: "approved", content: spoken(found), article: showFound(found) };
+    turns.push(shown);
+    noted(question, shown, found);
     says = found.passages.length ? say.foundIt : say.notFound;
     if (found.prompt) {
       status(say.writing);
@@ -138,6 +146,7 @@ async function askMaterial(question) {
       const { article, content } = await write(found, running.signal);
       stop();
       turns.push({ role: "assistant", content, article });
+      if (content) noted(question, { content, article }, found);
       says = content ? say.complete : ""; // what went wrong stands there, below what is approved
     }
   } catch (error) {

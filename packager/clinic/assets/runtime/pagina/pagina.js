@@ -73,7 +73,7 @@ function finish(question, turn, answer) {
     turn.content = answer;
     if (turns[turns.length - 1] !== turn) turns.push(turn);
     offer(turn.article, say.copy, async () => status((await copy(answer)) ? say.copied : say.notCopied));
-    document.dispatchEvent(new CustomEvent("answered", { detail: { question, answer, article: turn.article } })); // retorno.js
+    document.dispatchEvent(new CustomEvent("answered", { detail: { question, answer, mode, article: turn.article } })); // retorno.js
     if (turn.cut) offer(turn.article, say.proceed, () => !running && turns[turns.length - 1] === turn && fill(""));
   } else {
     turns.pop().article.remove();

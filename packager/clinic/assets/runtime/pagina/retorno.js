@@ -18,7 +18,7 @@
       sure: "Erase all notes on this computer? Export them first.",
     },
   };
-  let config = null, words = WORDS["pt-BR"], take = null, erase = null;
+  let config = null, words = WORDS["pt-BR"], take = null, erase = null, asked = "";
 
   function notes() {
     try {
@@ -113,7 +113,9 @@
 
   document.addEventListener("answered", ({ detail }) => {
     if (!config) return;
-    const opener = button(words.wrong, () => open(detail, opener));
+    const question = detail.question || asked; // an answer that was cut and goes on comes without its question
+    asked = question;
+    const opener = button(words.wrong, () => open({ ...detail, question }, opener));
     opener.className = "wrong";
     detail.article.append(opener);
   });
