@@ -71,6 +71,6 @@ def measured(file_type: str, cases: Sequence[Case], answers: Sequence[tuple[str,
         f1_with=sum(a for a, _ in f1) / len(f1),
         f1_without=sum(b for _, b in f1) / len(f1),
         gain=gain.value,
-        gain_low=gain.value if gain.low is None else gain.low,
-        gain_high=gain.value if gain.high is None else gain.high,
+        gain_low=-1.0 if gain.low is None else gain.low,  # so few questions tell nothing: it may be any difference
+        gain_high=1.0 if gain.high is None else gain.high,
     )

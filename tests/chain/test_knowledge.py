@@ -80,7 +80,7 @@ def test_the_package_holds_the_material_and_ask_shows_it(with_sources: Path, tmp
 def test_a_model_that_makes_things_up_does_not_get_to_speak(with_sources: Path, tmp_path: Path) -> None:
     """Assisted is asked for; the tiny model's words do not hold, so the package comes out approved, and says why."""
     needs_the_search()
-    more = (*LOOSE, "knowledge.mode=assisted", "knowledge.asked=8", "data.max_tokens=512", "serve.max_answer_tokens=24")
+    more = (*LOOSE, "knowledge.mode=assisted", "knowledge.asked=8", "data.max_tokens=512")
     wanted = [word for one in more for word in ("--set", one)]
     done = packager("build", with_sources, "--build-dir", tmp_path, *wanted)
     assert done.returncode == 0, done.stderr
@@ -104,7 +104,7 @@ def test_a_model_that_makes_things_up_does_not_get_to_speak(with_sources: Path, 
 
 def test_with_loose_limits_the_page_is_assisted(with_sources: Path, tmp_path: Path) -> None:
     needs_the_search()
-    more = (*LOOSE, "knowledge.mode=assisted", "knowledge.asked=8", "data.max_tokens=512", "serve.max_answer_tokens=24",
+    more = (*LOOSE, "knowledge.mode=assisted", "knowledge.asked=8", "data.max_tokens=512",
             "thresholds.min_grounded=0", "thresholds.min_better=-1")  # fmt: skip
     wanted = [word for one in more for word in ("--set", one)]
     done = packager("build", with_sources, "--build-dir", tmp_path, *wanted)
