@@ -140,7 +140,8 @@ def _text(text: str, style: Any) -> Any:
 def _within_the_font(text: str) -> str:
     from reportlab.pdfbase import pdfmetrics
 
-    there = pdfmetrics.getFont(PLAIN).face.charToGlyph
+    font: Any = pdfmetrics.getFont(PLAIN)
+    there = font.face.charToGlyph
     known = {ord(sign): said for sign, said in REPLACED.items()}
     return "".join(c if c == "\n" or ord(c) in there else f"[U+{ord(c):04X}]" for c in text.translate(known))
 
