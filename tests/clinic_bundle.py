@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from standin_server import LIKELY
 
 from packager.artifacts.files import sha256_of
 from packager.clinic import starter
@@ -39,11 +40,14 @@ CONFIG: dict[str, Any] = {
     "targets": {TARGET: [{"program": "llama-server-any", "cpu_features": []}]},
 }  # fmt: skip
 PROOF: dict[str, Any] = {
-    "ram_mb": 10, "tokens_per_second": 60.0, "min_tokens_per_second": 5,
+    "ram_mb": 10, "tokens_per_second": 60.0, "min_tokens_per_second": 5, "most_apart_nats": 0.5,
     "questions": [
         {
             "ask": "O que é a APS?", "begins": "A atenção primária",
-            "request": {"messages": [{"role": "user", "content": "O que é a APS?"}]},
+            "likely": [{"id": token, "logprob": value} for token, value in LIKELY.items()],
+            "request": {
+                "messages": [{"role": "user", "content": "O que é a APS?"}], "logprobs": True, "top_logprobs": 64,
+            },
         }
     ],
 }  # fmt: skip

@@ -1,10 +1,11 @@
 """Stands in for llama-server where a test is about what is around it: the same options, paths and events.
 
 The question decides what happens: "devagar" streams for seconds, "cheia" has no room, "ocupado" is refused, "morra"
-ends the process after three words, "vazia" answers nothing. Its command line goes to the file in STANDIN_ARGUMENTS, the
-path and body of each question that it computes to the file in STANDIN_ASKED, those of what it is given to read before
-anybody asks to the file in STANDIN_READ. Given approved material it answers STANDIN_WRITES. A token is a word.
-With STANDIN_ENGINE it renders, splits and predicts as the model's own file does, by llama.cpp's library.
+ends the process after three words, "vazia" answers nothing, "marcas" what no answer may hold. Its command line goes to
+the file in STANDIN_ARGUMENTS, the path and body of each question that it computes to the file in STANDIN_ASKED, those
+of what it is given to read before anybody asks to the file in STANDIN_READ. Given approved material it answers
+STANDIN_WRITES. A token is a word; the first is one of LIKELY. With STANDIN_ENGINE it renders, splits and predicts as
+the model's own file does, by llama.cpp's library.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 ENGINE = threading.Lock()
 ANSWER = "A atenção primária é a porta de entrada do SUS."
+LIKELY = {11: -0.5, 12: -1.5, 13: -2.5}
+"""Token id -> log-probability, nats."""
 REFUSED = {
     "cheia": (400, {"type": "exceed_context_size_error", "message": "request exceeds the available context size"}),
     "ocupado": (503, {"type": "unavailable_error", "message": "no slot available"}),
@@ -78,7 +81,8 @@ class Handler(BaseHTTPRequestHandler):
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.path.endswith("/input_tokens"):
             return self.reply(200, {"input_tokens": sum(len(m["content"].split()) for m in request["messages"])})
-        if os.environ.get("STANDIN_ENGINE") and "ignore_eos" not in request:  # that one only takes memory
+        by_engine_too = "ignore_eos" not in request and "max_tokens" not in request  # one takes memory, one says words
+        if os.environ.get("STANDIN_ENGINE") and by_engine_too:
             return self.reply(200, by_engine(self.path, request))
         if self.path in ("/completion", "/apply-template"):
             return self.reply(200, {"content": "", "prompt": json.dumps(request.get("messages"))})
@@ -92,8 +96,12 @@ class Handler(BaseHTTPRequestHandler):
                 return self.reply(code, {"error": {"code": code, **error}})
         if request.get("stream"):
             return self.stream(question)
-        answer = "" if "vazia" in question else ANSWER
-        choice = {"message": {"role": "assistant", "content": answer}, "finish_reason": "stop"}
+        answer = "" if "vazia" in question else "<|im_start|>" if "marcas" in question else ANSWER
+        choice: dict[str, Any] = {"message": {"role": "assistant", "content": answer}, "finish_reason": "stop"}
+        if request.get("logprobs"):
+            likely = [{"id": token, "token": "?", "bytes": [63], "logprob": value} for token, value in LIKELY.items()]
+            listed = likely[: request["top_logprobs"]]
+            choice["logprobs"] = {"content": [likely[0] | {"top_logprobs": listed}]}
         return self.reply(200, {"choices": [choice], "timings": {"predicted_per_second": 50.0}})
 
     def reply(self, code: int, value: Any) -> None:

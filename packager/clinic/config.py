@@ -13,6 +13,7 @@ from typing import Any
 from packager.artifacts.files import write_json
 from packager.artifacts.kinds import Answer, Proof
 from packager.artifacts.knowledge import Searched
+from packager.clinic import served
 from packager.clinic.targets import Target
 from packager.package import licence, signing
 from packager.prompt.ollama.modelfile import REQUIRES, REQUIRES_OF_PARTS
@@ -59,6 +60,8 @@ class ClinicFacts:
     proof: Proof
     proven_as: str
     """What the default file was called when it was proven."""
+    likely: tuple[Mapping[int, float], ...]
+    """Of each smoke question, `served.likely_beginnings`."""
     targets: tuple[Target, ...]
     material_bytes: int = 0
     """Of the approved material's files; 0 without."""
@@ -126,8 +129,8 @@ def programs(target: Target) -> list[dict[str, Any]]:
 def proof_of(facts: ClinicFacts) -> dict[str, Any]:
     """prova.json: the smoke questions, and what was proven with them."""
     answers, device = _answers(facts), facts.recipe.device
-    # Another build of llama.cpp rounds otherwise, and a small model's likeliest tokens are often near each other: what
-    # the clinic's program must say is what the program that ships says here.
+    # Another build of llama.cpp rounds otherwise, and a small model's likeliest tokens are often near each other: the
+    # words that the self-test shows beside the clinic's are those of the program that ships.
     begun = facts.begins or tuple(answer.begins for answer in answers)
     return {
         "format": FORMAT,
@@ -137,25 +140,32 @@ def proof_of(facts: ClinicFacts) -> dict[str, Any]:
         "seconds_to_first_token": max((a.seconds_to_first_token for a in answers), default=0.0),
         "min_tokens_per_second": device.min_tokens_per_second,
         "max_seconds_to_first_token": device.max_seconds_to_first_token,
+        "most_apart_nats": served.MOST_APART,
         "searches": [one.model_dump() for one in facts.searches],
-        "questions": [
-            _question(facts, q, a, begins) for q, a, begins in zip(facts.recipe.smoke, answers, begun, strict=True)
-        ],
+        "questions": [_question(facts, *of) for of in zip(facts.recipe.smoke, answers, begun, facts.likely, strict=True)],
     }
 
 
 def request(facts: ClinicFacts, ask: str) -> dict[str, Any]:
-    """The body of POST /v1/chat/completions for the likeliest tokens, as the proof took them (`smoke.BEGINNING`)."""
-    messages = [{"role": "system", "content": facts.system}] if facts.system else []
+    """The body of POST /v1/chat/completions for the likeliest tokens, as the proof took them (`smoke.BEGINNING`), and
+    their log-probabilities."""
     return {
-        "messages": [*messages, {"role": "user", "content": ask}],
+        "messages": messages(facts.system, ask),
         **facts.recipe.serve.sampling,
         "temperature": 0.0,
         "max_tokens": min(smoke.BEGINNING, facts.recipe.serve.max_answer_tokens),
         "seed": smoke.SEED,
         "cache_prompt": False,
         "stream": False,
+        "logprobs": True,
+        "top_logprobs": served.ASKED,
     }
+
+
+def messages(system: str | None, ask: str) -> list[dict[str, str]]:
+    """A conversation that begins with this question."""
+    first = [{"role": "system", "content": system}] if system else []
+    return [*first, {"role": "user", "content": ask}]
 
 
 def fill_in(text: str, config: Mapping[str, Any]) -> str:
@@ -184,11 +194,14 @@ def _needed_ram_mb(facts: ClinicFacts) -> int:
     return math.ceil(_ram_mb(facts) * 11 / 10)
 
 
-def _question(facts: ClinicFacts, question: Question, answer: Answer, begins: str) -> dict[str, Any]:
+def _question(
+    facts: ClinicFacts, question: Question, answer: Answer, begins: str, likely: Mapping[int, float]
+) -> dict[str, Any]:
     return {
         "ask": question.ask,
         "answer": answer.answer,
         "tokens": answer.tokens,
         "begins": begins.rstrip("\ufffd").rstrip(),
+        "likely": [{"id": token, "logprob": value} for token, value in likely.items()],
         "request": request(facts, question.ask),
     }

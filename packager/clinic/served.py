@@ -2,7 +2,8 @@
 
 The proof runs llama.cpp through its library, and renders templates in Python. A clinic runs llama-server, with its own
 template engine, compiled otherwise. So before a bundle is closed its program for this machine renders every
-conversation that the stages were proven on, splits it into tokens, and holds for likely what the library does.
+conversation that the stages were proven on, splits it into tokens, and holds for likely what the library does. The
+clinic's self-test compares its own processor with the same numbers, from `runtime/prova.json`.
 Fails with `ProofFailed` that names the first difference.
 """
 
@@ -44,18 +45,31 @@ class Server(Protocol):
         """The JSON that answers a JSON body."""
 
 
-def prove_served(server: Server, data: Dataset, model: Path, questions: Sequence[Mapping[str, Any]]) -> str:
+def likely_beginnings(
+    data: Dataset, model: Path, conversations: Sequence[Sequence[Mapping[str, str]]]
+) -> tuple[dict[int, float], ...]:
+    """What llama.cpp's library holds for the likeliest first tokens of the answer to each conversation, in the file
+    `model`: token id -> log-probability, nats. The prompt is training's."""
+    if not conversations:
+        return ()
+    template, tokenizer = load_template(data.folder), load_tokenizer(data.folder)
+    texts = [template.render(messages, add_generation_prompt=True) for messages in conversations]
+    prompts = [token_ids(tokenizer, text) for text in texts]
+    limits = run_limits(model.stat().st_size)
+    return tuple(child.call(first_words, model, prompts, timeout=limits.seconds, memory_limit=limits.memory).value)
+
+
+def prove_served(server: Server, data: Dataset, questions: Sequence[Mapping[str, Any]]) -> str:
     """Raise `ProofFailed` unless the server serves what was proven; returns what it did, in a sentence.
 
-    `model` is the file that it serves, `questions` are those of `runtime/prova.json`, each with its request.
+    `questions` are those of `runtime/prova.json`, each with its `request` and what is `likely`.
     """
     conversations = prove_prompts(server, data)
     said = f"the program for this machine serves training's prompt, token for token, in {conversations} conversations"
     if not questions:
         return said
     prompts = [server.tokens(server.rendered(question["request"]["messages"])) for question in questions]
-    limits = run_limits(model.stat().st_size)
-    library = child.call(first_words, model, prompts, timeout=limits.seconds, memory_limit=limits.memory).value
+    library = [{one["id"]: one["logprob"] for one in question["likely"]} for question in questions]
     mean = prove_predictions(server, prompts, library)
     return f"{said}; at the first words of {len(prompts)} answers it is {mean:.3f} nats from llama.cpp's library"
 
@@ -95,7 +109,7 @@ def first_words(path: Path, prompts: Sequence[Sequence[int]]) -> list[dict[int, 
         for ids in prompts:
             rows = [rows.copy() for _, rows in model.logits(ids, [*[False] * (len(ids) - 1), True])]
             log_p = log_softmax(rows[-1])[-1]
-            found.append({int(token): float(log_p[token]) for token in log_p.argsort()[-LIKELIEST:]})
+            found.append({int(token): float(log_p[token]) for token in log_p.argsort()[: -LIKELIEST - 1 : -1]})
     return found
 
 

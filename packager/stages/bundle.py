@@ -18,11 +18,10 @@ from packager.artifacts.files import sha256_of
 from packager.artifacts.kinds import Bundle, Checkpoint, Dataset, Ggufs, Modelfile, Package, Proof, Servers
 from packager.artifacts.knowledge import Knowledge
 from packager.clinic import config as configuring
-from packager.clinic import contents, host_server, starter, stick
+from packager.clinic import contents, host_server, served, starter, stick
 from packager.clinic.config import ClinicFacts, settings_of, write_config
 from packager.clinic.contents import ASSETS, READ_ME
 from packager.clinic.parts import programs
-from packager.clinic.served import prove_served
 from packager.clinic.targets import TARGETS
 from packager.knowledge import engine, index
 from packager.knowledge.answer import examples
@@ -75,6 +74,7 @@ def bundle(
         stops=modelfile.stops,
         proof=proof,
         proven_as=next(file.name for file in ggufs.files if file.type == default["type"]),
+        likely=_likely(config.recipe, data, modelfile, package.folder / default["name"]),
         targets=tuple(t for n, t in TARGETS.items() if n in servers.binaries),
         signer=config.signer,
     )
@@ -108,6 +108,12 @@ def _with_material(facts: ClinicFacts, knowledge: Knowledge | None) -> ClinicFac
     return replace(facts, material_bytes=size, searches=knowledge.searches, examples=begin)
 
 
+def _likely(recipe: Recipe, data: Dataset, modelfile: Modelfile, model: Path) -> tuple[dict[int, float], ...]:
+    """What the self-test compares each clinic's processor with."""
+    asked = [configuring.messages(modelfile.system, question.ask) for question in recipe.smoke]
+    return served.likely_beginnings(data, model, asked)
+
+
 def _with_what_ships(out: Path, facts: ClinicFacts, data: Dataset) -> ClinicFacts:
     """The memory and the words of the program that ships, where this machine can run one of those that do; and that it
     serves what was proven. Raises `ProofFailed` if not."""
@@ -120,7 +126,7 @@ def _with_what_ships(out: Path, facts: ClinicFacts, data: Dataset) -> ClinicFact
     ram, said = host_server.measured(out, facts.recipe.serve.context, requests)
     progress.note(f"{ram / 1e6:,.0f} MB of memory, measured with the program for this machine")
     with host_server.serving(out) as server:
-        progress.note(prove_served(server, data, out / facts.model, configuring.proof_of(facts)["questions"]))
+        progress.note(served.prove_served(server, data, configuring.proof_of(facts)["questions"]))
     return replace(facts, served_ram=ram, begins=said)
 
 
@@ -141,5 +147,6 @@ def _adapter(package: Package) -> str:
 
 def fingerprint() -> list[str]:
     """The scripts, the page, the program behind them with its search, and how they are told what they have to know."""
-    texts = sorted(p for p in (*ASSETS.rglob("*"), *starter.SOURCES, Path(configuring.__file__)) if p.is_file())
+    told = (Path(configuring.__file__), Path(served.__file__))
+    texts = sorted(p for p in (*ASSETS.rglob("*"), *starter.SOURCES, *told) if p.is_file())
     return [*engine.fingerprint(), *(f"{path.name} {sha256_of(path)}" for path in texts)]

@@ -26,7 +26,7 @@ import sentencepiece_base
 from packager.artifacts.kinds import Dataset
 from packager.artifacts.run_folder import RunFolder, open_run
 from packager.artifacts.stage import Stage
-from packager.clinic.served import prove_served
+from packager.clinic.served import likely_beginnings, prove_served
 from packager.errors import PackagerError, ProofFailed
 from packager.llamacpp.converter import run_converter
 from packager.llamacpp.model import GgufModel
@@ -562,17 +562,20 @@ def test_a_program_that_serves_another_prompt(copied: Path) -> None:
     folder = copied / "tiny"
     record = json.loads((folder / "data" / "stage.json").read_text(encoding="utf-8"))
     data = Dataset.model_validate(record["artifact"] | {"folder": folder / "data"})
-    questions = [{"request": {"messages": [{"role": "user", "content": "O que é vacina?"}]}}]
+    messages = [{"role": "user", "content": "O que é vacina?"}]
     path = folder / "f16" / "model-F16.gguf"
+    (found,) = likely_beginnings(data, path, [messages])
+    likely = [{"id": token, "logprob": value} for token, value in found.items()]
+    questions = [{"request": {"messages": messages}, "likely": likely}]
     with GgufModel.open(path, context=256) as model:
-        assert "1 answers it is 0.000 nats from" in prove_served(InProcess(model), data, path, questions)
+        assert "1 answers it is 0.000 nats from" in prove_served(InProcess(model), data, questions)
         for wrong, says in (
             (InProcess(model, lose="\n"), r"bundle\.prompts: .* serves another prompt than training's in \d+ of"),
             (InProcess(model, add=[1]), r"bundle\.prompts: .* it reads"),
             (InProcess(model, off=3.0), r"bundle\.predictions: .* is 3\.00 nats"),
         ):
             with pytest.raises(ProofFailed, match=says):
-                prove_served(wrong, data, path, questions)
+                prove_served(wrong, data, questions)
 
 
 class InProcess:

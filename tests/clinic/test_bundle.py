@@ -66,6 +66,7 @@ def facts(**changes: object) -> ClinicFacts:
         "in_parts": False, "model_type": "Q4_K_M", "model_bytes": 105_000_001,
         "system": "Responda 'bem'.\nEm português.",
         "stops": ("<|im_end|>",), "proof": proof, "proven_as": "model-Q4_K_M.gguf",
+        "likely": ({7: -0.25, 5: -1.5}, {9: -0.1}),
         "targets": (TARGETS["windows-x86_64"], TARGETS["linux-arm64"]), "signer": "",
         "material_bytes": 0, "searches": (),
     }  # fmt: skip
@@ -105,8 +106,10 @@ def test_the_questions_as_they_were_proven(tmp_path: Path) -> None:
             {"role": "user", "content": "O que é vacina?"},
         ],
         "temperature": 0.0, "top_k": 40, "top_p": 0.9, "min_p": 0.0, "repeat_penalty": 1.0, "repeat_last_n": 64,
-        "max_tokens": 32, "seed": 42, "cache_prompt": False, "stream": False,
+        "max_tokens": 32, "seed": 42, "cache_prompt": False, "stream": False, "logprobs": True, "top_logprobs": 64,
     }  # fmt: skip
+    assert first["likely"] == [{"id": 7, "logprob": -0.25}, {"id": 5, "logprob": -1.5}]
+    assert json.loads((tmp_path / "prova.json").read_text(encoding="utf-8"))["most_apart_nats"] == 0.5
     assert (first["begins"], second["ask"]) == ("É um", "E dengue?")
 
 

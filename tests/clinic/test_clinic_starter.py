@@ -18,6 +18,7 @@ from pathlib import Path
 import clinic_bundle
 import pytest
 from clinic_bundle import ASSETS, CONFIG, PROOF, SERVER, TARGET, check, run, started
+from standin_server import LIKELY
 
 from packager import __version__
 from packager.clinic import config as clinic_config
@@ -493,35 +494,76 @@ def test_a_server_that_dies_while_it_serves_is_started_again(bundle: Path) -> No
 def test_the_self_test_passes(bundle: Path, shell: str) -> None:
     done = subprocess.run(sh(shell, bundle / "autoteste.sh"), capture_output=True, text=True, timeout=60)
     assert done.returncode == 0
-    assert "[igual]  1. O que é a APS?" in done.stdout
-    assert "1 de 1" in done.stdout
+    assert "[igual] 1. O que é a APS?" in done.stdout
+    assert "Palavras iguais às da prova: 1 de 1" in done.stdout
+    assert "Diferença média nas primeiras palavras prováveis: 0,00 (limite 0,50)" in done.stdout
     assert "APROVADO: funciona como na prova. O teste não diz se as respostas são corretas" in done.stdout
+
+
+def likely(**other: float) -> list[dict[str, float]]:
+    """What the stand-in holds for likely, but for `t11=-0.7`, or all of them `by` so much."""
+    by = other.get("by", 0.0)
+    return [{"id": token, "logprob": other.get(f"t{token}", value - by)} for token, value in LIKELY.items()]
+
+
+ASKED = PROOF["questions"][0]["request"]
+
+
+def asking(text: str) -> dict[str, object]:
+    return {"request": ASKED | {"messages": [{"role": "user", "content": text}]}}
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"begins": "A atenção secundária"}, "não são as palavras da prova"),
-        ({"request": {"messages": [{"role": "user", "content": "vazia"}]}}, "resposta vazia"),
-        ({"request": {"messages": [{"role": "user", "content": "cheia"}]}}, "sem resposta"),
+        (asking("vazia"), "(resposta vazia)"),
+        (asking("marcas"), "(aparecem marcas internas do modelo)"),
+        (asking("cheia"), "(sem resposta do programa)"),
+        ({"likely": likely(by=2.0)}, "prováveis: 2,00 (limite 0,50)"),
+        ({"likely": [{"id": 99, "logprob": -0.5}]}, "prováveis: 19,50 (limite 0,50)"),  # not among those told
+        ({"likely": []}, "(a prova deste pacote não traz as probabilidades"),
+        ({"request": ASKED | {"logprobs": False}}, "(o programa não informa as probabilidades"),
+        ({"request": ASKED | {"top_logprobs": 0}}, "(o programa não informa as probabilidades"),
     ],
 )
 def test_the_self_test_fails(tmp_path: Path, program: Path, change: dict[str, object], words: str) -> None:
+    """The same words do not help."""
     proof = PROOF | {"questions": [PROOF["questions"][0] | change]}
     code, said = run(clinic_bundle.make(tmp_path / "b", program, proof=proof), "autoteste.sh")
     assert code == 3
     assert words in said
-    assert "REPROVADO" in said
-    assert "Na prova:  A atenção" in said
+    assert "REPROVADO: o modelo não funciona aqui como na prova" in said
+    if words.startswith("("):
+        assert "[falha] 1. O que é a APS?" in said
+        assert "Na prova:  A atenção" in said
+        assert "não pôde ser medida" in said
 
 
-def test_a_processor_that_rounds_otherwise_once(tmp_path: Path, program: Path) -> None:
-    same, other = PROOF["questions"][0], PROOF["questions"][0] | {"begins": "A saúde"}
-    code, said = run(
-        clinic_bundle.make(tmp_path / "b", program, proof=PROOF | {"questions": [same, other]}), "autoteste.sh"
-    )
-    assert code == 0
-    assert "1 de 2" in said
+def test_one_question_that_fails_is_enough(tmp_path: Path, program: Path) -> None:
+    questions = [PROOF["questions"][0], PROOF["questions"][0] | asking("vazia")]
+    bundle = clinic_bundle.make(tmp_path / "b", program, proof=PROOF | {"questions": questions})
+    code, said = run(bundle, "autoteste.sh")
+    assert code == 3
+    assert "prováveis: 0,00" in said
+
+
+def test_a_proof_without_a_limit_lets_nothing_pass(tmp_path: Path, program: Path) -> None:
+    proof = {key: value for key, value in PROOF.items() if key != "most_apart_nats"}
+    proof["questions"] = [PROOF["questions"][0] | {"likely": likely(by=0.1)}]
+    assert run(clinic_bundle.make(tmp_path / "b", program, proof=proof), "autoteste.sh")[0] == 3
+
+
+def test_a_processor_that_rounds_otherwise_passes(tmp_path: Path, program: Path) -> None:
+    """No answer has the words of the proof; what is likely is near."""
+    question = PROOF["questions"][0] | {"begins": "A saúde", "likely": likely(t11=-0.8)}
+    bundle = clinic_bundle.make(tmp_path / "b", program, proof=PROOF | {"questions": [question]})
+    code, said = run(bundle, "autoteste.sh")
+    assert code == 0, said
+    assert "[outras palavras] 1. O que é a APS?" in said
+    assert "Aqui:      A atenção primária" in said
+    assert "Palavras iguais às da prova: 0 de 1 (outro processador arredonda de outro modo" in said
+    assert "prováveis: 0,10 (limite 0,50)" in said
+    assert "APROVADO: funciona como na prova" in said
 
 
 def test_too_slow_a_machine(tmp_path: Path, program: Path) -> None:
