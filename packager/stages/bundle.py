@@ -4,7 +4,7 @@ Everything of the package, the servers, scripts and page, what they have to know
 over all of it, written last. The memory that is needed is what the program for this machine takes. Files too large for
 a FAT32 stick are split. Fails with `InputError` for a name that Windows does not allow; `StageCrash` if a text would
 tell a path of this machine, or if the program for it does not run; `ProofFailed` if that program serves another
-prompt than training's, or other words than the proof's.
+prompt than training's, or holds other first words for likely than llama.cpp's library.
 """
 
 from __future__ import annotations
