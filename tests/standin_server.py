@@ -81,8 +81,8 @@ class Handler(BaseHTTPRequestHandler):
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.path.endswith("/input_tokens"):
             return self.reply(200, {"input_tokens": sum(len(m["content"].split()) for m in request["messages"])})
-        by_engine_too = "ignore_eos" not in request and "max_tokens" not in request  # one takes memory, one says words
-        if os.environ.get("STANDIN_ENGINE") and by_engine_too:
+        of_the_model = "ignore_eos" not in request and "max_tokens" not in request  # one takes memory, one says words
+        if os.environ.get("STANDIN_ENGINE") and of_the_model:
             return self.reply(200, by_engine(self.path, request))
         if self.path in ("/completion", "/apply-template"):
             return self.reply(200, {"content": "", "prompt": json.dumps(request.get("messages"))})

@@ -132,6 +132,7 @@ def proof_of(facts: ClinicFacts) -> dict[str, Any]:
     # Another build of llama.cpp rounds otherwise, and a small model's likeliest tokens are often near each other: the
     # words that the self-test shows beside the clinic's are those of the program that ships.
     begun = facts.begins or tuple(answer.begins for answer in answers)
+    asked = zip(facts.recipe.smoke, answers, begun, facts.likely, strict=True)
     return {
         "format": FORMAT,
         "model": facts.model,
@@ -142,7 +143,7 @@ def proof_of(facts: ClinicFacts) -> dict[str, Any]:
         "max_seconds_to_first_token": device.max_seconds_to_first_token,
         "most_apart_nats": served.MOST_APART,
         "searches": [one.model_dump() for one in facts.searches],
-        "questions": [_question(facts, *of) for of in zip(facts.recipe.smoke, answers, begun, facts.likely, strict=True)],
+        "questions": [_question(facts, *one) for one in asked],
     }
 
 
