@@ -139,7 +139,7 @@ def test_an_override_reruns_its_stage_and_what_follows(
             {"gguf", "proof", "report", "package"},
         ),
         ("stages/quantize.py", ('"""', '"""Anew: '), {"gguf"}),
-        ("report/body.jinja", ("Passou.", "Passou!"), {"report", "package"}),
+        ("report/body.jinja", ("Todas as verificações", "Todas as conferências"), {"report", "package"}),
         ("process/progress.py", ('"""', '"""Anew: '), set()),
     ],
     ids=["what it makes", "only its text", "a room's words", "what carries results"],

@@ -224,7 +224,7 @@ def overflow(folder: Path) -> None:
 def merge_nothing() -> None:
     patch(
         "packager.checkpoint.merge:_stream",
-        lambda real: lambda tensors, pairs, *a, **k: real(tensors, {}, *a, **k),
+        lambda real: lambda reader, tensors, pairs, *a, **k: real(reader, tensors, {}, *a, **k),
     )
 
 

@@ -24,6 +24,7 @@ from command_line import here
 from hub_server import environment
 from hub_uploads import Fault, Hub, account, busy, lost, serve_uploads, sha
 
+from packager.package.bom import BOM
 from packager.recipe.loading import ROOT
 
 TOKEN = "hf_" + "Qx7" * 11
@@ -128,6 +129,12 @@ def seal(run: Path, *more: str) -> None:
         entry |= {"size": len(content), "sha256": sha(content)}
     (package / "manifest.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
     names = {line.partition("  ")[2] for line in (package / "SHA256SUMS").read_text().splitlines()} | {*more}
+    bill = json.loads((package / BOM).read_text("utf-8"))
+    listed = {c["bom-ref"]: c for c in bill["components"]}
+    for name in names - {BOM}:
+        new = {"bom-ref": f"file:{name}", "type": "file", "name": name, "hashes": [{"alg": "SHA-256"}]}
+        listed.setdefault(f"file:{name}", new)["hashes"][0]["content"] = sha((package / name).read_bytes())
+    (package / BOM).write_text(json.dumps(bill | {"components": list(listed.values())}))
     sums = "".join(f"{sha((package / name).read_bytes())}  {name}\n" for name in sorted(names))
     (package / "SHA256SUMS").write_text(sums)
     record = json.loads((run / "package.stage.json").read_text("utf-8"))
