@@ -58,6 +58,9 @@ def test_package_is_whole_and_checks_out(built: Path) -> None:
         "NOTICE",
         "template",
         "params",
+        "dossie.html",
+        "dossie.pdf",
+        "bom.cdx.json",
         "SHA256SUMS",
     }
     subprocess.run(["sha256sum", "--strict", "--quiet", "-c", "SHA256SUMS"], cwd=package, check=True)
@@ -65,7 +68,7 @@ def test_package_is_whole_and_checks_out(built: Path) -> None:
     proof = json.loads((built / "tiny" / "proof" / "proof.json").read_text())
     assert proof["passed"]
     assert {"smoke.stops", "smoke.language", "train.heldout_loss", "merge.delta"} <= {c["id"] for c in proof["checks"]}
-    texts = "".join(p.read_text() for p in package.iterdir() if p.suffix != ".gguf")
+    texts = "".join(p.read_text() for p in package.iterdir() if p.suffix not in (".gguf", ".pdf"))
     assert str(built) not in texts
     assert str(Path.home()) not in texts
     manifest = json.loads((package / "manifest.json").read_text())
