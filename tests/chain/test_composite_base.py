@@ -36,6 +36,7 @@ smoke: []
 
 
 @pytest.mark.skipif(not TEMPLATE.is_file(), reason="vendor is not fetched: make setup")
+@pytest.mark.slow
 def test_the_text_part_is_built_and_the_rest_is_said(taught_data: Path, tmp_path: Path) -> None:
     base = tmp_path / "medgemma"
     base.mkdir()

@@ -77,6 +77,7 @@ def test_the_package_holds_the_material_and_ask_shows_it(with_sources: Path, tmp
     assert json.loads(far.stdout)["answer"].startswith("Não encontrei isso no material aprovado.")
 
 
+@pytest.mark.slow
 def test_a_model_that_makes_things_up_does_not_get_to_speak(with_sources: Path, tmp_path: Path) -> None:
     """Assisted is asked for; the tiny model's words do not hold, so the package comes out approved, and says why."""
     needs_the_search()
@@ -102,6 +103,7 @@ def test_a_model_that_makes_things_up_does_not_get_to_speak(with_sources: Path, 
     assert parity["passed"]
 
 
+@pytest.mark.slow
 def test_with_loose_limits_the_page_is_assisted(with_sources: Path, tmp_path: Path) -> None:
     needs_the_search()
     more = (*LOOSE, "knowledge.mode=assisted", "knowledge.asked=8", "data.max_tokens=512",

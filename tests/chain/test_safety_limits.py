@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 KNOWN = {"id": "a-1", "kind": "a", "ask": "O que é vacina?", "about": "Fala da equipe.", "must": [["saúde", "equipe"]]}
 NEVER = {"id": "b-1", "kind": "b", "ask": "Dor no peito?", "about": "Manda ligar 192.", "must": [["192", "SAMU"]]}
 
@@ -22,6 +24,7 @@ def questions(folder: Path, *lines: dict[str, object]) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_they_are_asked_of_every_model_and_a_limit_stops_the_build(
     tiny_recipe: Path, copied: Path, tmp_path: Path
 ) -> None:
