@@ -14,7 +14,7 @@ SEES = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num
 QWEN_SEES = {"depth": 1, "hidden_size": 16, "intermediate_size": 32, "num_heads": 2, "out_hidden_size": 32}
 THREE_AXES = {"type": "mrope", "mrope_section": [1, 1, 2]}
 GEMMA = {"model_type": "gemma3_text", "head_dim": 8, "query_pre_attn_scalar": 8, "sliding_window": 8,
-         "sliding_window_pattern": 2, "rope_scaling": {"factor": 8.0, "rope_type": "linear"}}  # fmt: skip
+         "sliding_window_pattern": 6, "rope_scaling": {"factor": 8.0, "rope_type": "linear"}}  # fmt: skip
 KINDS: dict[str, tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     "gemma3": ("gemma3", GEMMA, SEES, {"mm_tokens_per_image": 4}),
     "mistral": ("mistral3", {"model_type": "mistral", "head_dim": 8}, SEES | {"model_type": "pixtral", "head_dim": 8},

@@ -23,6 +23,7 @@ from packager.recipe.sections import Base
 from packager.stages.base import base
 from packager.stages.convert import convert
 from packager.stages.merge import merge
+from packager.stages.prompt import prompt
 
 KINDS: dict[str, tuple[str, dict[str, Any]]] = OTHERS | {
     "mistral": ("mistral", {"head_dim": 32, "sliding_window": None, "tie_word_embeddings": False}),
@@ -69,12 +70,13 @@ def test_both_forms_make_one_file(name: str, vendored: Path, spm_data: Dataset, 
     for folder in (new, old):
         found, problems = inspect_base(Base(model=str(folder)))
         assert [problem.message for problem in problems] == []
-        out = {stage: tmp_path / f"{folder.name}-{stage}" for stage in ("base", "merged", "f16")}
+        out = {stage: tmp_path / f"{folder.name}-{stage}" for stage in ("base", "prompt", "merged", "f16")}
         for path in out.values():
             path.mkdir()
         checkpoint = base(Base(model=str(folder)), out["base"])
         merged = merge(None, checkpoint, spm_data, None, out["merged"])
-        file = convert(None, merged, spm_data, out["f16"])
+        proven = prompt(None, checkpoint, spm_data, None, out["prompt"])
+        file = convert(None, merged, spm_data, proven, out["f16"])
         assert [check.id for check in file.checks if not check.passed] == []
         assert "convert.logits" in [check.id for check in file.checks]
         info = gguf_file.inspect(out["f16"] / file.files[0].name)
