@@ -22,7 +22,7 @@ from packager.prompt.ollama.modelfile import parse_modelfile
 from tests.families import FAMILIES
 from tests.standins import write
 
-FASTEST = ("granite", "mistral")
+FASTEST = ("granite",)
 SYSTEM = "Responda em português, com clareza."
 TIED = {"qwen3", "gemma3", "gemma2", "phi4", "llama32", "smollm3", "granite"}
 JOINED = {"gemma3", "gemma2", "mistral"}

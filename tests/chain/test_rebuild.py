@@ -14,6 +14,8 @@ from packager.artifacts.files import sha256_of
 from packager.checkpoint import tensor_hashes
 from packager.package.bom import BOM
 
+pytestmark = pytest.mark.slow
+
 
 def packager(*words: str | Path, cores: int = 0) -> subprocess.CompletedProcess[str]:
     """Run it, on so many cores (0: all)."""
