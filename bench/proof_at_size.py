@@ -14,21 +14,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
+sys.path[:0] = [str(Path(__file__).parent), str(ROOT / "tests"), str(ROOT)]
 
-import numpy as np  # noqa: E402
+import shapes  # noqa: E402
 import standins  # noqa: E402
 
 from packager.artifacts.checks import tally  # noqa: E402
 from packager.artifacts.kinds import Proof  # noqa: E402
-from packager.checkpoint import weights  # noqa: E402
 from packager.checkpoint.layer_tensors import layer_tensors  # noqa: E402
 from packager.errors import PackagerError  # noqa: E402
 from packager.pipeline import build as building  # noqa: E402
@@ -50,8 +48,6 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
                               "num_attention_heads": 32, "num_key_value_heads": 8}),
 }  # fmt: skip
 """Architecture, and the fields of config.json that make the shape."""
-POOL = 1 << 23
-"""Random numbers that are drawn; every block of weights is some stretch of them."""
 
 
 def make_base(shape: str, folder: Path) -> Path:
@@ -71,17 +67,7 @@ def make_base(shape: str, folder: Path) -> Path:
     }
     config |= {name: value for name, value in of_shape.items() if name in config}
     (folder / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
-    layout = [(name, "F16", size) for name, size in _tensors(config)]
-    noise = np.random.default_rng(0)
-    pool = (noise.standard_normal(POOL, np.float32) * config["initializer_range"]).astype(np.float16)
-    with weights.Writer(folder, layout) as writer:
-        for name, _, size in layout:
-            columns = math.prod(size[1:])
-            for start in range(0, size[0], step := max(1, POOL // 2 // columns)):
-                count = min(step, size[0] - start) * columns
-                at = int(noise.integers(POOL - count))
-                values = np.ones(count, np.float16) if "norm" in name else pool[at : at + count]
-                writer.write(name, start, values.data)
+    shapes.write_random(_tensors(config), config["initializer_range"], folder)
     return folder
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +49,18 @@ def base(shape: str, folder: Path) -> Checkpoint:
         "bos_token_id": 151643, "eos_token_id": 151645,
     }  # fmt: skip
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    layout = [(name, "F16", size) for name, size in _tensors(config)]
+    write_random(_tensors(config), 0.02, folder)
+    parameters = sum(math.prod(size) for _, size in _tensors(config))
+    return Checkpoint(
+        folder=folder, content="base", source=f"bench/{shape}", architecture="Qwen2ForCausalLM", parameters=parameters
+    )
+
+
+def write_random(tensors: Sequence[tuple[str, tuple[int, ...]]], deviation: float, folder: Path) -> None:
+    """Write FP16 tensors (name, shape) into `folder`: normal with this standard deviation, norms of ones."""
     noise = np.random.default_rng(0)
-    pool = (noise.standard_normal(POOL, np.float32) * 0.02).astype(np.float16)
+    pool = (noise.standard_normal(POOL, np.float32) * deviation).astype(np.float16)
+    layout = [(name, "F16", size) for name, size in tensors]
     with weights.Writer(folder, layout) as writer:
         for name, _, size in layout:
             columns = math.prod(size[1:])
@@ -59,10 +69,6 @@ def base(shape: str, folder: Path) -> Checkpoint:
                 at = int(noise.integers(POOL - count))
                 values = np.ones(count, np.float16) if "norm" in name else pool[at : at + count]
                 writer.write(name, start, values.data)
-    parameters = sum(math.prod(size) for _, size in _tensors(config))
-    return Checkpoint(
-        folder=folder, content="base", source=f"bench/{shape}", architecture="Qwen2ForCausalLM", parameters=parameters
-    )
 
 
 def adapter(made: Checkpoint, folder: Path) -> Adapter:

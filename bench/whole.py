@@ -36,19 +36,9 @@ RECIPES = {"tiny_phi3": "phi3_aps", "qwen25_1.5b": "phi3_aps", "phi3_3.8b": "phi
 def build(recipe: str, folder: Path, steps: int | None, until: str, sets: list[str]) -> int:
     """`packager build` of a recipe on the base in `folder`; its exit code."""
     own = ["smoke=[]", *([f"train.max_steps={steps}"] if steps else []), *sets]
-    words = [
-        "build",
-        recipe,
-        "--base",
-        str(folder / "base"),
-        "--build-dir",
-        str(folder / "build"),
-        "--until",
-        until,
-    ]
-    return subprocess.run(
-        [sys.executable, "-m", "packager", *words, *(word for one in own for word in ("--set", one))], cwd=ROOT
-    ).returncode
+    places = ["--base", str(folder / "base"), "--build-dir", str(folder / "build"), "--until", until]
+    command = [sys.executable, "-m", "packager", "build", recipe, *places]
+    return subprocess.run([*command, *(word for one in own for word in ("--set", one))], cwd=ROOT).returncode
 
 
 def stages(run: Path) -> dict[str, dict[str, Any]]:

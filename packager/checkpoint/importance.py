@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from packager.artifacts.kinds import Checkpoint, Dataset
+from packager.data.conversations import TRAIN
 from packager.llamacpp.imatrix import IMATRIX, tensor_names, write_imatrix
 from packager.process import progress
 from packager.prompt.corpus import answer_samples
@@ -54,7 +55,7 @@ def collect(made: Reference, model: Checkpoint, data: Dataset, out: Path) -> Non
 def training_samples(data: Dataset) -> Iterator[Encoded]:
     """Training rows, spread evenly over them, TOKENS tokens in all."""
     left = TOKENS
-    for row in answer_samples(data.folder / "train.jsonl", data.end_of_turn, TOKENS):
+    for row in answer_samples(data.folder / TRAIN, data.end_of_turn, TOKENS):
         ids = row.ids[: min(left, LONGEST)]
         yield Encoded(ids)
         left -= len(ids)

@@ -63,9 +63,6 @@ class HostServer:
         """The most memory that it held at once, in bytes; 0 where the system does not tell."""
         return self.process.peak_ram()
 
-    def _ended(self) -> StageCrash:
-        return StageCrash(f"{self.program} ended by itself:{self.process.last_lines()}", "report this")
-
     def ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
         """Status and body."""
         head = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}

@@ -38,7 +38,7 @@ RANKED = 10
 
 @dataclass(frozen=True)
 class Measured:
-    """Shares; see `Knowledge` in artifacts/kinds.py."""
+    """Shares; see `Knowledge` in artifacts/knowledge.py."""
 
     asked: int
     outside: int

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from packager.artifacts.checks import Check, Figure, verdict
 from packager.artifacts.kinds import Dataset, GgufFile
+from packager.data.conversations import HELDOUT
 from packager.errors import Interrupted, PackagerError, ProofFailed
 from packager.llamacpp import gguf_file
 from packager.llamacpp.gguf_file import GgufInfo
@@ -58,7 +59,7 @@ def compared(
 ) -> tuple[GgufFile, ...]:
     """The files with their divergence from the F16 file, or with why they do not run; all opened as they are
     served. With another `kv` than f16 also what that alone costs. Raises what stops the F16 file from running."""
-    samples = answer_samples(data.folder / "heldout.jsonl", data.end_of_turn, ANSWER_TOKENS)
+    samples = answer_samples(data.folder / HELDOUT, data.end_of_turn, ANSWER_TOKENS)
     if sum(len(s.at) for s in samples) < LEAST_TOKENS:  # a handful would judge by chance
         samples += corpus_samples(data.folder, LEAST_TOKENS)
     with tempfile.TemporaryDirectory(prefix="packager-") as folder:  # not on the build's disk, which may be just full

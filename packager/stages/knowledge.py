@@ -13,7 +13,7 @@ from packager.artifacts.checks import verdict
 from packager.artifacts.files import cache_folder, write_atomically
 from packager.artifacts.kinds import Dataset
 from packager.artifacts.knowledge import Knowledge
-from packager.data.conversations import CHOOSING, HELDOUT
+from packager.data.conversations import CHOOSING, HELDOUT, TRAIN
 from packager.knowledge import audit, engine, index, measure, passages, search, threshold
 from packager.knowledge.embedding_model import MODEL
 from packager.knowledge.passages import Passage
@@ -81,7 +81,7 @@ def knowledge(config: Material, data: Dataset, out: Path) -> Knowledge:
 
 def _pieces(config: Material, data: Dataset) -> tuple[list[Passage], list[Passage]]:
     """The passages of held-out rows, or all where no rows are taken; and all passages."""
-    train = passages.from_conversations(data.folder / "train.jsonl") if config.rows else []
+    train = passages.from_conversations(data.folder / TRAIN) if config.rows else []
     names = [n for n in (HELDOUT, CHOOSING) if (data.folder / n).is_file()] if config.rows else []
     heldout = [piece for name in names for piece in passages.from_conversations(data.folder / name)]
     documents = passages.from_folder(located(config.folder)) if config.folder else []
