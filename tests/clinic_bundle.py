@@ -209,6 +209,16 @@ class Started:
             assert time.monotonic() < until
             time.sleep(0.05)
 
+    def until_another_server(self, gone: list[int]) -> list[int]:
+        """Another server than the one of the processes `gone` answers; returns those of it. Until the program sees that
+        one has ended, it says that it is free."""
+        until = time.monotonic() + 60
+        while (found := self.children()) in ([], gone):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        self.until_free()
+        return found
+
     def children(self) -> list[int]:
         """The processes that it has started; the server is the only one."""
         text = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text(encoding="ascii")

@@ -481,8 +481,9 @@ def test_a_server_without_memory_is_told_as_that(bundle: Path) -> None:
 
 def test_a_server_that_dies_while_it_serves_is_started_again(bundle: Path) -> None:
     with started(["sh", str(bundle / "iniciar.sh"), "--sem-navegador"]) as running:
+        gone: list[int] = []
         for _ in range(3):
-            running.until_free()
+            gone = running.until_another_server(gone)
             running.ask("/perguntar", {"messages": [{"role": "user", "content": "morra"}], "stream": True})
         rest, _ = running.process.communicate(timeout=60)
         assert running.process.returncode == 1  # one that always dies is no use
