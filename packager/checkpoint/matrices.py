@@ -55,7 +55,7 @@ class Matrices:
         found = round_trip(self.block(tensor, 0, tensor.rows))
         if self.device.type == "cpu":
             return found
-        sent = torch.empty(found.shape, pin_memory=True)  # torch keeps such memory, and fills it five times as fast
+        sent = torch.empty(found.shape, pin_memory=True)  # the GPU writes there itself; torch keeps such memory
         return sent.copy_(found)
 
     def room_to_round(self, elements: int) -> int:
