@@ -23,20 +23,28 @@ class Knowledge(Checked):
     passages: int
     sources: tuple[str, ...]
     """The documents that they rest on."""
-    threshold: float
+    near: float
     """A best passage below it is not shown."""
+    sure: float
+    """A best passage below it is shown as the closest, and not as the answer."""
     asked: int
     """Questions that the material answers, and that were asked."""
     outside: int
-    """Questions that it does not answer, and that were asked."""
+    """Questions about something else, and that were asked."""
+    asked_near: int
+    """Questions about the same that it does not answer, and that were asked."""
     found_first: float
     """Share of the asked whose passage came first."""
     found_three: float
     """Share of the asked whose passage was among the first three."""
     kept: float
-    """Share of the asked for which a passage is shown at the threshold."""
+    """Share of the asked for which a passage is shown."""
+    kept_sure: float
+    """Share of the asked for which it is shown as the answer."""
     silent: float | None
     """Share of the outside ones that are refused; None where none were asked."""
+    unclaimed: float | None
+    """Share of the near ones for which nothing is shown as the answer; None where none were asked."""
     by_people: bool
     """Whether the questions are those of the recipe, and not made by the build."""
     searches: tuple[Searched, ...] = ()

@@ -12,7 +12,7 @@ from packager.artifacts.files import cache_folder
 from packager.errors import InputError
 from packager.evaluation import assisted
 from packager.knowledge import index, search
-from packager.knowledge.answer import Shown, approved
+from packager.knowledge.answer import NEAREST, Shown, approved
 from packager.knowledge.grounding import Grounded, ground, prompt
 from packager.knowledge.lessons import Case
 from packager.process import child
@@ -48,7 +48,7 @@ def ask(package: Path, question: str) -> Reply:
     mode, programs = str(manifest["knowledge"]["mode"]), cache_folder("knowledge")
     with search.opened(package, programs) as opened:
         shown = approved(opened, question)
-    if mode != "assisted" or shown.silent:
+    if mode != "assisted" or not shown.sure:
         return Reply(mode, shown)
     recipe = manifest["recipe"]
     texts = [hit.passage.text for hit in shown.passages][: recipe["knowledge"]["passages"]]
@@ -64,7 +64,9 @@ def of_reply(reply: Reply) -> str:
     if reply.shown.silent:
         meant = [f"  {question}" for question in reply.shown.meant]
         return "\n".join([reply.shown.text, *(["Perguntas parecidas no material aprovado:"] if meant else []), *meant])
-    said = [f"{hit.passage.text}\n  Fonte: {hit.passage.source}" for hit in reply.shown.passages]
+    said = [] if reply.shown.sure else [NEAREST]
+    for hit in reply.shown.passages:
+        said.append(f"{hit.passage.question}\n{hit.passage.text}\n  Fonte: {hit.passage.source}".strip())
     if reply.written:
         said.append(f"Escrito pelo computador a partir do material acima; confira:\n{reply.written.text}")
     return "\n\n".join(said)

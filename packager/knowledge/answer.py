@@ -17,8 +17,10 @@ NOT_FOUND = "Não encontrei isso no material aprovado."
 LONGEST_EXAMPLE = 60
 """Characters; what fits on a button."""
 NOT_FOUND_EN = "I did not find this in the approved material."
+NEAREST = "Pode não ser a resposta. O mais próximo no material aprovado:"
 NEXT: dict[Verdict, str] = {
     "found": "",
+    "near": "",
     "far": "Tente perguntar com outras palavras ou procure a equipe da unidade.",
     "dose": "O material aprovado não traz essa dose. Consulte a prescrição, a bula ou o profissional responsável.",
     "local": "O material aprovado não traz informações deste lugar ou deste dia. Pergunte na recepção da unidade.",
@@ -37,6 +39,8 @@ class Shown:
 
     silent: bool
     """Nothing was found: the text says so and what to do next."""
+    sure: bool
+    """The first passage is the answer; without, it is the closest there is, and said to be no more."""
     text: str
     passages: tuple[Hit, ...]
     meant: tuple[str, ...] = ()
@@ -47,8 +51,10 @@ class Shown:
         return {
             "mode": "approved",
             "silent": self.silent,
+            "sure": self.sure,
             "passages": [
                 {
+                    "question": hit.passage.question,
                     "text": hit.passage.text,
                     "source": hit.passage.source,
                     "row": hit.passage.row,
@@ -65,11 +71,12 @@ class Shown:
 
 
 def approved(search: Search, question: str) -> Shown:
-    """The closest passage and those nearly as close, or a refusal with what to do next."""
+    """The closest passage and those nearly as close, with what they are, or a refusal with what to do next."""
     found = search.answer(question)
     if not found.hits:
-        return Shown(True, f"{NOT_FOUND} {NEXT[found.verdict]}", (), tuple(search.meant(question)))
-    return Shown(False, found.hits[0].passage.text, found.hits)
+        return Shown(True, False, f"{NOT_FOUND} {NEXT[found.verdict]}", (), tuple(search.meant(question)))
+    sure, first = found.verdict == "found", found.hits[0].passage.text
+    return Shown(False, sure, first if sure else f"{NEAREST} {first}", found.hits)
 
 
 def examples(passages: Sequence[Passage], most: int = 6) -> tuple[str, ...]:

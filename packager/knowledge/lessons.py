@@ -73,11 +73,13 @@ def lessons(search: Search, rows: Sequence[dict[str, Any]], share: float, form: 
 
 
 def cases(search: Search, questions: Sequence[Asked], most: int, form: Form) -> list[Case]:
-    """Questions that the material answers, spread over all, with what is shown for them; those refused are none."""
+    """Questions that the material answers, spread over all, with what the model is given for them: nothing, and so no
+    case, where no passage is shown as the answer."""
     texts = {p.row: p.text for p in search.passages if p.row} | {p.id: p.text for p in search.passages}
     found = []
     for one in questions:
-        shown = [hit.passage.text for hit in search.answer(one.question).hits][: form.passages]
+        answer = search.answer(one.question)
+        shown = [hit.passage.text for hit in answer.hits][: form.passages] if answer.verdict == "found" else []
         approved = texts.get(one.rows[0]) if one.rows else texts.get(one.id)
         if shown and approved:
             asked = prompt(form.programs, one.question, shown, form.language)

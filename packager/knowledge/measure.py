@@ -28,6 +28,8 @@ class Asked:
     """Lines of the data; none where nothing answers it."""
     id: str = ""
     """The passage, where there is no row."""
+    near: bool = False
+    """Nothing answers it, but it is about what the material is about."""
 
 
 REPLAYED = 24
@@ -42,20 +44,26 @@ class Measured:
 
     asked: int
     outside: int
+    asked_near: int
     found_first: float
     found_three: float
     kept: float
+    kept_sure: float
     silent: float | None
+    unclaimed: float | None
 
 
 def read_questions(path: Path) -> list[Asked]:
-    """A JSON object a line: `question`, and `row` or `rows` where the material answers it."""
+    """A JSON object a line: `question`, and `row` or `rows` where the material answers it; `"kind": "near"` where it
+    does not, though it is about the same."""
     asked = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         try:
             value = json.loads(line)
             rows = value.get("rows") or ([value["row"]] if value.get("row") else [])
-            asked.append(Asked(str(value["question"]), tuple(int(row) for row in rows)))
+            asked.append(
+                Asked(str(value["question"]), tuple(int(row) for row in rows), near=value.get("kind") == "near")
+            )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(
                 f"knowledge.questions: line {number} of {path.name} is not a question: {error!r}",
@@ -80,22 +88,27 @@ def measure(search: Search, questions: Sequence[Asked]) -> Measured:
         raise InputError("No passage has a question or a heading.", "give knowledge.questions")
     outcomes = list(zip(questions, search.ask_all([q.question for q in questions]), strict=True))
     inside = [(q, found) for q, found in outcomes if q.rows or q.id]
-    outside = [found for q, found in outcomes if not (q.rows or q.id)]
+    outside = [found.verdict for q, found in outcomes if not (q.rows or q.id or q.near)]
+    near = [found.verdict for q, found in outcomes if q.near]
 
     def right(one: Asked, passage: Passage) -> bool:
         return passage.row in one.rows if one.rows else passage.id == one.id
 
     first = sum(any(right(q, hit.passage) for hit in found.hits[:1]) for q, found in inside)
     three = sum(any(right(q, hit.passage) for hit in found.hits[:3]) for q, found in inside)
-    kept = sum(found.verdict == "found" for _, found in inside)
-    refused = sum(found.verdict != "found" for found in outside)
+    sure = sum(found.verdict == "found" for _, found in inside)
+    kept = sure + sum(found.verdict == "near" for _, found in inside)
+    refused = sum(verdict not in ("found", "near") for verdict in outside)
     return Measured(
         asked=len(inside),
         outside=len(outside),
+        asked_near=len(near),
         found_first=first / len(inside),
         found_three=three / len(inside),
         kept=kept / len(inside),
+        kept_sure=sure / len(inside),
         silent=refused / len(outside) if outside else None,
+        unclaimed=sum(verdict != "found" for verdict in near) / len(near) if near else None,
     )
 
 

@@ -18,10 +18,10 @@ from packager.errors import InputError
 from packager.knowledge import engine, index
 from packager.knowledge.passages import Passage
 
-Verdict = Literal["found", "far", "dose", "local", "empty"]
-VERDICTS: tuple[Verdict, ...] = ("found", "far", "dose", "local", "empty")
-"""found; nothing close enough; asks for a dose, or for something of this place and day, that the best passage does not
-give; no words. In the order of source/search.h."""
+Verdict = Literal["found", "near", "far", "dose", "local", "empty"]
+VERDICTS: tuple[Verdict, ...] = ("found", "near", "far", "dose", "local", "empty")
+"""found; about the same, so shown as the closest and not as the answer; nothing close enough; asks for a dose, or for
+something of this place and day, that the best passage does not give; no words. In the order of source/search.h."""
 
 
 class _CHit(ctypes.Structure):
@@ -72,7 +72,7 @@ class Search:
         )
 
     def answer(self, question: str) -> Found:
-        """What is shown: the closest passage and those nearly as close; none where the verdict is a refusal."""
+        """What is shown: the closest passage and those nearly as close; none but for the verdicts found and near."""
         hits, verdict = (_CHit * 3)(), ctypes.c_int()
         count = self._lib.knowledge_answer(self._handle, engine.c_text(question), hits, ctypes.byref(verdict))
         return Found(

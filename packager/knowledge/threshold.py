@@ -1,41 +1,31 @@
-"""Approved material -> the score below which nothing is shown, from the material alone.
+"""Approved material -> the scores from which a passage is shown, as the closest or as the answer, from it alone.
 
-Each passage's own question, typed as people type, is asked while that passage is left out: a question near the
-material that nothing in it answers. How close the rest comes says how close is not close enough.
+Each passage's own question, typed as people type, is asked while that passage is left out: a question about the
+material that nothing in it answers. How close the rest comes to such questions says what a score means.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from packager.errors import InputError
+from packager.knowledge.index import Threshold
 from packager.knowledge.search import Found, Search
 from packager.knowledge.variants import variants, without_accents
 
-ACCEPTED = 0.10
-"""Of questions outside the material, the share that may be accepted."""
-NEAR = 0.5
-"""Of questions outside the material, the share that is as near to it as a passage that was left out; the others (small
-talk, other fields) score far lower. An assumption; docs/knowledge.md holds it against questions that people typed."""
+SURE = 0.2
+"""Share of left-out questions that may be shown a passage as their answer. Half of what people ask outside the material
+is assumed to be as near to it as a left-out question, the rest (small talk, other fields) to score far lower: then one
+in ten is. docs/knowledge.md holds this against questions that people type."""
+NEAR = 0.75
+"""Share of left-out questions that are shown the closest passage. They are about the material, which has no answer to
+them: a question that comes less close than the farthest quarter of them is about something else."""
 MOST_ASKED = 400
 FEWEST = 20
 
 
-@dataclass(frozen=True)
-class Threshold:
-    """A score and what it rests on."""
-
-    score: int
-    """Millionths; a best passage below it is not shown."""
-    asked: int
-    """Questions whose passage was left out."""
-    kept: float
-    """Share of the same questions that pass while their passage is there."""
-
-
 def choose(search: Search, *, seed: int = 0) -> Threshold:
-    """The score that `ACCEPTED / NEAR` of the left-out questions reach. At most 400 are asked, spread evenly."""
+    """The scores that `NEAR` and `SURE` of the left-out questions reach. At most 400 are asked, spread evenly."""
     places = [place for place, passage in enumerate(search.passages) if passage.question]
     if len(places) < FEWEST:
         raise InputError(
@@ -47,9 +37,8 @@ def choose(search: Search, *, seed: int = 0) -> Threshold:
     typed = [list(variants(search.passages[p].question, seed).values())[n % 5] for n, p in enumerate(asked)]
     outcomes = search.ask_all(typed, most=10)
     others = sorted(_best_other(search, place, found) for place, found in zip(asked, outcomes, strict=True))
-    score = others[min(len(others) - 1, math.ceil(len(others) * (1 - ACCEPTED / NEAR)))] + 1
-    kept = sum(bool(found.hits) and found.hits[0].score >= score for found in outcomes) / len(outcomes)
-    return Threshold(score, len(asked), kept)
+    near, sure = (others[min(len(others) - 1, math.ceil(len(others) * (1 - share)))] + 1 for share in (NEAR, SURE))
+    return Threshold(near, sure)
 
 
 def _best_other(search: Search, place: int, found: Found) -> int:

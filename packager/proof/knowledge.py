@@ -32,6 +32,13 @@ def knowledge_checks(made: Knowledge, limits: Thresholds) -> tuple[Check, ...]:
                     made.silent >= limits.min_silent,
                     f"{made.silent:.1%} of {made.outside} questions outside the approved material are refused.")
         )  # fmt: skip
+    if made.unclaimed is not None:
+        checks.append(
+            verdict("knowledge.unclaimed", round(made.unclaimed, 4), limits.min_unclaimed, "share",
+                    made.unclaimed >= limits.min_unclaimed,
+                    f"{made.unclaimed:.1%} of {made.asked_near} questions about the same that it does not answer are"
+                    " refused, or shown the closest passage as no more than that.")
+        )  # fmt: skip
     return (*made.checks, *checks)
 
 
@@ -93,6 +100,7 @@ def knowledge_figures(made: Knowledge) -> tuple[Figure, ...]:
         Figure(id="knowledge.contradictions", measured=len(made.contradictions), unit="passages",
                says=_named(made.contradictions, "pairs answer near-equal questions unlike")),
         Figure(id="knowledge.kept", measured=round(made.kept, 4), unit="share",
-               says=f"At the threshold {made.threshold:.3f} a passage is shown for {made.kept:.1%} of the"
-               f" {made.asked} questions that the material answers; the others are refused."),
+               says=f"A passage is shown for {made.kept:.1%} of the {made.asked} questions that the material answers:"
+               f" for {made.kept_sure:.1%} as the answer (score {made.sure:.3f} and more), for the rest as the closest"
+               f" ({made.near:.3f} and more). The others are refused."),
     )  # fmt: skip

@@ -133,7 +133,7 @@ def _proof(recipe: Recipe) -> Iterator[str]:
     if not recipe.smoke and _given(own, "min_language_share"):
         yield "thresholds.min_language_share judges answers, and the recipe has no smoke questions"
     if recipe.knowledge is None:
-        for name in _given(own, "min_found_first", "min_found_three", "min_silent"):
+        for name in _given(own, "min_found_first", "min_found_three", "min_silent", "min_unclaimed"):
             yield f"thresholds.{name} judges the search over approved material, and the recipe has no knowledge"
 
 

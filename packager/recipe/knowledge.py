@@ -29,7 +29,8 @@ class Knowledge(Section):
     asked: int = Field(default=24, ge=8, le=1000)
     """assisted: questions that every packaged file is asked in the proof, with passages and without."""
     threshold: float | None = Field(default=None, ge=0, le=2)
-    """The score below which nothing is shown (default: chosen from the material, docs/knowledge.md)."""
+    """The score below which nothing is shown, and from which a passage is shown as the answer (default: two scores,
+    chosen from the material, docs/knowledge.md)."""
 
     @model_validator(mode="after")
     def _something_is_taken(self) -> Knowledge:

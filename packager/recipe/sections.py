@@ -273,3 +273,6 @@ class Thresholds(Section):
     lower end of the 95 % interval)."""
     min_silent: float = Field(default=0.85, ge=0, le=1)
     """Share of questions outside the approved material that must be refused."""
+    min_unclaimed: float = Field(default=0.75, ge=0, le=1)
+    """Share of questions about the same that the approved material does not answer for which nothing may be shown as
+    the answer."""

@@ -116,6 +116,7 @@ SAME = {
     "safety.kind": "safety.passed",
     "knowledge.found_three": "knowledge.found_first",
     "knowledge.silent": "knowledge.found_first",
+    "knowledge.unclaimed": "knowledge.found_first",
     "knowledge.better": "knowledge.grounded",
 }
 """Checks that fail for the same reasons as another."""

@@ -29,6 +29,10 @@ KNOWLEDGE = {
         "Perguntas fora do material aprovado foram recusadas.",
         "Questions outside the approved material were refused.",
     ),
+    "knowledge.unclaimed": (
+        "Perguntas sobre o mesmo assunto, sem resposta no material, não receberam um trecho como se fosse a resposta.",
+        "Questions about the same without an answer in the material got no passage shown as the answer.",
+    ),
     "knowledge.passages": (
         "Trechos aprovados que acompanham o modelo, mostrados palavra por palavra com a fonte.",
         "Approved passages that travel with the model, shown word for word with their source.",

@@ -45,10 +45,11 @@ def knowledge(config: Material, data: Dataset, out: Path) -> Knowledge:
     foreign = passages.in_another_language(pieces, config.language)
     programs = cache_folder("knowledge")
     progress.note(f"{len(pieces)} passages are indexed")
-    index.write(pieces, out, programs, threshold=round((config.threshold or 0) * 1e6))
-    if config.threshold is None:
-        with search.opened(out, programs) as opened:
-            index.set_threshold(out, threshold.choose(opened).score)
+    index.write(pieces, out, programs)
+    with search.opened(out, programs) as opened:
+        given = round((config.threshold or 0) * 1e6)
+        scores = threshold.choose(opened) if config.threshold is None else index.Threshold(given, given)
+    index.set_threshold(out, scores)
     shutil.copyfile(engine.model_file(), out / MODEL)
     write_atomically(out / engine.LICENCE, engine.licence())
     with search.opened(out, programs) as opened:
@@ -71,7 +72,8 @@ def knowledge(config: Material, data: Dataset, out: Path) -> Knowledge:
         ),
         passages=len(pieces),
         sources=tuple(dict.fromkeys(p.source for p in pieces)),
-        threshold=index.threshold(out) / 1e6,
+        near=scores.near / 1e6,
+        sure=scores.sure / 1e6,
         by_people=config.questions is not None,
         searches=searched,
         files=(index.PASSAGES, index.INDEX, MODEL, engine.LICENCE),

@@ -76,6 +76,11 @@ def test_found_with_its_source_and_not_found_with_what_to_do(page: browser.Brows
         assert page.text("article.approved blockquote:first-of-type footer") == source
         assert not page.text("article.theirs")  # no machine wrote anything
         pictured(page, "material-approved")
+        put(page, "a agua da enchente", "O mais próximo no material aprovado")
+        assert page.text("article.nearest h2") == "O mais próximo no material aprovado"
+        assert "Pode não ser a resposta" in page.text("article.nearest .remark")
+        assert page.text("article.nearest .about") == PASSAGES[1].question
+        pictured(page, "material-nearest")
         put(page, "quem ganhou o jogo de ontem", NOT_FOUND)
         pictured(page, "material-not-found")
         assert page.text("article.silent h2") == NOT_FOUND

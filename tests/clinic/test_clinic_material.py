@@ -60,6 +60,8 @@ def test_approved_answers_without_a_server(tmp_path: Path, program: Path, progra
             passage.text, passage.source, passage.date, passage.page,
         )  # fmt: skip
         assert "prompt" not in found
+        near = asked(running, "a agua da enchente")  # about the same, and not answered
+        assert (near["verdict"], near["passages"][0]["text"]) == ("near", PASSAGES[1].text)
         assert asked(running, "quem ganhou o jogo de ontem")["passages"] == []
         assert asked(running, "quantas gotas de dipirona para 12 kg")["verdict"] in ("dose", "far")
         assert running.ask("/perguntar", {"messages": []})[0] == 403  # the model is silent
@@ -76,6 +78,9 @@ def test_assisted_gives_the_model_what_is_shown_and_holds_its_words(
         assert found["places"] == [one["place"] for one in found["passages"]]
         assert found["prompt"].endswith("\n\nPergunta: como prepara a agua com hipoclorito")
         assert found["places"][0] == 1
+        near = asked(running, "a agua da enchente")
+        assert near["passages"]
+        assert "prompt" not in near  # from what may not be the answer, nothing is written
         answer = "Use 2 gotas para cada litro de água. Use 20 gotas para cada litro de água. Beba chá de boldo."
         status, body = running.ask("/conferir", {"answer": answer, "places": found["places"]})
         sentences = json.loads(body)["sentences"]

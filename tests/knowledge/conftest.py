@@ -35,7 +35,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def index_of(rows: list[passages.Passage], folder: Path, programs: Path) -> None:
     index.write(rows, folder, programs)
     with search.opened(folder, programs) as opened:
-        index.set_threshold(folder, threshold.choose(opened).score)
+        index.set_threshold(folder, threshold.choose(opened))
 
 
 @pytest.fixture(scope="session")

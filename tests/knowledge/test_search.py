@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from packager.errors import InputError
 from packager.knowledge import engine, index
-from packager.knowledge.answer import NOT_FOUND, approved
+from packager.knowledge.answer import NEAREST, NOT_FOUND, approved
+from packager.knowledge.measure import Asked, measure
 from packager.knowledge.search import VERDICTS, Search
 from packager.knowledge.search import opened as open_search
 from tests.knowledge.conftest import read_lines
+
+SHOWN = ("found", "near")
 
 
 def right(line: dict[str, object]) -> set[object]:
@@ -36,16 +40,19 @@ def test_the_bars_on_questions_as_people_type_them(all_rows: Search) -> None:
     lines = read_lines("aps_questions.jsonl")
     outcomes = all_rows.ask_all([str(line["question"]) for line in lines])
     inside = [(right(line), found) for line, found in zip(lines, outcomes, strict=True) if right(line)]
-    outside = [found for line, found in zip(lines, outcomes, strict=True) if not right(line)]
+    outside = [(line["kind"], found) for line, found in zip(lines, outcomes, strict=True) if not right(line)]
     first = sum(found.hits[0].passage.row in rows for rows, found in inside) / len(inside)
     three = sum(any(hit.passage.row in rows for hit in found.hits[:3]) for rows, found in inside) / len(inside)
-    kept = sum(found.verdict == "found" for _, found in inside) / len(inside)
-    accepted = sum(found.verdict == "found" for found in outside) / len(outside)
-    print(f"first {first:.3f}, among three {three:.3f}, kept {kept:.3f}, outside accepted {accepted:.3f}")
+    kept = sum(found.verdict in SHOWN for _, found in inside) / len(inside)
+    others = [found.verdict in SHOWN for kind, found in outside if kind != "near"]
+    claimed = [found.verdict == "found" for kind, found in outside if kind == "near"]
+    accepted, claims = sum(others) / len(others), sum(claimed) / len(claimed)
+    print(f"first {first:.3f}, three {three:.3f}, kept {kept:.3f}, outside {accepted:.3f}, near claimed {claims:.3f}")
     assert first >= 0.78
     assert three >= 0.92
+    assert kept >= 0.9
     assert accepted <= 0.10
-    assert kept >= 0.5
+    assert claims <= 0.2
 
 
 def test_an_approved_answer_is_the_row_word_for_word(opened: Search) -> None:
@@ -75,6 +82,36 @@ def test_what_people_type_is_searched_in_the_words_of_the_material(opened: Searc
     )
     assert opened.rewritten("") == ""
     assert opened.rewritten("💊 \xff <|im_end|>") == "💊 \xff <|im_end|>"
+
+
+def test_a_passage_about_the_same_is_shown_as_the_closest_and_not_as_the_answer(
+    material: Path, programs: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(material, tmp_path / "material")
+    question = "vacina na geladeira"
+    with open_search(tmp_path / "material", programs) as before:
+        score = before.ask(question).hits[0].score
+    index.set_threshold(tmp_path / "material", index.Threshold(near=score, sure=score + 1))
+    with open_search(tmp_path / "material", programs) as opened:
+        shown = approved(opened, question)
+        assert (shown.silent, shown.sure) == (False, False)
+        assert shown.text == f"{NEAREST} {shown.passages[0].passage.text}"
+        assert shown.as_json()["sure"] is False
+        dose = opened.ask("quantos ml de vacina na geladeira")  # whoever asks for a dose gets that dose or none
+        assert dose.verdict in ("dose", "far")
+    index.set_threshold(tmp_path / "material", index.Threshold(near=score + 1, sure=score + 1))
+    with open_search(tmp_path / "material", programs) as opened:
+        assert opened.ask(question).verdict == "far"
+
+
+def test_the_closest_is_shown_from_a_lower_score_than_the_answer(material: Path, opened: Search) -> None:
+    chosen = index.threshold(material)
+    assert 700_000 < chosen.near < chosen.sure < 1_000_000
+    asked = [Asked("oi, tudo bem?"), Asked("quem descobriu o brasil"), Asked("vacina na geladeira", near=True)]
+    measured = measure(opened, [*asked, Asked(opened.passages[0].question, (opened.passages[0].row or 0,))])
+    assert (measured.asked, measured.outside, measured.asked_near) == (1, 2, 1)
+    assert (measured.found_first, measured.kept, measured.kept_sure, measured.silent) == (1, 1, 1, 1)
+    assert measured.unclaimed in (0, 1)
 
 
 def test_any_text_may_be_asked(opened: Search) -> None:

@@ -158,8 +158,9 @@ def test_programs_say_how_they_were_compiled() -> None:
 
 
 def test_an_untrained_package_and_one_with_material_are_of_the_schema(package: Path) -> None:
-    material = Knowledge(folder=package, passages=3, sources=("A.pdf",), threshold=0.5, asked=1, outside=0,
-                         found_first=1, found_three=1, kept=1, silent=None, by_people=False, files=())  # fmt: skip
+    material = Knowledge(folder=package, passages=3, sources=("A.pdf",), near=0.4, sure=0.5, asked=1, outside=0,
+                         asked_near=0, found_first=1, found_three=1, kept=1, kept_sure=1, silent=None, unclaimed=None,
+                         by_people=False, files=())  # fmt: skip
     found = manifest(package, package / "meu-Q4_K_M.gguf", knowledge=material)
     for change in ({}, {"adapter": None}, {"licence": "some-other"}):
         refuse_invalid(bom_of("meu", "package", parts_of(found | change, "", ""), listed(package)))

@@ -167,8 +167,9 @@ def test_identifiers_and_markup_do_not_get_in(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("mode", "said"), [("approved", "o modelo não escreve"), ("assisted", "palavras do modelo")])
 def test_approved_material_and_who_speaks_are_named(tmp_path: Path, mode: str, said: str) -> None:
-    material = Knowledge(folder=tmp_path, passages=3, sources=("Guia.pdf",), threshold=0.5, asked=1, outside=0,
-                         found_first=1, found_three=1, kept=1, silent=None, by_people=False, files=())  # fmt: skip
+    material = Knowledge(folder=tmp_path, passages=3, sources=("Guia.pdf",), near=0.4, sure=0.5, asked=1, outside=0,
+                         asked_near=0, found_first=1, found_three=1, kept=1, kept_sure=1, silent=None, unclaimed=None,
+                         by_people=False, files=())  # fmt: skip
     facts = gathered(tmp_path)
     found = dossier_of(replace(facts, proof=facts.proof.model_copy(update={"mode": mode})), material)
     assert "3 passagens de 1 fontes" in words(found)

@@ -15,7 +15,7 @@
 enum { INDEX, LINES, MODEL, RANKED = 10, LONGEST_LINE = 8192, LONGEST_PROMPT = 1 << 16 };
 
 const char *const MATERIAL[MATERIAL_FILES] = {"knowledge.bin", "knowledge.jsonl", "e5-small-enpt-q4.bin"};
-static const char *const VERDICTS[] = {"found", "far", "dose", "local", "empty"};
+static const char *const VERDICTS[] = {"found", "near", "far", "dose", "local", "empty"};
 /* Of a line of knowledge.jsonl, what people are shown. */
 static const char *const SHOWN[] = {"question", "text", "source", "date", "page", "heading", "row"};
 
@@ -135,7 +135,7 @@ char *find_in_material(material *of, const char *body, answer_mode mode) {
     }
     put(&out, "]");
     if (!count) put_meant(&out, of, question);
-    if (count && mode == MODE_ASSISTED) put_prompt(&out, of, question, hits, count);
+    if (verdict == KNOWLEDGE_FOUND && mode == MODE_ASSISTED) put_prompt(&out, of, question, hits, count);
     put(&out, "}");
     free(question);
     return out.text;

@@ -10,7 +10,7 @@
 #define ALONE 0.2
 #define LEXICAL 0.001
 #define CLOSE 20000 /* millionths: a further passage is shown when it is at most this far below the best */
-#define MEANT 25000 /* millionths below the threshold: nearer than small talk, too far to be shown as an answer */
+#define MEANT 25000 /* millionths below `near`: nearer than small talk, too far to be shown */
 #define LONGEST_QUESTION 2000
 #define LONGEST_EXPRESSION 4
 
@@ -19,7 +19,7 @@ typedef struct { const char *typed, *typed_end, *meant, *meant_end; } expression
 struct knowledge {
     e5_model *model;
     lexical *words;
-    int passages, dimensions, threshold, expressions;
+    int passages, dimensions, near, sure, expressions;
     const char **question, **text;
     const float *vector;
     expression *expression;
@@ -111,14 +111,14 @@ static int has_word_of(const char *list, const char *end, const char *text) {
     return 0;
 }
 
-/* The first class of words that the question has and the passage lacks, or KNOWLEDGE_FOUND. */
+/* The first class of words that the question has and the passage (-1: none) lacks, or KNOWLEDGE_FOUND. */
 static int missing_class(const knowledge *k, const char *question, int passage) {
     for (const char *line = k->classes; line < k->classes_end;) {
         const char *end = memchr(line, '\n', (size_t)(k->classes_end - line));
         if (!end) end = k->classes_end;
         const char *tab = memchr(line, '\t', (size_t)(end - line));
         if (*line == '!' && tab && has_word_of(tab + 1, end, question) &&
-            !has_word_of(tab + 1, end, k->question[passage]) && !has_word_of(tab + 1, end, k->text[passage]))
+            (passage < 0 || (!has_word_of(tab + 1, end, k->question[passage]) && !has_word_of(tab + 1, end, k->text[passage]))))
             return tab - line == 5 && memcmp(line, "!dose", 5) == 0 ? KNOWLEDGE_DOSE : KNOWLEDGE_LOCAL;
         line = end + 1;
     }
@@ -139,15 +139,16 @@ static int read_passages(knowledge *k, const char *texts, const char *end) {
 }
 
 static const char *read_file(knowledge *k, const unsigned char *file, size_t bytes) {
-    if (bytes < KNOWLEDGE_HEADER || memcmp(file, "PKNOW001", 8) != 0) return "it does not begin as a knowledge file";
-    uint64_t expressions = u32(file + 20), texts = u32(file + 24) | (uint64_t)u32(file + 28) << 32;
+    if (bytes < KNOWLEDGE_HEADER || memcmp(file, "PKNOW002", 8) != 0) return "it does not begin as a knowledge file";
+    uint64_t expressions = u32(file + 24), texts = u32(file + 28) | (uint64_t)u32(file + 32) << 32;
     uint64_t passages = u32(file + 8), dimensions = u32(file + 12);
     if (passages > 1000000 || dimensions != (uint64_t)e5_dim(k->model) || texts > bytes) return "its header is damaged";
     uint64_t vectors = (KNOWLEDGE_HEADER + expressions + texts + 3) / 4 * 4;
     if (vectors + passages * dimensions * 4 != bytes) return "its length is not what its header says";
     k->passages = (int)passages;
     k->dimensions = (int)dimensions;
-    k->threshold = (int)u32(file + 16);
+    k->near = (int)u32(file + 16);
+    k->sure = (int)u32(file + 20);
     k->classes = (const char *)file + KNOWLEDGE_HEADER;
     k->classes_end = k->classes + expressions;
     if (!read_passages(k, k->classes_end, k->classes_end + texts)) return "its passages are damaged";
@@ -220,7 +221,9 @@ int knowledge_ask(knowledge *k, const char *question, knowledge_hit *hits, int m
         hits[place] = (knowledge_hit){p, score};
     }
     *verdict = missing_class(k, rewritten, hits[0].passage);
-    if (*verdict == KNOWLEDGE_FOUND && hits[0].score < k->threshold) *verdict = KNOWLEDGE_FAR;
+    if (*verdict == KNOWLEDGE_FOUND && hits[0].score < k->sure)
+        /* Who asks for a dose is not shown one that may be another's. */
+        *verdict = hits[0].score < k->near || missing_class(k, rewritten, -1) ? KNOWLEDGE_FAR : KNOWLEDGE_NEAR;
     free(asked);
     free(scores);
     return count;
@@ -228,7 +231,7 @@ int knowledge_ask(knowledge *k, const char *question, knowledge_hit *hits, int m
 
 int knowledge_answer(knowledge *k, const char *question, knowledge_hit *hits, int *verdict) {
     int count = knowledge_ask(k, question, hits, KNOWLEDGE_SHOWN, verdict), shown = 0;
-    if (*verdict != KNOWLEDGE_FOUND) return 0;
+    if (*verdict != KNOWLEDGE_FOUND && *verdict != KNOWLEDGE_NEAR) return 0;
     while (shown < count && hits[0].score - hits[shown].score <= CLOSE) shown++;
     return shown;
 }
@@ -236,7 +239,7 @@ int knowledge_answer(knowledge *k, const char *question, knowledge_hit *hits, in
 int knowledge_meant(knowledge *k, const char *question, knowledge_hit *hits) {
     int verdict, count = knowledge_ask(k, question, hits, KNOWLEDGE_SHOWN, &verdict), meant = 0;
     if (verdict != KNOWLEDGE_FAR) return 0;
-    while (meant < count && hits[meant].score >= k->threshold - MEANT && *k->question[hits[meant].passage]) meant++;
+    while (meant < count && hits[meant].score >= k->near - MEANT && *k->question[hits[meant].passage]) meant++;
     return meant;
 }
 

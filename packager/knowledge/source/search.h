@@ -1,8 +1,8 @@
 /* Approved passages found by meaning and by words: knowledge.bin + e5's model + a question -> passages with scores.
  *
- * knowledge.bin (little-endian): "PKNOW001", u32 passages, u32 dimensions, i32 threshold (millionths), u32 bytes of the
- * expressions, u64 bytes of the texts; the expressions (expressions.tsv as it is); for each passage its question and
- * its text, a zero byte after each; zero bytes up to a multiple of 4; float32 vectors, a row for each passage.
+ * knowledge.bin (little-endian): "PKNOW002", u32 passages, u32 dimensions, i32 near and i32 sure (millionths), u32 bytes
+ * of the expressions, u64 bytes of the texts; the expressions (expressions.tsv as it is); for each passage its question
+ * and its text, a zero byte after each; zero bytes up to a multiple of 4; float32 vectors, a row for each passage.
  */
 #ifndef KNOWLEDGE_SEARCH_H
 #define KNOWLEDGE_SEARCH_H
@@ -15,16 +15,18 @@
 #define EXPORTED __attribute__((visibility("default")))
 #endif
 
-#define KNOWLEDGE_HEADER 32
+#define KNOWLEDGE_HEADER 36
 typedef struct knowledge knowledge;
 typedef struct { int32_t passage; int32_t score; } knowledge_hit; /* counted from 0; millionths */
-enum { KNOWLEDGE_FOUND, KNOWLEDGE_FAR, KNOWLEDGE_DOSE, KNOWLEDGE_LOCAL, KNOWLEDGE_EMPTY };
+/* FOUND: the best passage is the answer; NEAR: it is about the same, and may be shown as the closest, not as the answer;
+ * the others: nothing may be shown. */
+enum { KNOWLEDGE_FOUND, KNOWLEDGE_NEAR, KNOWLEDGE_FAR, KNOWLEDGE_DOSE, KNOWLEDGE_LOCAL, KNOWLEDGE_EMPTY };
 
 /* Both buffers must outlive what is returned; NULL with a reason when they are not what they should be. */
 EXPORTED knowledge *knowledge_open(const void *model, size_t model_bytes, const void *file, size_t file_bytes,
                                    const char **why);
 EXPORTED void knowledge_close(knowledge *k);
-/* The `most` best passages, best first (equal scores: the earlier passage), and why nothing may be shown. */
+/* The `most` best passages, best first (equal scores: the earlier passage), and what may be shown of them. */
 EXPORTED int knowledge_ask(knowledge *k, const char *question, knowledge_hit *hits, int most, int *verdict);
 /* What is shown for a question: how many of the first KNOWLEDGE_SHOWN hits, 0 where it is refused (`verdict` says why). */
 enum { KNOWLEDGE_SHOWN = 3 };

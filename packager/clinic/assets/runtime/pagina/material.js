@@ -43,15 +43,18 @@ function sourceOf(passage) {
 
 function spoken(found) {
   if (!found.passages.length) return `${say.notFound} ${say.next[found.verdict] || ""}`.trim();
-  return found.passages.map((passage) => `${passage.text}\n${sourceOf(passage)}`).join("\n\n");
+  const passages = found.passages.map((passage) => `${passage.text}\n${sourceOf(passage)}`);
+  return [...(found.verdict === "near" ? [`${say.nearest}:`] : []), ...passages].join("\n\n");
 }
 
 function showFound(found) {
   const article = document.createElement("article");
-  article.className = found.passages.length ? "approved" : "silent";
+  const near = found.verdict === "near"; // the closest there is, which may not be the answer
+  article.className = near ? "nearest" : found.passages.length ? "approved" : "silent";
   const who = document.createElement("h2");
-  who.textContent = found.passages.length ? say.approved : say.notFound;
+  who.textContent = near ? say.nearest : found.passages.length ? say.approved : say.notFound;
   article.append(who);
+  if (near) remark(article, say.compare);
   if (found.passages.length) {
     article.append(...found.passages.map(passageElement));
   } else {
@@ -139,7 +142,7 @@ async function askMaterial(question) {
     const shown = { role: "approved", content: spoken(found), article: showFound(found) };
     turns.push(shown);
     noted(question, shown, found);
-    says = found.passages.length ? say.foundIt : say.notFound;
+    says = found.verdict === "near" ? say.nearest : found.passages.length ? say.foundIt : say.notFound;
     if (found.prompt) {
       status(say.writing);
       const stop = watch({ textContent: "" });
