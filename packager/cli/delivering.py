@@ -119,7 +119,7 @@ def bundle(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...
     "kit",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     metavar="FOLDER",
-    help="Also make its weights again from what `packager attest` wrote, and compare every byte.",
+    help="Also make its weights, and a bundle's programs, again from what `packager attest` wrote; compare every byte.",
 )
 @click.option(
     "--base", default="", metavar="MODEL", help="For --rebuild: where the base is, if it was a file or folder."

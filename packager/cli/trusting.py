@@ -38,7 +38,8 @@ def dossier(recipe: str, base: str | None, data: str | None, sets: tuple[str, ..
 
 
 def rebuilt(package: Path, kit: Path, base: str) -> str:
-    """Make a package's weights again in a folder of its own, and say what came out equal."""
+    """Make a package's weights again in a folder of its own, and a bundle's programs in build/runtime, where this
+    machine keeps what it has compiled; say what came out equal."""
     import tempfile
 
     from packager.pipeline import rebuilding
@@ -50,7 +51,8 @@ def rebuilt(package: Path, kit: Path, base: str) -> str:
         tempfile.TemporaryDirectory(prefix="packager-rebuild-") as scratch,
     ):
         found = rebuilding.rebuild(package, kit, Path(scratch), base_model=base)
-    lines = [f"  {step}" for step in found.steps] + [f"  (but {note})" for note in found.notes]
+        programs = rebuilding.programs(package, Path("build") / "runtime")
+    lines = [f"  {step}" for step in (*found.steps, *programs)] + [f"  (but {note})" for note in found.notes]
     return "\n".join(["Made again, and equal byte for byte:", *lines])
 
 

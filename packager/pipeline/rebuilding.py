@@ -1,8 +1,8 @@
 """A package and the folder that `packager attest` wrote -> the same bytes made again, or what differs.
 
 Base, merge, conversion and quantization are repeated in an empty folder and compared step by step; the first step that
-differs is named with its tensors. Raises `ProofFailed` for a difference, `InputError` for a folder that is no
-attestation, and what the steps raise.
+differs is named with its tensors. A bundle's programs are compiled again and compared too. Raises `ProofFailed` for a
+difference, `InputError` for a folder that is no attestation, and what the steps raise.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from packager.artifacts.files import sha256_of, write_json
 from packager.artifacts.kinds import Checkpoint, Merged
 from packager.checkpoint import tensor_hashes
 from packager.checkpoint.merge import merge_adapter
+from packager.clinic import starter
+from packager.clinic.targets import TARGETS
 from packager.errors import InputError, ProofFailed
 from packager.llamacpp import rounding, vendored
 from packager.llamacpp.converter import run_converter
@@ -29,6 +31,7 @@ from packager.llamacpp.imatrix import IMATRIX, importance_for
 from packager.llamacpp.quantizer import quantize_file
 from packager.package.gguf_metadata import described, lineage
 from packager.package.verify import MANIFEST
+from packager.pipeline import bundling
 from packager.process import child, progress
 from packager.stages import base as base_stage
 
@@ -78,6 +81,29 @@ def rebuild(package: Path, kit: Path, scratch: Path, *, base_model: str = "", th
             continue  # one file in several parts was made again as one
         steps.append(_quantized(package, file, known, kit, f16, scratch, threads or child.physical_cores(), notes))
     return Rebuilt(tuple(steps), tuple(notes))
+
+
+def programs(bundle: Path, folder: Path) -> tuple[str, ...]:
+    """Compile the programs of `bundle` into `folder`, where this machine has not compiled the same before, and compare
+    each; in words. Nothing for a package, which has none."""
+    runtime = bundle / "runtime"
+    names = [name for name in TARGETS if (runtime / name).is_dir()]
+    if not names:
+        return ()
+    made = bundling.programs(names, folder)
+    steps = []
+    for name in names:
+        compiled = [folder / path for path in made.binaries[name]] + [starter.built(TARGETS[name], folder)]
+        for program in compiled:
+            shipped = runtime / name / program.name
+            if not shipped.is_file() or sha256_of(shipped) != sha256_of(program):
+                raise ProofFailed(
+                    f"rebuild.programs: {shipped.relative_to(bundle)} is not what its source compiles to here.",
+                    "repeat it with the compiler that the bill of materials names; "
+                    "if it differs still, ask who made the bundle",
+                )
+        steps.append(f"{name}: {', '.join(program.name for program in compiled)}")
+    return tuple(steps)
 
 
 def read(kit: Path) -> Attestation:

@@ -12,7 +12,12 @@ import pytest
 
 from packager.artifacts.files import sha256_of
 from packager.checkpoint import tensor_hashes
+from packager.clinic import cross_compile, starter
+from packager.clinic.targets import TARGETS
+from packager.errors import MissingResource, ProofFailed
 from packager.package.bom import BOM
+from packager.pipeline import rebuilding
+from packager.recipe.loading import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -99,6 +104,29 @@ def test_another_base_and_an_altered_attestation_are_refused(
     done = packager("verify", package, "--rebuild", package)
     assert done.returncode == 2
     assert "holds no attestation" in done.stderr
+
+
+def test_a_program_that_its_source_does_not_compile_to_is_named(tmp_path: Path) -> None:
+    target, compiled = TARGETS["linux-x86_64"], ROOT / "build" / "runtime"
+    servers = cross_compile.built(target, compiled)
+    if not servers:
+        pytest.skip("no programs for linux-x86_64 in build/runtime: make runtime")
+    try:
+        front = starter.built(target, compiled)
+    except MissingResource as error:
+        pytest.skip(error.message)
+    folder = tmp_path / "runtime" / target.name
+    folder.mkdir(parents=True)
+    for program in (*servers, front):
+        shutil.copy(program, folder)
+    assert rebuilding.programs(tmp_path, compiled) == (
+        "linux-x86_64: llama-server-avx2, llama-server-avx, llama-server-sse42, clinica",
+    )
+    with (folder / "llama-server-avx").open("ab") as file:
+        file.write(b"\0")
+    with pytest.raises(ProofFailed, match="runtime/linux-x86_64/llama-server-avx is not what its source compiles to"):
+        rebuilding.programs(tmp_path, compiled)
+    assert rebuilding.programs(tmp_path / "package", compiled) == ()
 
 
 def _plant(path: Path) -> str:
