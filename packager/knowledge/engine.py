@@ -138,6 +138,9 @@ def load(path: Path) -> ctypes.CDLL:
     lib.knowledge_open.restype = handle
     lib.knowledge_close.argtypes = [handle]
     lib.knowledge_ask.argtypes = [handle, text, handle, ctypes.c_int, ctypes.POINTER(ctypes.c_int)]
+    lib.knowledge_scores.argtypes = [handle, text, handle]
+    lib.knowledge_without_hubness.argtypes = [handle, handle]
+    lib.knowledge_without_hubness.restype = None
     lib.knowledge_answer.argtypes = [handle, text, handle, ctypes.POINTER(ctypes.c_int)]
     lib.knowledge_meant.argtypes = [handle, text, handle]
     lib.knowledge_rewritten.argtypes = [handle, text, text, size]

@@ -1,8 +1,8 @@
 """Passages -> `knowledge.jsonl` and `knowledge.bin` in a folder, and back.
 
 `knowledge.jsonl` has a passage a line, for people and other programs; `knowledge.bin` (layout in source/search.h) is
-what the search reads: passages, vectors, thresholds and the words people type. Fails with `InputError` on files that
-are damaged or do not belong together.
+what the search reads: passages, vectors, hubness, thresholds and the words people type. Fails with `InputError` on
+files that are damaged or do not belong together.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ NONE = Threshold(0, 0)
 
 
 def write(passages: Sequence[Passage], folder: Path, programs: Path, threshold: Threshold = NONE) -> None:
-    """Both files into `folder`. `programs` keeps the compiled search."""
+    """Both files into `folder`, without hubness. `programs` keeps the compiled search."""
     clean = [replace(p, question=p.question.replace("\0", " "), text=p.text.replace("\0", " ")) for p in passages]
     expressions = engine.EXPRESSIONS.read_bytes()
     texts = b"".join(engine.c_text(part) + b"\0" for p in clean for part in (p.question, p.text))
@@ -50,7 +50,7 @@ def write(passages: Sequence[Passage], folder: Path, programs: Path, threshold: 
     (folder / PASSAGES).write_text(
         "".join(json.dumps(asdict(p), ensure_ascii=False) + "\n" for p in clean), encoding="utf-8"
     )
-    (folder / INDEX).write_bytes(head + b"\0" * (-len(head) % 4) + vectors)
+    (folder / INDEX).write_bytes(head + b"\0" * (-len(head) % 4) + vectors + bytes(4 * len(clean)))
 
 
 def set_threshold(folder: Path, threshold: Threshold) -> None:
@@ -60,6 +60,12 @@ def set_threshold(folder: Path, threshold: Threshold) -> None:
     fields[3:5] = threshold.near, threshold.sure
     data[: _HEADER.size] = _HEADER.pack(*fields)
     (folder / INDEX).write_bytes(bytes(data))
+
+
+def set_hubness(folder: Path, hubness: Sequence[int]) -> None:
+    """Write the hubness of every passage, in millionths, into `knowledge.bin`."""
+    data = (folder / INDEX).read_bytes()
+    (folder / INDEX).write_bytes(data[: -4 * len(hubness)] + struct.pack(f"<{len(hubness)}i", *hubness))
 
 
 def threshold(folder: Path) -> Threshold:

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from packager.errors import InputError
 from packager.knowledge import engine, index
 from packager.knowledge.passages import Passage
@@ -90,6 +93,24 @@ class Search:
         """`ask` for each, on every core."""
         with ThreadPoolExecutor(engine.cores()) as pool:
             return list(pool.map(lambda question: self.ask(question, most), questions))
+
+    def scores(self, questions: Sequence[str]) -> NDArray[np.int32]:
+        """[question, passage]: how close each is, millionths, with hubness; 0 for a question without words."""
+        found = np.zeros((len(questions), len(self.passages)), np.int32)
+
+        def one(place: int) -> None:
+            self._lib.knowledge_scores(self._handle, engine.c_text(questions[place]), found[place].ctypes.data)
+
+        with ThreadPoolExecutor(engine.cores()) as pool:
+            list(pool.map(one, range(len(questions))))
+        return found
+
+    def without_hubness(self, scores: NDArray[np.int32]) -> NDArray[np.int32]:
+        """`scores` as `ask` has them."""
+        found = np.ascontiguousarray(scores)
+        for row in found:
+            self._lib.knowledge_without_hubness(self._handle, row.ctypes.data)
+        return found
 
     def rewritten(self, question: str) -> str:
         """The question as it is searched: chat's abbreviations and people's words replaced, accents restored."""

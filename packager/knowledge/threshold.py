@@ -1,50 +1,63 @@
-"""Approved material -> the scores from which a passage is shown, as the closest or as the answer, from it alone.
+"""Approved material -> the hubness of its passages, and the scores from which one is shown, as the closest or as the
+answer: from the material alone.
 
 Each passage's own question, typed as people type, is asked while that passage is left out: a question about the
 material that nothing in it answers. How close the rest comes to such questions says what a score means.
+Fails with `InputError` where too few passages have a question.
 """
 
 from __future__ import annotations
 
 import math
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from packager.errors import InputError
+from packager.knowledge import index, search
 from packager.knowledge.index import Threshold
-from packager.knowledge.search import Found, Search
+from packager.knowledge.search import Search
 from packager.knowledge.variants import variants, without_accents
 
 SURE = 0.2
 """Share of left-out questions that may be shown a passage as their answer. Half of what people ask outside the material
 is assumed to be as near to it as a left-out question, the rest (small talk, other fields) to score far lower: then one
 in ten is. docs/knowledge.md holds this against questions that people type."""
-NEAR = 0.75
+NEAR = 0.7
 """Share of left-out questions that are shown the closest passage. They are about the material, which has no answer to
-them: a question that comes less close than the farthest quarter of them is about something else."""
-MOST_ASKED = 400
+them: a question that comes less close than the farthest three in ten is taken to be about something else."""
+MOST_ASKED = 1000
 FEWEST = 20
+NEIGHBOURS = 10
+"""Of a passage: the left-out questions that come closest to it. As KNOWLEDGE_NEIGHBOURS of source/search.h."""
 
 
-def choose(search: Search, *, seed: int = 0) -> Threshold:
-    """The scores that `NEAR` and `SURE` of the left-out questions reach. At most 400 are asked, spread evenly."""
-    places = [place for place, passage in enumerate(search.passages) if passage.question]
+def choose(folder: Path, programs: Path, *, seed: int = 0) -> Threshold:
+    """Write into `knowledge.bin` the hubness of every passage and the scores that `NEAR` and `SURE` of the left-out
+    questions reach. At most 1,000 are asked, spread evenly."""
+    with search.opened(folder, programs) as opened:
+        asked, scores = _left_out(opened, seed)
+    index.set_hubness(folder, np.sort(scores, axis=0)[-NEIGHBOURS:].mean(axis=0).astype(int).tolist())
+    with search.opened(folder, programs) as opened:
+        best = np.sort(opened.without_hubness(scores).max(axis=1))
+    near, sure = (int(best[min(len(asked) - 1, math.ceil(len(asked) * (1 - share)))]) + 1 for share in (NEAR, SURE))
+    index.set_threshold(folder, Threshold(near, sure))
+    return Threshold(near, sure)
+
+
+def _left_out(opened: Search, seed: int) -> tuple[list[int], NDArray[np.int32]]:
+    """The passages whose questions were asked, and [question, passage] scores; 0 for those that answer it."""
+    places = [place for place, passage in enumerate(opened.passages) if passage.question]
     if len(places) < FEWEST:
         raise InputError(
             f"{len(places)} passages have a question or a heading; a threshold needs {FEWEST}.",
             "give more approved material, or a threshold of your own",
         )
-    step = max(1, math.ceil(len(places) / MOST_ASKED))
-    asked = places[::step]
-    typed = [list(variants(search.passages[p].question, seed).values())[n % 5] for n, p in enumerate(asked)]
-    outcomes = search.ask_all(typed, most=10)
-    others = sorted(_best_other(search, place, found) for place, found in zip(asked, outcomes, strict=True))
-    near, sure = (others[min(len(others) - 1, math.ceil(len(others) * (1 - share)))] + 1 for share in (NEAR, SURE))
-    return Threshold(near, sure)
-
-
-def _best_other(search: Search, place: int, found: Found) -> int:
-    """The best score of a passage that does not answer the same question."""
-    own = without_accents(search.passages[place].question).casefold()
-    for hit in found.hits:
-        if hit.place != place and without_accents(hit.passage.question).casefold() != own:
-            return hit.score
-    return 0
+    asked = places[:: max(1, math.ceil(len(places) / MOST_ASKED))]
+    typed = [list(variants(opened.passages[p].question, seed).values())[n % 5] for n, p in enumerate(asked)]
+    scores = opened.scores(typed)
+    plain = np.array([without_accents(passage.question).casefold() for passage in opened.passages])
+    for row, place in zip(scores, asked, strict=True):
+        row[plain == plain[place]] = 0
+    return asked, scores

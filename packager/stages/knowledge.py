@@ -46,10 +46,11 @@ def knowledge(config: Material, data: Dataset, out: Path) -> Knowledge:
     programs = cache_folder("knowledge")
     progress.note(f"{len(pieces)} passages are indexed")
     index.write(pieces, out, programs)
-    with search.opened(out, programs) as opened:
-        given = round((config.threshold or 0) * 1e6)
-        scores = threshold.choose(opened) if config.threshold is None else index.Threshold(given, given)
-    index.set_threshold(out, scores)
+    if config.threshold is None:
+        scores = threshold.choose(out, programs)
+    else:
+        scores = index.Threshold(*[round(config.threshold * 1e6)] * 2)
+        index.set_threshold(out, scores)
     shutil.copyfile(engine.model_file(), out / MODEL)
     write_atomically(out / engine.LICENCE, engine.licence())
     with search.opened(out, programs) as opened:

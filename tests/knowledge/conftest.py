@@ -34,8 +34,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def index_of(rows: list[passages.Passage], folder: Path, programs: Path) -> None:
     index.write(rows, folder, programs)
-    with search.opened(folder, programs) as opened:
-        index.set_threshold(folder, threshold.choose(opened))
+    threshold.choose(folder, programs)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from packager.errors import InputError
@@ -112,6 +113,20 @@ def test_the_closest_is_shown_from_a_lower_score_than_the_answer(material: Path,
     assert (measured.asked, measured.outside, measured.asked_near) == (1, 2, 1)
     assert (measured.found_first, measured.kept, measured.kept_sure, measured.silent) == (1, 1, 1, 1)
     assert measured.unclaimed in (0, 1)
+
+
+def test_what_is_close_to_everything_has_to_be_closer_to_be_first(opened: Search) -> None:
+    questions = [str(line["question"]) for line in read_lines("aps_questions.jsonl")][::40]
+    raw = opened.scores(questions)
+    settled = opened.without_hubness(raw.copy())
+    taken = raw - settled
+    spread = taken - taken.mean(axis=1, keepdims=True)  # what a question loses is the same for every passage
+    assert (spread.max(axis=0) - spread.min(axis=0) <= 2).all()
+    mean = raw.mean(axis=0)
+    assert np.corrcoef(spread[0], mean)[0, 1] > 0.5  # a passage that is close to all of these loses more
+    for question, scores in zip(questions, settled, strict=True):
+        assert opened.ask(question, 1).hits[0].score == scores.max()
+    assert opened.scores(["", "?!"]).tolist() == [[0] * len(opened.passages)] * 2
 
 
 def test_any_text_may_be_asked(opened: Search) -> None:

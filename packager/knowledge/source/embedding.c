@@ -3,6 +3,7 @@
 
 #include "portable.h"
 
+#define KNOWLEDGE_PORTABLE
 #ifndef __AVX2__
 #define __AVX2__ 1
 #endif

@@ -2,7 +2,6 @@
 #include "embedding.h"
 
 #if defined(__x86_64__)
-#define KNOWLEDGE_AVX2
 #include <immintrin.h>
 
 #include "portable.h"

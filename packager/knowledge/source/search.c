@@ -9,6 +9,8 @@
 #define WHOLE 0.8
 #define ALONE 0.2
 #define LEXICAL 0.001
+#define HUB_PASSAGE 4 /* tenths of a passage's hubness that are taken off its score */
+#define HUB_QUESTION 2 /* and of the question's */
 #define CLOSE 20000 /* millionths: a further passage is shown when it is at most this far below the best */
 #define MEANT 25000 /* millionths below `near`: nearer than small talk, too far to be shown */
 #define LONGEST_QUESTION 2000
@@ -22,11 +24,15 @@ struct knowledge {
     int passages, dimensions, near, sure, expressions;
     const char **question, **text;
     const float *vector;
+    const unsigned char *hubness;
+    int64_t mean_hubness;
     expression *expression;
     const char *classes, *classes_end; /* the bytes of expressions.tsv */
 };
 
 static uint32_t u32(const unsigned char *p) { return p[0] | p[1] << 8 | p[2] << 16 | (uint32_t)p[3] << 24; }
+
+static int64_t hubness(const knowledge *k, int passage) { return (int32_t)u32(k->hubness + 4 * (size_t)passage); }
 
 static int64_t millionths(double x) { return (int64_t)((x + 100.0) * 1e6 + 0.5) - 100000000; }
 
@@ -144,7 +150,7 @@ static const char *read_file(knowledge *k, const unsigned char *file, size_t byt
     uint64_t passages = u32(file + 8), dimensions = u32(file + 12);
     if (passages > 1000000 || dimensions != (uint64_t)e5_dim(k->model) || texts > bytes) return "its header is damaged";
     uint64_t vectors = (KNOWLEDGE_HEADER + expressions + texts + 3) / 4 * 4;
-    if (vectors + passages * dimensions * 4 != bytes) return "its length is not what its header says";
+    if (vectors + passages * (dimensions + 1) * 4 != bytes) return "its length is not what its header says";
     k->passages = (int)passages;
     k->dimensions = (int)dimensions;
     k->near = (int)u32(file + 16);
@@ -153,6 +159,9 @@ static const char *read_file(knowledge *k, const unsigned char *file, size_t byt
     k->classes_end = k->classes + expressions;
     if (!read_passages(k, k->classes_end, k->classes_end + texts)) return "its passages are damaged";
     k->vector = (const float *)(const void *)(file + vectors);
+    k->hubness = file + vectors + passages * dimensions * 4;
+    for (int p = 0; p < k->passages; p++) k->mean_hubness += hubness(k, p);
+    if (k->passages) k->mean_hubness /= k->passages;
     read_expressions(k);
     k->words = lexical_open(k->question, k->text, k->passages);
     return NULL;
@@ -197,35 +206,68 @@ int knowledge_vector(void *model, const char *question, const char *text, float 
 }
 
 /* ------------------------------ asking ------------------------------ */
-int knowledge_ask(knowledge *k, const char *question, knowledge_hit *hits, int most, int *verdict) {
+int knowledge_scores(knowledge *k, const char *question, int32_t *scores) {
     char cut[LONGEST_QUESTION], rewritten[3 * LONGEST_QUESTION];
     word any;
-    int count = 0;
     append(cut, 0, sizeof cut, question, strlen(question));
     knowledge_rewritten(k, cut, rewritten, sizeof rewritten);
-    *verdict = KNOWLEDGE_EMPTY;
-    if (!next_word(rewritten, &any) || !k->passages || most < 1) return 0;
+    if (!next_word(rewritten, &any)) return 0;
     float *asked = malloc(sizeof *asked * (size_t)k->dimensions);
-    double *scores = calloc((size_t)k->passages, sizeof *scores);
+    double *close = calloc((size_t)k->passages + 1, sizeof *close);
     embed(k->model, rewritten, 1, asked);
     for (int p = 0; p < k->passages; p++)
-        for (int i = 0; i < k->dimensions; i++) scores[p] += (double)asked[i] * k->vector[(size_t)p * k->dimensions + i];
-    lexical_score(k->words, rewritten, LEXICAL, scores);
+        for (int i = 0; i < k->dimensions; i++) close[p] += (double)asked[i] * k->vector[(size_t)p * k->dimensions + i];
+    lexical_score(k->words, rewritten, LEXICAL, close);
+    for (int p = 0; p < k->passages; p++) scores[p] = (int32_t)millionths(close[p]);
+    free(asked);
+    free(close);
+    return 1;
+}
+
+/* The best of all passages into `hits`, at most `most`. */
+static int best_of(const knowledge *k, const int32_t *scores, knowledge_hit *hits, int most) {
+    int count = 0;
     for (int p = 0; p < k->passages; p++) {
-        int32_t score = (int32_t)millionths(scores[p]);
         int place = count;
-        while (place > 0 && hits[place - 1].score < score) place--;
+        while (place > 0 && hits[place - 1].score < scores[p]) place--;
         if (place >= most) continue;
         if (count < most) count++;
         memmove(hits + place + 1, hits + place, sizeof *hits * (size_t)(count - place - 1));
-        hits[place] = (knowledge_hit){p, score};
+        hits[place] = (knowledge_hit){p, scores[p]};
     }
+    return count;
+}
+
+/* Some passages are close to everything, and some questions to every passage. A score says more without that: CSLS
+ * (Conneau and others, Word Translation Without Parallel Data, 2018), with weights of our own. */
+void knowledge_without_hubness(const knowledge *k, int32_t *scores) {
+    knowledge_hit near[KNOWLEDGE_NEIGHBOURS + 1];
+    int64_t question = 0;
+    int count = best_of(k, scores, near, KNOWLEDGE_NEIGHBOURS);
+    if (!k->mean_hubness || !count) return; /* not measured */
+    for (int i = 0; i < count; i++) question += near[i].score;
+    question = question / count - k->mean_hubness;
+    for (int p = 0; p < k->passages; p++)
+        scores[p] -= (int32_t)((HUB_PASSAGE * (hubness(k, p) - k->mean_hubness) + HUB_QUESTION * question) / 10);
+}
+
+int knowledge_ask(knowledge *k, const char *question, knowledge_hit *hits, int most, int *verdict) {
+    char cut[LONGEST_QUESTION], rewritten[3 * LONGEST_QUESTION];
+    int32_t *scores = calloc((size_t)k->passages + 1, sizeof *scores);
+    int count = 0;
+    if (most > 0 && knowledge_scores(k, question, scores)) {
+        knowledge_without_hubness(k, scores);
+        count = best_of(k, scores, hits, most);
+    }
+    free(scores);
+    *verdict = KNOWLEDGE_EMPTY;
+    if (!count) return 0;
+    append(cut, 0, sizeof cut, question, strlen(question));
+    knowledge_rewritten(k, cut, rewritten, sizeof rewritten);
     *verdict = missing_class(k, rewritten, hits[0].passage);
     if (*verdict == KNOWLEDGE_FOUND && hits[0].score < k->sure)
         /* Who asks for a dose is not shown one that may be another's. */
         *verdict = hits[0].score < k->near || missing_class(k, rewritten, -1) ? KNOWLEDGE_FAR : KNOWLEDGE_NEAR;
-    free(asked);
-    free(scores);
     return count;
 }
 

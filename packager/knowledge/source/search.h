@@ -2,7 +2,8 @@
  *
  * knowledge.bin (little-endian): "PKNOW002", u32 passages, u32 dimensions, i32 near and i32 sure (millionths), u32 bytes
  * of the expressions, u64 bytes of the texts; the expressions (expressions.tsv as it is); for each passage its question
- * and its text, a zero byte after each; zero bytes up to a multiple of 4; float32 vectors, a row for each passage.
+ * and its text, a zero byte after each; zero bytes up to a multiple of 4; float32 vectors, a row for each passage; i32
+ * hubness of each passage (millionths).
  */
 #ifndef KNOWLEDGE_SEARCH_H
 #define KNOWLEDGE_SEARCH_H
@@ -18,6 +19,7 @@
 #define KNOWLEDGE_HEADER 36
 typedef struct knowledge knowledge;
 typedef struct { int32_t passage; int32_t score; } knowledge_hit; /* counted from 0; millionths */
+enum { KNOWLEDGE_NEIGHBOURS = 10 }; /* of which hubness is the mean score */
 /* FOUND: the best passage is the answer; NEAR: it is about the same, and may be shown as the closest, not as the answer;
  * the others: nothing may be shown. */
 enum { KNOWLEDGE_FOUND, KNOWLEDGE_NEAR, KNOWLEDGE_FAR, KNOWLEDGE_DOSE, KNOWLEDGE_LOCAL, KNOWLEDGE_EMPTY };
@@ -28,6 +30,9 @@ EXPORTED knowledge *knowledge_open(const void *model, size_t model_bytes, const 
 EXPORTED void knowledge_close(knowledge *k);
 /* The `most` best passages, best first (equal scores: the earlier passage), and what may be shown of them. */
 EXPORTED int knowledge_ask(knowledge *k, const char *question, knowledge_hit *hits, int most, int *verdict);
+/* How close every passage is before hubness is taken off (millionths), and what remains after it; 0 without a word. */
+EXPORTED int knowledge_scores(knowledge *k, const char *question, int32_t *scores);
+EXPORTED void knowledge_without_hubness(const knowledge *k, int32_t *scores);
 /* What is shown for a question: how many of the first KNOWLEDGE_SHOWN hits, 0 where it is refused (`verdict` says why). */
 enum { KNOWLEDGE_SHOWN = 3 };
 EXPORTED int knowledge_answer(knowledge *k, const char *question, knowledge_hit *hits, int *verdict);

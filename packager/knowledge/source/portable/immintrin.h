@@ -1,7 +1,8 @@
 /* What e5.c uses of AVX2, in plain C, for processors that have none of it (ARM): every lane computes what the
  * instruction computes, fused multiply-add included, so that the vectors are the same to the last bit. It lies on the
- * path of headers before the compiler's own, which embedding_avx2.c asks for. */
-#ifdef KNOWLEDGE_AVX2
+ * path of headers before the compiler's own, which whoever does not ask for it gets (embedding_avx2.c, Windows' own
+ * headers). */
+#ifndef KNOWLEDGE_PORTABLE
 #include_next <immintrin.h>
 #elif !defined(KNOWLEDGE_IMMINTRIN_H)
 #define KNOWLEDGE_IMMINTRIN_H
