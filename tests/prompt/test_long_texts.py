@@ -33,6 +33,8 @@ def config(folder: Path, **settings: Any) -> Path:
         ({"rope_parameters": {"full": {"original_max_position_embeddings": 1024}}}, 2048, [1024]),
         ({"text_config": {"sliding_window": 100}}, 2048, [100]),
         ({"max_position_embeddings": 512}, 2048, []),
+        ({"sliding_window": 2047}, 2048, []),  # the last position predicts nothing within the context
+        ({"sliding_window": 2047}, 2049, [2047]),
     ],
 )
 def test_boundaries(tmp_path: Path, settings: dict[str, Any], context: int, expected: list[int]) -> None:
