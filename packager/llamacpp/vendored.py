@@ -115,15 +115,30 @@ def _unpack(sdist: Path, folder: Path) -> None:
     with tarfile.open(sdist) as archive:
         root = f"{sdist.name.removesuffix('.tar.gz')}/vendor/llama.cpp/"
         try:
-            archive.extractall(folder, members=_wanted(archive, root), filter="data")
+            for member, name in _wanted(archive, root):
+                _extract(archive, member, folder / name)
         except tarfile.TarError as error:
             raise InputError(f"{sdist.name} cannot be unpacked: {error}", "do not use this file") from error
     if not (folder / "convert_hf_to_gguf.py").is_file():
         raise InputError(f"{sdist.name} holds no vendor/llama.cpp.", "check version in vendor/llama.cpp.lock")
 
 
-def _wanted(archive: tarfile.TarFile, root: str) -> Iterator[tarfile.TarInfo]:
+def _wanted(archive: tarfile.TarFile, root: str) -> Iterator[tuple[tarfile.TarInfo, str]]:
+    """The files below `root`, each with its name there."""
     for member in archive:
         inner = member.name.removeprefix(root)
-        if inner != member.name and inner.split("/")[0] not in LEFT_OUT:
-            yield member.replace(name=inner, deep=False)
+        if inner == member.name or inner.split("/")[0] in LEFT_OUT or member.isdir():
+            continue
+        if ".." in inner.split("/"):
+            raise tarfile.TarError(f"{member.name} lies outside")
+        yield member, inner
+
+
+def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
+    """One file; `extractall` with its filter is not in every Python 3.11 (Debian 12 has 3.11.2)."""
+    source = archive.extractfile(member)
+    if source is None:
+        raise tarfile.TarError(f"{member.name} is no file")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with source, path.open("wb") as target:
+        shutil.copyfileobj(source, target)
