@@ -30,7 +30,7 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = OTHERS | {
     "granite": ("granite", {"attention_multiplier": 0.1, "embedding_multiplier": 12.0, "logits_scaling": 8.0,
                             "residual_multiplier": 0.22, "tie_word_embeddings": True}),
     "phi3": ("phi3", {"sliding_window": 2047, "tie_word_embeddings": False}),  # wider than the texts: `reach`
-    "smollm3": ("smollm3", {"no_rope_layer_interval": 2, "tie_word_embeddings": True}),
+    "smollm3": ("smollm3", {"num_hidden_layers": 4, "tie_word_embeddings": True}),
 }  # fmt: skip
 NAMES = ("llama-3.2", "qwen2-yarn", "qwen3", "phi3", "phi-4-mini", "gemma2", "gemma3", "gemma3-4b", "mistral",
          "granite", "smollm3")  # fmt: skip
