@@ -123,7 +123,14 @@ def text_part(config: Mapping[str, Any], shapes: Shapes) -> TextPart:
 
 def why_not(config: Mapping[str, Any]) -> str:
     """Why the text part of a composite is not taken, in words ('' if nothing is known of its kind)."""
-    return NOT_TAKEN.get(str(config.get("model_type")), "")
+    model_type, inner = str(config.get("model_type")), config.get("text_config")
+    kinds = TEXT_PARTS.get(model_type)
+    if not kinds:
+        return NOT_TAKEN.get(model_type, "")
+    if not isinstance(config.get("vision_config"), dict):
+        return "its config.json lacks vision_config, as that of no such model does"
+    said = inner.get("model_type") if isinstance(inner, dict) else None
+    return f"its text part is of model_type {said!r}, which is not among those taken: {', '.join(kinds)}"
 
 
 def _text_name(stored: str) -> str:

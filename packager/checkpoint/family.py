@@ -75,12 +75,11 @@ def _kind_problem(
         kind = "an encoder with a decoder"
     if not kind:
         return None
-    why = composite.why_not(config)
-    found = f" ({', '.join(parts) or seen}{f'; {why}' if why else ''})" if parts or seen else ""
-    return InputError(
-        f"{what}, {kind}{found}; the line trains and proves decoders of text.",
-        "" + (FAMILY_TEXT if kind.startswith(("a model of", "put")) else "") + INSTEAD,
-    )
+    why = "; ".join(filter(None, (", ".join(parts) or seen, composite.why_not(config))))
+    fix = (FAMILY_TEXT if kind.startswith(("a model of", "put")) else "") + INSTEAD
+    if model_type in composite.TEXT_PARTS and not parts:
+        fix = "download config.json again; or " + INSTEAD
+    return InputError(f"{what}, {kind}{f' ({why})' if why else ''}; the line trains and proves decoders of text.", fix)
 
 
 def _experts_problem(config: Mapping[str, Any], names: Collection[str], what: str) -> InputError | None:

@@ -92,8 +92,8 @@ def _count_problems(config: Mapping[str, Any], layers: Mapping[int, object]) -> 
     absent = sorted(set(range(said)) - set(layers))
     beyond = sorted(set(layers) - set(range(said)))
     parts = [f"layer {_numbers(absent)} is missing from the weights"] if absent else []
-    parts += [f"the weights hold layer {_numbers(beyond)} beyond them"] if beyond else []
-    yield InputError(f"There should be {said} layers (num_hidden_layers), but {' and '.join(parts)}.", AGAIN)
+    parts += [f"the weights hold layer {_numbers(beyond)} as well, counted from 0"] if beyond else []
+    yield InputError(f"num_hidden_layers is {said}, but {' and '.join(parts)}.", AGAIN)
 
 
 def _numbers(found: Sequence[int]) -> str:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import linting
 import pytest
 
 from packager.checkpoint.locate import locate_base
@@ -48,3 +49,5 @@ def test_a_real_gemma_is_built_and_proven(tmp_path: Path) -> None:
     notice = (run / "package" / "NOTICE").read_text(encoding="utf-8")
     assert "Gemma is provided under and subject to the Gemma Terms of Use" in notice
     assert "reassembles the public GGUF file" in notice  # the wheel's own, passed on
+    for type_ in recipe.quantize.types:
+        assert linting.unexplained(run / "package" / f"{NAME}-{type_}.gguf", tmp_path) == []

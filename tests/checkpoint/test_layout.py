@@ -75,9 +75,9 @@ def without(shapes: Shapes, *ends: str) -> Shapes:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"num_hidden_layers": 4}, "should be 4 layers (num_hidden_layers), but layer 3 is missing"),
+        ({"num_hidden_layers": 4}, "num_hidden_layers is 4, but layer 3 is missing"),
         ({"num_hidden_layers": 6}, "layer 3 to 5 (3 of them) is missing"),
-        ({"num_hidden_layers": 2}, "the weights hold layer 2 beyond them"),
+        ({"num_hidden_layers": 2}, "the weights hold layer 2 as well"),
         ({"hidden_size": 64}, "another size than config.json says"),
         ({"intermediate_size": 64}, "gate_proj.weight is [48, 32], not [64, 32]"),
         ({"num_key_value_heads": 4}, "k_proj.weight is [16, 32], not [32, 32]"),
