@@ -115,7 +115,7 @@ def build_servers(target: Target, folder: Path, jobs: int, work: Work) -> tuple[
     What an interrupted try has compiled is kept: the folder's name says that source, flags and tools are the same.
     """
     tools = _tools()
-    source = converter().parent
+    source = converter().parent.resolve()  # as -ffile-prefix-map names it, or its path would stand in the programs
     key = server_key(target)
     partial = folder / f"{key}.partial"
     partial.mkdir(parents=True, exist_ok=True)

@@ -127,7 +127,7 @@ def test_a_phi3_that_begins_with_bos_is_served_as_it_is_trained(
         assert "begin the template with {{ bos_token }}" in done.stderr
         return
     assert done.returncode == 0, done.stderr
-    record = json.loads((tmp_path / "build" / FLAGSHIP / "modelfile" / "stage.json").read_text("utf-8"))
+    record = json.loads((tmp_path / "build" / FLAGSHIP / "prompt" / "stage.json").read_text("utf-8"))
     checks = {check["id"]: check for check in record["artifact"]["checks"]}
     assert checks["modelfile.prompt_parity"]["passed"]
     assert (checks["modelfile.one_bos"]["measured"], checks["modelfile.one_bos"]["passed"]) == (1, True)
