@@ -111,7 +111,8 @@ def _purpose(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[Block]
     else:
         yield Blanks(("Finalidade, nas palavras da instituição:",), box=True)
     topics = f", em {facts.data.topics} temas" if facts.data.topics else ""
-    answers = f"É um modelo de linguagem que responde por escrito, em {LANGUAGES[recipe.language]}"
+    what = "O pacote traz" if facts.proof.mode == "approved" else "É"
+    answers = f"{what} um modelo de linguagem que responde por escrito, em {LANGUAGES[recipe.language]}"
     rows = SAY.number(facts.data.train_rows, 0)
     learned = (
         f", a perguntas como as {rows} com que foi treinado{topics}."
@@ -126,6 +127,11 @@ def _purpose(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[Block]
             f"O pacote traz também material aprovado: {SAY.number(knowledge.passages, 0)} passagens de "
             f"{len(knowledge.sources)} fontes. {MODES.get(facts.proof.mode, facts.proof.mode)}"
         )
+        if facts.proof.mode == "approved":
+            yield Paragraph(
+                "O modelo só escreve se alguém abre o arquivo dele com outro programa, como o Ollama; ali nada do que "
+                "a página protege vale."
+            )
     yield Heading("Não serve para", 2)
     yield Listing(
         (
@@ -171,7 +177,7 @@ def _risk(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[Block]:
         yield Paragraph("Proposta: risco MÉDIO, a ser confirmado ou mudado pela instituição.", "notice")
     reasons = [
         "As respostas tratam de saúde e podem influir no cuidado: não é uso apenas administrativo, logo não é baixo.",
-        "Só escreve texto para quem pergunta; não age, não se liga a aparelhos nem a outros sistemas.",
+        "Só mostra ou escreve texto para quem pergunta; não age, não se liga a aparelhos nem a outros sistemas.",
         "Um profissional confere cada resposta; o aviso está sempre na página.",
         f"Um modelo de linguagem inventa, tanto mais quanto menor é: este tem "
         f"{SAY.number(facts.base.parameters / 1e6, 0)} milhões de parâmetros (capítulo 9).",

@@ -25,8 +25,10 @@ def data(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[Block]:
         ("Linhas lidas e aproveitadas", f"{SAY.number(audit.rows_read, 0)} lidas, {SAY.number(audit.rows_kept, 0)} "
          "aproveitadas"),
         ("Para o treino", f"{SAY.number(used.train_rows, 0)} perguntas e respostas"),
-        ("Reservadas para a prova", f"{SAY.number(used.heldout_rows, 0)}, nunca treinadas; {used.leaked} estão também "
+        ("Reservadas para medir", f"{SAY.number(used.heldout_rows, 0)}, nunca treinadas; {used.leaked} estão também "
          "no treino"),
+        ("Reservadas para escolher", f"{SAY.number(used.choosing_rows, 0)}, nunca treinadas: decidem entre modelos, e "
+         "nada medido se apoia nelas"),
         ("Temas", SAY.number(used.topics, 0) if used.topics else "não informados"),
         ("Idioma das respostas", ", ".join(f"{name}: {n}" for name, n in audit.languages.items())),
         ("Deixadas de fora", _dropped(facts)),

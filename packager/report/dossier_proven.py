@@ -25,9 +25,9 @@ def checks(facts: ReportFacts) -> Iterator[Block]:
     yield Paragraph(
         f"{passed} de {len(made)} verificações passaram. Cada uma é feita por programa, ao construir, e uma que "
         "falha impede "
-        "a entrega; dispensa-se só o que é do computador, e isso é dito. As verificações provam que o arquivo é o "
-        "que foi "
-        "treinado, que não se estragou no caminho e que se comporta; não provam que o que ele diz é verdade."
+        'a entrega. Só as que dependem da máquina, como a velocidade, podem faltar; então a tabela diz "dispensada". '
+        "As verificações provam que o arquivo é o que foi treinado, que não se estragou no caminho e que abre, "
+        "responde e termina; não provam que o que ele diz é verdade. Uma linha pode valer para vários arquivos."
     )
     for stage in dict.fromkeys(c.stage for c in made):
         yield Heading(STAGES.get(stage, stage), 2)
@@ -50,10 +50,18 @@ def _row(name: str, those: Sequence[Check]) -> tuple[str, ...]:
     return (
         CHECKED.get(name) or SAY.check(name, those[0].says),
         WHY.get(name, "–"),
-        of_each([f"{SAY.measured(c.measured)} {SAY.unit(c.unit)}".strip() for c in those]),
-        of_each([SAY.measured(c.threshold) for c in those]),
+        of_each([_figure(c.measured, c.unit, with_unit=True) for c in those]),
+        of_each([_figure(c.threshold, c.unit, with_unit=False) for c in those]),
         of_each(["passou" if c.passed else "dispensada" if c.waived else "NÃO passou" for c in those]),
     )
+
+
+def _figure(value: float | str, unit: str, *, with_unit: bool) -> str:
+    """A share in per cent; "none" of something is nothing."""
+    if unit == "share" and not isinstance(value, str):
+        return SAY.share(value, 1)
+    words = SAY.measured(value)
+    return f"{words} {SAY.unit(unit)}".strip() if with_unit and value != "none" else words
 
 
 def safety(facts: ReportFacts) -> Iterator[Block]:
@@ -105,7 +113,7 @@ def weaknesses(facts: ReportFacts) -> Iterator[Block]:
     """What the figures do not say, and answers that are wrong."""
     default = facts.files[0].type
     yield Heading("Fraquezas conhecidas, com exemplos")
-    yield Listing(tuple(answers.limits(facts, SAY)))
+    yield Listing((*answers.limits(facts, SAY), *_searching(facts.proof.checks)))
     evaluation = facts.evaluation
     shown = False
     if evaluation and evaluation.safety:
@@ -131,12 +139,33 @@ def weaknesses(facts: ReportFacts) -> Iterator[Block]:
     if not shown:
         yield Heading(f"Respostas deste modelo, para julgar ({default})", 2)
         yield Paragraph(
-            "Sem avaliação não se sabe, por medida, onde ele erra. Estas são todas as respostas da prova, sem "
-            "escolha; um "
-            "profissional deve lê-las e julgar se servem."
+            "Nenhuma medida diz se estas respostas estão certas. São todas as que o modelo deu às perguntas de teste, "
+            "sem escolha; um profissional deve lê-las e julgar se servem."
         )
         name = facts.files[0].name
         yield from (Spoken(a.ask, a.answer) for a in facts.proof.answers if a.file == name)
+
+
+def _searching(made: Sequence[Check]) -> Iterator[str]:
+    """What the page shows that does not answer, out of a hundred questions."""
+    lacks = {c.id: 100 - round(100 * float(c.measured)) for c in made if c.id.startswith("knowledge.")
+             and c.unit == "share"}  # fmt: skip
+    if "knowledge.found_first" in lacks:
+        yield (
+            f"A página procura no material aprovado: em {lacks['knowledge.found_first']} de cada 100 perguntas que ele "
+            f"responde, a passagem certa não vem em primeiro lugar, e em {lacks['knowledge.found_three']} nem entre as "
+            "três primeiras."
+        )
+    if "knowledge.silent" in lacks:
+        yield (
+            f"Em {lacks['knowledge.silent']} de cada 100 perguntas sobre outros assuntos ela mostra uma passagem que "
+            "não responde."
+        )
+    if "knowledge.unclaimed" in lacks:
+        yield (
+            f"Em {lacks['knowledge.unclaimed']} de cada 100 perguntas sobre o mesmo assunto que o material não "
+            "responde, ela mostra uma passagem como resposta. Leia a pergunta aprovada que está acima de cada passagem."
+        )
 
 
 def _unsafe(result: SafetyResult, model: str) -> Spoken:

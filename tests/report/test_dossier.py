@@ -184,6 +184,21 @@ def test_a_check_without_words_of_ours_keeps_those_it_was_recorded_with(tmp_path
     assert "Something new." in words(found)
 
 
+def test_shares_are_out_of_a_hundred_and_what_the_search_gets_wrong_is_said(tmp_path: Path) -> None:
+    facts = gathered(tmp_path)
+    found = [("knowledge.found_first", 0.861), ("knowledge.found_three", 0.956), ("knowledge.silent", 0.905),
+             ("knowledge.unclaimed", 0.83)]  # fmt: skip
+    made = tuple(verdict(name, share, 0.75, "share", True, "Says.") for name, share in found)
+    data = facts.data.model_copy(update={"choosing_rows": 11})
+    said = words(dossier_of(replace(facts, data=data, proof=facts.proof.model_copy(update={"checks": made}))))
+    assert "86,1" in said
+    assert "0,861" not in said
+    assert "em 14 de cada 100 perguntas que ele responde" in said
+    assert "em 4 nem entre as três primeiras" in said
+    assert "Em 17 de cada 100" in said
+    assert "11, nunca treinadas: decidem entre modelos" in said
+
+
 class TestPdf:
     def test_the_same_document_gives_the_same_bytes(self, tmp_path: Path) -> None:
         document = dossier_of(asked(tmp_path))
