@@ -36,7 +36,7 @@ _PASTED = re.compile(
 _PLACEHOLDER = re.compile(
     r"\{\{?\s*[A-Za-zÀ-ÿ_][\wÀ-ÿ .-]{0,30}\}?\}|<(?:nome|name|inserir|insert|data|date|seu|sua|your)\b[^<>\n]{0,30}>|"
     r"\[(?:inserir|insira|insert|seu|sua|your|coloque|preencher|nome d[oa]|data d[oa])\b[^\]\n]{0,40}\]|"
-    r"lorem ipsum|\bX{4,}\b",
+    r"%\([A-Za-z_]\w*\)[sd]|\$\{[A-Za-z_]\w*\}|lorem ipsum|\bX{4,}\b",
     re.IGNORECASE,
 )
 _PHRASE = re.compile(
@@ -62,6 +62,7 @@ MOJIBAKE = Kind("mojibake", "mojibake: UTF-8 that was read as another encoding",
 HTML = Kind("html", "HTML tags or entities", True)
 EXCEL = Kind("excel", "Excel's escapes (_x000D_)", True)
 CONTROL = Kind("control", "control or invisible characters", True)
+ESCAPE = Kind("escape", "escapes left as text, such as \\n, \\u00e3 or %C3%A3")
 LOST = Kind("lost", "letters lost to U+FFFD or a question mark: take them from the original")
 CUT = Kind("cut", "answers that seem cut off")
 PASTED = Kind("pasted", "a system prompt pasted into the question: data.system is the place for it")
@@ -73,6 +74,7 @@ IN_TEXT: tuple[tuple[Kind, TextTest], ...] = (
     (HTML, mending.has_html),
     (EXCEL, mending.has_excel_escape),
     (CONTROL, lambda text: mending.has_control(text) and not mending.has_mojibake(text)),
+    (ESCAPE, mending.has_escape),
     (LOST, lambda text: _LOST.search(text) is not None),
     (PLACEHOLDER, lambda text: _PLACEHOLDER.search(text) is not None),
 )

@@ -5,6 +5,7 @@ A text and the kinds to mend -> the mended text. Nothing is mended that the reci
 
 from __future__ import annotations
 
+import contextlib
 import html
 import re
 from collections.abc import Callable, Sequence
@@ -13,7 +14,9 @@ from typing import Any
 
 from packager.errors import MissingResource
 
-_SUSPECT = re.compile(r"[ÃÂâÅÄÐÑðŸ\x80-\x9f]|ï¿½|ï»¿")
+_SUSPECT = re.compile(r"[ÃÂâÅÄÐÑðŸ├√\x80-\x9f]|ï¿½|ï»¿")
+_RARE = {"├": "cp850", "√": "mac_roman"}
+"""What UTF-8's first byte of an accented letter becomes in encodings that ftfy lacks, or does not see in a few."""
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 _NAMES = (
     "a abbr b blockquote body br center code dd div dl dt em font footer form h1 h2 h3 h4 h5 h6 head header hr html i"
@@ -26,6 +29,8 @@ _BREAK = re.compile(r"\s*<(?:br\s*/?|/(?:p|div|tr|h[1-6]|ul|ol|table|blockquote|
 _LIST = re.compile(r"\s*<(?:ul|ol)(?:\s[^<>]*)?>\s*", re.I)
 _ITEM = re.compile(r"\s*<li(?:\s[^<>]*)?>\s*", re.I)
 _EXCEL = re.compile(r"_x([0-9A-Fa-f]{4})_")
+_ESCAPE = re.compile(r"\\u[0-9a-fA-F]{4}|\\[nrt](?![a-z])|[%=][Cc][23][%=][89ABab][0-9A-Fa-f]")
+_ADDRESS = re.compile(r"https?://\S+")
 _CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]"
 )
@@ -33,10 +38,7 @@ _CONTROL = re.compile(
 
 def has_mojibake(text: str) -> bool:
     """Does it hold UTF-8 that was read as another encoding (`orientaÃ§Ã£o`)?"""
-    if not _SUSPECT.search(text):
-        return False
-    ftfy = _ftfy()
-    return bool(ftfy.fix_encoding(text) != text)
+    return _SUSPECT.search(text) is not None and _without_mojibake(text) != text
 
 
 def has_html(text: str) -> bool:
@@ -47,6 +49,11 @@ def has_html(text: str) -> bool:
 def has_excel_escape(text: str) -> bool:
     """Does it hold Excel's way to write a control character (`_x000D_`)?"""
     return _EXCEL.search(text) is not None
+
+
+def has_escape(text: str) -> bool:
+    """Does it hold what should have become a letter or a line end (`\\u00e3`, `\\n`, `%C3%A3`, `=C3=A3`)?"""
+    return _ESCAPE.search(_ADDRESS.sub("", text)) is not None
 
 
 def has_control(text: str) -> bool:
@@ -67,7 +74,12 @@ def _is_entity(found: str) -> bool:
 
 
 def _without_mojibake(text: str) -> str:
-    return str(_ftfy().fix_encoding(text))
+    found = str(_ftfy().fix_encoding(text))
+    for sign, encoding in _RARE.items():
+        if sign in found:
+            with contextlib.suppress(UnicodeError):
+                return found.encode(encoding).decode("utf-8")
+    return found
 
 
 def _without_html(text: str) -> str:

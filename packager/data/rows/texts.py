@@ -17,10 +17,13 @@ from packager.data.rows.records import kind_of
 
 _EMPTY_TEXT = """
     nan none null n/a na #n/a <na> #n/d nat nil undefined - -- — – (null) (vazio) (blank) [null]
+    n/d s/n ? ?? ??? ... … [] {} tbd xxx xxxx
     #ref! #valor! #value! #name? #nome? #nombre? #div/0! #num! #núm! #null! #nulo! #spill! #calc! #getting_data
 """
-EMPTY = frozenset(_EMPTY_TEXT.split())
-"""Whole cells that stand for an empty one: pandas, SQL, Excel and LibreOffice in Portuguese and English."""
+_EMPTY_WORDS = ("sem resposta", "não informado", "nao informado", "a definir", "a preencher", "no answer")
+EMPTY = frozenset((*_EMPTY_TEXT.split(), *_EMPTY_WORDS))
+"""Whole cells that stand for an empty one: what pandas, SQL, Excel, LibreOffice and people write, in Portuguese and
+English."""
 _NO_TEXT = re.compile(r"[\0\ud800-\udfff]")
 
 
@@ -49,7 +52,7 @@ def checked(value: str, name: str, *, required: bool = True) -> str:
     if text.casefold() in EMPTY:
         if required:
             raise Unusable(
-                f"empty {name}: it says what exports write for an empty cell (nan, None, #REF! and the like)"
+                f"empty {name}: it says what is written for an empty cell (nan, None, #REF!, n/d and the like)"
             )
         return ""
     if _NO_TEXT.search(text):
