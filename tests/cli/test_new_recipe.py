@@ -62,7 +62,7 @@ def new(*words: str) -> Result:
 
 
 def test_a_written_recipe_says_what_it_assumes_and_loads(tmp_path: Path, shipped: Path) -> None:
-    given = source(tmp_path, rows(tema="APS"), '{"pergunta": "sem resposta"}', "{oops")
+    given = source(tmp_path, rows(tema="APS"), '{"pergunta": "O que falta?"}', "{oops")
     result = new("meu", "--data", given, "--base", "hf:org/model")
     assert result.exit_code == 0, result.output
     for words in (

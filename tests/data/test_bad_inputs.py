@@ -95,6 +95,11 @@ CASES: list[tuple[str, bytes | Make, tuple[str, ...]]] = [
     ("a.jsonl", lines(qa(), qa(answer="nan")), ("empty cell", "line 2")),
     ("a.jsonl", lines(qa(), qa(answer="#REF!")), ("empty cell", "line 2")),
     ("a.jsonl", lines(qa(), qa(question="None")), ("empty 'question'", "line 2")),
+    *[("a.jsonl", lines(qa(), qa(answer=nothing)), ("empty 'answer'", "n/d", "line 2"))
+      for nothing in ("?", "...", "N/D", "s/n", "Sem resposta", "[]", "a preencher")],
+    ("a.jsonl", lines('{"text": "<|user|>a<|assistant|>b"}'), ("one column: text", "into two columns")),
+    ("a.jsonl", lines('[{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]'),
+     ("one turn of a conversation, or a bare list", '{"messages": [...]}')),
     ("a.jsonl", lines(qa(), '{"question": "a", "answer": "\\ud800"}'), ("no text", "line 2")),
     ("a.jsonl", lines(qa(), '{"question": "a", "answer": "b\\u0000"}'), ("no text", "line 2")),
     ("a.json", f"[{qa()}\n{qa()}]".encode(), ("expected ','", "nothing after it was read")),

@@ -39,11 +39,12 @@ def test_names_are_found_whatever_their_case_and_accents(tmp_path: Path) -> None
     assert [(r.question, r.answer) for r in read_rows(config).rows] == [("a", "b")]
 
 
-@pytest.mark.parametrize("column", ["conversations", "conversation", "messages"])
+@pytest.mark.parametrize("column", ["conversations", "conversation", "messages", "Mensagens", "dialog", "chat"])
 @pytest.mark.parametrize(
     ("role", "text", "user", "assistant"),
     [("from", "value", "human", "gpt"), ("from", "value", "user", "assistant"), ("role", "content", "human", "gpt"),
-     ("role", "value", "Usuário", "Assistente"), ("from", "content", "prompter", "bot")],
+     ("role", "value", "Usuário", "Assistente"), ("from", "content", "prompter", "bot"),
+     ("From", "Value", "human", "gpt"), ("papel", "conteúdo", "usuário", "assistente")],
 )  # fmt: skip
 def test_sharegpt_and_its_variants(
     tmp_path: Path, column: str, role: str, text: str, user: str, assistant: str

@@ -22,7 +22,9 @@ ROLES = {
 }  # fmt: skip
 """What files call the three roles (case and accents ignored)."""
 TOOLS = frozenset(("tool", "function", "function_call", "function_response", "observation", "ipython", "tool_response"))
-_ROLE_KEYS, _TEXT_KEYS = ("role", "from", "speaker"), ("content", "value", "text")
+ROLE_KEYS = ("role", "from", "speaker", "papel", "autor")
+TEXT_KEYS = ("content", "value", "text", "conteudo", "texto", "mensagem")
+"""What files call the role and the text of a turn (case and accents ignored)."""
 _HARMLESS = frozenset(
     ("id", "index", "timestamp", "created", "created_at", "updated_at", "create_time", "date", "lang", "language")
 )
@@ -64,8 +66,7 @@ def _turns(given: Any, number: int) -> list[Turn]:
     pair = [(ROLES.get(folded(str(key))), value) for key, value in given.items()]
     if pair and all(role for role, _ in pair):
         return [Turn(str(role), _text(value, number)) for role, value in pair]
-    role_key = next((key for key in _ROLE_KEYS if key in given), None)
-    text_key = next((key for key in _TEXT_KEYS if key in given), None)
+    role_key, text_key = _key(given, ROLE_KEYS), _key(given, TEXT_KEYS)
     named = folded(str(given[role_key])) if role_key else ""
     if named in TOOLS:
         raise Unusable(f"message {number} is a tool's turn ({named}): tools are not trained")
@@ -77,6 +78,12 @@ def _turns(given: Any, number: int) -> list[Turn]:
     if other:
         raise Unusable(f"message {number} has {', '.join(map(repr, other))}, which would not be trained: take it out")
     return [Turn(role, _text(given[text_key] if text_key else None, number), trained or role != "assistant")]
+
+
+def _key(given: Mapping[str, Any], names: Sequence[str]) -> str | None:
+    """The first of the names that the message has, whatever its case and accents."""
+    keys = {folded(str(key)): key for key in given}
+    return next((keys[name] for name in names if name in keys), None)
 
 
 def _trained(said: Mapping[str, Any], number: int) -> bool:

@@ -15,7 +15,10 @@ from typing import Any
 from packager.data.rows.encoding import read_text
 from packager.data.rows.records import Record, UnusableRow, kind_of
 
-CONVERSATIONS = ("messages", "conversations", "conversation")
+CONVERSATIONS = (
+    "messages", "conversations", "conversation", "dialog", "dialogue", "dialogo", "chat", "turns", "mensagens",
+    "conversa", "conversas",
+)  # fmt: skip
 DEEPEST = 200
 """How deep a record may be nested; Python's own limit depends on who calls."""
 _BLANK = " \t\n\r"
@@ -150,15 +153,17 @@ def _lists(text: str, start: int) -> tuple[dict[str, int], str]:
     return found, problem
 
 
+_TURN = re.compile(r'"(?:role|from|value|content|papel|conteudo|conteúdo)"\s*:')
+_LISTED = re.compile(rf'"(?:{"|".join(CONVERSATIONS)})"\s*:')
+
+
 def _is_conversation(text: str, listed: tuple[str, int]) -> bool:
     """Is the one list of an object a conversation's turns, so that the object itself is a row?"""
     key, at = listed
     first = _after(text, at + 1, _BLANK)
     end = _end_of(text, first)
     head = text[first : end or first]
-    return key in CONVERSATIONS and re.search(r'"(?:role|from|value|content)"\s*:', head) is not None and (
-        re.search(r'"(?:messages|conversations?)"\s*:', head) is None
-    )  # fmt: skip
+    return key in CONVERSATIONS and _TURN.search(head) is not None and _LISTED.search(head) is None
 
 
 def _array(name: str, text: str, start: int) -> Iterator[Record | UnusableRow]:

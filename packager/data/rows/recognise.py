@@ -18,9 +18,11 @@ from packager.data.rows.columns import (
     TOPICS,
     check_no_row,
     column,
+    folded,
     known_column,
     known_pair,
 )
+from packager.data.rows.conversations import ROLE_KEYS, TEXT_KEYS
 from packager.data.rows.encoding import encoding_of
 from packager.data.rows.formats import INPUT, INSTRUCTION, NOT_TEXT, OUTPUT
 from packager.data.rows.json_files import CONVERSATIONS
@@ -139,6 +141,17 @@ def _shape(format_: str, columns: Sequence[str], fields: Fields, wanted: Sequenc
 
 
 def _which(file: str, columns: Sequence[str], named: Named) -> InputError:
+    if len(columns) < 2:
+        return InputError(
+            f"{file}: a row is a question and an answer, and it has one column: {_listed(columns)}.",
+            "write them into two columns (question, answer), or as a list of turns: "
+            '{"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}',
+        )
+    if set(map(folded, columns)) & set(ROLE_KEYS) and set(map(folded, columns)) & set(TEXT_KEYS):
+        return InputError(
+            f"{file}: each line is one turn of a conversation, or a bare list of them; it has {_listed(columns)}.",
+            'write a conversation a line: {"messages": [...]}',
+        )
     flags = [f"--{name} COLUMN" for name in ("question", "answer") if not getattr(named, name)]
     return InputError(
         f"{file}: which column is the question, and which the answer? It has {_listed(columns)}.",
