@@ -14,7 +14,7 @@ from typing import Any
 from packager.checkpoint.family import family_problem
 from packager.checkpoint.layout import Shapes, embedding, layout_problems
 from packager.checkpoint.output_head import Equal, head_problem
-from packager.checkpoint.reach import rope_problems, window_problems
+from packager.checkpoint.reach import rope_problems, rotary_problems, window_problems
 from packager.checkpoint.token_files import token_problems
 from packager.errors import InputError, PackagerError
 from packager.llamacpp.converter import pretokenizer_known
@@ -28,7 +28,8 @@ def weight_problems(config: Mapping[str, Any], shapes: Shapes, equal: Equal, sou
     if problem := family_problem(config, shapes, source):
         return [problem]
     architecture = config["architectures"][0]
-    problems: list[PackagerError] = [*rope_problems(config, architecture), *window_problems(config, architecture)]
+    asked = (rope_problems, rotary_problems, window_problems)
+    problems: list[PackagerError] = [found for problem in asked for found in problem(config, architecture)]
     problems += layout_problems(config, shapes)
     head = head_problem(config, shapes, equal)
     return [*problems, *([head] if head else [])]

@@ -25,6 +25,8 @@ leaves out; of Qwen, Mistral and Starcoder2 it knows none."""
 PATTERNS = {"Gemma2ForCausalLM": 2, "Gemma3ForCausalLM": 6, "Cohere2ForCausalLM": 4}
 """Of so many layers the last looks back all the way and the others within their window: llama.cpp has the number in
 its source (src/models/gemma3.cpp and others), whatever config.json says."""
+WITHOUT_ROTARY = {"SmolLM3ForCausalLM": 4}
+"""Of so many layers the last has no rotary embedding: llama.cpp has the number in its source (smollm3.cpp)."""
 ROPE_TYPES = ("default", "linear", "dynamic", "yarn", "llama3", "longrope")
 """What the converter writes and transformers computes."""
 AGAIN = "download config.json again"
@@ -109,6 +111,20 @@ def window_problems(config: Mapping[str, Any], architecture: str) -> Iterator[In
         yield InputError(
             f"config.json: layer {other[0]} is {types[other[0]]} (layer_types). In a {architecture} llama.cpp lets the"
             f" last of every {every} layers look back all the way, and the others within the window.",
+            AGAIN + ", or use another base",
+        )
+
+
+def rotary_problems(config: Mapping[str, Any], architecture: str) -> Iterator[InputError]:
+    """Layers without rotary embedding that are not where llama.cpp has them."""
+    with_rotary, every = config.get("no_rope_layers"), WITHOUT_ROTARY.get(architecture)
+    if not every or not isinstance(with_rotary, list):
+        return
+    other = [i for i, has in enumerate(with_rotary) if bool(has) == ((i + 1) % every == 0)]
+    if other:
+        yield InputError(
+            f"config.json: layer {other[0]} {'has' if with_rotary[other[0]] else 'lacks'} the rotary embedding"
+            f" (no_rope_layers). In a {architecture} llama.cpp leaves it out of the last of every {every} layers.",
             AGAIN + ", or use another base",
         )
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from packager.checkpoint.reach import limits, rope_problems, rope_type, window_problems
+from packager.checkpoint.reach import limits, rope_problems, rope_type, rotary_problems, window_problems
 
 PHI3 = {"model_type": "phi3", "max_position_embeddings": 4096, "sliding_window": 2047, "num_hidden_layers": 2}
 FACTORS = {"short_factor": [1.0, 1.1], "long_factor": [1.0, 3.0]}
@@ -140,3 +140,15 @@ def test_what_cannot_be_served_is_refused(
     problems = list(rope_problems({"model_type": "llama", **config}, architecture))
     assert any(words in problem.message for problem in problems), problems
     assert all(problem.fix for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("layers", "said"),
+    [([1, 1, 1, 0, 1, 1, 1, 0], ""), ([1, 1, 0, 1], "layer 2 lacks"), ([1, 1, 1, 1], "layer 3 has"), (None, "")],
+)
+def test_layers_without_rotary_embedding_are_where_llama_cpp_has_them(layers: list[int] | None, said: str) -> None:
+    config = {"no_rope_layers": layers}
+    problems = [problem.message for problem in rotary_problems(config, "SmolLM3ForCausalLM")]
+    assert len(problems) == bool(said)
+    assert said in "".join(problems)
+    assert not list(rotary_problems({"no_rope_layers": [1, 0]}, "LlamaForCausalLM"))
