@@ -49,6 +49,7 @@ OPTIONS = {
     "GGML_LLAMAFILE": "ON",
     "GGML_CPU_REPACK": "ON",
     "GGML_BACKEND_DL": "OFF",
+    "GIT_EXE": "OFF",  # else ggml takes the commit of the git repository around it into the programs
     "LLAMA_OPENSSL": "OFF",
     "LLAMA_SUBPROCESS": "OFF",
     "LLAMA_BUILD_UI": "OFF",

@@ -40,6 +40,7 @@ def test_nothing_is_taken_from_the_building_machine(name: str) -> None:
     assert stated["CMAKE_C_FLAGS"] == stated["CMAKE_CXX_FLAGS"] == "-ffile-prefix-map=/src=llama.cpp"
     assert len(stated["LLAMA_BUILD_COMMIT"]) == 9  # else that of the repository around the source
     assert vendored.commit().startswith(stated["LLAMA_BUILD_COMMIT"])
+    assert stated["GIT_EXE"] == "OFF"  # ggml's own look-up of a commit
     assert stated["LLAMA_BUILD_NUMBER"] == "0"
     assert stated["CMAKE_TOOLCHAIN_FILE"] == str(ROOT / "vendor" / "zig-toolchain.cmake")
 
