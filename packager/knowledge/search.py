@@ -12,14 +12,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Literal
 
 from packager.errors import InputError
 from packager.knowledge import engine, index
 from packager.knowledge.passages import Passage
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Verdict = Literal["found", "near", "far", "dose", "local", "empty"]
 VERDICTS: tuple[Verdict, ...] = ("found", "near", "far", "dose", "local", "empty")
@@ -96,6 +97,8 @@ class Search:
 
     def scores(self, questions: Sequence[str]) -> NDArray[np.int32]:
         """[question, passage]: how close each is, millionths, with hubness; 0 for a question without words."""
+        import numpy as np
+
         found = np.zeros((len(questions), len(self.passages)), np.int32)
 
         def one(place: int) -> None:
@@ -107,6 +110,8 @@ class Search:
 
     def without_hubness(self, scores: NDArray[np.int32]) -> NDArray[np.int32]:
         """`scores` as `ask` has them."""
+        import numpy as np
+
         found = np.ascontiguousarray(scores)
         for row in found:
             self._lib.knowledge_without_hubness(self._handle, row.ctypes.data)

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from packager.errors import InputError
 from packager.knowledge import index, search
 from packager.knowledge.index import Threshold
 from packager.knowledge.search import Search
 from packager.knowledge.variants import variants, without_accents
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 SURE = 0.2
 """Share of left-out questions that may be shown a passage as their answer. Half of what people ask outside the material
@@ -36,6 +38,8 @@ NEIGHBOURS = 10
 def choose(folder: Path, programs: Path, *, seed: int = 0) -> Threshold:
     """Write into `knowledge.bin` the hubness of every passage and the scores that `NEAR` and `SURE` of the left-out
     questions reach. At most 1,000 are asked, spread evenly."""
+    import numpy as np
+
     with search.opened(folder, programs) as opened:
         asked, scores = _left_out(opened, seed)
     index.set_hubness(folder, np.sort(scores, axis=0)[-NEIGHBOURS:].mean(axis=0).astype(int).tolist())
@@ -48,6 +52,8 @@ def choose(folder: Path, programs: Path, *, seed: int = 0) -> Threshold:
 
 def _left_out(opened: Search, seed: int) -> tuple[list[int], NDArray[np.int32]]:
     """The passages whose questions were asked, and [question, passage] scores; 0 for those that answer it."""
+    import numpy as np
+
     places = [place for place, passage in enumerate(opened.passages) if passage.question]
     if len(places) < FEWEST:
         raise InputError(
