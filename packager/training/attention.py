@@ -2,8 +2,8 @@
 
 On a GPU they lie end to end. Where torch has FlashAttention for the card, it is told where the rows
 begin; elsewhere a mask says which tokens are of one row. On a CPU they are of one width, after what
-all of them begin with. Fails with `TypeError` or `ValueError` for a model whose attention is of
-another kind; `compute.choose` then falls back.
+all of them begin with. Fails with `Unfit` for a model whose attention is of another kind, or with what
+its own code says to it; `compute.choose` then falls back.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from packager.training.model_parts import Unfit, attend_by
 
 _varlen: Any = None
 try:  # torch 2.11 and later
@@ -53,7 +55,7 @@ def side_by_side(causal: Any) -> Iterator[None]:
     """`causal` attends with `beside` for so long, and then as before."""
     own = causal.config._attn_implementation
     register()
-    causal.set_attn_implementation(BESIDE)
+    attend_by(causal, BESIDE)
     try:
         yield
     finally:
@@ -102,7 +104,7 @@ def row_mask(starts: Tensor, size: int, window: int | None = None) -> Tensor:
 def window_of(causal: Any, longest: int) -> int | None:
     """The window of every layer that attends within one, where rows are longer; None where none of them notices.
 
-    Raises `ValueError` for a model whose layers differ in it: one mask cannot serve them all.
+    Raises `Unfit` for a model whose layers differ in it: one mask cannot serve them all.
     """
     config = causal.config.get_text_config()
     of_layers = {module.sliding_window for module in causal.modules() if hasattr(module, "sliding_window")}
@@ -110,7 +112,7 @@ def window_of(causal: Any, longest: int) -> int | None:
         of_layers = {getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None}
     noticed = {window if window and window < longest else None for window in of_layers}
     if len(noticed) > 1:
-        raise ValueError("its layers attend within different windows, and a row is longer")
+        raise Unfit("its layers attend within different windows, and a row is longer")
     return noticed.pop()
 
 

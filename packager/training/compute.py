@@ -24,6 +24,7 @@ from packager.training.flat import Flat
 from packager.training.loss import Shortcuts, batch_sums, head_sums, logit_sums, own
 from packager.training.memory import MemoryPlan
 from packager.training.model import Trainee
+from packager.training.model_parts import Unfit, attend_by, body_of, head_of, hidden_of, while_it_ran
 
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 3e-2, torch.float16: 1e-2}
 """How far a shortcut's loss may be from the model's own, relatively."""
@@ -101,10 +102,9 @@ class EndToEnd:
         self.causal = trainee.peft.get_base_model()
         self.sliding = attention.window_of(self.causal, longest) if masked else None
         attention.register()
-        self.causal.set_attn_implementation("sdpa" if masked else attention.PACKED)
+        attend_by(self.causal, "sdpa" if masked else attention.PACKED)
+        self.body, self.head = body_of(self.causal), head_of(self.causal)
         self.causal.enable_input_require_grads()  # so that the first layer is compiled like the others
-        self.body = getattr(self.causal, self.causal.base_model_prefix)
-        self.head = self.causal.get_output_embeddings()
         self.parameters = list(trainee.parameters.values())
         self._follow(plan)
 
@@ -157,12 +157,13 @@ class EndToEnd:
 
     def _body(self, batch: Flat) -> Tensor:
         """Hidden states [size, hidden]."""
-        states: Tensor = self.body(**self._given(batch)).last_hidden_state[0]
-        return states
+        return hidden_of(self.body(**self._given(batch)))[0]
 
     def _logits(self, batch: Flat) -> Tensor:
         """The model's own logits, at the trained positions only [n, vocabulary]."""
         logits: Tensor = self.causal(**self._given(batch), logits_to_keep=batch.where).logits[0]
+        if len(logits) != len(batch.where):
+            raise Unfit("it makes logits at other positions than those asked for")
         return logits
 
     def _given(self, batch: Flat) -> dict[str, Any]:
@@ -206,10 +207,14 @@ def _fits(way: Callable[[], Compute], samples: Sequence[Sample], dtype: torch.dt
         found = [sum(compute.score(batch)[0].item() for batch in compute.lay_out(rows)) for rows, _ in samples]
     except torch.OutOfMemoryError:
         raise
-    except (AttributeError, TypeError, ValueError, NotImplementedError, RuntimeError) as error:
-        # Another author's model code may refuse a shortcut with any of these. Only speed is lost: `choose` ends
-        # with the model's own way, which is not tried here, and whose errors stop the run. The tests name the way
-        # that their models get, so an error of ours in a shortcut is red there.
+    except Unfit as error:
+        progress.note(f"a faster way does not fit this model: {error}")
+        return False
+    except Exception as error:
+        # The model's own code may refuse what it is given with any error. Only speed is lost: `choose` ends with the
+        # model's own way, which is not tried here, and whose errors stop the run. An error of ours stops it too.
+        if not while_it_ran(error):
+            raise
         progress.note(f"a faster way does not fit this model: {type(error).__name__}: {error}")
         return False
     pairs = zip(found, (expected for _, expected in samples), strict=True)

@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from packager.process import progress
 from packager.training.flat import Flat
+from packager.training.model_parts import Unfit
 
 Backward = Callable[[Tensor], None]
 
@@ -25,7 +26,7 @@ def layers_of(body: nn.Module) -> nn.ModuleList:
     """The layers of a decoder: the longest list of modules in it."""
     lists = [m for m in body.modules() if isinstance(m, nn.ModuleList)]
     if not lists:
-        raise AttributeError("the model has no list of layers")
+        raise Unfit("it has no list of layers")
     return max(lists, key=len)
 
 

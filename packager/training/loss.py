@@ -22,6 +22,7 @@ from packager.prompt.masking import Encoded
 from packager.training import attention
 from packager.training.batches import Batch, collate
 from packager.training.model import Trainee
+from packager.training.model_parts import Unfit, body_of, head_of, hidden_of
 
 CHUNK = 128
 """Positions whose logits exist at once on a CPU: 25 MB in fp32 for a vocabulary of 49,152."""
@@ -67,28 +68,28 @@ def batch_sums(trainee: Trainee, batch: Batch, shortcuts: Shortcuts) -> Tensor:
         logits = causal(input_ids=batch.ids, use_cache=False).logits.flatten(0, 1)[batch.positions]
         return logit_sums(logits, batch.targets)
     hidden = _hidden(causal, batch, shortcuts)[batch.positions]
-    return head_sums(hidden, causal.get_output_embeddings(), batch.targets)
+    return head_sums(hidden, head_of(causal), batch.targets)
 
 
 def _hidden(causal: Any, batch: Batch, shortcuts: Shortcuts) -> Tensor:
     """The body's last hidden states [prefix + rows * length, hidden]."""
-    body = getattr(causal, causal.base_model_prefix)
+    body = body_of(causal)
     if not shortcuts.share_prefix:
-        states: Tensor = body(input_ids=batch.ids, use_cache=False).last_hidden_state
-        return states.flatten(0, 1)
+        return hidden_of(body(input_ids=batch.ids, use_cache=False)).flatten(0, 1)
     shared, (rows, width) = batch.prefix.shape[1], batch.ids.shape
     # One sequence, so that the weights are read once and no small product is made for the prefix alone.
     ids = torch.cat([batch.prefix, batch.ids.view(1, -1)], dim=1)
     places = torch.arange(shared + width, device=ids.device)
     places = torch.cat([places[:shared], places[shared:].repeat(rows)])[None]
     with attention.side_by_side(causal):
-        states = body(input_ids=ids, position_ids=places, use_cache=False, shared=shared, rows=rows).last_hidden_state
-    return states[0]
+        return hidden_of(body(input_ids=ids, position_ids=places, use_cache=False, shared=shared, rows=rows))[0]
 
 
 def head_sums(hidden: Tensor, head: Any, targets: Tensor, chunk: int = CHUNK, *, compiled: bool = False) -> Tensor:
     """Sums of head(hidden) against `targets`: hidden [n, h], targets [n] int64."""
     if type(head) is nn.Linear and head.bias is None and not head.weight.requires_grad:
+        if head.in_features != hidden.shape[-1]:
+            raise Unfit("there is more than one product between its body and its logits")
         loss, rest = HeadLoss.apply(hidden, head.weight, targets, chunk, _compiled_judge() if compiled else judge)
         return torch.cat([loss[None], rest])
     return logit_sums(head(hidden), targets)

@@ -424,6 +424,33 @@ def test_a_model_that_scales_its_logits_gets_no_shortcut(
     assert choose(trainee, rows, SIDE_BY_SIDE, 4) == SideBySide(trainee, Shortcuts(False, False), 4)
 
 
+def test_a_model_that_refuses_what_it_is_given_is_trained_its_own_way(loaded: Callable[..., tuple[Any, Any]]) -> None:
+    from transformers import LlamaModel
+
+    from packager.training.compute import SideBySide, choose
+    from packager.training.loss import Shortcuts
+    from packager.training.memory import SIDE_BY_SIDE
+
+    class Strict(LlamaModel):
+        def forward(self, input_ids: Any, attention_mask: Any = None, position_ids: Any = None, **more: Any) -> Any:
+            if position_ids is not None:
+                raise NotImplementedError("positions of my own only")
+            return super().forward(input_ids, attention_mask=attention_mask, **more)
+
+    trainee, rows = loaded(settings())
+    trainee.peft.get_base_model().model.__class__ = Strict
+    assert choose(trainee, rows, SIDE_BY_SIDE, 4) == SideBySide(trainee, Shortcuts(select=True, share_prefix=False), 4)
+
+
+def test_an_error_of_ours_stops_the_run(loaded: Callable[..., tuple[Any, Any]]) -> None:
+    from packager.training.compute import choose
+    from packager.training.memory import SIDE_BY_SIDE
+
+    trainee, rows = loaded(settings())
+    with pytest.raises(TypeError):
+        choose(trainee, rows, SIDE_BY_SIDE, None)  # type: ignore[arg-type]  # how many rows at once
+
+
 def test_only_answers_are_trained(loaded: Callable[..., tuple[Any, Any]], tiny_data: Dataset) -> None:
     from packager.prompt.template import load_tokenizer
     from packager.training import batches

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from packager.training.attention import row_mask, window_of
+from packager.training.model_parts import Unfit
 
 
 def test_a_token_sees_its_row_and_its_window() -> None:
@@ -40,7 +41,7 @@ def test_the_window_of_all_layers() -> None:
 
 def test_layers_that_differ_are_left_to_the_model() -> None:
     assert window_of(model(100, None), longest=50) is None
-    with pytest.raises(ValueError, match="different windows"):
+    with pytest.raises(Unfit, match="different windows"):
         window_of(model(100, None), longest=200)
 
 
