@@ -136,7 +136,7 @@ def _wanted(archive: tarfile.TarFile, root: str) -> Iterator[tuple[tarfile.TarIn
 
 def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
     """One file; `extractall` with its filter is not in every Python 3.11 (Debian 12 has 3.11.2)."""
-    source = archive.extractfile(member)
+    source = archive.extractfile(member) if member.isfile() else None
     if source is None:
         raise tarfile.TarError(f"{member.name} is no file")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@
 #define CLOSE 20000 /* millionths: a further passage is shown when it is at most this far below the best */
 #define MEANT 25000 /* millionths below `near`: nearer than small talk, too far to be shown */
 #define LONGEST_QUESTION 2000
+#define REWRITTEN (3 * LONGEST_QUESTION)
 #define LONGEST_EXPRESSION 4
 
 typedef struct { const char *typed, *typed_end, *meant, *meant_end; } expression;
@@ -206,11 +207,14 @@ int knowledge_vector(void *model, const char *question, const char *text, float 
 }
 
 /* ------------------------------ asking ------------------------------ */
-int knowledge_scores(knowledge *k, const char *question, int32_t *scores) {
-    char cut[LONGEST_QUESTION], rewritten[3 * LONGEST_QUESTION];
-    word any;
+static void as_searched(const knowledge *k, const char *question, char out[REWRITTEN]) {
+    char cut[LONGEST_QUESTION];
     append(cut, 0, sizeof cut, question, strlen(question));
-    knowledge_rewritten(k, cut, rewritten, sizeof rewritten);
+    knowledge_rewritten(k, cut, out, REWRITTEN);
+}
+
+static int scores_of(knowledge *k, const char *rewritten, int32_t *scores) {
+    word any;
     if (!next_word(rewritten, &any)) return 0;
     float *asked = malloc(sizeof *asked * (size_t)k->dimensions);
     double *close = calloc((size_t)k->passages + 1, sizeof *close);
@@ -219,9 +223,14 @@ int knowledge_scores(knowledge *k, const char *question, int32_t *scores) {
         for (int i = 0; i < k->dimensions; i++) close[p] += (double)asked[i] * k->vector[(size_t)p * k->dimensions + i];
     lexical_score(k->words, rewritten, LEXICAL, close);
     for (int p = 0; p < k->passages; p++) scores[p] = (int32_t)millionths(close[p]);
-    free(asked);
-    free(close);
+    free(asked), free(close);
     return 1;
+}
+
+int knowledge_scores(knowledge *k, const char *question, int32_t *scores) {
+    char asked[REWRITTEN];
+    as_searched(k, question, asked);
+    return scores_of(k, asked, scores);
 }
 
 /* The best of all passages into `hits`, at most `most`. */
@@ -252,22 +261,20 @@ void knowledge_without_hubness(const knowledge *k, int32_t *scores) {
 }
 
 int knowledge_ask(knowledge *k, const char *question, knowledge_hit *hits, int most, int *verdict) {
-    char cut[LONGEST_QUESTION], rewritten[3 * LONGEST_QUESTION];
+    char asked[REWRITTEN];
+    as_searched(k, question, asked);
     int32_t *scores = calloc((size_t)k->passages + 1, sizeof *scores);
     int count = 0;
-    if (most > 0 && knowledge_scores(k, question, scores)) {
+    if (most > 0 && scores_of(k, asked, scores)) {
         knowledge_without_hubness(k, scores);
         count = best_of(k, scores, hits, most);
     }
     free(scores);
-    *verdict = KNOWLEDGE_EMPTY;
-    if (!count) return 0;
-    append(cut, 0, sizeof cut, question, strlen(question));
-    knowledge_rewritten(k, cut, rewritten, sizeof rewritten);
-    *verdict = missing_class(k, rewritten, hits[0].passage);
+    if (!count) { *verdict = KNOWLEDGE_EMPTY; return 0; }
+    *verdict = missing_class(k, asked, hits[0].passage);
     if (*verdict == KNOWLEDGE_FOUND && hits[0].score < k->sure)
         /* Who asks for a dose is not shown one that may be another's. */
-        *verdict = hits[0].score < k->near || missing_class(k, rewritten, -1) ? KNOWLEDGE_FAR : KNOWLEDGE_NEAR;
+        *verdict = hits[0].score < k->near || missing_class(k, asked, -1) ? KNOWLEDGE_FAR : KNOWLEDGE_NEAR;
     return count;
 }
 
