@@ -237,7 +237,7 @@ def test_no_child_outlives_a_killed_build(tiny_recipe: Path, tmp_path: Path) -> 
         time.sleep(0.1)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_stop_is_clean_and_training_resumes(tiny_recipe: Path, tmp_path: Path, number: signal.Signals) -> None:
     slow = ("--set", "train.epochs=400 train.checkpoint_seconds=0.1")
     build = start(tiny_recipe, tmp_path, *slow)
@@ -296,7 +296,7 @@ def test_too_little_disk_is_said_before_the_first_stage(small_disk: Path, tiny_r
 
 
 @pytest.mark.parametrize("small_disk", [80], indirect=True)
-@pytest.mark.parametrize("stage", ["adapter", "f16", "gguf"])
+@pytest.mark.parametrize("stage", [pytest.param("adapter", marks=pytest.mark.slow), "f16", "gguf"])
 def test_a_disk_that_fills_up_midway_is_named_and_nothing_is_lost(
     small_disk: Path, built: Path, tiny_recipe: Path, stage: str
 ) -> None:

@@ -22,7 +22,7 @@ from packager.prompt.ollama.modelfile import parse_modelfile
 from tests.families import FAMILIES
 from tests.standins import write
 
-FASTEST = ("granite",)
+IN_16_BITS = ("granite",)
 SYSTEM = "Responda em português, com clareza."
 TIED = {"qwen3", "gemma3", "gemma2", "phi4", "llama32", "smollm3", "granite"}
 JOINED = {"gemma3", "gemma2", "mistral"}
@@ -42,16 +42,14 @@ serve: {{context: 768, max_answer_tokens: 60, temperature: 0}}
 """
 
 
-@pytest.fixture(
-    scope="module", params=[f if f in FASTEST else pytest.param(f, marks=pytest.mark.slow) for f in FAMILIES]
-)
+@pytest.fixture(scope="module", params=[pytest.param(f, marks=pytest.mark.slow) for f in FAMILIES])
 def family(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, taught_data: Path
 ) -> Iterator[tuple[str, Path]]:
     """A family's name, and the run folder of its build."""
     name, folder = request.param, tmp_path_factory.mktemp(request.param)
     write(FAMILIES[name], folder / "base")
-    method = "lora" if name in FASTEST else "qlora"
+    method = "lora" if name in IN_16_BITS else "qlora"
     recipe = RECIPE.format(base=folder / "base", data=taught_data, system=SYSTEM, method=method)
     (folder / "family.yaml").write_text(recipe, encoding="utf-8")
     command = [sys.executable, "-m", "packager", "build", folder / "family.yaml", "--build-dir", folder / "build"]

@@ -45,7 +45,7 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
                                    "num_hidden_layers": 62}),
 }  # fmt: skip
 """The model type of transformers' class, and what a real one of that name has beside a plain one."""
-MANY_LAYERS = ("gemma3-27b",)
+SLOW = ("gemma2", "gemma3-27b")
 LIMITS = {"phi3": 65, "phi-4-mini": 128}
 
 
@@ -77,7 +77,7 @@ def write_gguf(name: str, folder: Path) -> Path:
     return folder / "base.gguf"
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in MANY_LAYERS else n for n in KINDS])
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in KINDS])
 def test_a_file_becomes_the_checkpoint_that_it_was_made_from(name: str, vendored: Path, tmp_path: Path) -> None:
     gguf = write_gguf(name, tmp_path / "made")
     out = tmp_path / "out"

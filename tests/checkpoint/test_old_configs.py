@@ -34,7 +34,7 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = OTHERS | {
 }  # fmt: skip
 NAMES = ("llama-3.2", "qwen2-yarn", "qwen3", "phi3", "phi-4-mini", "gemma2", "gemma3", "gemma3-4b", "mistral",
          "granite", "smollm3")  # fmt: skip
-FAST = ("llama-3.2", "gemma3-4b")
+FAST = ("llama-3.2",)
 
 
 def in_old_words(config: dict[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from packager.recipe.loading import ROOT
 
 VOCABULARIES = ROOT / "vendor" / "llama.cpp" / "models"
 NAMES = ("gpt-2", "mpt", "starcoder", "refact", "llama-bpe", "qwen2", "qwen35")
+FAST = ("gpt-2", "mpt", "starcoder", "refact", "qwen2")
 TEXTS = [*CONTENTS, *SPLITS, *neighbours()]
 
 
@@ -61,7 +62,7 @@ def unpacked(path: Path) -> dict[str, Any]:
     return with_splitting(parts, GPT2)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [n if n in FAST else pytest.param(n, marks=pytest.mark.slow) for n in NAMES])
 def test_unpacked_tokenizers_make_the_tokens_of_their_file(tmp_path: Path, name: str) -> None:
     path = vocabulary(name)
     (tmp_path / "tokenizer.json").write_text(json.dumps(unpacked(path)), encoding="utf-8")

@@ -70,6 +70,7 @@ def test_two_processes_train_what_one_does(
             assert two["token_accuracy"] == pytest.approx(one["token_accuracy"], abs=0.03)
 
 
+@pytest.mark.slow
 def test_two_processes_resume_from_a_checkpoint(
     by_two: Trained, tiny_base: Checkpoint, tiny_data: Dataset, tmp_path: Path
 ) -> None:
@@ -83,6 +84,7 @@ def test_two_processes_resume_from_a_checkpoint(
         assert other.get("loss", 0) == pytest.approx(one.get("loss", 0), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_two_hosts_train_what_two_processes_do(
     by_two: Trained, tiny_base: Checkpoint, tiny_data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,6 +107,7 @@ def test_two_hosts_train_what_two_processes_do(
     assert one == other
 
 
+@pytest.mark.slow
 def test_a_process_s_error_is_the_build_s(tiny_base: Checkpoint, tiny_data: Dataset, tmp_path: Path) -> None:
     config = settings(devices=2, lora={"targets": ["qkv_proj"]})
     with pytest.raises(InputError, match="no layer"):
@@ -137,7 +140,7 @@ def gradient_norm(
     return taken["loss"], taken["grad_norm"], heldout, held
 
 
-@pytest.mark.parametrize("count", [1, 5])
+@pytest.mark.parametrize("count", [1, pytest.param(5, marks=pytest.mark.slow)])
 def test_a_divided_base_gives_the_same_gradient(count: int, tiny_base: Checkpoint, tiny_data: Dataset) -> None:
     """Also where one process has fewer batches than the other, or none."""
     from packager.training.launch import together
