@@ -154,6 +154,15 @@ class Block:
     change: Change | None = None
     """None where nothing was to change."""
 
+    def __add__(self, other: Block) -> Block:
+        changes = [one.change for one in (self, other) if one.change is not None]
+        return Block(
+            self.written + other.written,
+            max(self.largest_bits, other.largest_bits),
+            self.delta_square + other.delta_square,
+            sum(changes, Change()) if changes else None,
+        )
+
 
 @dataclass
 class Tally:

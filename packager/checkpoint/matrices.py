@@ -13,6 +13,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from packager.checkpoint import weights
+from packager.checkpoint.change import Block
+from packager.checkpoint.lora import Pair
+from packager.checkpoint.merge_on_device import merged_on_device
 from packager.checkpoint.nf4 import round_trip
 
 if TYPE_CHECKING:
@@ -38,12 +41,17 @@ class Matrices:
         self._reader, self._room = reader, room
         self._kept: dict[tuple[str, int], torch.Tensor] = {}
         self._lock = threading.Lock()
+        self._computing = threading.Lock()
+
+    @property
+    def on_gpu(self) -> bool:
+        return bool(self.device.type == "cuda")
 
     def block(self, tensor: weights.Tensor, start: int, stop: int) -> torch.Tensor:
         """Rows [start, stop) as float32 [rows, elements per row]; not to be written to."""
         import torch
 
-        if self.device.type != "cpu":
+        if self.on_gpu:
             return self._on_gpu(tensor)[start:stop].float()
         rows = self._reader.rows(tensor, start, stop)
         return torch.from_numpy(rows if rows.flags.writeable else rows.copy())
@@ -53,14 +61,27 @@ class Matrices:
         import torch
 
         found = round_trip(self.block(tensor, 0, tensor.rows))
-        if self.device.type == "cpu":
+        if not self.on_gpu:
             return found
         sent = torch.empty(found.shape, pin_memory=True)  # the GPU writes there itself; torch keeps such memory
         return sent.copy_(found)
 
+    def merged(
+        self, tensor: weights.Tensor, pair: Pair | None, meant: Pair | None, *, nf4: bool
+    ) -> tuple[torch.Tensor, Block]:
+        """`merged_on_device` of the whole matrix, with `nf4` rounded to that first; its FP16 [out, in] in the
+        processor's memory. One matrix at a time is computed: its float32 forms are several times its size."""
+        import torch
+
+        with self._computing:
+            rows = self.block(tensor, 0, tensor.rows)
+            halves, found = merged_on_device(round_trip(rows) if nf4 else rows, pair, meant)
+            sent = torch.empty(halves.shape, dtype=torch.float16, pin_memory=self.on_gpu)
+            return sent.copy_(halves), found
+
     def room_to_round(self, elements: int) -> int:
         """How many matrices of so many elements may be rounded and held at once."""
-        return ROUNDED_BYTES // (elements * (4 if self.device.type == "cuda" else ROUNDING_BYTES))
+        return ROUNDED_BYTES // (elements * (4 if self.on_gpu else ROUNDING_BYTES))
 
     def rows(self, tensor: weights.Tensor, numbers: list[int]) -> torch.Tensor:
         """Some rows of an embedding as float32; only these are read."""

@@ -223,8 +223,8 @@ def overflow(folder: Path) -> None:
 
 def merge_nothing() -> None:
     patch(
-        "packager.checkpoint.merge:_stream",
-        lambda real: lambda reader, tensors, pairs, *a, **k: real(reader, tensors, {}, *a, **k),
+        "packager.checkpoint.merge:write_merged",
+        lambda real: lambda merge, out: real(replace(merge, pairs={}), out),
     )
 
 

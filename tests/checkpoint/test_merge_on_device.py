@@ -1,0 +1,101 @@
+"""A merge by torch, as on a GPU, writes the bytes that the CPU writes, and measures the same change."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from packager.artifacts.kinds import Adapter, Checkpoint, Dataset
+from packager.checkpoint.change import Change, change_of, update_of
+from packager.checkpoint.lora import Pair
+from packager.checkpoint.matrices import opened
+from packager.checkpoint.merge import merge_adapter
+from packager.checkpoint.merge_on_device import merged_on_device
+from packager.checkpoint.merge_writing import LARGEST_BITS
+from packager.llamacpp.half_precision import to_half
+
+ROWS, COLUMNS = 300, 257
+
+
+def drawn(*shape: int, seed: int, deviation: float = 0.02) -> np.ndarray:
+    return (np.random.default_rng(seed).standard_normal(shape) * deviation).astype(np.float32)
+
+
+def pair_of(rank: int, seed: int = 1) -> Pair:
+    return Pair(a=drawn(rank, COLUMNS, seed=seed), b=drawn(ROWS, rank, seed=seed + 1), scale=1.7)
+
+
+def on_cpu(old: np.ndarray, pair: Pair, meant: Pair) -> tuple[np.ndarray, Change]:
+    bits = to_half(pair.merged(old, 0, ROWS))
+    return bits, change_of(bits, old, update_of(meant, old, 0, ROWS))
+
+
+@pytest.mark.parametrize("rank", [1, 16])
+def test_the_same_bits_and_the_same_change(monkeypatch: pytest.MonkeyPatch, rank: int) -> None:
+    monkeypatch.setattr("packager.checkpoint.merge_on_device.ROWS_ELEMENTS", 64 * COLUMNS)  # several blocks
+    old, pair = drawn(ROWS, COLUMNS, seed=0), pair_of(rank)
+    for meant in (pair, replace(pair, scale=1.01 * pair.scale)):
+        bits, wanted = on_cpu(old, pair, meant)
+        halves, found = merged_on_device(torch.from_numpy(old), pair, meant)
+        assert (halves.numpy().view(np.uint16) == bits).all()
+        assert found.written == bits.nbytes
+        assert found.largest_bits == int((bits & 0x7FFF).max())
+        assert found.change is not None
+        for name in Change.__dataclass_fields__:
+            assert getattr(found.change, name) == pytest.approx(getattr(wanted, name), rel=1e-4, abs=1e-9), name
+
+
+def test_nothing_meant_and_nothing_added() -> None:
+    old = drawn(ROWS, COLUMNS, seed=0)
+    halves, found = merged_on_device(torch.from_numpy(old), None, None)
+    assert (halves.numpy().view(np.uint16) == to_half(old)).all()
+    assert found.change is None
+    assert found.delta_square == 0
+
+
+def test_what_was_lost_is_seen() -> None:
+    """The update was meant, and is not in the bytes."""
+    old, pair = to_half(drawn(ROWS, COLUMNS, seed=0)).view(np.float16).astype(np.float32), pair_of(8)
+    _, found = merged_on_device(torch.from_numpy(old), None, pair)
+    assert found.change is not None
+    assert found.change.along == pytest.approx(0, abs=1e-6 * found.change.square)
+
+
+def test_overflow_is_seen() -> None:
+    _, found = merged_on_device(torch.full((2, 64), 70000.0), None, None)
+    assert found.largest_bits >= LARGEST_BITS
+
+
+def adapter_of(base: Checkpoint, folder: Path) -> Adapter:
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(base.folder, dtype=torch.float32)
+    config = LoraConfig(r=8, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=False)
+    get_peft_model(model, config).save_pretrained(folder)
+    return Adapter.model_construct(folder=folder, method="qlora", as_trained=None)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("nf4", [False, True])
+def test_a_gpu_writes_the_same_files(
+    tiny_base: Checkpoint, tiny_data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nf4: bool
+) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    adapter = adapter_of(tiny_base, tmp_path / "adapter")
+    for name in ("gpu", "cpu"):
+        (tmp_path / name).mkdir()
+    with opened() as matrices:
+        on_gpu = merge_adapter(tiny_base, tiny_data, adapter, tmp_path / "gpu", nf4=nf4, matrices=matrices)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with opened() as matrices:
+        on_cpu = merge_adapter(tiny_base, tiny_data, adapter, tmp_path / "cpu", nf4=nf4, matrices=matrices)
+    for path in sorted((tmp_path / "cpu").glob("*.safetensors")):
+        assert path.read_bytes() == (tmp_path / "gpu" / path.name).read_bytes()
+    assert on_gpu.pairs_used == on_cpu.pairs_used
+    assert on_gpu.delta_norm == pytest.approx(on_cpu.delta_norm, rel=1e-5)
