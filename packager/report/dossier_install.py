@@ -155,9 +155,9 @@ def updating(facts: ReportFacts, knowledge: Knowledge | None, delivery: Delivery
 def _sums(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[tuple[str, str]]:
     for file in facts.files:
         yield facts.packed_name(file), file.sha256
-    for name in knowledge.files if knowledge else ():
-        if (knowledge.folder / name).is_file():
-            yield name, sha256_of(knowledge.folder / name)
+    if knowledge:
+        there = [name for name in knowledge.files if (knowledge.folder / name).is_file()]
+        yield from ((name, sha256_of(knowledge.folder / name)) for name in there)
 
 
 def _same(facts: ReportFacts, delivery: Delivery | None) -> Iterator[str]:

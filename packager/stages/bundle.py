@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -105,13 +106,17 @@ def bundle(
     told = gather_facts(config.recipe, base, data, adapter, merged, ggufs, proof, evaluation)
     write_dossier(told, knowledge, out, _delivery(facts, out))
     files = _close(config.recipe, package, facts, out)
+    return _bundle_of(facts, files, out)
+
+
+def _bundle_of(facts: ClinicFacts, files: Sequence[str], out: Path) -> Bundle:
     return Bundle(
         folder=out,
         version=facts.version,
         files=len(files),
         size=sum((out / name).stat().st_size for name in files),
         targets=tuple(t.name for t in facts.targets),
-        signed=bool(config.signer),
+        signed=bool(facts.signer),
     )
 
 

@@ -112,7 +112,7 @@ def test_every_question_of_a_committee_points_to_a_chapter_that_is_there(tmp_pat
 
 
 def test_it_answers_them_from_the_build(tmp_path: Path) -> None:
-    said = words(dossier_of(asked(tmp_path)))
+    said = words(dossier_of(asked(tmp_path), None, DELIVERY))
     for needed in (
         "não faz diagnóstico",
         "risco MÉDIO, a ser confirmado",
