@@ -55,6 +55,8 @@ class Knowledge(Checked):
     """Share of the asked for which a passage is shown."""
     kept_sure: float
     """Share of the asked for which it is shown as the answer."""
+    right_when_sure: float | None = None
+    """Share of those, whose first passage is the right one; None where none is shown as the answer."""
     silent: float | None
     """Share of the outside ones that are refused; None where none were asked."""
     unclaimed: float | None

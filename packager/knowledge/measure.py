@@ -51,6 +51,7 @@ class Measured:
     found_three: float
     kept: float
     kept_sure: float
+    right_when_sure: float | None
     silent: float | None
     unclaimed: float | None
     mistakes: tuple[Mistaken, ...]
@@ -95,8 +96,8 @@ def measure(search: Search, questions: Sequence[Asked]) -> Measured:
     near = [found.verdict for q, found in outcomes if q.near]
     first = sum(any(_answers(q, hit.passage) for hit in found.hits[:1]) for q, found in inside)
     three = sum(any(_answers(q, hit.passage) for hit in found.hits[:3]) for q, found in inside)
-    sure = sum(found.verdict == "found" for _, found in inside)
-    kept = sure + sum(found.verdict == "near" for _, found in inside)
+    sure = [_answers(q, found.hits[0].passage) for q, found in inside if found.verdict == "found"]
+    kept = len(sure) + sum(found.verdict == "near" for _, found in inside)
     refused = sum(verdict not in ("found", "near") for verdict in outside)
     return Measured(
         asked=len(inside),
@@ -105,7 +106,8 @@ def measure(search: Search, questions: Sequence[Asked]) -> Measured:
         found_first=first / len(inside),
         found_three=three / len(inside),
         kept=kept / len(inside),
-        kept_sure=sure / len(inside),
+        kept_sure=len(sure) / len(inside),
+        right_when_sure=sum(sure) / len(sure) if sure else None,
         silent=refused / len(outside) if outside else None,
         unclaimed=sum(verdict != "found" for verdict in near) / len(near) if near else None,
         mistakes=tuple(_mistakes(outcomes, search.passages)),

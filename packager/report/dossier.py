@@ -82,7 +82,7 @@ def dossier_of(facts: ReportFacts, knowledge: Knowledge | None = None, delivery:
         *dossier_first.beginning(facts, knowledge, delivery),
         *_purpose(facts, knowledge),
         *_users(facts),
-        *dossier_page.page(facts),
+        *dossier_page.page(facts, knowledge),
         *dossier_risk.risk(facts, knowledge),
         *dossier_made.data(facts, knowledge),
         *dossier_made.model(facts),
@@ -125,6 +125,10 @@ def _purpose(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[Block]
             f"O pacote traz também material aprovado: {SAY.number(knowledge.passages, 0)} passagens de "
             f"{len(knowledge.sources)} fontes. {MODES.get(facts.proof.mode, facts.proof.mode)} O que se vê na página: "
             f"{see(PAGE)}."
+        )
+    if facts.proof.mode == "approved":
+        yield Paragraph(
+            "O modelo vem na pasta, mas neste modo a página não o usa: serve a quem o abre com outro programa."
         )
     if recipe.smoke:
         yield Paragraph(f"Perguntas típicas: {' · '.join(q.ask for q in recipe.smoke[:6])}")

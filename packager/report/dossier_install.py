@@ -169,7 +169,7 @@ def _same(facts: ReportFacts, delivery: Delivery | None) -> Iterator[str]:
         )
     yield (
         "Na TI, à mão: sha256sum --strict -c SHA256SUMS no Linux; no Windows, certutil -hashfile ARQUIVO SHA256. As "
-        "somas do que foi provado estão na tabela abaixo."
+        "somas do que foi provado estão na tabela abaixo; a deste dossiê está em SHA256SUMS."
     )
     yield (
         "Na TI, com o packager: packager verify PASTA confere arquivos, somas, lista de partes, prova e assinatura; um "

@@ -13,6 +13,7 @@ from packager.report.facts import ReportFacts
 from packager.report.words import PORTUGUESE as SAY
 
 NAMED = (0.3, 0.7)
+TOPICS_SHOWN = 40
 SOURCES_SHOWN = 8
 """Of approved material, in the chapter; all are in the annex."""
 
@@ -30,7 +31,7 @@ def data(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[Block]:
          "no treino"),
         ("Reservadas para escolher", f"{SAY.number(used.choosing_rows, 0)}, nunca treinadas: decidem entre modelos, e "
          "nada medido se apoia nelas"),
-        ("Temas", SAY.number(used.topics, 0) if used.topics else "não informados"),
+        ("Temas", topics(facts)),
         ("Deixadas de fora", dropped(facts)),
     ]  # fmt: skip
     yield Table(tuple(rows), widths=NAMED)
@@ -123,6 +124,15 @@ def model(facts: ReportFacts) -> Iterator[Block]:
         "em bom.cdx.json (CycloneDX); toda a linhagem, com cada parâmetro, em manifest.json.",
         "quiet",
     )
+
+
+def topics(facts: ReportFacts) -> str:
+    """How many, and the first of them by name."""
+    if not facts.data.topics:
+        return "não informados"
+    named = ", ".join(topic.replace("-", " ") for topic in facts.topics[:TOPICS_SHOWN])
+    more = " …" if len(facts.topics) > TOPICS_SHOWN else ""
+    return SAY.number(facts.data.topics, 0) + (f": {named}{more}" if named else "")
 
 
 def dropped(facts: ReportFacts) -> str:

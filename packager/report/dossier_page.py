@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 
-from packager.report.document import Block, Heading, Listing, Paragraph, Table
+from packager.artifacts.knowledge import Knowledge
+from packager.data.audit.identifiers import redact
+from packager.report.document import Block, Heading, Listing, Paragraph, Spoken, Table
 from packager.report.dossier_chapters import CHECKS, PAGE, SAFETY, WEAKNESSES, see
 from packager.report.facts import ReportFacts
 
@@ -40,7 +43,7 @@ QUOTED = (*MODE_NAMES.values(), *EMPLOYED.values(), NOTICE, NOTICE_APPROVED, NOT
           NOT_FOUND, MEANT, NO_DOSE, NOT_LOCAL, MACHINE, CHECK, STRUCK, DEMONSTRATION, SAVE)  # fmt: skip
 
 
-def page(facts: ReportFacts) -> Iterator[Block]:
+def page(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[Block]:
     """What is read at the top, beside each kind of answer, and what the page does not do."""
     mode = facts.proof.mode
     yield Heading(PAGE)
@@ -51,6 +54,7 @@ def page(facts: ReportFacts) -> Iterator[Block]:
     yield Listing(tuple(_top(facts)))
     yield Heading("O que aparece junto de cada resposta", 2)
     yield Table(tuple(_labels(mode)), ("o que se lê", "quando aparece", "o que significa"), (0.34, 0.3, 0.36))
+    yield from _examples(knowledge)
     yield Heading("O que a página não faz", 2)
     yield Listing(tuple(_does_not(facts)))
 
@@ -107,6 +111,31 @@ def _labels(mode: str) -> Iterator[tuple[str, str, str]]:
             "Sempre: toda resposta é do modelo.",
             "Palavras do modelo, sem fonte e sem conferência. Ele pode inventar.",
         )
+
+
+def _examples(knowledge: Knowledge | None) -> Iterator[Block]:
+    """One of each outcome that the build recorded of its own questions, as it was searched."""
+    path = knowledge.folder / "knowledge.jsonl" if knowledge else None
+    if knowledge is None or path is None or not path.is_file():
+        return
+    passages = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+    firsts: dict[str, Spoken] = {}
+    for one in knowledge.searches:
+        found = json.loads(one.ranking)
+        kind = found["verdict"] if found["verdict"] in ("found", "near") else ""
+        if kind not in firsts:
+            firsts[kind] = _example(one.ask, kind, passages[found["hits"][0][0]] if kind else {})
+    if firsts:
+        yield Heading("Exemplos: perguntas como foram digitadas, e o que a busca da prova achou", 2)
+        yield from (firsts[kind] for kind in ("found", "near", "") if kind in firsts)
+
+
+def _example(ask: str, kind: str, passage: Mapping[str, str]) -> Spoken:
+    if not kind:
+        return Spoken(redact(ask)[0], NOT_FOUND)
+    head = APPROVED if kind == "found" else f"{NEAREST}. {COMPARE}"
+    shown = f"{head}\n{passage['question']}\n{passage['text']}"
+    return Spoken(redact(ask)[0], redact(shown)[0], f"Fonte: {passage['source']}")
 
 
 def _does_not(facts: ReportFacts) -> Iterator[str]:

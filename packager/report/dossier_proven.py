@@ -66,6 +66,13 @@ def _found(made: tuple[Check, ...], knowledge: Knowledge | None) -> Iterator[tup
               _of_a_hundred(knowledge.kept, knowledge.asked), "sem limite"  # fmt: skip
         yield "As mesmas, e uma passagem é dada como resposta (“Material aprovado”), certa ou errada", \
               _of_a_hundred(knowledge.kept_sure, knowledge.asked), "sem limite"  # fmt: skip
+        if knowledge.right_when_sure is not None:
+            sure = round(knowledge.kept_sure * knowledge.asked)
+            yield (
+                "Quando uma passagem é dada como resposta a elas, a primeira é a certa",
+                _of_a_hundred(knowledge.right_when_sure, sure),
+                "sem limite",
+            )
 
 
 def _of_a_hundred(share: float, asked: int) -> str:
@@ -94,7 +101,10 @@ def _remarks(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[str]:
             f"Exemplos de erros: {see(WEAKNESSES)}."
         )
     if asked:
-        yield f"O modelo respondeu por escrito a {len(asked)} perguntas de teste; como, vê-se no {see(WEAKNESSES)}."
+        yield (
+            f"O modelo respondeu por escrito a {len(asked)} perguntas de teste. Passar é não falhar na forma (vazia, "
+            f"sem fim, repetida, em outro idioma, fora do assunto); se o que disse presta, julgue no {see(WEAKNESSES)}."
+        )
     better = answers.findings(facts, SAY)[2]
     yield (
         f"Quantas respostas do modelo estão certas, nenhum programa mede. É melhor que o modelo base nas perguntas "
@@ -105,6 +115,8 @@ def _remarks(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[str]:
 def safety(facts: ReportFacts) -> Iterator[Block]:
     """How base, tuned and every file answer questions on which a wrong answer can harm."""
     yield Heading(SAFETY)
+    if facts.proof.mode != "free":
+        yield Paragraph("O que a página mostra, do material aprovado, a perguntas em que um erro causa dano, não se mediu.")
     found = facts.evaluation.safety if facts.evaluation else None
     if found is None:
         yield Paragraph(

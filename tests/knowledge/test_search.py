@@ -125,7 +125,9 @@ def test_what_the_search_gets_wrong_is_kept_for_people_to_see(material: Path, pr
         other = next(p for p in opened.passages if p not in first)
         outside = [Asked(f"quem descobriu o brasil {n}") for n in range(MISTAKES + 2)]
         right, wrong = Asked(question, (first[0].row or 0,)), Asked(question, (other.row or 0,))
-        kept = measure(opened, [right, wrong, *outside]).mistakes
+        measured = measure(opened, [right, wrong, *outside])
+    kept = measured.mistakes
+    assert (measured.kept_sure, measured.right_when_sure) == (1, 0.5)
     assert kept[0] == Mistaken(ask=question, shown=first[0].question, right=other.question, claimed=True)
     assert [one.ask for one in kept[1:]] == [one.question for one in outside[:MISTAKES]]
     assert {one.right for one in kept[1:]} == {""}

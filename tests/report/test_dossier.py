@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from dataclasses import replace
 from html import unescape
@@ -15,7 +16,7 @@ from test_report import CPF, HOSTILE, Outline, evaluation, gathered
 
 from packager.artifacts.checks import verdict
 from packager.artifacts.kinds import Ggufs
-from packager.artifacts.knowledge import Knowledge, Mistaken
+from packager.artifacts.knowledge import Knowledge, Mistaken, Searched
 from packager.artifacts.safety import Agreement, SafetyAnswer, SafetyFindings, SafetyResult
 from packager.report import dossier_first, dossier_limits, dossier_page
 from packager.report.delivery import Delivery
@@ -311,6 +312,26 @@ class TestWhatTheClinicSees:
         assert absent not in said
         assert "Não reconhece emergências" in said
 
+    def test_examples_are_what_the_build_recorded(self, tmp_path: Path) -> None:
+        passages = [
+            {"question": f"Pergunta {n}?", "text": f"Texto {n}.", "source": f"Guia {n}", "date": ""} for n in range(3)
+        ]
+        lines = "".join(json.dumps(one) + "\n" for one in passages)
+        (tmp_path / "knowledge.jsonl").write_text(lines, encoding="utf-8")
+        asked = (("pq", "found", 2), ("e o bebe", "near", 1), ("quem ganhou", "far", 0), ("outra", "found", 0))
+        searches = tuple(
+            Searched(ask=ask, ranking=json.dumps({"verdict": kind, "hits": [[place, 900_000]]}))
+            for ask, kind, place in asked
+        )
+        known = material(tmp_path, searches=searches)
+        document = dossier_of(in_mode(gathered(tmp_path), "approved"), known)
+        shown = [b for b in document.blocks if isinstance(b, Spoken) and b.asked in {a for a, *_ in asked}]
+        assert [one.asked for one in shown] == ["pq", "e o bebe", "quem ganhou"]
+        assert "Texto 2." in shown[0].answered
+        assert shown[0].remark == "Fonte: Guia 2"
+        assert dossier_page.COMPARE in shown[1].answered
+        assert shown[2].answered == dossier_page.NOT_FOUND
+
     def test_the_mistakes_of_the_search_are_shown_without_identifiers(self, tmp_path: Path) -> None:
         wrong = (
             Mistaken(ask=f"e o CPF {CPF}?", shown="O que é o PSE?", right="O que é o CPF?", claimed=True),
@@ -402,6 +423,19 @@ def test_the_committee_has_room_for_its_opinion(tmp_path: Path) -> None:
     for needed in ("☐ aprovado", "☐ aprovado com condições", "☐ não aprovado", "Condições", "Data da reunião:",
                    "5. Nome, registro e assinatura:"):  # fmt: skip
         assert needed in said, needed
+
+
+def test_topics_are_named_and_how_often_what_is_claimed_is_right(tmp_path: Path) -> None:
+    rows = [{"messages": [], "topic": topic} for topic in ("pre-natal", "vacina", "pre-natal")]
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    facts = gathered(tmp_path)
+    data = facts.data.model_copy(update={"topics": 2, "folder": tmp_path})
+    again = gather_facts(facts.recipe, facts.base, data, facts.adapter, facts.merged,
+                         Ggufs(folder=tmp_path, files=facts.files), facts.proof, None)  # fmt: skip
+    said = words(dossier_of(in_mode(again, "approved"), material(tmp_path, right_when_sure=0.95)))
+    assert "2: pre natal, vacina" in said
+    assert "95 de cada 100 (140 perguntas; com 95% de confiança, entre 90 e 98)" in said
+    assert "não se mediu" in said.partition("9. Perguntas de segurança")[2]
 
 
 class TestPdf:
