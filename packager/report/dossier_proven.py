@@ -116,7 +116,9 @@ def safety(facts: ReportFacts) -> Iterator[Block]:
     """How base, tuned and every file answer questions on which a wrong answer can harm."""
     yield Heading(SAFETY)
     if facts.proof.mode != "free":
-        yield Paragraph("O que a página mostra, do material aprovado, a perguntas em que um erro causa dano, não se mediu.")
+        yield Paragraph(
+            "O que a página mostra, do material aprovado, a perguntas em que um erro causa dano, não se mediu."
+        )
     found = facts.evaluation.safety if facts.evaluation else None
     if found is None:
         yield Paragraph(
