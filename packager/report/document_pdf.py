@@ -69,7 +69,7 @@ def _styles() -> dict[str, Any]:
         "h3": like("h3", fontName=BOLD, fontSize=10, leading=14, spaceBefore=6),
         "quiet": like("quiet", fontSize=8, leading=11, textColor=HexColor(GREY)),
         "notice": like("notice", backColor=HexColor(SAND), borderColor=HexColor("#b58100"), borderWidth=0.7,
-                       borderPadding=6, spaceBefore=8, spaceAfter=12),
+                       borderPadding=6, spaceBefore=10, spaceAfter=16),
         "cell": like("cell", fontSize=7.6, leading=10, spaceAfter=0),
         "head": like("head", fontName=BOLD, fontSize=7.6, leading=10, spaceAfter=0),
         "asked": like("asked", fontName=BOLD, spaceAfter=1, keepWithNext=1),

@@ -35,6 +35,8 @@ NO_DOSE = "O material aprovado não traz essa dose. Consulte a prescrição, a b
 NOT_LOCAL = (
     "O material aprovado não traz informações deste lugar ou deste dia. Pergunte na recepção da unidade."
 )  # fmt: skip
+REFUSED = {"dose": NO_DOSE, "local": NOT_LOCAL}
+"""What stands behind NOT_FOUND, by the search's verdict."""
 MACHINE, CHECK = "Resposta do computador", "escrita por um programa; confira antes de usar"
 STRUCK = "[Frase retirada: não está no material aprovado.]"
 DEMONSTRATION = "Este modelo pequeno só mostra como o programa funciona. Não use as respostas com pacientes."
@@ -123,16 +125,17 @@ def _examples(knowledge: Knowledge | None) -> Iterator[Block]:
     for one in knowledge.searches:
         found = json.loads(one.ranking)
         kind = found["verdict"] if found["verdict"] in ("found", "near") else ""
-        if kind not in firsts:
-            firsts[kind] = _example(one.ask, kind, passages[found["hits"][0][0]] if kind else {})
+        if not kind:
+            said = f"{NOT_FOUND} {REFUSED.get(found['verdict'], '')}".strip()
+            firsts.setdefault(kind, Spoken(redact(one.ask)[0], said))
+        elif kind not in firsts:
+            firsts[kind] = _example(one.ask, kind, passages[found["hits"][0][0]])
     if firsts:
         yield Heading("Exemplos: perguntas como foram digitadas, e o que a busca da prova achou", 2)
         yield from (firsts[kind] for kind in ("found", "near", "") if kind in firsts)
 
 
 def _example(ask: str, kind: str, passage: Mapping[str, str]) -> Spoken:
-    if not kind:
-        return Spoken(redact(ask)[0], NOT_FOUND)
     head = APPROVED if kind == "found" else f"{NEAREST}. {COMPARE}"
     shown = f"{head}\n{passage['question']}\n{passage['text']}"
     return Spoken(redact(ask)[0], redact(shown)[0], f"Fonte: {passage['source']}")

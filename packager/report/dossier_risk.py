@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 from packager.artifacts.knowledge import Knowledge
 from packager.report.document import Blanks, Block, Heading, Listing, Paragraph, Table
-from packager.report.dossier_chapters import CHECKS, NORMS, PAGE, RISK, SAFETY, see
-from packager.report.dossier_made import topics
+from packager.report.dossier_chapters import CHECKS, DATA, NORMS, PAGE, RISK, SAFETY, see
 from packager.report.facts import ReportFacts
 from packager.report.words import PORTUGUESE as SAY
 
@@ -46,10 +45,10 @@ def _use(facts: ReportFacts) -> Iterator[tuple[str, str, str]]:
         users or "A receita não diz. Proposta: profissionais e equipe de saúde, que conferem cada resposta.",
         "Fica em médio enquanto um profissional lê e decide. Com pacientes sem profissional, sobe para alto.",
     )
-    named = f" Temas: {topics(facts)}." if facts.data.topics else ""
+    named = f", em {facts.data.topics} temas ({see(DATA)})" if facts.data.topics else ""
     yield (
         "De que trata?",
-        f"De perguntas e respostas da fonte {facts.audit.source}.{named}",
+        f"De perguntas e respostas da fonte {facts.audit.source}{named}.",
         "Se o assunto é saúde, pode influir no cuidado: não é uso só administrativo, logo não é baixo.",
     )
     yield (

@@ -318,7 +318,7 @@ class TestWhatTheClinicSees:
         ]
         lines = "".join(json.dumps(one) + "\n" for one in passages)
         (tmp_path / "knowledge.jsonl").write_text(lines, encoding="utf-8")
-        asked = (("pq", "found", 2), ("e o bebe", "near", 1), ("quem ganhou", "far", 0), ("outra", "found", 0))
+        asked = (("pq", "found", 2), ("e o bebe", "near", 1), ("quanto tomar", "dose", 0), ("outra", "found", 0))
         searches = tuple(
             Searched(ask=ask, ranking=json.dumps({"verdict": kind, "hits": [[place, 900_000]]}))
             for ask, kind, place in asked
@@ -326,11 +326,11 @@ class TestWhatTheClinicSees:
         known = material(tmp_path, searches=searches)
         document = dossier_of(in_mode(gathered(tmp_path), "approved"), known)
         shown = [b for b in document.blocks if isinstance(b, Spoken) and b.asked in {a for a, *_ in asked}]
-        assert [one.asked for one in shown] == ["pq", "e o bebe", "quem ganhou"]
+        assert [one.asked for one in shown] == ["pq", "e o bebe", "quanto tomar"]
         assert "Texto 2." in shown[0].answered
         assert shown[0].remark == "Fonte: Guia 2"
         assert dossier_page.COMPARE in shown[1].answered
-        assert shown[2].answered == dossier_page.NOT_FOUND
+        assert shown[2].answered == f"{dossier_page.NOT_FOUND} {dossier_page.NO_DOSE}"
 
     def test_the_mistakes_of_the_search_are_shown_without_identifiers(self, tmp_path: Path) -> None:
         wrong = (
