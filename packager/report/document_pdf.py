@@ -17,8 +17,9 @@ PLAIN, BOLD = "Vera", "VeraBd"
 BLUE, GREY, LINE, SAND = "#1f5a92", "#57606a", "#d0d7de", "#fff8e1"
 MARGIN = 48.0
 """Points."""
-ROOM = 110.0
-"""Points that a heading needs on its page, so that something of what it is over stands there too."""
+ROOM = {1: 175.0, 2: 110.0}
+"""Points that a heading needs on its page, so that something of what it is over stands there too: one of the second
+level may follow at once."""
 REPLACED = {"→": "->", "←": "<-", "✓": "sim", "✗": "não", "☐": "[ ]", "\u202f": " ", "\u2011": "-", "\t": " "}
 """Signs that the font lacks and that have another spelling."""
 
@@ -79,11 +80,11 @@ def _styles() -> dict[str, Any]:
 
 
 def _flowing(number: str, block: Block, styles: Mapping[str, Any], width: float) -> Iterator[Any]:
-    from reportlab.platypus import CondPageBreak, ListFlowable, PageBreak
+    from reportlab.platypus import CondPageBreak, KeepTogether, ListFlowable, PageBreak
 
     match block:
         case Heading(text, level, new_page):
-            yield PageBreak() if new_page else CondPageBreak(ROOM)
+            yield PageBreak() if new_page else CondPageBreak(ROOM[level])
             yield _text(f"{number}. {text}", styles["h2" if level == 1 else "h3"])
         case Paragraph(text, kind):
             yield _text(text, styles[kind])
@@ -97,7 +98,7 @@ def _flowing(number: str, block: Block, styles: Mapping[str, Any], width: float)
             yield _text(answered, styles["answered"])
             yield _text(remark, styles["remark"])
         case Blanks():
-            yield _blanks(block, styles, width)
+            yield KeepTogether([_blanks(block, styles, width)])
 
 
 def _table(table: Table, styles: Mapping[str, Any], width: float) -> Any:

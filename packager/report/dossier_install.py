@@ -98,7 +98,7 @@ def _starts(delivery: Delivery) -> Iterator[str]:
 def _needs(facts: ReportFacts, delivery: Delivery) -> Iterator[tuple[str, str]]:
     if systems := [name for name in ("windows", "linux") if any(t.startswith(name) for t in delivery.targets)]:
         names = {"windows": "Windows 10 ou mais novo", "linux": "Linux"}
-        yield "Sistema", f"{' ou '.join(names[one] for one in systems)}, de 64 bits"
+        yield "Sistema", f"{', ou '.join(names[one] for one in systems)}, de 64 bits"
     kinds = []
     if any(t.endswith("x86_64") for t in delivery.targets):
         kinds.append("Intel ou AMD de 64 bits, desde cerca de 2009 (com SSE4.2)")
@@ -156,7 +156,8 @@ def _sums(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[tuple[str
     for file in facts.files:
         yield facts.packed_name(file), file.sha256
     if knowledge:
-        there = [name for name in knowledge.files if (knowledge.folder / name).is_file()]
+        texts = [name for name in knowledge.files if not name.startswith("LICENSE")]
+        there = [name for name in texts if (knowledge.folder / name).is_file()]
         yield from ((name, sha256_of(knowledge.folder / name)) for name in there)
 
 

@@ -393,7 +393,7 @@ class TestInstalling:
         known = material(tmp_path, files=("knowledge.jsonl",))
         said = words(dossier_of(in_mode(gathered(tmp_path), "approved"), known, DELIVERY))
         for needed in ("371 MB", "dois cliques em iniciar.bat", "38 MB livres para a página", "215 MB se o modelo",
-                       "Windows 10 ou mais novo ou Linux", "SSE4.2", "assistente-…", "apagada ao encerrar",
+                       "Windows 10 ou mais novo, ou Linux", "SSE4.2", "assistente-…", "apagada ao encerrar",
                        "NÃO é assinado", "num Windows de verdade",
                        hashlib.sha256(b"{}\n").hexdigest()):  # fmt: skip
             assert needed in said, needed
@@ -453,6 +453,17 @@ class TestPdf:
         pages = [page.extract_text() for page in pypdf.PdfReader(path).pages]
         assert len(pages) > 5
         assert all(f"página {n} de {len(pages)}" in text for n, text in enumerate(pages, 1))
+
+    def test_no_page_ends_in_a_heading(self, tmp_path: Path) -> None:
+        pypdf = pytest.importorskip("pypdf")
+        lines = Paragraph("\n".join(["linha"] * 9))
+        for above in range(2, 9):  # wherever on the page it comes
+            blocks = (*[lines] * above, Heading("Capítulo"), Heading("Parte", 2), Table((("a", "b"),) * 9, ("x", "y")))
+            path = tmp_path / f"{above}.pdf"
+            path.write_bytes(pdf_of(Document("pt-BR", "Título", "Sub", blocks)))
+            page = next(p for one in pypdf.PdfReader(path).pages if "Capítulo" in (p := one.extract_text()))
+            assert "1.1. Parte" in page
+            assert "x\ny\na\nb" in page
 
     def test_letters_that_the_font_lacks_are_named_and_long_cells_are_broken(self, tmp_path: Path) -> None:
         pypdf = pytest.importorskip("pypdf")
