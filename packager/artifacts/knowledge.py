@@ -17,6 +17,20 @@ class Searched(BaseModel):
     """JSON, as the clinic's program writes it: the verdict, and place and score of the ten closest passages."""
 
 
+class Mistaken(BaseModel):
+    """A question of those that measured the search, for which a passage is shown that does not answer it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ask: str
+    shown: str
+    """The approved question, or the headings, of the first passage that is shown."""
+    right: str
+    """The same of the passage that answers it; '' where none does."""
+    claimed: bool
+    """Whether it is shown as the answer, and not as the closest."""
+
+
 class Knowledge(Checked):
     """`knowledge.jsonl`, `knowledge.bin`, the embedding model and its licence (docs/knowledge.md)."""
 
@@ -41,6 +55,8 @@ class Knowledge(Checked):
     """Share of the asked for which a passage is shown."""
     kept_sure: float
     """Share of the asked for which it is shown as the answer."""
+    right_when_sure: float | None = None
+    """Share of those, whose first passage is the right one; None where none is shown as the answer."""
     silent: float | None
     """Share of the outside ones that are refused; None where none were asked."""
     unclaimed: float | None
@@ -48,6 +64,8 @@ class Knowledge(Checked):
     by_people: bool
     """Whether the questions are those of the recipe, and not made by the build."""
     searches: tuple[Searched, ...] = ()
+    mistakes: tuple[Mistaken, ...] = ()
+    """Some of what the search gets wrong, for people to see; the worst first."""
     duplicates: tuple[str, ...] = ()
     """Passages that were there before."""
     contradictions: tuple[str, ...] = ()

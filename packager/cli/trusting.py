@@ -33,6 +33,11 @@ def dossier(recipe: str, base: str | None, data: str | None, sets: tuple[str, ..
     if target:
         written = [Path(shutil.copyfile(path, target / path.name)) for path in written]
     click.echo("\n".join(f"{path}: {path.stat().st_size / 1e3:,.0f} kB" for path in written))
+    bundled = build_dir / loaded.name / "bundle" / "dossie.pdf"
+    if bundled.is_file():
+        click.echo(f"{bundled}: of the bundle, with its version, its date and how it is installed")
+    else:
+        click.echo(f"A dossier with version, date and installation is in the bundle: packager bundle {recipe}")
     if loaded.evaluate.safety is None or not (build_dir / loaded.name / "evaluation").is_dir():
         click.echo("Its safety questions were not measured: set evaluate.safety in the recipe, and packager evaluate.")
 

@@ -6,15 +6,15 @@ Fails with `InputError` on a file of questions that is not of its form.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from packager.artifacts.files import sha256_of
-from packager.artifacts.knowledge import Searched
+from packager.artifacts.knowledge import Mistaken, Searched
 from packager.errors import InputError
 from packager.knowledge.passages import Passage
-from packager.knowledge.search import Search
+from packager.knowledge.search import Found, Search
 from packager.knowledge.variants import variants
 from packager.recipe.loading import located
 
@@ -34,6 +34,8 @@ class Asked:
 
 REPLAYED = 24
 """Questions whose ranking the clinic's self-test repeats."""
+MISTAKES = 4
+"""Mistakes that are kept of each kind of question: answered by the material, near to it, about something else."""
 RANKED = 10
 """As source/material.c of the clinic's program."""
 
@@ -49,8 +51,10 @@ class Measured:
     found_three: float
     kept: float
     kept_sure: float
+    right_when_sure: float | None
     silent: float | None
     unclaimed: float | None
+    mistakes: tuple[Mistaken, ...]
 
 
 def read_questions(path: Path) -> list[Asked]:
@@ -90,14 +94,10 @@ def measure(search: Search, questions: Sequence[Asked]) -> Measured:
     inside = [(q, found) for q, found in outcomes if q.rows or q.id]
     outside = [found.verdict for q, found in outcomes if not (q.rows or q.id or q.near)]
     near = [found.verdict for q, found in outcomes if q.near]
-
-    def right(one: Asked, passage: Passage) -> bool:
-        return passage.row in one.rows if one.rows else passage.id == one.id
-
-    first = sum(any(right(q, hit.passage) for hit in found.hits[:1]) for q, found in inside)
-    three = sum(any(right(q, hit.passage) for hit in found.hits[:3]) for q, found in inside)
-    sure = sum(found.verdict == "found" for _, found in inside)
-    kept = sure + sum(found.verdict == "near" for _, found in inside)
+    first = sum(any(_answers(q, hit.passage) for hit in found.hits[:1]) for q, found in inside)
+    three = sum(any(_answers(q, hit.passage) for hit in found.hits[:3]) for q, found in inside)
+    sure = [_answers(q, found.hits[0].passage) for q, found in inside if found.verdict == "found"]
+    kept = len(sure) + sum(found.verdict == "near" for _, found in inside)
     refused = sum(verdict not in ("found", "near") for verdict in outside)
     return Measured(
         asked=len(inside),
@@ -106,10 +106,32 @@ def measure(search: Search, questions: Sequence[Asked]) -> Measured:
         found_first=first / len(inside),
         found_three=three / len(inside),
         kept=kept / len(inside),
-        kept_sure=sure / len(inside),
+        kept_sure=len(sure) / len(inside),
+        right_when_sure=sum(sure) / len(sure) if sure else None,
         silent=refused / len(outside) if outside else None,
         unclaimed=sum(verdict != "found" for verdict in near) / len(near) if near else None,
+        mistakes=tuple(_mistakes(outcomes, search.passages)),
     )
+
+
+def _mistakes(outcomes: Sequence[tuple[Asked, Found]], passages: Sequence[Passage]) -> Iterator[Mistaken]:
+    """A few of each kind for which a passage is shown and none of the first three answers; those first that are shown
+    as the answer."""
+    kept: dict[tuple[bool, bool], int] = {}
+    for verdict in ("found", "near"):
+        for one, found in outcomes:
+            kind = (bool(one.rows or one.id), one.near)
+            right = [p for p in passages if _answers(one, p)]
+            if found.verdict != verdict or any(hit.passage in right for hit in found.hits[:3]):
+                continue
+            kept[kind] = kept.get(kind, 0) + 1
+            if kept[kind] <= MISTAKES:
+                yield Mistaken(ask=one.question, shown=found.hits[0].passage.question,
+                               right=right[0].question if right else "", claimed=verdict == "found")  # fmt: skip
+
+
+def _answers(one: Asked, passage: Passage) -> bool:
+    return passage.row in one.rows if one.rows else passage.id == one.id
 
 
 def searches(search: Search, questions: Sequence[Asked]) -> tuple[Searched, ...]:

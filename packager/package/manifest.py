@@ -61,7 +61,9 @@ def manifest_of(
         "bom": BOM,
     } | (
         {
-            "knowledge": knowledge.model_dump(mode="json", exclude={"folder", "checks", "searches", "files"})
+            "knowledge": knowledge.model_dump(
+                mode="json", exclude={"folder", "checks", "searches", "mistakes", "files"}
+            )
             | {"mode": proof.mode, "mode_because": proof.mode_because}
         }
         if knowledge

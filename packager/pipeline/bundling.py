@@ -47,9 +47,10 @@ def bundle(recipe: Recipe, folder: Path, servers: Servers, *, signer: str = "") 
             "bundle",
             bundle_stage.bundle,
             Bundle,
-            ("base", "data", "gguf", "modelfile", "proof", "package", "knowledge"),
+            ("base", "data", "adapter", "merged", "gguf", "modelfile", "proof", "evaluation", "package", "knowledge"),
             section=lambda r: bundle_stage.Bundling(recipe=r, signer=signer),
             sources=lambda _: bundle_stage.fingerprint(),
+            versions=("reportlab",),
             deliverable=True,
             says=lambda b: f"version {b.version}, {b.files} files, {b.size / 1e6:,.0f} MB, for {', '.join(b.targets)}",
         )

@@ -8,12 +8,14 @@ from packager.recipe.sections import Section
 class Dossier(Section):
     purpose: str = ""
     """What the model is for, in a sentence or two of Portuguese; empty: the institution fills it in by hand, and so
-    with the next four."""
+    with the next five."""
     users: str = ""
     """Who is to use it."""
     data_origin: str = ""
     """Who wrote the questions and answers, from what, and who reviewed them."""
     data_licence: str = ""
     """By what licence or right they are used."""
+    approval: str = ""
+    """Who read and approved the passages that the page shows, and when: name, registration, date."""
     author: str = ""
     """Who answers for the package: name and how to be reached."""

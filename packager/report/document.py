@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+ANNEX = "Anexo"
+
 
 @dataclass(frozen=True)
 class Heading:
@@ -18,6 +20,8 @@ class Heading:
     level: Literal[1, 2] = 1
     new_page: bool = False
     """On paper it begins a page."""
+    annex: bool = False
+    """It is lettered, and stands behind the chapters."""
 
 
 @dataclass(frozen=True)
@@ -71,14 +75,20 @@ class Document:
 
 
 def numbered(blocks: Sequence[Block]) -> Iterator[tuple[str, Block]]:
-    """Every block, and before a heading its number ('' for the others)."""
-    chapter = section = 0
+    """Every block, and before a heading its number ('' for the others): 1, 1.1; of an annex `Anexo A`, `A.1`."""
+    chapters = annexes = section = 0
+    within = ""
     for block in blocks:
         if not isinstance(block, Heading):
             yield "", block
-        elif block.level == 1:
-            chapter, section = chapter + 1, 0
-            yield str(chapter), block
-        else:
+        elif block.level == 2:
             section += 1
-            yield f"{chapter}.{section}", block
+            yield f"{within}.{section}", block
+        elif block.annex:
+            annexes, section = annexes + 1, 0
+            within = chr(ord("A") + annexes - 1)
+            yield f"{ANNEX} {within}", block
+        else:
+            chapters, section = chapters + 1, 0
+            within = str(chapters)
+            yield within, block

@@ -41,7 +41,7 @@ def _written(number: str, block: Block) -> str:
     match block:
         case Heading(text, level, new_page):
             mark = ' class="page"' if new_page else ""
-            return f'<h{level + 1} id="s{number}"{mark}>{number}. {escape(text)}</h{level + 1}>'
+            return f'<h{level + 1} id="s{number.replace(" ", "-")}"{mark}>{number}. {escape(text)}</h{level + 1}>'
         case Paragraph(text, kind):
             return f"<p{f' class={chr(34)}{kind}{chr(34)}' if kind else ''}>{escape(text)}</p>"
         case Listing(items):

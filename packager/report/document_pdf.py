@@ -17,12 +17,21 @@ PLAIN, BOLD = "Vera", "VeraBd"
 BLUE, GREY, LINE, SAND = "#1f5a92", "#57606a", "#d0d7de", "#fff8e1"
 MARGIN = 48.0
 """Points."""
+ROOM = {1: 175.0, 2: 110.0}
+"""Points that a heading needs on its page, so that something of what it is over stands there too: one of the second
+level may follow at once."""
 REPLACED = {"→": "->", "←": "<-", "✓": "sim", "✗": "não", "☐": "[ ]", "\u202f": " ", "\u2011": "-", "\t": " "}
 """Signs that the font lacks and that have another spelling."""
 
 
 def pdf_of(document: Document) -> bytes:
-    """The whole file."""
+    """The whole file: laid out once to count its pages, and again with that number on each."""
+    _, pages = _laid_out(document, 0)
+    return _laid_out(document, pages)[0]
+
+
+def _laid_out(document: Document, pages: int) -> tuple[bytes, int]:
+    """The file, with `pages` as the number of all pages on each; and how many there are."""
     from reportlab.lib.pagesizes import A4
     from reportlab.pdfbase import pdfmetrics
     from reportlab.pdfbase.ttfonts import TTFont
@@ -40,8 +49,9 @@ def pdf_of(document: Document) -> bytes:
     story: list[Any] = [_text(document.title, styles["h1"]), _text(document.subtitle, styles["quiet"])]
     for number, block in numbered(document.blocks):
         story += _flowing(number, block, styles, template.width)
-    template.build(story, onFirstPage=_foot(document), onLaterPages=_foot(document))
-    return out.getvalue()
+    foot = _foot(document, pages)
+    template.build(story, onFirstPage=foot, onLaterPages=foot)
+    return out.getvalue(), template.page
 
 
 def _styles() -> dict[str, Any]:
@@ -56,12 +66,11 @@ def _styles() -> dict[str, Any]:
     return {
         "": plain,
         "h1": like("h1", fontName=BOLD, fontSize=17, leading=22),
-        "h2": like("h2", fontName=BOLD, fontSize=12.5, leading=16, spaceBefore=12, textColor=HexColor(BLUE),
-                   keepWithNext=1),
-        "h3": like("h3", fontName=BOLD, fontSize=10, leading=14, spaceBefore=6, keepWithNext=1),
+        "h2": like("h2", fontName=BOLD, fontSize=12.5, leading=16, spaceBefore=12, textColor=HexColor(BLUE)),
+        "h3": like("h3", fontName=BOLD, fontSize=10, leading=14, spaceBefore=6),
         "quiet": like("quiet", fontSize=8, leading=11, textColor=HexColor(GREY)),
         "notice": like("notice", backColor=HexColor(SAND), borderColor=HexColor("#b58100"), borderWidth=0.7,
-                       borderPadding=6, spaceBefore=8, spaceAfter=12),
+                       borderPadding=6, spaceBefore=10, spaceAfter=16),
         "cell": like("cell", fontSize=7.6, leading=10, spaceAfter=0),
         "head": like("head", fontName=BOLD, fontSize=7.6, leading=10, spaceAfter=0),
         "asked": like("asked", fontName=BOLD, spaceAfter=1, keepWithNext=1),
@@ -71,12 +80,11 @@ def _styles() -> dict[str, Any]:
 
 
 def _flowing(number: str, block: Block, styles: Mapping[str, Any], width: float) -> Iterator[Any]:
-    from reportlab.platypus import ListFlowable, PageBreak
+    from reportlab.platypus import CondPageBreak, KeepTogether, ListFlowable, PageBreak
 
     match block:
         case Heading(text, level, new_page):
-            if new_page:
-                yield PageBreak()
+            yield PageBreak() if new_page else CondPageBreak(ROOM[level])
             yield _text(f"{number}. {text}", styles["h2" if level == 1 else "h3"])
         case Paragraph(text, kind):
             yield _text(text, styles[kind])
@@ -90,7 +98,7 @@ def _flowing(number: str, block: Block, styles: Mapping[str, Any], width: float)
             yield _text(answered, styles["answered"])
             yield _text(remark, styles["remark"])
         case Blanks():
-            yield _blanks(block, styles, width)
+            yield KeepTogether([_blanks(block, styles, width)])
 
 
 def _table(table: Table, styles: Mapping[str, Any], width: float) -> Any:
@@ -146,12 +154,13 @@ def _within_the_font(text: str) -> str:
     return "".join(c if c == "\n" or ord(c) in there else f"[U+{ord(c):04X}]" for c in text.translate(known))
 
 
-def _foot(document: Document) -> Any:
-    """What draws the foot of a page: its title and number."""
+def _foot(document: Document, pages: int) -> Any:
+    """What draws the foot of a page: its title, its number, and the number of all pages."""
 
     def draw(canvas: Any, _template: Any) -> None:
         canvas.setFont(PLAIN, 7)
         canvas.drawString(MARGIN, 26, _within_the_font(document.title))
-        canvas.drawRightString(canvas._pagesize[0] - MARGIN, 26, str(canvas.getPageNumber()))
+        number = f"página {canvas.getPageNumber()} de {pages}"
+        canvas.drawRightString(canvas._pagesize[0] - MARGIN, 26, number)
 
     return draw

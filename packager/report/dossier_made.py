@@ -1,4 +1,4 @@
-"""The dossier's chapters on what the model was made of: data, base, training, files."""
+"""The dossier's chapters on what the model was made of: data, approved material, base, training, files."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ from collections.abc import Iterator
 from packager.artifacts.knowledge import Knowledge
 from packager.package import licence
 from packager.report.document import Blanks, Block, Heading, Listing, Paragraph, Table
+from packager.report.dossier_chapters import DATA, MODEL, SOURCES, TECHNICAL, see
 from packager.report.dossier_words import IDENTIFIERS, METHODS
 from packager.report.facts import ReportFacts
 from packager.report.words import PORTUGUESE as SAY
 
 NAMED = (0.3, 0.7)
+TOPICS_SHOWN = 40
+SOURCES_SHOWN = 8
+"""Of approved material, in the chapter; all are in the annex."""
 
 
 def data(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[Block]:
-    """Counts, source, gate for identifiers, licence."""
+    """Counts, source, gate for identifiers, licence, and who approved what is shown."""
     used, audit, said = facts.data, facts.audit, facts.recipe.dossier
-    yield Heading("Dados e sua origem")
+    yield Heading(DATA)
     rows = [
         ("Fonte", audit.source + (f", revisão {audit.revision}" if audit.revision else "")),
-        ("SHA-256 da fonte", used.source_sha256),
-        ("SHA-256 das linhas usadas", used.data_sha256),
         ("Linhas lidas e aproveitadas", f"{SAY.number(audit.rows_read, 0)} lidas, {SAY.number(audit.rows_kept, 0)} "
          "aproveitadas"),
         ("Para o treino", f"{SAY.number(used.train_rows, 0)} perguntas e respostas"),
@@ -29,106 +31,113 @@ def data(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[Block]:
          "no treino"),
         ("Reservadas para escolher", f"{SAY.number(used.choosing_rows, 0)}, nunca treinadas: decidem entre modelos, e "
          "nada medido se apoia nelas"),
-        ("Temas", SAY.number(used.topics, 0) if used.topics else "não informados"),
-        ("Idioma das respostas", ", ".join(f"{name}: {n}" for name, n in audit.languages.items())),
-        ("Deixadas de fora", _dropped(facts)),
+        ("Temas", topics(facts)),
+        ("Deixadas de fora", dropped(facts)),
     ]  # fmt: skip
     yield Table(tuple(rows), widths=NAMED)
+    yield Paragraph(f"As somas (SHA-256) que fixam a fonte e as linhas usadas: {see(TECHNICAL)}.", "quiet")
     yield Heading("Origem e licença dos dados", 2)
     for text, name, label in (
         (said.data_origin, "Origem", "Quem escreveu os dados, a partir de quê, e quem os revisou:"),
         (said.data_licence, "Licença ou direito de uso", "Licença ou direito de uso dos dados:"),
     ):
         yield Paragraph(f"{name}: {text}") if text else Blanks((label,))
+    yield from _patients(facts)
+    if knowledge:
+        yield from _material(facts, knowledge)
+
+
+def _patients(facts: ReportFacts) -> Iterator[Block]:
     yield Heading("Há dados de pacientes?", 2)
-    found = ", ".join(f"{SAY.number(one.count, 0)} {one.kind}" for one in audit.identifiers) or "nenhum"
+    found = ", ".join(f"{SAY.number(one.count, 0)} {one.kind}" for one in facts.audit.identifiers) or "nenhum"
     yield Paragraph(
         "Antes do treino, cada texto passa por uma busca automática de CPF, cartão SUS (CNS), telefone, e-mail e nomes "
         f"depois de “paciente”. Nos textos da fonte se achou: {found}. Regra da receita: "
-        f"{IDENTIFIERS[facts.recipe.data.identifiers]}. Restaram nas linhas usadas: {used.identifiers}."
+        f"{IDENTIFIERS[facts.recipe.data.identifiers]}. Restaram nas linhas usadas: {facts.data.identifiers}."
     )
     yield Paragraph(
-        "A busca acha formas conhecidas; não acha nomes soltos nem histórias que só se reconhecem pelo contexto. "
-        "Por isso a "
-        "origem dos dados, acima, tem de ser confirmada por pessoas."
+        "A busca acha formas conhecidas; não acha nomes soltos nem histórias que só se reconhecem pelo contexto. Por "
+        "isso a origem dos dados, acima, tem de ser confirmada por pessoas."
     )
-    if knowledge:
-        yield Heading("Material aprovado", 2)
-        yield Paragraph(f"{SAY.number(knowledge.passages, 0)} passagens, destas fontes:")
-        yield Listing(knowledge.sources[:40])
-        if len(knowledge.sources) > 40:
-            yield Paragraph(f"e mais {len(knowledge.sources) - 40}, listadas em manifest.json.")
+
+
+def _material(facts: ReportFacts, knowledge: Knowledge) -> Iterator[Block]:
+    """What the page shows, from what, and who approved it."""
+    yield Heading("Material aprovado: o que é e quem o aprovou", 2)
+    sources = len(knowledge.sources)
+    yield Paragraph(
+        f"{SAY.number(knowledge.passages, 0)} passagens, que dizem apoiar-se em {sources} "
+        f"{'fonte' if sources == 1 else 'fontes'}. Cada uma traz a sua; o programa não confere se a fonte diz o mesmo."
+    )
+    yield Listing(knowledge.sources[:SOURCES_SHOWN])
+    if sources > SOURCES_SHOWN:
+        yield Paragraph(f"Todas as {sources}: {see(SOURCES)}.")
+    pairs = len(knowledge.contradictions)
+    yield Paragraph(
+        f"Passagens repetidas: {len(knowledge.duplicates)}. Pares que respondem de modo diferente a perguntas quase "
+        f"iguais: {pairs}{' (' + '; '.join(knowledge.contradictions[:5]) + ')' if pairs else ''}."
+    )
+    if facts.recipe.dossier.approval:
+        yield Paragraph(f"Aprovado por: {facts.recipe.dossier.approval}")
+        return
+    yield Paragraph(
+        "A receita não diz quem aprovou estas passagens, nem quando. A página as chama de “aprovadas por "
+        "profissionais”: isso só vale depois de alguém da área tê-las lido e assinado aqui.",
+        "notice",
+    )
+    yield Blanks(("Quem leu e aprovou as passagens (nome, registro):", "Todas, ou quais:", "Data da aprovação:",
+                  "Assinatura:"))  # fmt: skip
 
 
 def model(facts: ReportFacts) -> Iterator[Block]:
-    """The base, its licence, the training and the files."""
+    """The base, its licence, the training and the files, in plain words."""
     base, adapter = facts.base, facts.adapter
     terms = licence.known(base.licence)
-    yield Heading("Modelo base, treino e arquivos")
+    yield Heading(MODEL)
     rows = [
         ("Modelo base", base.source.removeprefix("hf:").removeprefix("pypi:")),
-        ("Revisão", base.revision or "fixada pelo nome acima"),
-        ("Arquitetura", f"{base.architecture}, {SAY.number(base.parameters / 1e6, 0)} milhões de parâmetros"),
+        ("Tamanho", f"{SAY.number(base.parameters / 1e6, 0)} milhões de parâmetros (números que o modelo aprendeu)"),
         ("Licença do modelo base", f"{terms.title} ({terms.url})" if terms else base.licence or "desconhecida"),
         ("Treino", METHODS[adapter.method if adapter else "none"]),
     ]
-    if facts.recipe.base.sha256:
-        rows.insert(2, ("SHA-256 do modelo base", facts.recipe.base.sha256))
-    if adapter:
-        train = facts.recipe.train
-        rows += [
-            ("Quanto se treinou", f"{SAY.number(adapter.trainable_parameters / 1e6, 1)} milhões de números novos, "
-             f"{SAY.number(adapter.steps, 0)} passos, {SAY.number(train.epochs, 1)} passagens pelos dados, semente "
-             f"{train.seed}"),
-            ("Perda nas respostas reservadas", _losses(facts)),
-        ]  # fmt: skip
     yield Table(tuple(rows), widths=NAMED)
-    yield Paragraph(
-        "Perda é o quanto o modelo se surpreende com a resposta certa; menor é melhor. Ela não diz se o que ele "
-        "escreve é "
-        "verdade.",
-        "quiet",
-    )
-    yield from _files(facts)
-
-
-def _files(facts: ReportFacts) -> Iterator[Block]:
     yield Heading("Arquivos entregues", 2)
-    measured = {c.type: c for c in facts.choice.candidates}
     yield Table(
         tuple(
             (
-                facts.packed_name(file) + (" (padrão)" if n == 0 else ""),
+                facts.packed_name(file) + (" (o que se usa)" if n == 0 else ""),
                 SAY.megabytes(file.size),
-                f"{SAY.number(measured[file.type].ram_gb, 2)} GB" if file.type in measured else "–",
-                SAY.share(file.divergence.same_top, 1) if file.divergence else "não roda",
-                file.sha256,
+                SAY.share(file.divergence.same_top) if file.divergence else "não roda",
             )
             for n, file in enumerate(facts.files)
         ),
-        ("arquivo", "tamanho", "memória", "mesma palavra que antes da compressão", "SHA-256"),
-        (0.25, 0.11, 0.11, 0.2, 0.33),
+        ("arquivo", "tamanho", "palavras seguintes iguais às de antes da compressão"),
+        (0.42, 0.18, 0.4),
     )
-    if facts.recipe.overrides:
-        yield Paragraph(f"Campos da receita mudados na linha de comando: {', '.join(facts.recipe.overrides)}.")
     yield Paragraph(
-        "A lista de todas as partes, com versões, licenças e SHA-256, está em bom.cdx.json (CycloneDX); toda a "
-        "linhagem, "
-        "com cada parâmetro, em manifest.json.",
+        "Comprimir encolhe o arquivo e troca algumas palavras; quantas, tem limite. O resto é do modelo como foi "
+        "treinado."
+    )
+    yield Paragraph(
+        f"Revisão, somas e números do treino: {see(TECHNICAL)}. A lista de todas as partes, com versões e "
+        "licenças, está "
+        "em bom.cdx.json (CycloneDX); toda a linhagem, com cada parâmetro, em manifest.json.",
         "quiet",
     )
 
 
-def _dropped(facts: ReportFacts) -> str:
+def topics(facts: ReportFacts) -> str:
+    """How many, and the first of them by name."""
+    if not facts.data.topics:
+        return "não informados"
+    named = ", ".join(topic.replace("-", " ") for topic in facts.topics[:TOPICS_SHOWN])
+    more = " …" if len(facts.topics) > TOPICS_SHOWN else ""
+    return SAY.number(facts.data.topics, 0) + (f": {named}{more}" if named else "")
+
+
+def dropped(facts: ReportFacts) -> str:
+    """Rows that were left out, and why."""
     parts = [f"{SAY.number(one.rows, 0)} ({one.reason})" for one in facts.audit.dropped]
     if facts.data.too_long:
         parts.append(f"{SAY.number(facts.data.too_long, 0)} longas demais")
     return "; ".join(parts) or "nenhuma"
-
-
-def _losses(facts: ReportFacts) -> str:
-    merged, adapter = facts.merged, facts.adapter
-    assert adapter is not None
-    if merged.heldout_loss_base is None or merged.heldout_loss is None:
-        return f"{SAY.number(adapter.heldout_loss_before)} antes, {SAY.number(adapter.heldout_loss_after)} depois"
-    return f"{SAY.number(merged.heldout_loss_base)} no modelo base, {SAY.number(merged.heldout_loss)} neste"

@@ -1,72 +1,124 @@
-"""The dossier's chapters on what was proven, how the model fares on safety questions, and where it is wrong."""
+"""The dossier's chapters on what was proven and how the model fares on safety questions, in plain figures."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from packager.artifacts.checks import Check
-from packager.artifacts.evaluation import HELDOUT
-from packager.artifacts.safety import SafetyResult
+from packager.artifacts.knowledge import Knowledge
 from packager.report import answers
-from packager.report.document import Block, Heading, Listing, Paragraph, Spoken, Table
-from packager.report.dossier_words import CHECKED, KINDS, STAGES, WHY
+from packager.report.document import Block, Heading, Paragraph, Table
+from packager.report.dossier_chapters import ALL_CHECKS, CHECKS, SAFETY, WEAKNESSES, see
+from packager.report.dossier_limits import interval, limit, measured
+from packager.report.dossier_words import KINDS, PLAIN, STAGE_MEANS, STAGES
 from packager.report.facts import ReportFacts
 from packager.report.words import PORTUGUESE as SAY
 
-EXAMPLES = 8
-"""Wrong answers of each kind that are shown."""
+OF_THE_MODEL = ("quantize.top", "smoke.speed", "smoke.first_token", "smoke.ram")
+"""Checks of the default file that matter where the model answers."""
 
 
-def checks(facts: ReportFacts) -> Iterator[Block]:
-    """Every check, what it means, and its figures."""
+def checks(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[Block]:
+    """How many passed of what, the figures that matter, and what none of them shows."""
     made = facts.proof.checks
-    passed = sum(c.passed for c in made)
-    yield Heading("O que foi verificado, e o que isso significa")
+    yield Heading(CHECKS)
     yield Paragraph(
-        f"{passed} de {len(made)} verificações passaram. Cada uma é feita por programa, ao construir, e uma que "
-        "falha impede "
-        'a entrega. Só as que dependem da máquina, como a velocidade, podem faltar; então a tabela diz "dispensada". '
-        "As verificações provam que o arquivo é o que foi treinado, que não se estragou no caminho e que abre, "
-        "responde e termina; não provam que o que ele diz é verdade. Uma linha pode valer para vários arquivos."
+        f"{sum(c.passed for c in made)} de {len(made)} verificações passaram. Cada uma é feita por programa, ao "
+        "construir, e uma que falha impede a entrega. Só as que dependem da máquina, como a velocidade, podem faltar; "
+        'então a tabela diz "dispensada". As verificações provam que o arquivo é o que foi treinado, que não se '
+        "estragou no caminho e que abre, responde e termina; não provam que o que ele diz é verdade. Todas, com o "
+        "medido "
+        f"e o limite: {see(ALL_CHECKS)}."
     )
-    for stage in dict.fromkeys(c.stage for c in made):
-        yield Heading(STAGES.get(stage, stage), 2)
-        names = dict.fromkeys(c.id for c in made if c.stage == stage)
-        yield Table(
-            tuple(_row(name, [c for c in made if c.id == name]) for name in names),
-            ("verificação", "por que importa", "medido", "limite", "resultado"),
-            (0.3, 0.31, 0.15, 0.12, 0.12),
+    yield Table(
+        tuple(_stage(stage, made) for stage in dict.fromkeys(c.stage for c in made)),
+        ("etapa", "o que garante", "passaram"),
+        (0.3, 0.54, 0.16),
+    )
+    yield Heading("Os números que importam", 2)
+    rows = [*_found(made, knowledge), *_of_the_model(facts)]
+    if rows:
+        yield Table(tuple(rows), ("o que se mediu", "resultado", "limite"), (0.46, 0.34, 0.2))
+    for text in _remarks(facts, knowledge):
+        yield Paragraph(text)
+
+
+def _stage(stage: str, made: tuple[Check, ...]) -> tuple[str, str, str]:
+    those = [c for c in made if c.stage == stage]
+    waived = sum(bool(c.waived) for c in those)
+    passed = f"{sum(c.passed for c in those)} de {len(those)}" + (f" ({waived} dispensadas)" if waived else "")
+    return STAGES.get(stage, stage), STAGE_MEANS.get(stage, "–"), passed
+
+
+def _found(made: tuple[Check, ...], knowledge: Knowledge | None) -> Iterator[tuple[str, str, str]]:
+    """Of the search, out of a hundred questions, with how sure that is."""
+    asked = {
+        "knowledge.found_first": knowledge.asked if knowledge else 0,
+        "knowledge.found_three": knowledge.asked if knowledge else 0,
+        "knowledge.silent": knowledge.outside if knowledge else 0,
+        "knowledge.unclaimed": knowledge.asked_near if knowledge else 0,
+    }
+    for check in made:
+        if check.id in asked and not isinstance(check.measured, str):
+            yield PLAIN[check.id], _of_a_hundred(check.measured, asked[check.id]), limit(check)
+    if knowledge:
+        yield "Perguntas que o material responde, e a página mostra alguma passagem, certa ou errada", \
+              _of_a_hundred(knowledge.kept, knowledge.asked), "sem limite"  # fmt: skip
+        yield "As mesmas, e uma passagem é dada como resposta (“Material aprovado”), certa ou errada", \
+              _of_a_hundred(knowledge.kept_sure, knowledge.asked), "sem limite"  # fmt: skip
+        if knowledge.right_when_sure is not None:
+            sure = round(knowledge.kept_sure * knowledge.asked)
+            yield (
+                "Quando uma passagem é dada como resposta a elas, a primeira é a certa",
+                _of_a_hundred(knowledge.right_when_sure, sure),
+                "sem limite",
+            )
+
+
+def _of_a_hundred(share: float, asked: int) -> str:
+    said = f"{round(100 * share)} de cada 100"
+    if not asked:
+        return said
+    low, high = interval(share, asked)
+    return f"{said} ({asked} perguntas; com 95% de confiança, entre {low} e {high})"
+
+
+def _of_the_model(facts: ReportFacts) -> Iterator[tuple[str, str, str]]:
+    """Of the file that is used, where it speaks on the page; and what the evaluation limits."""
+    default = facts.files[0].type
+    for check in facts.proof.checks:
+        speaks = check.id in OF_THE_MODEL and facts.proof.mode != "approved"
+        if check.subject in ("", default) and (speaks or check.stage == "safety" or check.id == "data.no_leak"):
+            yield PLAIN.get(check.id, SAY.check(check.id, check.says)), measured(check), limit(check)
+
+
+def _remarks(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[str]:
+    asked = {answer.ask for answer in facts.proof.answers}
+    if knowledge:
+        who = "vêm de um arquivo que a receita nomeia" if knowledge.by_people else "foram feitas por programa"
+        yield (
+            f"As perguntas que mediram a busca {who}. As da unidade podem dar outro resultado: anote as que falham. "
+            f"Exemplos de erros: {see(WEAKNESSES)}."
         )
-
-
-def _row(name: str, those: Sequence[Check]) -> tuple[str, ...]:
-    """One check, of every file that it was made of."""
-
-    def of_each(values: Sequence[str]) -> str:
-        if len(set(values)) == 1:
-            return values[0]
-        return "\n".join(f"{c.subject}: {value}" for c, value in zip(those, values, strict=True))
-
-    return (
-        CHECKED.get(name) or SAY.check(name, those[0].says),
-        WHY.get(name, "–"),
-        of_each([_figure(c.measured, c.unit, with_unit=True) for c in those]),
-        of_each([_figure(c.threshold, c.unit, with_unit=False) for c in those]),
-        of_each(["passou" if c.passed else "dispensada" if c.waived else "NÃO passou" for c in those]),
+    if asked:
+        yield (
+            f"O modelo respondeu por escrito a {len(asked)} perguntas de teste. Passar é não falhar na forma (vazia, "
+            f"sem fim, repetida, em outro idioma, fora do assunto); se o que disse presta, julgue no {see(WEAKNESSES)}."
+        )
+    better = answers.findings(facts, SAY)[2]
+    yield (
+        f"Quantas respostas do modelo estão certas, nenhum programa mede. É melhor que o modelo base nas perguntas "
+        f"reservadas? {better.short.capitalize()}."
     )
-
-
-def _figure(value: float | str, unit: str, *, with_unit: bool) -> str:
-    """A share in per cent; "none" of something is nothing."""
-    if unit == "share" and not isinstance(value, str):
-        return SAY.share(value, 1)
-    words = SAY.measured(value)
-    return f"{words} {SAY.unit(unit)}".strip() if with_unit and value != "none" else words
 
 
 def safety(facts: ReportFacts) -> Iterator[Block]:
     """How base, tuned and every file answer questions on which a wrong answer can harm."""
-    yield Heading("Perguntas de segurança")
+    yield Heading(SAFETY)
+    if facts.proof.mode != "free":
+        yield Paragraph(
+            "O que a página mostra, do material aprovado, a perguntas em que um erro causa dano, não se mediu."
+        )
     found = facts.evaluation.safety if facts.evaluation else None
     if found is None:
         yield Paragraph(
@@ -78,6 +130,12 @@ def safety(facts: ReportFacts) -> Iterator[Block]:
         )
         return
     assert facts.evaluation is not None
+    if facts.proof.mode == "approved":
+        yield Paragraph(
+            "Estas perguntas foram feitas ao modelo sozinho, como ele fala no Ollama. Na página deste pacote ele não "
+            "responde: ela mostra o material aprovado ou diz que não encontrou.",
+            "notice",
+        )
     models = [m.name for m in facts.evaluation.models]
     yield Paragraph(
         f"{len(found.results)} perguntas em que um erro causa dano, feitas a cada modelo. Julga um programa, por "
@@ -107,95 +165,3 @@ def safety(facts: ReportFacts) -> Iterator[Block]:
 def _of(counts: tuple[int, int]) -> str:
     passed, asked = counts
     return f"{passed} de {asked} ({SAY.share(passed / asked)})" if asked else "–"
-
-
-def weaknesses(facts: ReportFacts) -> Iterator[Block]:
-    """What the figures do not say, and answers that are wrong."""
-    default = facts.files[0].type
-    yield Heading("Fraquezas conhecidas, com exemplos")
-    yield Listing((*answers.limits(facts, SAY), *_searching(facts.proof.checks)))
-    evaluation = facts.evaluation
-    shown = False
-    if evaluation and evaluation.safety:
-        failed = [r for r in evaluation.safety.results if (a := r.answer(default)) and not a.passed]
-        if failed:
-            shown = True
-            yield Heading(f"Perguntas de segurança mal respondidas ({default}): {len(failed)}, algumas delas", 2)
-            yield from (_unsafe(result, default) for result in _one_of_each(failed)[:EXAMPLES])
-    failed_probes = [(p, a) for p in (evaluation.probes if evaluation else ()) for a in p.answers
-                     if a.model == default and not a.passed]  # fmt: skip
-    if failed_probes:
-        shown = True
-        yield Heading(f"Perguntas da receita mal respondidas ({default})", 2)
-        for probe, answer in failed_probes[:EXAMPLES]:
-            lacks = f"Falta: {', '.join(answer.missing)}." if answer.missing else ""
-            wrong = f" Não podia dizer: {', '.join(answer.forbidden)}." if answer.forbidden else ""
-            right = f" Certo seria: {probe.about}" if probe.about else ""
-            yield Spoken(probe.ask, answer.text or "(nada)", f"{lacks}{wrong}{right}".strip())
-    if rows := _furthest(facts, default):
-        shown = True
-        yield Heading(f"Perguntas reservadas em que a resposta mais se afasta da certa ({default})", 2)
-        yield from (Spoken(asked, said, f"Resposta certa: {right}") for asked, said, right in rows)
-    if not shown:
-        yield Heading(f"Respostas deste modelo, para julgar ({default})", 2)
-        yield Paragraph(
-            "Nenhuma medida diz se estas respostas estão certas. São todas as que o modelo deu às perguntas de teste, "
-            "sem escolha; um profissional deve lê-las e julgar se servem."
-        )
-        name = facts.files[0].name
-        yield from (Spoken(a.ask, a.answer) for a in facts.proof.answers if a.file == name)
-
-
-def _searching(made: Sequence[Check]) -> Iterator[str]:
-    """What the page shows that does not answer, out of a hundred questions."""
-    lacks = {c.id: 100 - round(100 * float(c.measured)) for c in made if c.id.startswith("knowledge.")
-             and c.unit == "share"}  # fmt: skip
-    if "knowledge.found_first" in lacks:
-        yield (
-            f"A página procura no material aprovado: em {lacks['knowledge.found_first']} de cada 100 perguntas que ele "
-            f"responde, a passagem certa não vem em primeiro lugar, e em {lacks['knowledge.found_three']} nem entre as "
-            "três primeiras."
-        )
-    if "knowledge.silent" in lacks:
-        yield (
-            f"Em {lacks['knowledge.silent']} de cada 100 perguntas sobre outros assuntos ela mostra uma passagem que "
-            "não responde."
-        )
-    if "knowledge.unclaimed" in lacks:
-        yield (
-            f"Em {lacks['knowledge.unclaimed']} de cada 100 perguntas sobre o mesmo assunto que o material não "
-            "responde, ela mostra uma passagem como resposta. Leia a pergunta aprovada que está acima de cada passagem."
-        )
-
-
-def _unsafe(result: SafetyResult, model: str) -> Spoken:
-    answer = result.answer(model)
-    assert answer is not None
-    lacks = f" Falta: {'; '.join(_first(group) for group in answer.missing)}." if answer.missing else ""
-    wrong = f" Não podia dizer: {', '.join(answer.forbidden)}." if answer.forbidden else ""
-    return Spoken(result.ask, answer.text or "(nada)", f"Seguro seria: {result.about}{lacks}{wrong}")
-
-
-def _first(group: str) -> str:
-    """The first few of the words that would do."""
-    words = group.split(" ou ")
-    return " ou ".join(words[:3]) + (" …" if len(words) > 3 else "")
-
-
-def _one_of_each(failed: Sequence[SafetyResult]) -> list[SafetyResult]:
-    """The first of every kind, then the others."""
-    firsts = {r.kind: r for r in reversed(failed)}
-    first = [r for r in failed if firsts[r.kind] is r]
-    return first + [r for r in failed if r not in first]
-
-
-def _furthest(facts: ReportFacts, model: str) -> list[tuple[str, str, str]]:
-    """Question, answer and reference of the held-out rows shown that share the fewest words with their reference."""
-    scored = [
-        (a.scores.get("token_f1.f1", a.scores.get("rougeL.f1", 1.0)), row, a)
-        for row in facts.rows
-        for a in row.answers
-        if row.set == HELDOUT and a.model == model and a.text
-    ]
-    scored.sort(key=lambda one: (one[0], one[1].row))
-    return [(row.question, a.text, row.reference) for _, row, a in scored[:5]]

@@ -83,6 +83,30 @@ STAGES = {
     "smoke": "Perguntas de teste, respondidas pelo próprio arquivo",
     "safety": "Perguntas de segurança",
 }
+STAGE_MEANS = {
+    "data": "As perguntas da prova não foram treinadas; toda resposta tem fim.",
+    "train": "O modelo aprendeu algo que vale também para perguntas que não viu.",
+    "merge": "O que foi aprendido está todo no modelo que segue adiante.",
+    "convert": "A mudança de formato não perdeu nem trocou nada.",
+    "quantize": "A compressão altera pouco o modelo, e dentro de limites.",
+    "modelfile": "No Ollama a pergunta chega ao modelo como no treino.",
+    "knowledge": "O que a página mostra não expõe ninguém, e a busca acha o que deve e cala quando deve.",
+    "smoke": "O arquivo abre e responde por escrito, no idioma certo, sem se repetir, na memória prevista.",
+    "safety": "As respostas a perguntas em que o erro causa dano ficam dentro dos limites da receita.",
+}
+"""What the checks of a stage make sure of, together."""
+PLAIN = {
+    "knowledge.found_first": "Perguntas que o material responde, e a passagem certa vem em primeiro lugar",
+    "knowledge.found_three": "As mesmas, e a passagem certa vem entre as três primeiras",
+    "knowledge.silent": "Perguntas sobre outros assuntos, e a página diz que não encontrou",
+    "knowledge.unclaimed": "Perguntas sobre o mesmo assunto que o material não responde, e nada é dado como resposta",
+    "quantize.top": "Depois da compressão, a palavra seguinte é a mesma de antes",
+    "smoke.speed": "Velocidade da resposta (um token é uma palavra ou parte dela)",
+    "smoke.first_token": "Espera até a primeira palavra",
+    "smoke.ram": "Memória de que o modelo precisa",
+    "data.no_leak": "Perguntas da prova que também estavam no treino",
+}
+"""Figures that matter to a committee, in words without jargon."""
 KINDS = {
     "emergencia": "Emergência: manda ligar 192",
     "violencia": "Violência: indica 190, 180 ou Disque 100",

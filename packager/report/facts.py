@@ -57,6 +57,8 @@ class ReportFacts:
     evaluation: Evaluation | None
     rows: tuple[AnsweredRow, ...]
     """Some of the evaluation's rows, spread over each set."""
+    topics: tuple[str, ...] = ()
+    """Of the rows trained on, in their order."""
 
     def packed_name(self, file: GgufFile) -> str:
         return packed_name(self.recipe, file)
@@ -94,7 +96,16 @@ def gather_facts(
         choice=choose_file(candidates_of(files, proof.checks, proof.figures), files[0].name, of_device(recipe.device)),
         evaluation=without_identifiers(evaluation) if evaluation else None,
         rows=tuple(_redacted_row(row) for row in rows),
+        topics=_topics(data),
     )
+
+
+def _topics(data: Dataset) -> tuple[str, ...]:
+    path = data.folder / "train.jsonl"
+    if not data.topics or not path.is_file():
+        return ()
+    named = [json.loads(line).get("topic") for line in path.read_text(encoding="utf-8").splitlines() if line]
+    return tuple(dict.fromkeys(_clean(str(topic)) for topic in named if topic))
 
 
 def redacted(answer: Answer) -> Answer:

@@ -123,6 +123,9 @@ UNITS = {
     "score": "pontuação",
     "passages": "trechos",
     "mode": "modo",
+    "fields": "campos",
+    "stops": "paradas",
+    "questions": "perguntas",
     "token F1": "F1 das palavras",
 }
 LIMITS = {

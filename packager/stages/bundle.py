@@ -1,21 +1,35 @@
 """The package and a server for each kind of machine -> `bundle/`, the folder for the clinic (docs/bundle.md).
 
-Everything of the package, the servers, scripts and page, what they have to know, the bill of materials, and SHA256SUMS
-over all of it, written last. The memory that is needed is what the program for this machine takes. Files too large for
-a FAT32 stick are split. Fails with `InputError` for a name that Windows does not allow; `StageCrash` if a text would
-tell a path of this machine, or if the program for it does not run; `ProofFailed` if that program serves another
-prompt than training's, or holds other first words for likely than llama.cpp's library.
+Everything of the package, the servers, scripts and page, what they have to know, a dossier of its own with version and
+date, the bill of materials, and SHA256SUMS over all of it, written last. The memory that is needed is what the program
+for this machine takes. Files too large for a FAT32 stick are split. Fails with `InputError` for a name that Windows
+does not allow; `StageCrash` if a text would tell a path of this machine, or if the program for it does not run;
+`ProofFailed` if that program serves another prompt than training's, or holds other first words for likely than
+llama.cpp's library.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from packager.artifacts.evaluation import Evaluation
 from packager.artifacts.files import sha256_of
-from packager.artifacts.kinds import Bundle, Checkpoint, Dataset, Ggufs, Modelfile, Package, Proof, Servers
+from packager.artifacts.kinds import (
+    Adapter,
+    Bundle,
+    Checkpoint,
+    Dataset,
+    Ggufs,
+    Merged,
+    Modelfile,
+    Package,
+    Proof,
+    Servers,
+)
 from packager.artifacts.knowledge import Knowledge
 from packager.clinic import config as configuring
 from packager.clinic import contents, host_server, served, starter, stick
@@ -31,6 +45,9 @@ from packager.package.verify import MANIFEST
 from packager.process import progress
 from packager.recipe.recipe import Recipe
 from packager.recipe.sections import Section
+from packager.report.delivery import Delivery
+from packager.report.dossier import DOSSIER, DOSSIER_PDF, write_dossier
+from packager.report.facts import gather_facts
 
 
 class Bundling(Section):
@@ -47,9 +64,12 @@ def bundle(
     config: Bundling,
     base: Checkpoint,
     data: Dataset,
+    adapter: Adapter | None,
+    merged: Merged,
     ggufs: Ggufs,
     modelfile: Modelfile,
     proof: Proof,
+    evaluation: Evaluation | None,
     package: Package,
     knowledge: Knowledge | None,
     servers: Servers,
@@ -83,20 +103,42 @@ def bundle(
     facts = _with_what_ships(out, facts, data)
     write_config(facts, runtime)
     _write_read_me(facts, out)
+    told = gather_facts(config.recipe, base, data, adapter, merged, ggufs, proof, evaluation)
+    write_dossier(told, knowledge, out, _delivery(facts, out))
     files = _close(config.recipe, package, facts, out)
+    return _bundle_of(facts, files, out)
+
+
+def _bundle_of(facts: ClinicFacts, files: Sequence[str], out: Path) -> Bundle:
     return Bundle(
         folder=out,
         version=facts.version,
         files=len(files),
         size=sum((out / name).stat().st_size for name in files),
         targets=tuple(t.name for t in facts.targets),
-        signed=bool(config.signer),
+        signed=bool(facts.signer),
     )
 
 
 def _write_read_me(facts: ClinicFacts, out: Path) -> None:
     text = configuring.fill_in((ASSETS / READ_ME).read_text(encoding="utf-8"), settings_of(facts))
     (out / READ_ME).write_text(text, encoding="utf-8", newline="\r\n")  # old Notepads know no other line end
+
+
+def _delivery(facts: ClinicFacts, out: Path) -> Delivery:
+    """What the dossier says of the bundle itself; the package's own dossier, which it takes the place of, is not
+    counted in its size."""
+    settings = settings_of(facts)
+    files = [p for p in out.rglob("*") if p.is_file() and p.name not in (DOSSIER, DOSSIER_PDF)]
+    return Delivery(
+        version=facts.version,
+        needed_ram_mb=settings["needed_ram_mb"],
+        material_ram_mb=settings["material_ram_mb"],
+        size=sum(path.stat().st_size for path in files),
+        targets=tuple(target.name for target in facts.targets),
+        signer_numbers=settings["signer_numbers"],
+        in_parts=facts.in_parts,
+    )
 
 
 def _with_material(facts: ClinicFacts, knowledge: Knowledge | None) -> ClinicFacts:

@@ -13,9 +13,7 @@ from packager.artifacts.files import write_atomically, write_json
 from packager.artifacts.kinds import Adapter, Checkpoint, Dataset, Ggufs, Merged, Proof, Report
 from packager.artifacts.knowledge import Knowledge
 from packager.recipe.recipe import Recipe
-from packager.report.document_html import page_of
-from packager.report.document_pdf import pdf_of
-from packager.report.dossier import dossier_of
+from packager.report.dossier import write_dossier
 from packager.report.facts import gather_facts
 from packager.report.metrics import metrics
 from packager.report.page import render_page
@@ -23,7 +21,6 @@ from packager.report.verdict import verdict_of
 from packager.report.words import ENGLISH
 
 PAGE, METRICS = "report.html", "metrics.json"
-DOSSIER, DOSSIER_PDF = "dossie.html", "dossie.pdf"
 
 
 def report(
@@ -42,9 +39,7 @@ def report(
     facts = gather_facts(recipe, base, data, adapter, merged, ggufs, proof, evaluation)
     write_atomically(out / PAGE, render_page(facts))
     write_json(out / METRICS, metrics(facts))
-    dossier = dossier_of(facts, knowledge)
-    write_atomically(out / DOSSIER, page_of(dossier))
-    (out / DOSSIER_PDF).write_bytes(pdf_of(dossier))
+    write_dossier(facts, knowledge, out)
     verdict = verdict_of(facts, ENGLISH)
     return Report(
         folder=out,

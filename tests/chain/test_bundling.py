@@ -108,7 +108,7 @@ def bundled(made: dict[str, Any], servers: Servers, tiny_recipe: Path, out: Path
     """The stage itself, in this process."""
     out.mkdir()
     config = stage.Bundling(recipe=loading.load(str(tiny_recipe), []), **settings)
-    names = ("base", "data", "gguf", "modelfile", "proof", "package", "knowledge")
+    names = ("base", "data", "adapter", "merged", "gguf", "modelfile", "proof", "evaluation", "package", "knowledge")
     return stage.bundle(config, *(made.get(name) for name in names), servers, out)
 
 
@@ -119,7 +119,7 @@ def test_a_bundle_holds_the_package_and_what_runs_it(
     assert f"All {verify(bundle.folder).checks} checks passed" == made["package"].proof
     told = json.loads((bundle.folder / "runtime" / "config.json").read_text(encoding="utf-8"))
     assert (bundle.folder / told["model"]).samefile(made["package"].folder / told["model"])
-    changed = ("LEIA-ME.txt", BOM, "SHA256SUMS")
+    changed = ("LEIA-ME.txt", "dossie.html", "dossie.pdf", BOM, "SHA256SUMS")
     for name in made["package"].files:
         same = (bundle.folder / name).read_bytes() == (made["package"].folder / name).read_bytes()
         assert same != (name in changed), name
@@ -128,6 +128,7 @@ def test_a_bundle_holds_the_package_and_what_runs_it(
             assert os.access(bundle.folder / "runtime" / target.name / target.binary(variant), os.X_OK)
             assert said == {"program": target.binary(variant), "cpu_features": list(variant.cpu_features)}
     assert f"versão {told['version']}" in (bundle.folder / "LEIA-ME.txt").read_text(encoding="utf-8")
+    assert told["version"] in (bundle.folder / "dossie.html").read_text(encoding="utf-8")
     proven = json.loads((bundle.folder / "runtime" / "prova.json").read_text(encoding="utf-8"))
     assert [q["answer"] for q in proven["questions"]] == [
         a.answer for a in made["proof"].answers if a.file == "model-Q8_0.gguf"

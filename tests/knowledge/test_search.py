@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from packager.artifacts.knowledge import Mistaken
 from packager.errors import InputError
 from packager.knowledge import engine, index
 from packager.knowledge.answer import NEAREST, NOT_FOUND, approved
-from packager.knowledge.measure import Asked, measure
+from packager.knowledge.measure import MISTAKES, Asked, measure
 from packager.knowledge.search import VERDICTS, Search
 from packager.knowledge.search import opened as open_search
 from tests.knowledge.conftest import read_lines
@@ -113,6 +114,23 @@ def test_the_closest_is_shown_from_a_lower_score_than_the_answer(material: Path,
     assert (measured.asked, measured.outside, measured.asked_near) == (1, 2, 1)
     assert (measured.found_first, measured.kept, measured.kept_sure, measured.silent) == (1, 1, 1, 1)
     assert measured.unclaimed in (0, 1)
+
+
+def test_what_the_search_gets_wrong_is_kept_for_people_to_see(material: Path, programs: Path, tmp_path: Path) -> None:
+    shutil.copytree(material, tmp_path / "material")
+    index.set_threshold(tmp_path / "material", index.Threshold(near=0, sure=0))  # everything is shown as the answer
+    with open_search(tmp_path / "material", programs) as opened:
+        question = opened.passages[0].question
+        first = [hit.passage for hit in opened.ask(question).hits]
+        other = next(p for p in opened.passages if p not in first)
+        outside = [Asked(f"quem descobriu o brasil {n}") for n in range(MISTAKES + 2)]
+        right, wrong = Asked(question, (first[0].row or 0,)), Asked(question, (other.row or 0,))
+        measured = measure(opened, [right, wrong, *outside])
+    kept = measured.mistakes
+    assert (measured.kept_sure, measured.right_when_sure) == (1, 0.5)
+    assert kept[0] == Mistaken(ask=question, shown=first[0].question, right=other.question, claimed=True)
+    assert [one.ask for one in kept[1:]] == [one.question for one in outside[:MISTAKES]]
+    assert {one.right for one in kept[1:]} == {""}
 
 
 def test_what_is_close_to_everything_has_to_be_closer_to_be_first(opened: Search) -> None:

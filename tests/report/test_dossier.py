@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
+from typing import Any
 
 import browser
 import pytest
@@ -12,13 +16,15 @@ from test_report import CPF, HOSTILE, Outline, evaluation, gathered
 
 from packager.artifacts.checks import verdict
 from packager.artifacts.kinds import Ggufs
-from packager.artifacts.knowledge import Knowledge
+from packager.artifacts.knowledge import Knowledge, Mistaken, Searched
 from packager.artifacts.safety import Agreement, SafetyAnswer, SafetyFindings, SafetyResult
-from packager.report import dossier
+from packager.report import dossier_first, dossier_limits, dossier_page
+from packager.report.delivery import Delivery
 from packager.report.document import Blanks, Document, Heading, Paragraph, Spoken, Table, numbered
 from packager.report.document_html import page_of
 from packager.report.document_pdf import pdf_of
 from packager.report.dossier import dossier_of
+from packager.report.dossier_chapters import ANNEXES, CHAPTERS, see
 from packager.report.facts import ReportFacts, gather_facts, without_identifiers
 from packager.report.page import render_page
 
@@ -58,7 +64,33 @@ def asked(folder: Path) -> ReportFacts:
 
 
 def words(document: Document) -> str:
-    return re.sub(r"<[^>]+>", " ", page_of(document))
+    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", page_of(document))))
+
+
+def material(folder: Path, **changed: Any) -> Knowledge:
+    whole = Knowledge(folder=folder, passages=3, sources=("Guia.pdf",), near=0.4, sure=0.5, asked=200, outside=50,
+                      asked_near=0, found_first=0.86, found_three=0.9, kept=0.9, kept_sure=0.7, silent=0.9,
+                      unclaimed=None, by_people=True, files=())  # fmt: skip
+    return whole.model_copy(update=changed)
+
+
+def in_mode(facts: ReportFacts, mode: str) -> ReportFacts:
+    return replace(facts, proof=facts.proof.model_copy(update={"mode": mode}))
+
+
+def said_by(facts: ReportFacts, **told: str) -> ReportFacts:
+    """With fields of the recipe's `dossier` filled in."""
+    dossier = facts.recipe.dossier.model_copy(update=told)
+    return replace(facts, recipe=facts.recipe.model_copy(update={"dossier": dossier}))
+
+
+DELIVERY = Delivery(
+    version="20261128.2326",
+    needed_ram_mb=215,
+    material_ram_mb=38,
+    size=370_798_700,
+    targets=("windows-x86_64", "linux-arm64"),
+)
 
 
 @pytest.mark.parametrize("evaluated", [False, True])
@@ -75,13 +107,13 @@ def test_it_is_a_small_page_that_fetches_nothing(tmp_path: Path, evaluated: bool
 def test_every_question_of_a_committee_points_to_a_chapter_that_is_there(tmp_path: Path) -> None:
     found = numbered(dossier_of(asked(tmp_path)).blocks)
     chapters = {number for number, block in found if isinstance(block, Heading) and block.level == 1}
-    assert len(dossier.QUESTIONS) == 10
-    for _, where in dossier.QUESTIONS:
+    assert len(dossier_first.QUESTIONS) == 10
+    for _, where in dossier_first.QUESTIONS:
         assert set(re.findall(r"\d+", where)) <= chapters
 
 
 def test_it_answers_them_from_the_build(tmp_path: Path) -> None:
-    said = words(dossier_of(asked(tmp_path)))
+    said = words(dossier_of(asked(tmp_path), None, DELIVERY))
     for needed in (
         "não faz diagnóstico",
         "risco MÉDIO, a ser confirmado",
@@ -167,11 +199,7 @@ def test_identifiers_and_markup_do_not_get_in(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("mode", "said"), [("approved", "o modelo não escreve"), ("assisted", "palavras do modelo")])
 def test_approved_material_and_who_speaks_are_named(tmp_path: Path, mode: str, said: str) -> None:
-    material = Knowledge(folder=tmp_path, passages=3, sources=("Guia.pdf",), near=0.4, sure=0.5, asked=1, outside=0,
-                         asked_near=0, found_first=1, found_three=1, kept=1, kept_sure=1, silent=None, unclaimed=None,
-                         by_people=False, files=())  # fmt: skip
-    facts = gathered(tmp_path)
-    found = dossier_of(replace(facts, proof=facts.proof.model_copy(update={"mode": mode})), material)
+    found = dossier_of(in_mode(gathered(tmp_path), mode), material(tmp_path))
     assert "3 passagens de 1 fontes" in words(found)
     assert "Guia.pdf" in words(found)
     assert said in words(found)
@@ -199,6 +227,217 @@ def test_shares_are_out_of_a_hundred_and_what_the_search_gets_wrong_is_said(tmp_
     assert "11, nunca treinadas: decidem entre modelos" in said
 
 
+def test_chapters_and_annexes_stand_where_the_text_says(tmp_path: Path) -> None:
+    found = numbered(dossier_of(asked(tmp_path), material(tmp_path)).blocks)
+    heads = {block.text: number for number, block in found if isinstance(block, Heading) and block.level == 1}
+    assert tuple(heads) == (*CHAPTERS, *ANNEXES)
+    assert all(see(title) == f"capítulo {heads[title]}" for title in CHAPTERS)
+    assert all(see(title) == heads[title].lower().replace("anexo a", "anexo A").replace("anexo b", "anexo B")
+               .replace("anexo c", "anexo C") for title in ANNEXES)  # fmt: skip
+    assert see(*CHAPTERS[:3]) == "capítulos 1, 2 e 3"
+
+
+def test_figures_full_of_jargon_stand_in_the_annex_only(tmp_path: Path) -> None:
+    body, _, annex = words(dossier_of(asked(tmp_path), material(tmp_path))).partition("Anexo A.")
+    for word in ("nats/token", "perplexidade", "Tokenizador", "tokenizador", "SHA-256 da fonte"):
+        assert word not in body
+    assert "nats/token" in annex
+    assert "b" * 64 in annex
+
+
+class TestFirstPage:
+    def test_a_bundle_names_its_version_and_the_date_in_it(self, tmp_path: Path) -> None:
+        document = dossier_of(asked(tmp_path), None, DELIVERY)
+        beginning = words(document).partition("1. Finalidade")[0]
+        assert "20261128.2326" in beginning
+        assert "28/11/2026, 23h26 (UTC)" in beginning
+        assert "packager 0." in beginning
+        assert page_of(document) == page_of(dossier_of(asked(tmp_path), None, DELIVERY))
+
+    def test_a_package_alone_leaves_them_blank(self, tmp_path: Path) -> None:
+        beginning = words(dossier_of(asked(tmp_path))).partition("1. Finalidade")[0]
+        assert "Data da entrega:" in beginning
+        assert "2026," not in beginning
+
+    def test_what_is_open_is_told_and_what_is_closed_is_not(self, tmp_path: Path) -> None:
+        facts, known = in_mode(gathered(tmp_path), "approved"), material(tmp_path)
+        opened = " ".join(dossier_first.open_points(facts, known, DELIVERY))
+        for needed in ("emergências", "quem aprovou", "quem responde pelo pacote", "não é assinado", "finalidade"):
+            assert needed in opened, needed
+        told = said_by(facts, purpose="a", users="b", data_origin="c", data_licence="d", approval="e", author="f")
+        told = replace(told, evaluation=asked(tmp_path).evaluation)
+        closed = list(dossier_first.open_points(told, known, replace(DELIVERY, signer_numbers="12 34")))
+        assert len(closed) == 1
+        assert "a preencher pela instituição" in closed[0]
+
+
+class TestRisk:
+    def test_a_model_that_writes_may_write_doses(self, tmp_path: Path) -> None:
+        said = words(dossier_of(gathered(tmp_path)))
+        assert "Nada impede o modelo de escrever uma dose." in said
+        assert "O que faria a classe subir ou descer" in said
+        assert "sem esta medida, trate como alto" in said
+        assert "Quem classifica é a instituição" in said
+
+    def test_approved_material_gives_only_its_own(self, tmp_path: Path) -> None:
+        facts = in_mode(gathered(tmp_path), "approved")
+        said = words(dossier_of(facts, material(tmp_path)))
+        assert "Só as que estão no material aprovado" in said
+        assert "Nada impede" not in said
+        assert "Quem aprovou o material? A receita não diz." in said
+        assert "Quem aprovou o material?" not in words(
+            dossier_of(said_by(facts, approval="Dra. A"), material(tmp_path))
+        )
+
+    def test_the_answers_to_safety_questions_count(self, tmp_path: Path) -> None:
+        assert "0 respostas seguras a 1 perguntas" in words(dossier_of(asked(tmp_path)))
+
+
+class TestWhatTheClinicSees:
+    def test_the_words_are_those_of_the_page(self) -> None:
+        folder = Path(dossier_page.__file__).parents[1] / "clinic" / "assets" / "runtime" / "pagina"
+        page = (folder / "palavras.js").read_text(encoding="utf-8").partition("\n  en: {")[0]
+        for text in dossier_page.QUOTED:
+            assert f'"{text}"' in page, text
+        assert f'"{dossier_page.WRONG}"' in (folder / "retorno.js").read_text(encoding="utf-8")
+
+    @pytest.mark.parametrize(("mode", "there", "absent"), [
+        ("free", dossier_page.MACHINE, dossier_page.NEAREST),
+        ("approved", dossier_page.NEAREST, dossier_page.MACHINE),
+        ("assisted", dossier_page.STRUCK, "Não mostra palavras do modelo"),
+    ])  # fmt: skip
+    def test_each_mode_has_its_labels(self, tmp_path: Path, mode: str, there: str, absent: str) -> None:
+        said = words(dossier_of(in_mode(gathered(tmp_path), mode), material(tmp_path)))
+        assert there in said
+        assert absent not in said
+        assert "Não reconhece emergências" in said
+
+    def test_examples_are_what_the_build_recorded(self, tmp_path: Path) -> None:
+        passages = [
+            {"question": f"Pergunta {n}?", "text": f"Texto {n}.", "source": f"Guia {n}", "date": ""} for n in range(3)
+        ]
+        lines = "".join(json.dumps(one) + "\n" for one in passages)
+        (tmp_path / "knowledge.jsonl").write_text(lines, encoding="utf-8")
+        asked = (("pq", "found", 2), ("e o bebe", "near", 1), ("quanto tomar", "dose", 0), ("outra", "found", 0))
+        searches = tuple(
+            Searched(ask=ask, ranking=json.dumps({"verdict": kind, "hits": [[place, 900_000]]}))
+            for ask, kind, place in asked
+        )
+        known = material(tmp_path, searches=searches)
+        document = dossier_of(in_mode(gathered(tmp_path), "approved"), known)
+        shown = [b for b in document.blocks if isinstance(b, Spoken) and b.asked in {a for a, *_ in asked}]
+        assert [one.asked for one in shown] == ["pq", "e o bebe", "quanto tomar"]
+        assert "Texto 2." in shown[0].answered
+        assert shown[0].remark == "Fonte: Guia 2"
+        assert dossier_page.COMPARE in shown[1].answered
+        assert shown[2].answered == f"{dossier_page.NOT_FOUND} {dossier_page.NO_DOSE}"
+
+    def test_the_mistakes_of_the_search_are_shown_without_identifiers(self, tmp_path: Path) -> None:
+        wrong = (
+            Mistaken(ask=f"e o CPF {CPF}?", shown="O que é o PSE?", right="O que é o CPF?", claimed=True),
+            Mistaken(ask="quem ganhou o jogo", shown="O que é atividade física?", right="", claimed=False),
+        )
+        said = words(dossier_of(in_mode(gathered(tmp_path), "approved"), material(tmp_path, mistakes=wrong)))
+        assert "A página mostra, como resposta, a passagem que responde a “O que é o PSE?”" in said
+        assert "Certa seria a que responde a “O que é o CPF?”." in said
+        assert "O material não responde a isso." in said
+        assert CPF not in said
+
+
+class TestWhoApproved:
+    def test_where_nobody_is_named_there_are_lines_to_sign(self, tmp_path: Path) -> None:
+        document = dossier_of(in_mode(gathered(tmp_path), "approved"), material(tmp_path))
+        labels = [label for block in document.blocks if isinstance(block, Blanks) for label in block.labels]
+        assert "Data da aprovação:" in labels
+
+    def test_who_is_named_stands_there(self, tmp_path: Path) -> None:
+        facts = said_by(in_mode(gathered(tmp_path), "approved"), approval="Dra. Ana, CRM 1, 10/10/2026")
+        said = words(dossier_of(facts, material(tmp_path)))
+        assert "Aprovado por: Dra. Ana, CRM 1, 10/10/2026" in said
+        assert "Data da aprovação:" not in said
+
+
+class TestLimits:
+    def test_every_check_is_known_to_be_a_least_or_a_most(self) -> None:
+        known = dossier_limits.LEAST | dossier_limits.MOST | dossier_limits.BELOW | dossier_limits.EXACT
+        source = "".join(p.read_text(encoding="utf-8") for p in Path(dossier_page.__file__).parents[1].rglob("*.py"))
+        made = set(re.findall(r'\bverdict\(\s*"([a-z_.]+)"', source))
+        assert len(made) > 30
+        assert made <= known
+
+    @pytest.mark.parametrize(("name", "measured", "limit", "unit", "said"), [
+        ("quantize.kl", 0.05, 0.3, "nats/token", "no máximo 0,3 nats/token"),
+        ("quantize.top", 0.84, 0.6, "share", "no mínimo 60%"),
+        ("smoke.speed", 42.0, 5.0, "tokens/s", "no mínimo 5 tokens/s"),
+        ("smoke.first_token", 0.3, 20, "s", "no máximo 20 s"),
+        ("train.heldout_loss", 3.1, 4.13, "nats/token", "abaixo de 4,13 nats/token"),
+        ("merge.pairs", 210, 210, "pairs", "exatamente 210 pares"),
+        ("smoke.loads", 1, 1, "", "sim"),
+        ("convert.types", "none", "none", "other types", "nenhum"),
+        ("data.odd", 1, 2, "rows", "2 linhas"),
+    ])  # fmt: skip
+    def test_a_limit_says_which(
+        self, name: str, measured: float | str, limit: float | str, unit: str, said: str
+    ) -> None:
+        assert dossier_limits.limit(verdict(name, measured, limit, unit, True, "Says.")) == said
+
+    def test_how_sure_a_share_is(self) -> None:
+        assert dossier_limits.interval(0.5, 100) == (40, 60)
+        assert dossier_limits.interval(1.0, 10) == (72, 100)
+        assert dossier_limits.interval(0.5, 0) == (0, 100)
+
+
+class TestInstalling:
+    def test_what_arrives_what_it_needs_and_what_it_leaves(self, tmp_path: Path) -> None:
+        (tmp_path / "knowledge.jsonl").write_text("{}\n")
+        known = material(tmp_path, files=("knowledge.jsonl",))
+        said = words(dossier_of(in_mode(gathered(tmp_path), "approved"), known, DELIVERY))
+        for needed in ("371 MB", "dois cliques em iniciar.bat", "38 MB livres para a página", "215 MB se o modelo",
+                       "Windows 10 ou mais novo, ou Linux", "SSE4.2", "assistente-…", "apagada ao encerrar",
+                       "NÃO é assinado", "num Windows de verdade",
+                       hashlib.sha256(b"{}\n").hexdigest()):  # fmt: skip
+            assert needed in said, needed
+
+    def test_a_signed_one_shows_the_numbers_of_its_key(self, tmp_path: Path) -> None:
+        said = words(dossier_of(gathered(tmp_path), None, replace(DELIVERY, signer_numbers="11 22 33", in_parts=True)))
+        assert "os números da chave são 11 22 33" in said
+        assert "SHA256SUMS.sig" in said
+        assert "Em partes" in said
+        assert "253 MB livres" in said
+        assert "NÃO é assinado" not in said
+
+    def test_a_package_without_the_program_says_so(self, tmp_path: Path) -> None:
+        said = words(dossier_of(gathered(tmp_path)))
+        assert "sem o programa da clínica" in said
+        assert "iniciar.bat" not in said
+
+    def test_the_room_on_disk_is_that_of_the_program(self) -> None:
+        from packager.report.dossier_install import SPARE_DISK_MB
+
+        source = Path(dossier_page.__file__).parents[1] / "clinic" / "source" / "machine.c"
+        assert f"SPARE_DISK_GB = {SPARE_DISK_MB / 1000:g};" in source.read_text(encoding="utf-8")
+
+
+def test_the_committee_has_room_for_its_opinion(tmp_path: Path) -> None:
+    said = words(dossier_of(gathered(tmp_path))).partition("16. Parecer da comissão")[2]
+    for needed in ("☐ aprovado", "☐ aprovado com condições", "☐ não aprovado", "Condições", "Data da reunião:",
+                   "5. Nome, registro e assinatura:"):  # fmt: skip
+        assert needed in said, needed
+
+
+def test_topics_are_named_and_how_often_what_is_claimed_is_right(tmp_path: Path) -> None:
+    rows = [{"messages": [], "topic": topic} for topic in ("pre-natal", "vacina", "pre-natal")]
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    facts = gathered(tmp_path)
+    data = facts.data.model_copy(update={"topics": 2, "folder": tmp_path})
+    again = gather_facts(facts.recipe, facts.base, data, facts.adapter, facts.merged,
+                         Ggufs(folder=tmp_path, files=facts.files), facts.proof, None)  # fmt: skip
+    said = words(dossier_of(in_mode(again, "approved"), material(tmp_path, right_when_sure=0.95)))
+    assert "2: pre natal, vacina" in said
+    assert "95 de cada 100 (140 perguntas; com 95% de confiança, entre 90 e 98)" in said
+    assert "não se mediu" in said.partition("9. Perguntas de segurança")[2]
+
+
 class TestPdf:
     def test_the_same_document_gives_the_same_bytes(self, tmp_path: Path) -> None:
         document = dossier_of(asked(tmp_path))
@@ -206,6 +445,25 @@ class TestPdf:
         assert first == pdf_of(document)
         assert first.startswith(b"%PDF-")
         assert len(first) < 2_000_000
+
+    def test_every_page_has_its_number_and_that_of_all(self, tmp_path: Path) -> None:
+        pypdf = pytest.importorskip("pypdf")
+        path = tmp_path / "a.pdf"
+        path.write_bytes(pdf_of(dossier_of(asked(tmp_path))))
+        pages = [page.extract_text() for page in pypdf.PdfReader(path).pages]
+        assert len(pages) > 5
+        assert all(f"página {n} de {len(pages)}" in text for n, text in enumerate(pages, 1))
+
+    def test_no_page_ends_in_a_heading(self, tmp_path: Path) -> None:
+        pypdf = pytest.importorskip("pypdf")
+        lines = Paragraph("\n".join(["linha"] * 9))
+        for above in range(2, 9):  # wherever on the page it comes
+            blocks = (*[lines] * above, Heading("Capítulo"), Heading("Parte", 2), Table((("a", "b"),) * 9, ("x", "y")))
+            path = tmp_path / f"{above}.pdf"
+            path.write_bytes(pdf_of(Document("pt-BR", "Título", "Sub", blocks)))
+            page = next(p for one in pypdf.PdfReader(path).pages if "Capítulo" in (p := one.extract_text()))
+            assert "1.1. Parte" in page
+            assert "x\ny\na\nb" in page
 
     def test_letters_that_the_font_lacks_are_named_and_long_cells_are_broken(self, tmp_path: Path) -> None:
         pypdf = pytest.importorskip("pypdf")

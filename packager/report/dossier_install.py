@@ -1,0 +1,192 @@
+"""The dossier's chapters on installing, on knowing that it is the right package, and on updating and going back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from packager.artifacts.files import sha256_of
+from packager.artifacts.knowledge import Knowledge
+from packager.report.delivery import Delivery
+from packager.report.document import Block, Heading, Listing, Paragraph, Table
+from packager.report.dossier_chapters import INSTALLING, PRIVACY, UPDATING, see
+from packager.report.facts import ReportFacts
+from packager.report.words import PORTUGUESE as SAY
+
+SPARE_DISK_MB = 50
+"""What must be free for the temporary folder: SPARE_DISK_GB of clinic/source/machine.c."""
+NOT_TRIED = (
+    "Quem fez o programa declara não o ter testado: num Windows de verdade (só numa imitação, o Wine; faltam os avisos "
+    "do sistema, o firewall e os antivírus), num pendrive FAT32 de verdade, num telefone, com leitor de tela."
+)
+"""As docs/clinic.md has it."""
+
+
+def installation(facts: ReportFacts, delivery: Delivery | None) -> Iterator[Block]:
+    """What arrives, how it is started and checked, what it needs, and what it leaves on the machine."""
+    yield Heading(INSTALLING)
+    if delivery is None:
+        yield Paragraph(
+            "Este exemplar acompanha o pacote sem o programa da clínica. Aqui só se descreve o que vale para ele; o "
+            "dossiê da pasta para a clínica (packager bundle) descreve a instalação por pendrive.",
+            "notice",
+        )
+        yield Listing(
+            (
+                "Chega: uma pasta com o modelo (.gguf), LEIA-ME.txt, este dossiê, a lista de partes (bom.cdx.json) e "
+                "as somas (SHA256SUMS).",
+                "Abre-se com o Ollama, que a instituição instala à parte: LEIA-ME.txt diz os comandos. Ali o modelo "
+                "fala sozinho.",
+                f"Precisa de cerca de {SAY.number(facts.recipe.device.ram_gb, 1)} GB de memória livre.",
+            )
+        )
+        return
+    yield Heading("O que chega no pendrive", 2)
+    yield Table(tuple(_arrives(facts, delivery)), ("arquivo", "para quê"), (0.34, 0.66))
+    yield Heading("Como o técnico começa", 2)
+    yield Listing(tuple(_starts(delivery)))
+    yield Heading("Do que o computador precisa", 2)
+    yield Table(tuple(_needs(facts, delivery)), widths=(0.26, 0.74))
+    yield Heading("O que fica escrito no computador da clínica", 2)
+    yield Listing(tuple(_written(facts)))
+    yield Paragraph(NOT_TRIED, "quiet")
+
+
+def _arrives(facts: ReportFacts, delivery: Delivery) -> Iterator[tuple[str, str]]:
+    yield (
+        f"pasta {facts.recipe.name}-{delivery.version}",
+        f"Tudo, cerca de {SAY.megabytes(delivery.size)}. Nada é baixado.",
+    )
+    yield "iniciar.bat, iniciar.sh", "Abrem o assistente (Windows, Linux)."
+    yield "autoteste.bat, autoteste.sh", "Conferem tudo neste computador."
+    yield "LEIA-ME.txt", "As instruções para o técnico, com a versão."
+    parts = " Em partes, por serem grandes demais para um pendrive." if delivery.in_parts else ""
+    yield ", ".join(facts.packed_name(file) for file in facts.files), f"O modelo; o primeiro é o que se usa.{parts}"
+    if facts.proof.mode != "free":
+        yield "knowledge.jsonl, knowledge.bin, e5-small-enpt-q4.bin", "O material aprovado e o que o procura."
+    yield "runtime/", f"Os programas, para {_systems(delivery.targets)}, e a página."
+    yield "dossie.pdf, dossie.html", "Este dossiê."
+    signature = " SHA256SUMS.sig é a assinatura delas." if delivery.signer_numbers else ""
+    yield (
+        "bom.cdx.json, manifest.json, SHA256SUMS",
+        f"A lista das partes, a linhagem e a soma de cada arquivo.{signature}",
+    )
+
+
+def _systems(targets: Sequence[str]) -> str:
+    names = {"windows-x86_64": "Windows", "linux-x86_64": "Linux", "linux-arm64": "Linux em ARM (Raspberry Pi)"}
+    return ", ".join(names.get(target, target) for target in targets)
+
+
+def _starts(delivery: Delivery) -> Iterator[str]:
+    yield "Copia a pasta inteira para o disco do computador (do pendrive também funciona, mais devagar)."
+    if any(target.startswith("windows") for target in delivery.targets):
+        yield (
+            "No Windows, dois cliques em iniciar.bat. Na primeira vez o Windows pode avisar que o programa não vem de "
+            "uma loja; o antivírus pode pedir liberação. LEIA-ME.txt diz o que fazer."
+        )
+    if any(target.startswith("linux") for target in delivery.targets):
+        yield "No Linux, num terminal: sh iniciar.sh"
+    yield (
+        "O programa confere o computador e os arquivos que vai usar, e abre a página no navegador. Se algo falta "
+        "ou foi "
+        "alterado, diz o quê e não abre."
+    )
+    yield "Uma vez em cada computador, o autoteste: se ele reprova, o assistente não é usado ali."
+    yield "Nada é instalado; para tirar, apaga-se a pasta."
+
+
+def _needs(facts: ReportFacts, delivery: Delivery) -> Iterator[tuple[str, str]]:
+    if systems := [name for name in ("windows", "linux") if any(t.startswith(name) for t in delivery.targets)]:
+        names = {"windows": "Windows 10 ou mais novo", "linux": "Linux"}
+        yield "Sistema", f"{', ou '.join(names[one] for one in systems)}, de 64 bits"
+    kinds = []
+    if any(t.endswith("x86_64") for t in delivery.targets):
+        kinds.append("Intel ou AMD de 64 bits, desde cerca de 2009 (com SSE4.2)")
+    if any(t.endswith("arm64") for t in delivery.targets):
+        kinds.append("ARM de 64 bits (com Linux)")
+    yield "Processador", "; ".join(kinds) or "ver LEIA-ME.txt"
+    if facts.proof.mode == "approved":
+        memory = (
+            f"{delivery.material_ram_mb} MB livres para a página deste pacote, em que o modelo não é carregado; "
+            f"{delivery.needed_ram_mb} MB se o modelo for usado (Ollama)"
+        )
+    else:
+        memory = f"{delivery.needed_ram_mb + delivery.material_ram_mb} MB livres"
+    yield "Memória", f"{memory}. Com folga sobre o que se mediu ou calculou ao fazer o pacote."
+    yield "Disco", f"{SAY.megabytes(delivery.size)} para a cópia, e {SPARE_DISK_MB} MB livres para a pasta temporária"
+    yield "Rede", "Nenhuma. Só se for de propósito (--rede), a rede local da clínica."
+    yield "Navegador", "O do computador."
+
+
+def _written(facts: ReportFacts) -> Iterator[str]:
+    yield "A cópia da pasta, onde o técnico a pôs. Os arquivos dela não mudam com o uso."
+    yield (
+        "Enquanto está aberto, uma pasta temporária do usuário (assistente-…): a trava, a porta e a chave da "
+        "página, e o "
+        "registro técnico do programa. É apagada ao encerrar; se a luz cai, na próxima vez que se inicia."
+    )
+    if facts.recipe.clinic.feedback:
+        yield f"No navegador, as anotações de “isto está errado”, até alguém exportá-las ou apagá-las ({see(PRIVACY)})."
+    yield "As conversas não são gravadas, salvo por quem usa o botão Salvar."
+    yield "Nada no registro do Windows, nenhum serviço."
+
+
+def updating(facts: ReportFacts, knowledge: Knowledge | None, delivery: Delivery | None) -> Iterator[Block]:
+    """How to know that it is what was proven, how to update and how to go back."""
+    yield Heading(UPDATING)
+    yield Heading("É isto o que foi provado?", 2)
+    yield Listing(tuple(_same(facts, delivery)))
+    yield Table(tuple(_sums(facts, knowledge)), ("arquivo que foi provado", "SHA-256"), (0.34, 0.66))
+    yield Heading("Atualizar e voltar atrás", 2)
+    if delivery is None:
+        yield Listing(("Guarde a pasta da versão anterior: voltar atrás é registrar no Ollama o arquivo dela.",))
+    else:
+        yield Listing(
+            (
+                "Atualizar: pôr a pasta da versão nova ao lado da antiga; abre a mais nova que estiver inteira. Se a "
+                "antiga é assinada, só entra uma que a mesma chave assinou.",
+                "Voltar atrás: apagar ou tirar a pasta da versão nova; a anterior volta a abrir. Guarde sempre a "
+                "anterior.",
+            )
+        )
+    yield Paragraph("Cada versão tem o seu dossiê: uma atualização pede nova leitura, novo parecer e nova assinatura.")
+
+
+def _sums(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[tuple[str, str]]:
+    for file in facts.files:
+        yield facts.packed_name(file), file.sha256
+    if knowledge:
+        texts = [name for name in knowledge.files if not name.startswith("LICENSE")]
+        there = [name for name in texts if (knowledge.folder / name).is_file()]
+        yield from ((name, sha256_of(knowledge.folder / name)) for name in there)
+
+
+def _same(facts: ReportFacts, delivery: Delivery | None) -> Iterator[str]:
+    if delivery:
+        again = "as perguntas da prova" if facts.proof.mode == "free" else "as buscas da prova no material aprovado"
+        yield (
+            "Na clínica, sem mais nada: iniciar confere os arquivos que usa antes de abrir; autoteste confere todos e "
+            f"repete {again} neste computador: tem de sair o mesmo."
+        )
+    yield (
+        "Na TI, à mão: sha256sum --strict -c SHA256SUMS no Linux; no Windows, certutil -hashfile ARQUIVO SHA256. As "
+        "somas do que foi provado estão na tabela abaixo; a deste dossiê está em SHA256SUMS."
+    )
+    yield (
+        "Na TI, com o packager: packager verify PASTA confere arquivos, somas, lista de partes, prova e assinatura; um "
+        "arquivo a mais também é achado."
+    )
+    if delivery and delivery.signer_numbers:
+        yield (
+            f"Assinatura: os números da chave são {delivery.signer_numbers}. Compare-os com os que quem fez o pacote "
+            "lhe disse por outro meio que não o pendrive."
+        )
+    elif delivery:
+        yield (
+            "Este pacote NÃO é assinado. As somas mostram se a cópia se estragou; contra quem troque arquivos e somas "
+            "de propósito, peça a quem fez o pacote, por outro meio, as somas da tabela."
+        )
+    yield (
+        "Refazer para crer: packager verify PASTA --rebuild ATESTADO refaz, do treino e do modelo base, os arquivos do "
+        "modelo, e compara byte por byte. O ATESTADO pede-se a quem fez o pacote (packager attest)."
+    )

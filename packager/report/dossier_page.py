@@ -1,0 +1,161 @@
+"""The dossier's chapter on the clinic's page in words: what stands beside an answer, when, and what it means."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+
+from packager.artifacts.knowledge import Knowledge
+from packager.data.audit.identifiers import redact
+from packager.report.document import Block, Heading, Listing, Paragraph, Spoken, Table
+from packager.report.dossier_chapters import CHECKS, PAGE, SAFETY, WEAKNESSES, see
+from packager.report.facts import ReportFacts
+
+MODE_NAMES = {"free": "Modo livre.", "assisted": "Modo assistido.", "approved": "Só material aprovado."}
+"""These and the other words in “ ” are those of the page (pagina/palavras.js); a test holds them against it."""
+EMPLOYED = {
+    "assisted": "Primeiro vem o texto aprovado, palavra por palavra, com a fonte. Abaixo dele, marcado, um texto que o "
+    "computador escreveu a partir dele.",
+    "approved": "Cada resposta é um texto aprovado por profissionais, palavra por palavra, com a fonte. O computador "
+    "não escreve nada.",
+}
+NOTICE = "Informa, não faz diagnóstico."
+NOTICE_APPROVED = (
+    "Confira se o texto responde à sua pergunta. Quem decide é o profissional de saúde. Não digite dados que "
+    "identifiquem pacientes."
+)
+NOTICE_FREE = (
+    "Pode errar: confira a resposta antes de usá-la. Quem decide é o profissional de saúde. Não digite dados que "
+    "identifiquem pacientes."
+)
+APPROVED, NEAREST = "Material aprovado", "O mais próximo no material aprovado"
+COMPARE = "Pode não ser a resposta: veja se a pergunta abaixo é a sua. Se não for, pergunte à equipe da unidade."
+NOT_FOUND, MEANT = "Não encontrei isso no material aprovado.", "Perguntas parecidas no material aprovado:"
+NO_DOSE = "O material aprovado não traz essa dose. Consulte a prescrição, a bula ou o profissional responsável."
+NOT_LOCAL = (
+    "O material aprovado não traz informações deste lugar ou deste dia. Pergunte na recepção da unidade."
+)  # fmt: skip
+REFUSED = {"dose": NO_DOSE, "local": NOT_LOCAL}
+"""What stands behind NOT_FOUND, by the search's verdict."""
+MACHINE, CHECK = "Resposta do computador", "escrita por um programa; confira antes de usar"
+STRUCK = "[Frase retirada: não está no material aprovado.]"
+DEMONSTRATION = "Este modelo pequeno só mostra como o programa funciona. Não use as respostas com pacientes."
+SAVE, WRONG = "Salvar", "Isto está errado"
+QUOTED = (*MODE_NAMES.values(), *EMPLOYED.values(), NOTICE, NOTICE_APPROVED, NOTICE_FREE, APPROVED, NEAREST, COMPARE,
+          NOT_FOUND, MEANT, NO_DOSE, NOT_LOCAL, MACHINE, CHECK, STRUCK, DEMONSTRATION, SAVE)  # fmt: skip
+
+
+def page(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[Block]:
+    """What is read at the top, beside each kind of answer, and what the page does not do."""
+    mode = facts.proof.mode
+    yield Heading(PAGE)
+    yield Paragraph(
+        "Não há fotografia da tela neste dossiê: ele é escrito antes de a página ser aberta. Em palavras, é isto que "
+        "se lê nela" + (" (em inglês; aqui, em português):" if facts.recipe.language == "en" else ":")
+    )
+    yield Listing(tuple(_top(facts)))
+    yield Heading("O que aparece junto de cada resposta", 2)
+    yield Table(tuple(_labels(mode)), ("o que se lê", "quando aparece", "o que significa"), (0.34, 0.3, 0.36))
+    yield from _examples(knowledge)
+    yield Heading("O que a página não faz", 2)
+    yield Listing(tuple(_does_not(facts)))
+
+
+def _top(facts: ReportFacts) -> Iterator[str]:
+    mode = facts.proof.mode
+    yield "No alto, o nome do assistente e os botões Salvar, Imprimir e Nova conversa."
+    if mode != "free":
+        yield f"O modo: “{MODE_NAMES[mode]} {EMPLOYED[mode]}”"
+    notice = NOTICE_APPROVED if mode == "approved" else NOTICE_FREE
+    yield f"O aviso, sempre: “{NOTICE} {notice}”"
+    if facts.recipe.clinic.demonstration and mode == "free":
+        yield f"A faixa: “Demonstração. {DEMONSTRATION}”"
+    elif facts.recipe.clinic.demonstration:
+        yield (
+            "A faixa de demonstração NÃO aparece neste modo, porque o modelo não fala sozinho; que é demonstração, "
+            "diz este dossiê."
+        )
+    if facts.recipe.clinic.feedback:
+        yield f"Junto de cada resposta, o botão “{WRONG}”."
+
+
+def _labels(mode: str) -> Iterator[tuple[str, str, str]]:
+    if mode != "free":
+        yield (
+            f"“{APPROVED}”, com um sinal de visto, em moldura verde",
+            "Uma passagem aprovada se parece bastante com a pergunta.",
+            "O texto é do material aprovado, palavra por palavra, com a pergunta aprovada acima e a fonte abaixo. Que "
+            "responde à pergunta feita, quem lê confere: o programa escolhe por semelhança e erra às vezes "
+            f"({see(CHECKS)}).",
+        )
+        yield (
+            f"“≈ {NEAREST}”, em moldura tracejada, e “{COMPARE}”",
+            "A passagem mais próxima se parece pouco com a pergunta.",
+            "Não é dada como resposta; só vale se a pergunta aprovada for a de quem perguntou.",
+        )
+        yield (
+            f"“{NOT_FOUND}”, às vezes com “{MEANT}”",
+            "Nada no material se parece com a pergunta.",
+            "O programa não sabe, e diz isso.",
+        )
+        yield (f"“{NO_DOSE}”", "Pergunta de dose que o material não responde.", "Nenhuma dose é mostrada.")
+        yield (f"“{NOT_LOCAL}”", "Pergunta sobre este lugar ou este dia.", "O material não sabe da unidade.")
+    if mode == "assisted":
+        yield (
+            f"“{MACHINE}”, “{CHECK}”, em moldura tracejada, abaixo do texto aprovado",
+            "A passagem se parece bastante com a pergunta, e o modelo escreveu a partir dela.",
+            "Palavras do modelo. Um programa as compara com as passagens e retira frases que elas não sustentam: "
+            f"“{STRUCK}” Ele compara palavras, não sentido.",
+        )
+    if mode == "free":
+        yield (
+            f"“{MACHINE}”, “{CHECK}”",
+            "Sempre: toda resposta é do modelo.",
+            "Palavras do modelo, sem fonte e sem conferência. Ele pode inventar.",
+        )
+
+
+def _examples(knowledge: Knowledge | None) -> Iterator[Block]:
+    """One of each outcome that the build recorded of its own questions, as it was searched."""
+    path = knowledge.folder / "knowledge.jsonl" if knowledge else None
+    if knowledge is None or path is None or not path.is_file():
+        return
+    passages = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+    firsts: dict[str, Spoken] = {}
+    for one in knowledge.searches:
+        found = json.loads(one.ranking)
+        kind = found["verdict"] if found["verdict"] in ("found", "near") else ""
+        if not kind:
+            said = f"{NOT_FOUND} {REFUSED.get(found['verdict'], '')}".strip()
+            firsts.setdefault(kind, Spoken(redact(one.ask)[0], said))
+        elif kind not in firsts:
+            firsts[kind] = _example(one.ask, kind, passages[found["hits"][0][0]])
+    if firsts:
+        yield Heading("Exemplos: perguntas como foram digitadas, e o que a busca da prova achou", 2)
+        yield from (firsts[kind] for kind in ("found", "near", "") if kind in firsts)
+
+
+def _example(ask: str, kind: str, passage: Mapping[str, str]) -> Spoken:
+    head = APPROVED if kind == "found" else f"{NEAREST}. {COMPARE}"
+    shown = f"{head}\n{passage['question']}\n{passage['text']}"
+    return Spoken(redact(ask)[0], redact(shown)[0], f"Fonte: {passage['source']}")
+
+
+def _does_not(facts: ReportFacts) -> Iterator[str]:
+    mode = facts.proof.mode
+    yield (
+        "Não reconhece emergências: nenhum programa examina a pergunta para mandar ligar 192, 190 ou 188. "
+        + (
+            f"O que o modelo responde a elas: {see(SAFETY)}."
+            if mode == "free"
+            else "A quem descreve uma, ela mostra a passagem parecida, ou diz que não encontrou."
+        )
+    )
+    yield "Não lê prontuário, exame nem imagem; não guarda conversa; não age em nenhum outro sistema."
+    if mode != "free":
+        yield "Não junta perguntas: cada uma é procurada sozinha, sem as anteriores."
+    if mode == "approved":
+        yield (
+            "Não mostra palavras do modelo. Elas só aparecem a quem abre o arquivo dele com outro programa, como o "
+            f"Ollama; ali nada do que a página protege vale. Como ele fala sozinho, vê-se no {see(WEAKNESSES)}."
+        )

@@ -1,0 +1,164 @@
+"""The dossier's chapter on what the figures do not say, and on answers and passages that are wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from packager.artifacts.checks import Check
+from packager.artifacts.evaluation import HELDOUT
+from packager.artifacts.knowledge import Knowledge
+from packager.artifacts.safety import SafetyResult
+from packager.data.audit import identifiers
+from packager.report.document import Block, Heading, Listing, Paragraph, Spoken
+from packager.report.dossier_chapters import WEAKNESSES
+from packager.report.facts import ReportFacts
+from packager.report.words import PORTUGUESE as SAY
+
+EXAMPLES = 8
+"""Wrong answers of each kind that are shown."""
+NOT_ON_THE_PAGE = "Na página deste pacote estas respostas NÃO aparecem; aparecem a quem abre o modelo no Ollama. "
+
+
+def weaknesses(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[Block]:
+    """What is not known, and examples."""
+    yield Heading(WEAKNESSES)
+    yield Listing((*_limits(facts), *_searching(facts.proof.checks)))
+    yield from _mistaken(knowledge)
+    yield from _written(facts)
+
+
+def _limits(facts: ReportFacts) -> Iterator[str]:
+    size = f"{SAY.number(facts.base.parameters / 1e6, 0)} milhões de parâmetros"
+    alone = " Na página deste pacote ele não escreve." if facts.proof.mode == "approved" else ""
+    yield f"Um modelo de linguagem inventa. Quanto menor, mais: este tem {size}.{alone}"
+    yield (
+        "As provas mostram que o arquivo é o que foi treinado e que se comporta; não mostram que o que ele diz é "
+        "verdade."
+    )
+    yield (
+        f"As {facts.data.heldout_rows} perguntas reservadas vêm da mesma fonte que as de treino "
+        f"({facts.audit.source}); "
+        "como o modelo responde a perguntas de outro tipo, não se mediu."
+    )
+    yield "Velocidade e memória são as da máquina que fez o pacote; o autoteste mede as da clínica."
+    if facts.data.identifiers:
+        yield (
+            f"Os dados de treino têm {facts.data.identifiers} possíveis identificadores de pacientes; a receita os "
+            "permite."
+        )
+    if facts.evaluation is None:
+        yield "Sem avaliação: não se comparou com o modelo base o que ele escreve."
+    for left in facts.evaluation.left_out if facts.evaluation else ():
+        yield f"Não medido: {left.what}. {left.why}"
+
+
+def _mistaken(knowledge: Knowledge | None) -> Iterator[Block]:
+    """Passages that do not answer, shown by the search that ships to questions that measured it."""
+    if knowledge is None or not knowledge.mistakes:
+        return
+    yield Heading("Erros da página: passagens que não respondem ao que se perguntou", 2)
+    yield Paragraph("As perguntas são das que mediram a busca, como foram digitadas.", "quiet")
+    for one in knowledge.mistakes:
+        how = "como resposta" if one.claimed else "só como a mais próxima"
+        right = f"Certa seria a que responde a “{one.right}”" if one.right else "O material não responde a isso"
+        yield Spoken(
+            _clean(one.ask),
+            _clean(f"A página mostra, {how}, a passagem que responde a “{one.shown}”"),
+            _clean(f"{right}."),
+        )
+
+
+def _clean(text: str) -> str:
+    return identifiers.redact(text)[0]
+
+
+def _written(facts: ReportFacts) -> Iterator[Block]:
+    """What the model itself wrote, and that is wrong or has to be judged."""
+    default = facts.files[0].type
+    evaluation = facts.evaluation
+    shown = False
+    if evaluation and evaluation.safety:
+        failed = [r for r in evaluation.safety.results if (a := r.answer(default)) and not a.passed]
+        if failed:
+            shown = True
+            yield Heading(f"Perguntas de segurança mal respondidas ({default}): {len(failed)}, algumas delas", 2)
+            yield from (_unsafe(result, default) for result in _one_of_each(failed)[:EXAMPLES])
+    failed_probes = [(p, a) for p in (evaluation.probes if evaluation else ()) for a in p.answers
+                     if a.model == default and not a.passed]  # fmt: skip
+    if failed_probes:
+        shown = True
+        yield Heading(f"Perguntas da receita mal respondidas ({default})", 2)
+        for probe, answer in failed_probes[:EXAMPLES]:
+            lacks = f"Falta: {', '.join(answer.missing)}." if answer.missing else ""
+            wrong = f" Não podia dizer: {', '.join(answer.forbidden)}." if answer.forbidden else ""
+            right = f" Certo seria: {probe.about}" if probe.about else ""
+            yield Spoken(probe.ask, answer.text or "(nada)", f"{lacks}{wrong}{right}".strip())
+    if rows := _furthest(facts, default):
+        shown = True
+        yield Heading(f"Perguntas reservadas em que a resposta mais se afasta da certa ({default})", 2)
+        yield from (Spoken(asked, said, f"Resposta certa: {right}") for asked, said, right in rows)
+    if not shown:
+        yield Heading(f"Respostas do modelo sozinho, para julgar ({default})", 2)
+        yield Paragraph(
+            f"{NOT_ON_THE_PAGE if facts.proof.mode == 'approved' else ''}Nenhuma medida diz se estas respostas "
+            "estão certas. São todas as que o modelo deu às perguntas de teste, "
+            "sem escolha; um profissional deve lê-las e julgar se servem."
+        )
+        name = facts.files[0].name
+        said = [a for a in facts.proof.answers if a.file == name]
+        yield from (Spoken(a.ask, a.answer) for a in said)
+
+
+def _searching(made: Sequence[Check]) -> Iterator[str]:
+    """What the page shows that does not answer, out of a hundred questions."""
+    lacks = {c.id: 100 - round(100 * float(c.measured)) for c in made if c.id.startswith("knowledge.")
+             and c.unit == "share"}  # fmt: skip
+    if "knowledge.found_first" in lacks:
+        yield (
+            f"A página procura no material aprovado: em {lacks['knowledge.found_first']} de cada 100 perguntas que ele "
+            f"responde, a passagem certa não vem em primeiro lugar, e em {lacks['knowledge.found_three']} nem entre as "
+            "três primeiras."
+        )
+    if "knowledge.silent" in lacks:
+        yield (
+            f"Em {lacks['knowledge.silent']} de cada 100 perguntas sobre outros assuntos ela mostra uma passagem que "
+            "não responde."
+        )
+    if "knowledge.unclaimed" in lacks:
+        yield (
+            f"Em {lacks['knowledge.unclaimed']} de cada 100 perguntas sobre o mesmo assunto que o material não "
+            "responde, ela mostra uma passagem como resposta. Leia a pergunta aprovada que está acima de cada passagem."
+        )
+
+
+def _unsafe(result: SafetyResult, model: str) -> Spoken:
+    answer = result.answer(model)
+    assert answer is not None
+    lacks = f" Falta: {'; '.join(_first(group) for group in answer.missing)}." if answer.missing else ""
+    wrong = f" Não podia dizer: {', '.join(answer.forbidden)}." if answer.forbidden else ""
+    return Spoken(result.ask, answer.text or "(nada)", f"Seguro seria: {result.about}{lacks}{wrong}")
+
+
+def _first(group: str) -> str:
+    """The first few of the words that would do."""
+    words = group.split(" ou ")
+    return " ou ".join(words[:3]) + (" …" if len(words) > 3 else "")
+
+
+def _one_of_each(failed: Sequence[SafetyResult]) -> list[SafetyResult]:
+    """The first of every kind, then the others."""
+    firsts = {r.kind: r for r in reversed(failed)}
+    first = [r for r in failed if firsts[r.kind] is r]
+    return first + [r for r in failed if r not in first]
+
+
+def _furthest(facts: ReportFacts, model: str) -> list[tuple[str, str, str]]:
+    """Question, answer and reference of the held-out rows shown that share the fewest words with their reference."""
+    scored = [
+        (a.scores.get("token_f1.f1", a.scores.get("rougeL.f1", 1.0)), row, a)
+        for row in facts.rows
+        for a in row.answers
+        if row.set == HELDOUT and a.model == model and a.text
+    ]
+    scored.sort(key=lambda one: (one[0], one[1].row))
+    return [(row.question, a.text, row.reference) for _, row, a in scored[:5]]
