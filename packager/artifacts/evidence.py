@@ -61,6 +61,9 @@ class Divergence(BaseModel):
     """The mean of the text that diverges most, where texts were told apart: some reach further than others."""
     same_top: float
     """Share of positions at which both hold the same token for the likeliest."""
+    spread: float | None = None
+    """Mean over the positions of 1 - sum p^2, p the source's probabilities: 0 where it is sure of one token, near 1
+    where many are alike. None where it was not measured."""
     loss: float
     """Mean negative log-likelihood of the tokens, nats."""
     perplexity_ratio: float

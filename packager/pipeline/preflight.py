@@ -87,7 +87,9 @@ def check(recipe: Recipe, folder: Path, waiting: Collection[str] = STAGES, *, th
 
 def _need(recipe: Recipe, found: Located, amount: Amount | None, waiting: Collection[str]) -> Need:
     longest = amount.longest if amount else min(recipe.data.max_tokens, 512)
-    return need(recipe, found.parameters, waiting, per_token=kept_per_token(found.path), longest=longest)
+    linked = found.path.is_dir() and found.repo is None and not found.left_out
+    kept = kept_per_token(found.path)
+    return need(recipe, found.parameters, waiting, per_token=kept, longest=longest, linked=linked)
 
 
 def _rows(recipe: Recipe, found: Located | None, *, thorough: bool) -> Amount | None:

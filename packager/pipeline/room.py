@@ -41,13 +41,20 @@ class Need:
 
 
 def need(
-    recipe: Recipe, parameters: int, waiting: Collection[str] = STAGES, *, per_token: float = 0.0, longest: int = 0
+    recipe: Recipe,
+    parameters: int,
+    waiting: Collection[str] = STAGES,
+    *,
+    per_token: float = 0.0,
+    longest: int = 0,
+    linked: bool = False,
 ) -> Need:
     """Disk and memory that the stages in `waiting` take for a base of so many parameters, roughly.
 
     `per_token` bytes are kept for each token of a batch on a CPU (`kept_per_token`), whose rows have up to `longest`.
+    A base that is `linked`, a folder of safetensors, takes no disk.
     """
-    copies = FP16_BYTES * len({"base", "merged", "f16"} & set(waiting))
+    copies = FP16_BYTES * len({"base", "merged", "f16"} & set(waiting) - ({"base"} if linked else set()))
     disk = parameters * (copies + QUANTIZED_BYTES * len(recipe.quantize.types) * ("gguf" in waiting))
     ram = 0.0
     if recipe.train.method != "none" and "adapter" in waiting:

@@ -217,16 +217,28 @@ def interruptible() -> Iterator[None]:
 def physical_cores() -> int:
     """Physical cores this process may use, within a container's quota; llama.cpp is slower on hyper-threads than
     without."""
-    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
     cores = set()
-    for cpu in allowed:
+    for cpu in _allowed():
         topology = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology")
         try:
             cores.add(((topology / "physical_package_id").read_text(), (topology / "core_id").read_text()))
         except OSError:
             cores.add((str(cpu), ""))
+    return _within(len(cores))
+
+
+def processors() -> int:
+    """Hyper-threads this process may use, within a container's quota: for work that never waits for other threads."""
+    return _within(len(_allowed()))
+
+
+def _allowed() -> set[int]:
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+
+
+def _within(count: int) -> int:
     quota = cgroup.processors()
-    return max(1, len(cores) if quota is None else min(len(cores), int(quota)))
+    return max(1, count if quota is None else min(count, int(quota)))
 
 
 _TIMED_OUT = object()

@@ -124,11 +124,12 @@ def standard_error(values: Float64, ends: Sequence[int]) -> float:
 
 
 class RunningDivergence:
-    """Takes chunks of positions; keeps four numbers a position."""
+    """Takes chunks of positions; keeps five numbers a position."""
 
     def __init__(self) -> None:
         self._kl: list[Float64] = []
         self._same: list[Any] = []
+        self._spread: list[Float64] = []
         self._ends: list[int] = []
         self._nll: tuple[list[Float32], list[Float32]] = ([], [])
 
@@ -136,8 +137,9 @@ class RunningDivergence:
         """Compare log-probabilities [n, vocabulary] of both models; `targets` are the n tokens that follow."""
         import numpy as np
 
-        at = np.arange(len(targets))
-        self._kl.append((np.exp(log_p) * (log_p - log_q)).sum(axis=-1, dtype=np.float64))
+        at, p = np.arange(len(targets)), np.exp(log_p)
+        self._kl.append((p * (log_p - log_q)).sum(axis=-1, dtype=np.float64))
+        self._spread.append(1 - (p * p).sum(axis=-1, dtype=np.float64))
         self._same.append(log_p.argmax(axis=-1) == log_q.argmax(axis=-1))
         for kept, log in zip(self._nll, (log_p, log_q), strict=True):
             kept.append(-log[at, list(targets)])
@@ -164,6 +166,7 @@ class RunningDivergence:
             else None,
             kl_99=float(np.quantile(kl, 0.99)),
             same_top=float(np.concatenate(self._same).mean()),
+            spread=float(np.concatenate(self._spread).mean()),
             loss=float(nll_q.mean()),
             perplexity_ratio=ratio,
             perplexity_ratio_error=ratio * error,

@@ -3,6 +3,13 @@
 What a type costs depends on the model: Q4_K_M takes 0.03 nats a token from an 8B model and 0.05 from a 135M one,
 Q8_0 0.001 and 0.004. One limit for all lets a broken 8B file pass. So a file may cost `FACTOR` times what its type
 is known to cost at its size, and never more than `USELESS`. A recipe's own thresholds take their place.
+
+What a file costs also depends on how sure its source is. Logits that are off by independent noise of variance v move
+probabilities p by a divergence of half the noise's variance under p, which is v (1 - sum p^2) / 2 on average: the
+same rounding costs a model that is sure of its next token little, and one that knows nothing (trained for minutes from
+random weights, say) the most. So the limit of the divergence grows with 1 - sum p^2 (`Divergence.spread`) beyond that
+of the model of the first table. Where hardly any token stands out, which one is likeliest tells nothing, and is not
+judged.
 """
 
 from __future__ import annotations
@@ -20,6 +27,11 @@ USELESS = (0.3, 0.6, 1.25)
 """KL divergence (nats a token), same likeliest token, perplexity ratio: beyond these no file is worth having."""
 CHANCE = 0.03
 """Perplexity ratio that the choice of some 768 tokens may add: two standard errors of what was measured at 135M."""
+SPREAD = 0.68
+"""1 - sum p^2 of the model of the first table, on its held-out answers: 0.680 at 797 positions."""
+UNSURE = 0.95
+"""From this spread on the likeliest token is not judged: the square of its probability is 1 - spread at most, so on
+average it has less than 0.22."""
 SMALL, LARGE = 5e8, 4e9
 """Parameters below which the small table holds, and from which on the large one; between, their geometric mean."""
 
@@ -59,15 +71,24 @@ _KINDS = ((r"I?Q4_(K|NL|XS)", "Q4_K"), (r"I?Q8", "Q8"), (r"I?Q6", "Q6"), (r"I?Q5
           (r"I?Q3", "Q3"), (r"I?Q[12]|T?Q[12]", "Q2"))  # fmt: skip
 
 
-def limits_of(kind: str, parameters: int, own: Thresholds) -> Cost:
-    """The most that a file of this type may cost a model of so many parameters; the recipe's `own` limits hold
-    where it has any. A type that no table has (16 bits, new ones) is held to Q8's or to `USELESS`."""
-    found = _known(kind, parameters)
+def limits_of(kind: str, parameters: int, own: Thresholds, spread: float | None = None) -> Cost:
+    """The most that a file of this type may cost a model of so many parameters whose predictions have this `spread`;
+    the recipe's `own` limits hold where it has any. A type that no table has (16 bits, new ones) is held to Q8's or to
+    `USELESS`."""
+    found = _of_spread(_known(kind, parameters), spread or 0.0)
     return Cost(
         kl=found.kl if own.max_kl is None else own.max_kl,
         same_top=found.same_top if own.min_same_top is None else own.min_same_top,
         ratio=found.ratio if own.max_perplexity_ratio is None else own.max_perplexity_ratio,
     )
+
+
+def _of_spread(cost: Cost, spread: float) -> Cost:
+    """The limits for a source that is less sure than that of the table."""
+    if spread <= SPREAD:
+        return cost
+    kl = min(USELESS[0], cost.kl * spread / SPREAD)
+    return Cost(kl, 0.0 if spread >= UNSURE else cost.same_top, cost.ratio)
 
 
 def _known(kind: str, parameters: int) -> Cost:

@@ -111,6 +111,7 @@ def quantized_checks(file: GgufFile, limits: Cost) -> list[Check]:
             verdict("quantize.kl", "does not run", round(limits.kl, 5), "nats/token", False, says, subject=file.type),
         ]
     ratio, error = apart.perplexity_ratio, apart.perplexity_ratio_error
+    idle = "" if limits.same_top else " Not judged: hardly any token stands out in this model."
     return [
         *checks,
         verdict("quantize.kl", round(apart.kl_mean, 5), round(limits.kl, 5), "nats/token", apart.kl_mean <= limits.kl,
@@ -119,7 +120,7 @@ def quantized_checks(file: GgufFile, limits: Cost) -> list[Check]:
               subject=file.type),
         verdict("quantize.top", round(apart.same_top, 4), round(limits.same_top, 4), "share",
               apart.same_top >= limits.same_top,
-              f"{file.type}: holds the same token for the likeliest as F16 in {apart.same_top:.1%}.",
+              f"{file.type}: holds the same token for the likeliest as F16 in {apart.same_top:.1%}.{idle}",
               subject=file.type),
         verdict("quantize.perplexity", round(ratio, 4), round(limits.ratio, 4), "ratio",
               ratio <= limits.ratio,

@@ -145,6 +145,7 @@ def _of_weights(config: Prove, parameters: int, ggufs: Ggufs) -> list[Check]:
     """What quantization cost each file, and what the context's keys and values cost beside it."""
     checks: list[Check] = []
     for file in ggufs.files:
-        checks += quantized_checks(file, limits_of(file.type, parameters, config.thresholds))
-        checks += kv_checks(file, config.serve.kv, limits_of(KV_AS, parameters, Thresholds()))
+        spread = file.divergence.spread if file.divergence else None
+        checks += quantized_checks(file, limits_of(file.type, parameters, config.thresholds, spread))
+        checks += kv_checks(file, config.serve.kv, limits_of(KV_AS, parameters, Thresholds(), spread))
     return checks

@@ -9,8 +9,11 @@ written says something else than its source.
 
 from __future__ import annotations
 
+import concurrent.futures
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from packager.artifacts.files import link_or_copy, sha256_of
 from packager.artifacts.kinds import Dataset, GgufFile, Ggufs, Merged
@@ -21,6 +24,9 @@ from packager.llamacpp.quantizer import planned_types, quantize_file, refuse_idl
 from packager.process import child, progress
 from packager.proof.quantized import compared, differences, read_whole, unplanned
 from packager.recipe.sections import Quantize
+
+if TYPE_CHECKING:
+    from packager.llamacpp.quantizer import Float32
 
 
 class Quantizing(Quantize):
@@ -40,30 +46,39 @@ def quantize(config: Quantizing, data: Dataset, merged: Merged, source: Ggufs, o
     for said in refuse_idle_patterns(config.tensors, shapes):
         progress.note(said)
     columns = importance_for(merged.folder / IMATRIX, shapes) if config.imatrix else {}
-    files = []
-    for name in config.types:
-        path = out / f"model-{name}.gguf"
-        if name == source.files[0].type:
-            link_or_copy(original, path)
-        else:
-            quantize_file(
-                original,
-                path,
-                name,
-                child.physical_cores(),
-                on_progress=partial(_report, name),
-                importance=columns,
-                overrides=config.tensors,
-            )
-        info = read_whole(path)
-        planned = planned_types(original, name, importance=columns, overrides=config.tensors)
-        if faults := differences(info, before):
-            raise ProofFailed(f"quantize: {path.name} lost {', '.join(faults)} of its source.", "report this model")
-        file = _described(path, name, info, unplanned(planned, types_of_tensors(path)))
-        held = ", ".join(f"{count} {kind}" for kind, count in sorted(file.tensor_types.items()))
-        progress.note(f"{name}: {file.size / 1e6:,.0f} MB, {file.bits_per_weight:.2f} bits/weight ({held})")
-        files.append(file)
-    return Ggufs(folder=out, files=compared(files, original, data, out, config.context, config.kv))
+    files, sums = [], []
+    with concurrent.futures.ThreadPoolExecutor(1) as beside:
+        for name in config.types:
+            path = out / f"model-{name}.gguf"
+            _write(original, path, name, config, columns)
+            info = read_whole(path)
+            planned = planned_types(original, name, importance=columns, overrides=config.tensors)
+            if faults := differences(info, before):
+                raise ProofFailed(f"quantize: {path.name} lost {', '.join(faults)} of its source.", "report this model")
+            file = _described(path, name, info, unplanned(planned, types_of_tensors(path)))
+            held = ", ".join(f"{count} {kind}" for kind, count in sorted(file.tensor_types.items()))
+            progress.note(f"{name}: {file.size / 1e6:,.0f} MB, {file.bits_per_weight:.2f} bits/weight ({held})")
+            files.append(file)
+            sums.append(beside.submit(sha256_of, path))
+        apart = compared(files, original, data, out, config.context, config.kv)
+        hashed = [file.model_copy(update={"sha256": sha256.result()}) for file, sha256 in zip(apart, sums, strict=True)]
+    return Ggufs(folder=out, files=tuple(hashed))
+
+
+def _write(original: Path, path: Path, name: str, config: Quantizing, columns: Mapping[str, Float32]) -> None:
+    """The type of the F16 file itself is a second name for it."""
+    if name == "F16":
+        link_or_copy(original, path)
+        return
+    quantize_file(
+        original,
+        path,
+        name,
+        child.processors(),
+        on_progress=partial(_report, name),
+        importance=columns,
+        overrides=config.tensors,
+    )
 
 
 def _report(name: str, done: int, total: int) -> None:
@@ -75,7 +90,7 @@ def _described(path: Path, name: str, info: GgufInfo, unplanned: tuple[str, ...]
         name=path.name,
         type=name,
         size=path.stat().st_size,
-        sha256=sha256_of(path),
+        sha256="",
         bits_per_weight=round(info.bits_per_weight, 3),
         tensor_types=dict(info.tensor_types),
         file_type=info.file_type,

@@ -160,6 +160,13 @@ def test_a_container_that_is_too_small_is_refused_with_the_figures(
         assert words in said
 
 
+def test_a_linked_base_takes_no_disk(tmp_path: Path) -> None:
+    loaded = loading.load(recipe(tmp_path, tmp_path, rows()))
+    copied, linked = (need(loaded, 8 * 10**9, linked=each).disk for each in (False, True))
+    assert copied - linked == 16 * 10**9
+    assert need(loaded, 8 * 10**9, {"base"}, linked=True).disk == 0
+
+
 def test_a_gpu_that_trains_asks_for_no_memory_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = loading.load(recipe(tmp_path, tmp_path, rows(), "train: {method: lora}\n"))
     monkeypatch.setattr(machine, "gpus", lambda: ())

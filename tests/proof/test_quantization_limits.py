@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from packager.proof.limits import OF_8B, OF_135M, USELESS, limits_of
+from packager.proof.divergence import RunningDivergence, log_softmax
+from packager.proof.limits import OF_8B, OF_135M, SPREAD, USELESS, limits_of
 from packager.recipe.sections import Thresholds
 
 TABLE = Thresholds()
@@ -48,3 +50,26 @@ def test_a_recipe_may_set_its_own() -> None:
     own = Thresholds(max_kl=0.9, min_same_top=0.1)
     limit = limits_of("Q2_K", 10**9, own)
     assert (limit.kl, limit.same_top, limit.ratio) == (0.9, 0.1, limits_of("Q2_K", 10**9, TABLE).ratio)
+
+
+def test_noise_costs_half_its_variance_times_the_spread() -> None:
+    """The rule by which the limit grows, on models that are sure, and on one that knows nothing."""
+    random = np.random.default_rng(0)
+    for sharpness in (0.1, 1.0, 3.0):
+        logits = sharpness * random.standard_normal((400, 2000)).astype("f4")
+        noise = 0.2 * random.standard_normal(logits.shape).astype("f4")
+        compared = RunningDivergence()
+        compared.add(log_softmax(logits), log_softmax(logits + noise), [0] * len(logits))
+        found = compared.result()
+        assert found.spread is not None
+        assert found.kl_mean == pytest.approx(0.2**2 * found.spread / 2, rel=0.05)
+
+
+@pytest.mark.parametrize("kind", ["Q4_K_M", "Q8_0"])
+def test_a_model_that_is_unsure_may_diverge_further(kind: str) -> None:
+    usual, unsure = (limits_of(kind, 3_800_000_000, TABLE, spread) for spread in (SPREAD, 0.99))
+    assert usual == limits_of(kind, 3_800_000_000, TABLE) == limits_of(kind, 3_800_000_000, TABLE, 0.2)
+    assert unsure.kl == pytest.approx(min(USELESS[0], usual.kl * 0.99 / SPREAD))
+    assert (unsure.same_top, unsure.ratio) == (0.0, usual.ratio)
+    assert limits_of(kind, 3_800_000_000, TABLE, 0.8).same_top == usual.same_top
+    assert limits_of("Q2_K", 10**9, Thresholds(max_kl=0.9, min_same_top=0.1), 0.99).same_top == 0.1
