@@ -16,6 +16,7 @@ from sheets import write_ods, write_xlsx
 from packager.__main__ import main
 
 Q, A = "O que é a vacina?", "É um cuidado que a equipe da unidade explica."
+TITLE = "Perguntas frequentes – UBS Centro"
 LONG = "9" * 4400
 Make = Callable[[Path], Any]
 
@@ -141,7 +142,23 @@ CASES: list[tuple[str, bytes | Make, tuple[str, ...]]] = [
     ("a.arrow", b"ARROW", ("not a Arrow file that can be read", "export it again")),
     ("a.xlsx", b"PK\x03\x04 no", ("not a spreadsheet that can be read", "save it again")),
     ("a.ods", b"no", ("not a spreadsheet that can be read", "save it again")),
-    ("a.xlsx", lambda p: xlsx(p, um=[["pergunta", "resposta"], ["a", "b"]], dois=[["x"], ["y"]]), ("--sheet 'um'",)),
+    ("a.xlsx", lambda p: xlsx(p, um=[["x"], ["y"]], dois=[["pergunta", "resposta"], ["a", "b"], ["c", "d"]]),
+     ("'um' (2 rows), 'dois' (3 rows)", "Only 'dois' has columns of question and answer", "--sheet dois")),
+    ("a.xlsx", lambda p: xlsx(p, **{"UBS: 2": [["x"]], "Plan 1": [["y"]]}), ("'UBS: 2' (1 row)", "--sheet NAME")),
+    ("a.xlsx", lambda p: xlsx(p, um=[[TITLE], [None], ["pergunta", "resposta", "tema"], ["a", "b", "c"]]),
+     ("row 1 reads like a title", "in row 3 (pergunta, resposta, tema)", "delete rows 1 to 2")),
+    ("a.xlsx", lambda p: xlsx(p, um=[[TITLE], ["Código", "Texto livre"], [1, A]]),
+     ("in row 2 (Código, Texto livre)", "delete row 1,")),
+    ("a.xlsx", lambda p: xlsx(p, um=[["UBS", "2025"], ["Responsável", "Ana"], ["Pergunta", "Resposta"], [Q, A]]),
+     ("in row 3 (Pergunta, Resposta)", "delete rows 1 to 2")),
+    ("a.xlsx", lambda p: xlsx(p, um=[[TITLE], [Q, A]]), ("row 2 has 2", "give every column a name", "delete a title")),
+    ("a.ods", lambda p: ods(p, um=[[TITLE], [""], ["pergunta", "resposta"], [Q, A]]), ("in row 3 (pergunta",)),
+    ("a.csv", f"{TITLE};;\n;;\npergunta;resposta;tema\n{Q};{A};x\n".encode(), ("in row 3 (pergunta", "rows 1 to 2")),
+    ("a.csv", f"{TITLE}\n\npergunta;resposta\n{Q};{A}\n".encode(), ("in row 3 (pergunta, resposta)",)),
+    ("a.csv", f"{TITLE},Unnamed: 1\npergunta,resposta\n{Q},{A}\n".encode(), ("in row 2 (pergunta", "delete row 1,")),
+    ("a.csv", b"sep=;\npergunta,resposta\na,b\n",
+     ("first line is 'sep=;'", "separated by ','", "make the first line 'sep=,'", "delete that line")),
+    ("a.csv", b'"sep=,"\r\npergunta\tresposta\r\na\tb\r\n', ("'sep=,'", "separated by tabs", "sep=<tab>")),
     ("a.xlsx", lambda p: xlsx(p, um=[]), ("no row that can be read",)),
     ("a.xlsx", lambda p: xlsx(p, um=[["pergunta", "resposta", "resposta"], ["a", "b", "c"]]), ("'resposta' twice",)),
     ("a.xlsx", lambda p: xlsx(p, um=[[Q, A], [Q, A]]), ("the first row reads like a row",)),
