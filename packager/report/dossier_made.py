@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from packager.artifacts.knowledge import Knowledge
 from packager.package import licence
+from packager.report.data_words import reason
 from packager.report.document import Blanks, Block, Heading, Listing, Paragraph, Table
 from packager.report.dossier_words import IDENTIFIERS, METHODS
 from packager.report.facts import ReportFacts
@@ -120,7 +121,7 @@ def _files(facts: ReportFacts) -> Iterator[Block]:
 
 
 def _dropped(facts: ReportFacts) -> str:
-    parts = [f"{SAY.number(one.rows, 0)} ({one.reason})" for one in facts.audit.dropped]
+    parts = [f"{SAY.number(one.rows, 0)} ({reason(one.reason, SAY)})" for one in facts.audit.dropped]
     if facts.data.too_long:
         parts.append(f"{SAY.number(facts.data.too_long, 0)} longas demais")
     return "; ".join(parts) or "nenhuma"

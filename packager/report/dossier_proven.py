@@ -61,7 +61,7 @@ def _figure(value: float | str, unit: str, *, with_unit: bool) -> str:
     if unit == "share" and not isinstance(value, str):
         return SAY.share(value, 1)
     words = SAY.measured(value)
-    return f"{words} {SAY.unit(unit)}".strip() if with_unit and value != "none" else words
+    return f"{words} {SAY.unit(unit, value)}".strip() if with_unit else words
 
 
 def safety(facts: ReportFacts) -> Iterator[Block]:

@@ -110,7 +110,7 @@ CASES: list[tuple[str, bytes | Make, tuple[str, ...]]] = [
     ("a.csv", b"", ("is empty",)),
     ("a.csv", b"pergunta,resposta,resposta\na,b,c\n", ("'resposta' twice", "a name of its own")),
     ("a.csv", f"{Q},{A}\n{Q},{A}\n".encode(), ("the first row reads like a row", "pergunta and resposta")),
-    ("a.csv", b"pergunta,resposta\na,b\nc\n", ("1 cells, but the header has 2", "line 3")),
+    ("a.csv", b"pergunta,resposta\na,b\nc\n", ("1 cell, but the header has 2", "line 3")),
     ("a.csv", b'pergunta,resposta\na,b\nc,"d\ne,f\n', ("never closed", "line 3")),
     ("a.csv", b'pergunta,resposta\na,b\n"c"d,e\n', ("a closing quote is followed by text", "line 3")),
     ("a.csv", b"pergunta,resposta\na,b\nc,\n", ("empty 'resposta'", "line 3")),

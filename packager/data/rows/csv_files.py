@@ -52,7 +52,8 @@ def read_csv(path: Path, encoding: str, columns: Sequence[str]) -> Iterator[Reco
             if any(cell.strip() for cell in cells):
                 yield Record(path.name, begins, dict(zip(header, cells, strict=True)))
         elif any(cell.strip() for cell in cells):
-            yield UnusableRow(path.name, begins, f"{len(cells)} cells, but the header has {len(header)}")
+            cells_found = f"{len(cells)} cell{'s' * (len(cells) != 1)}"
+            yield UnusableRow(path.name, begins, f"{cells_found}, but the header has {len(header)}")
 
 
 def _check_said(file: str, said: str, text: str, columns: Sequence[str]) -> None:
