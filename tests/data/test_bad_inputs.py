@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -138,8 +139,8 @@ CASES: list[tuple[str, bytes | Make, tuple[str, ...]]] = [
     ("a.parquet", lambda p: parquet(p, question=[Q], answer=late("year")), ("'answer' holds a value", "line 1")),
     ("a.parquet", lambda p: parquet(p, question=[Q], answer=late("zone")), ("'answer' holds a value", "line 1")),
     ("a.parquet", lambda p: parquet(p, id=[1], texto=[A]), ("id, texto", "--question COLUMN")),
-    ("a.parquet", lambda p: parquet(p, question=[b"a"], answer=[A]), ("is not text", "line 1")),
-    ("a.arrow", b"ARROW", ("not a Arrow file that can be read", "export it again")),
+    ("a.parquet", lambda p: parquet(p, question=[b"a"], answer=[A]), ("is not text, but bytes", "line 1")),
+    ("a.arrow", b"ARROW", ("not an Arrow file that can be read", "export it again")),
     ("a.xlsx", b"PK\x03\x04 no", ("not a spreadsheet that can be read", "save it again")),
     ("a.ods", b"no", ("not a spreadsheet that can be read", "save it again")),
     ("a.xlsx", lambda p: xlsx(p, um=[["x"], ["y"]], dois=[["pergunta", "resposta"], ["a", "b"], ["c", "d"]]),
@@ -187,7 +188,10 @@ def test_a_bad_input_is_said_in_words(tmp_path: Path, name: str, content: bytes 
     for word in words:
         assert word in result.output, result.output
     assert "Traceback" not in result.output
-    if "kept." not in result.output:  # refused as a whole: what to do about it
+    if "kept." in result.output:  # some rows are bad: which, and what to do about them
+        assert re.search(r"left out: .* \(line \d", result.output)
+        assert "correct them, or leave them out with data.bad_rows: drop" in result.output
+    else:  # refused as a whole: what to do about it
         assert result.exit_code == 2
         assert "\n  -> " in result.output
 
