@@ -21,7 +21,7 @@ def of_expected(found: Expected) -> str:
         if found.steps:
             lines.append(f"  {count(found.steps, 'step')} over {found.trained_tokens:,} tokens")
     lines.append(f"  {found.disk / GIGABYTE:.1f} GB of disk")
-    lines.append("  the whole build, from the base to the package, on (rough: half to twice as long happens)")
+    lines.append("  time of the whole build, from the base to the package (rough: half to twice as long happens):")
     return "\n".join([*lines, *(f"    {_cost(cost)}" for cost in found.costs)])
 
 

@@ -204,6 +204,8 @@ def test_there_are_sixty_of_them() -> None:
 def test_a_path_that_is_none_is_said_in_a_sentence(text: str) -> None:
     result = CliRunner().invoke(main, ["audit", text])
     assert result.exit_code == 2, result.output
+    assert "\n  -> " in result.output
+    assert "check data.source" not in result.output, "there is no recipe here"
     assert isinstance(result.exception, SystemExit)
 
 
