@@ -71,10 +71,10 @@ class StageCrash(PackagerError):
     exit_code = 1
 
 
-def all_at_once(problems: Sequence[str], heading: str) -> InputError:
+def all_at_once(problems: Sequence[str], heading: str, fix: str = "") -> InputError:
     """One error that shows every problem, a line each."""
     lines = "\n".join(f"  - {problem}" for problem in problems)
-    return InputError(f"{heading}\n{lines}")
+    return InputError(f"{heading}\n{lines}", fix)
 
 
 def together(problems: Sequence[PackagerError]) -> PackagerError:

@@ -35,6 +35,9 @@ class Commands(click.Group):
 def main() -> None:
     """From a base model and a file of questions and answers to an offline, proven package.
 
+    Begin with `packager recipes`, and `packager build smollm2_aps`; with your own file, `packager audit FILE` and
+    `packager new NAME --data FILE`.
+
     A RECIPE is the name of one in recipes/, or the path of a YAML file. Exit codes: 0 done, 1 our bug,
     2 your input, 3 a proof failed, 4 a tool or resource is missing, 75 another build holds the folder.
     """

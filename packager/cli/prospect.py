@@ -8,7 +8,7 @@ from packager.process.memory import GIGABYTE
 
 
 def of_expected(found: Expected) -> str:
-    """Rows, tokens and steps; then a line for each machine."""
+    """Rows, tokens and steps; then how long all stages together take, a line for each machine."""
     lines = []
     if (amount := found.amount) is None:
         lines.append("  the rows are not on this machine yet: steps and time are not known")
@@ -20,7 +20,8 @@ def of_expected(found: Expected) -> str:
         )
         if found.steps:
             lines.append(f"  {count(found.steps, 'step')} over {found.trained_tokens:,} tokens")
-    lines.append(f"  {found.disk / GIGABYTE:.1f} GB of disk; times are rough, half to twice as long:")
+    lines.append(f"  {found.disk / GIGABYTE:.1f} GB of disk")
+    lines.append("  time of the whole build, from the base to the package (rough: half to twice as long happens):")
     return "\n".join([*lines, *(f"    {_cost(cost)}" for cost in found.costs)])
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from packager.artifacts.kinds import Artifact, Bundle, Package
 from packager.checkpoint.locate import Located
+from packager.cli.terminal import wrapped
 from packager.pipeline.plan import StagePlan, replaced_adapter
 from packager.process.progress import duration
 from packager.recipe.fields import RecipeField
@@ -69,7 +70,8 @@ def of_check(recipe: Recipe, found: Located, prospect: str, build: str) -> str:
     size = f"{found.parameters / 1e6:,.0f}M parameters" if found.parameters else "size unknown"
     return (
         f"{recipe.name}: recipe, data, base model, converter, disk and memory are all right.\n"
-        f"  base {found.source} ({found.architecture}, {size}), types {', '.join(recipe.quantize.types)}\n"
+        f"  base {found.source}\n"
+        f"  {found.architecture}, {size}; files of type {', '.join(recipe.quantize.types)}\n"
         f"{f'  left out of the base: {found.left_out}' + chr(10) if found.left_out else ''}"
         f"{prospect}\n"
         f"Next: {build}"
@@ -98,9 +100,13 @@ def of_recipes(loaded: Sequence[Recipe], needs: Mapping[str, str]) -> str:
     width = max(len(r.name) for r in loaded)
     rows = []
     for r in loaded:
-        rows.append(f"{r.name:<{width}}  {r.description}")
-        rows.append(f"{'':<{width}}  {r.base.model}, {r.train.method}, {', '.join(r.quantize.types)}")
-        rows.append(f"{'':<{width}}  {needs[r.name]}")
+        rows.append(wrapped(f"{r.name:<{width}}  {r.description}", width + 2))
+        rows.append(
+            wrapped(f"{'':<{width}}  {r.base.model}, {r.train.method}, {', '.join(r.quantize.types)}", width + 2)
+        )
+        rows.append(wrapped(f"{'':<{width}}  {needs[r.name]}", width + 2))
+    rows.append("Times are of a whole build and rough: half to twice as long happens.")
+    rows.append("Next: packager check NAME (what it needs, in figures), packager preview NAME, packager build NAME")
     return "\n".join(rows)
 
 

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import codecs
 import io
+import shutil
 import sys
+import textwrap
 import unicodedata
 
+LEAST = 40
+"""Characters: narrower terminals wrap by themselves."""
 PLAIN = {
     "✓": "ok", "✗": "x", "–": "-", "—": "-", "…": "...", "“": '"', "”": '"', "‘": "'", "’": "'", "→": "->", "×": "x",
     "⟦": "[[", "⟧": "]]", "·": "-", "±": "+-", "⏎": "\\n", "█": "#", "▁": "_", "°": "o", "«": "<<", "»": ">>",
@@ -35,6 +39,15 @@ def as_it_can() -> None:
             setattr(sys, name, PlainOutput(stream.detach(), "utf-8", line_buffering=stream.line_buffering))
         elif encoding != "utf-8":
             stream.reconfigure(errors="packager.plain")
+
+
+def wrapped(text: str, indent: int) -> str:
+    """The text, whose lines after the first begin `indent` spaces in, in lines that a terminal shows whole; in one line
+    where the output is no terminal."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    if width - indent < LEAST:
+        return text
+    return textwrap.fill(text, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
 
 
 def plain(text: str) -> str:

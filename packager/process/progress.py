@@ -77,7 +77,7 @@ class Display:
     _stage: str = ""
     _began: float = 0.0
     _first: tuple[float, float] | None = None
-    _last_line: float = 0.0
+    _last_line: float = field(default_factory=time.monotonic)
     _last_text: str = ""
 
     @property
@@ -85,7 +85,7 @@ class Display:
         return self.stream.isatty()
 
     def begin(self, stage: str, why: str) -> None:
-        self._stage, self._began, self._first, self._last_line = stage, time.monotonic(), None, 0.0
+        self._stage, self._began, self._first, self._last_line = stage, time.monotonic(), None, time.monotonic()
         self._line(f"{stage:<9} {why}")
 
     def end(self, text: str) -> None:
@@ -118,7 +118,9 @@ class Display:
         if self.live:
             self.stream.write(f"\r\x1b[2K{text[: _width() - 1]}")
             self.stream.flush()
-        elif now - self._last_line >= self.every_seconds or (done >= total and text != self._last_text):
+        elif now - self._last_line >= self.every_seconds or (
+            self._stage and done >= total and text != self._last_text
+        ):  # a command that is no build and short says nothing but its result
             self._last_line, self._last_text = now, text
             self._line(text)
 

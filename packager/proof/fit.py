@@ -50,6 +50,18 @@ class Machine:
 
 
 @dataclass(frozen=True)
+class Lack:
+    """Why a file does not fit: the check of the device that says so, what was measured, and the limit."""
+
+    check: str
+    measured: float
+    limit: float
+
+    def __str__(self) -> str:
+        return LACKS[self.check].format(self.measured, self.limit)
+
+
+@dataclass(frozen=True)
 class Candidate:
     """One file and what was measured of it."""
 
@@ -71,7 +83,7 @@ class Candidate:
     """How fast it reads a question there; None where none was asked."""
     slow_kernels: float = 0.0
     """Share of its matrices of a type that processors with AVX2 have no fast kernel for."""
-    lacks: tuple[str, ...] = ()
+    lacks: tuple[Lack, ...] = ()
     """Why it does not fit the machine."""
     dominated_by: str = ""
     """The type of a file that is no larger, no worse and no slower, if there is one."""
@@ -160,7 +172,7 @@ def default_first(
     first, best = ran.get(files[0].type), _best(fitting)
     if first is None or best is None or best is first or not (first.type in lacks or device.prefer == "quality"):
         return tuple(files), ""
-    lack = " and ".join(lacks.get(first.type, ())) or (
+    lack = " and ".join(map(str, lacks.get(first.type, ()))) or (
         f"diverges more from F16 ({first.kl:.4f}, not {best.kl:.4f} nats a token)"
     )
     chosen = next(f for f in files if f.name == best.name)
@@ -193,12 +205,12 @@ def _slow_kernels(file: GgufFile) -> float:
     return slow / (sum(quantized.values()) or 1)
 
 
-def _failed_of_device(checks: Sequence[Check]) -> dict[str, list[str]]:
+def _failed_of_device(checks: Sequence[Check]) -> dict[str, list[Lack]]:
     """The types of the files that fail a check of the device, and why."""
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[Lack]] = {}
     for check in checks:
         if check.id in OF_THE_DEVICE and not check.passed:
-            found.setdefault(check.subject, []).append(LACKS[check.id].format(check.measured, check.threshold))
+            found.setdefault(check.subject, []).append(Lack(check.id, float(check.measured), float(check.threshold)))
     return found
 
 
@@ -209,16 +221,16 @@ def _speed(file: Candidate, machine: Machine) -> float | None:
     return BANDWIDTH_SHARE * machine.bandwidth * GIGABYTE / file.size
 
 
-def _lacks(file: Candidate, machine: Machine) -> tuple[str, ...]:
+def _lacks(file: Candidate, machine: Machine) -> tuple[Lack, ...]:
     found = []
     if file.ram_gb > machine.ram_gb:
-        found.append(LACKS["smoke.ram"].format(file.ram_gb, machine.ram_gb))
+        found.append(Lack("smoke.ram", file.ram_gb, machine.ram_gb))
     speed = file.tokens_per_second
     if speed is not None and speed < machine.min_tokens_per_second:
-        found.append(LACKS["smoke.speed"].format(speed, machine.min_tokens_per_second))
+        found.append(Lack("smoke.speed", speed, machine.min_tokens_per_second))
     wait, most = file.seconds_to_first_token, machine.max_seconds_to_first_token
     if wait is not None and most is not None and wait > most:
-        found.append(LACKS["smoke.first_token"].format(wait, most))
+        found.append(Lack("smoke.first_token", wait, most))
     return tuple(found)
 
 

@@ -88,7 +88,9 @@ def find(name_or_path: str) -> Path:
             return named
     names = sorted({p.stem for folder in _folders() for p in folder.glob("[!.]*.yaml")})
     near = difflib.get_close_matches(name_or_path, names, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(names)}"
+    hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(names)}."
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, not a recipe.", f"give a recipe in it as PATH.yaml; or {hint}")
     raise InputError(f"No recipe is called '{name_or_path}'.", f"{hint} A file is given as PATH.yaml")
 
 
@@ -101,8 +103,10 @@ def load(name_or_path: str, overrides: Sequence[str] = (), paths: Mapping[str, s
     path = find(name_or_path)
     try:
         raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: letters of no encoding, days that no month has
-        raise InputError(f"{path.name} is not valid YAML: {error}", "fix the line it names") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path.name} is not UTF-8 text.", "save it as UTF-8; a recipe is a text file") from error
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: days that no month has
+        raise InputError(f"{path.name} is not valid YAML: {_place_of(error)}", _mend(error)) from error
     except RecursionError:
         raise InputError(f"{path.name} is nested too deeply.", "take out the brackets that nothing closes") from None
     except OSError as error:
@@ -126,7 +130,23 @@ def load(name_or_path: str, overrides: Sequence[str] = (), paths: Mapping[str, s
     else:
         if not problems:
             return recipe
-    raise all_at_once(problems, f"{len(problems)} problem(s) in {path.name}:")
+    many = "problem" if len(problems) == 1 else "problems"
+    raise all_at_once(problems, f"{len(problems)} {many} in {path.name}:", "packager recipes --fields lists the fields")
+
+
+def _place_of(error: Exception) -> str:
+    """Where YAML found what is wrong, and what."""
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None)
+    if mark is None or not problem:
+        return str(error)
+    if problem.startswith("found character '\\t'"):
+        problem = "a tab, where YAML wants spaces"
+    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}."
+
+
+def _mend(error: Exception) -> str:
+    return "write spaces instead of it" if "\\t" in str(error) else "correct that line, or the one above it"
 
 
 def _renamed(data: Any) -> list[str]:

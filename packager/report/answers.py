@@ -12,10 +12,16 @@ from dataclasses import dataclass
 from packager.artifacts.checks import Check
 from packager.artifacts.evaluation import BASE, HELDOUT, Difference
 from packager.report.facts import ReportFacts
-from packager.report.verdict import failed_probes, few_rows
+from packager.report.verdict import TEST_QUESTIONS, failed_probes, few_rows
 from packager.report.words import Tongue
 
-TEST_QUESTIONS = (("pergunta de teste", "perguntas de teste"), ("test question", "test questions"))
+TOKENS = (("token", "tokens"), ("token", "tokens"))
+PROBES = (("sonda", "sondas"), ("probe", "probes"))
+IDENTIFIERS = (
+    ("possível identificador de paciente", "possíveis identificadores de pacientes"),
+    ("possible patient identifier", "possible patient identifiers"),
+)
+HELD_OUT = (("pergunta reservada vem", "perguntas reservadas vêm"), ("held-out question is", "held-out questions are"))
 MILLIONS = (("milhão de parâmetros", "milhões de parâmetros"), ("million parameters", "million parameters"))
 
 
@@ -54,11 +60,12 @@ def _learned(facts: ReportFacts, say: Tongue) -> Finding:
     else:
         before, after = merged.heldout_loss_base, merged.heldout_loss
         drop = say.share((before - after) / before if before else 0.0)
+        on = say.counted(merged.heldout_tokens, *TOKENS)
         figures = say(
-            f"A perda em {merged.heldout_tokens} tokens de respostas reservadas é de {say.number(before)} nats por "
-            f"token no modelo base (16 bits) e de {say.number(after)} neste: {drop} menor. {seen}.",
-            f"Loss on {merged.heldout_tokens} tokens of held-out answers is {say.number(before)} nats per token for "
-            f"the base (16 bits) and {say.number(after)} for this model: {drop} lower. {seen}.",
+            f"A perda em {on} de respostas reservadas é de {say.number(before)} nats por token "
+            f"no modelo base (16 bits) e de {say.number(after)} neste: {drop} menor. {seen}.",
+            f"Loss on {on} of held-out answers is {say.number(before)} nats per token "
+            f"for the base (16 bits) and {say.number(after)} for this model: {drop} lower. {seen}.",
         )
     passed = not any(c.failed for c in facts.proof.checks if c.id.startswith("train."))
     if passed and few_rows(facts):
@@ -153,7 +160,9 @@ def _better(facts: ReportFacts, say: Tongue) -> Finding:
         f"better in {named(better, 'none')}, worse in {named(worse, 'none')}.",
     )
     if wrong := failed_probes(facts):
-        says += say(f" Não passou em {len(wrong)} sondas.", f" It failed {len(wrong)} probes.")
+        says += say(
+            f" Não passou em {say.counted(len(wrong), *PROBES)}.", f" It failed {say.counted(len(wrong), *PROBES)}."
+        )
     if better and not worse and not wrong:
         return Finding(question, True, say("sim", "yes"), says)
     if worse and not better:
@@ -188,9 +197,9 @@ def limits(facts: ReportFacts, say: Tongue) -> Iterator[str]:
         "trained and that it behaves; they do not show that what it says is true.",
     )
     yield say(
-        f"As {facts.data.heldout_rows} perguntas reservadas vêm da mesma fonte que as de treino "
+        f"{say.counted(facts.data.heldout_rows, *HELD_OUT)} da mesma fonte que as de treino "
         f"({facts.audit.source}); sobre perguntas de outro tipo, nada se mediu.",
-        f"The {facts.data.heldout_rows} held-out questions are of the same source as those trained on "
+        f"{say.counted(facts.data.heldout_rows, *HELD_OUT)} of the same source as those trained on "
         f"({facts.audit.source}); nothing was measured on questions of another kind.",
     )
     yield say(
@@ -209,9 +218,8 @@ def limits(facts: ReportFacts, say: Tongue) -> Iterator[str]:
             )
     if facts.data.identifiers:
         yield say(
-            f"Os dados de treino têm {facts.data.identifiers} possíveis identificadores de pacientes; a receita os "
-            "permite.",
-            f"The training data hold {facts.data.identifiers} possible patient identifiers; the recipe allows them.",
+            f"Os dados de treino têm {say.counted(facts.data.identifiers, *IDENTIFIERS)}; a receita permite.",
+            f"The training data hold {say.counted(facts.data.identifiers, *IDENTIFIERS)}; the recipe allows them.",
         )
     if facts.recipe.overrides:
         fields = ", ".join(facts.recipe.overrides)
@@ -222,4 +230,13 @@ def limits(facts: ReportFacts, say: Tongue) -> Iterator[str]:
             "Without an evaluation: what it writes was not compared with the base's.",
         )
     for left in facts.evaluation.left_out if facts.evaluation else ():
-        yield say(f"Não medido: {left.what}. {left.why}", f"Not measured: {left.what}. {left.why}")
+        yield say(
+            f"Não medido: {_left_out(left.what)}. O programa disse, em inglês: “{left.why}”",
+            f"Not measured: {left.what}. {left.why}",
+        )
+
+
+def _left_out(what: str) -> str:
+    """What was not measured, in Portuguese; names stay as they are."""
+    kinds = {"set ": "o conjunto ", "rows of ": "linhas de ", "judge": "notas de um juiz", "probe ": "a sonda "}
+    return next((new + what[len(old) :] for old, new in kinds.items() if what.startswith(old)), what)

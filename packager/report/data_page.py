@@ -14,9 +14,9 @@ import jinja2
 from markupsafe import Markup
 
 from packager.data.audit.preparation import Prepared
-from packager.data.audit.rendering import places
 from packager.data.audit.report import TokenLengths
 from packager.data.audit.shown import ShownRow
+from packager.report.data_words import contradiction, damage, places, reason
 from packager.report.plots import axes, figures
 from packager.report.plots.figures import STYLE, Picture
 from packager.report.words import ENGLISH, PORTUGUESE, Tongue
@@ -46,6 +46,9 @@ def render_data_page(name: str, language: str, prepared: Prepared, rows: Sequenc
         more_topics=max(0, len(topics) - TOPICS),
         lengths=Markup(_lengths(audit.tokens, say)) if audit.tokens else "",
         places=places,
+        reason=reason,
+        damage=damage,
+        contradiction=contradiction,
         rows=rows,
         style=Markup(STYLE + (HERE / "report.css").read_text(encoding="utf-8")),
     )

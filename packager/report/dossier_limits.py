@@ -72,4 +72,4 @@ def _with_unit(value: float | str, unit: str) -> str:
         return percent(value)
     if unit == "":
         return {0: "não", 1: "sim"}.get(int(value), SAY.measured(value))
-    return SAY.measured(value) if unit in BARE else f"{SAY.measured(value)} {SAY.unit(unit)}"
+    return SAY.measured(value) if unit in BARE else f"{SAY.measured(value)} {SAY.unit(unit, value)}"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from packager.artifacts.knowledge import Knowledge
 from packager.package import licence
+from packager.report.data_words import reason
 from packager.report.document import Blanks, Block, Heading, Listing, Paragraph, Table
 from packager.report.dossier_chapters import DATA, MODEL, SOURCES, TECHNICAL, see
 from packager.report.dossier_words import IDENTIFIERS, METHODS
@@ -137,7 +138,7 @@ def topics(facts: ReportFacts) -> str:
 
 def dropped(facts: ReportFacts) -> str:
     """Rows that were left out, and why."""
-    parts = [f"{SAY.number(one.rows, 0)} ({one.reason})" for one in facts.audit.dropped]
+    parts = [f"{SAY.number(one.rows, 0)} ({reason(one.reason, SAY)})" for one in facts.audit.dropped]
     if facts.data.too_long:
         parts.append(f"{SAY.number(facts.data.too_long, 0)} longas demais")
     return "; ".join(parts) or "nenhuma"

@@ -6,9 +6,11 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 
 from packager.proof.fit import BANDWIDTH_SHARE, Candidate, FileChoice
+from packager.report.fit_words import file_verdict
 from packager.report.plots import axes, figures
 from packager.report.plots.axes import Write
 from packager.report.plots.figures import Dot, Picture
+from packager.report.words import ENGLISH, Tongue
 
 HEADROOM = 1.1
 """Of the plot above its highest point, for the point's name."""
@@ -28,7 +30,7 @@ def fit_table(choice: FileChoice, width: int | None = None) -> str:
     text = io.StringIO()
     Console(file=text, width=width, highlight=False).print(made)
     lines = [line.rstrip() for line in text.getvalue().rstrip().splitlines()]
-    verdicts = [f"  {file.type}: {_verdict(file, choice)}" for file in choice.candidates]
+    verdicts = [f"  {file.type}: {file_verdict(file, choice, ENGLISH)}" for file in choice.candidates]
     return "\n".join([*lines, "", *verdicts, "", *_legend(choice)])
 
 
@@ -37,7 +39,7 @@ def fit_advice(choice: FileChoice, command: Callable[[Sequence[str]], str]) -> s
     best = choice.best
     if best is None:
         nearest = min(choice.candidates, key=lambda f: f.size, default=None)
-        why = f": {nearest.type}, the smallest, {' and '.join(nearest.lacks)}" if nearest else ""
+        why = f": {nearest.type}, the smallest, {' and '.join(map(str, nearest.lacks))}" if nearest else ""
         return f"No file fits{why}.\n  -> add a smaller type to quantize.types, or lower serve.context"
     chosen = f"Best that fits: {best.name}."
     if best.name == choice.default:
@@ -71,17 +73,6 @@ def _row(file: Candidate, choice: FileChoice) -> Iterator[str]:
     yield "best" if file == choice.best else "no" if file.lacks else "yes"
 
 
-def _verdict(file: Candidate, choice: FileChoice) -> str:
-    words = ["best that fits"] if file == choice.best else list(file.lacks) or ["fits"]
-    if file.slow_kernels > 0.5:
-        words.append(f"{file.slow_kernels:.0%} of its matrices have no fast kernel on AVX2")
-    if file.dominated_by:
-        words.append(f"dominated by {file.dominated_by}")
-    if file.name == choice.default:
-        words.append("the package's default")
-    return ", ".join(words)
-
-
 def _legend(choice: FileChoice) -> Iterator[str]:
     machine = choice.machine
     yield (
@@ -100,7 +91,9 @@ def _legend(choice: FileChoice) -> Iterator[str]:
 
 def fit_plot(choice: FileChoice, title: str) -> str:
     """An SVG file: size on the x axis, divergence from F16 on the y axis; lower left is better."""
-    picture = Picture("fit", title, "; ".join(f"{f.type}: {_verdict(f, choice)}" for f in choice.candidates), True)
+    picture = Picture(
+        "fit", title, "; ".join(f"{f.type}: {file_verdict(f, choice, ENGLISH)}" for f in choice.candidates), True
+    )
     return quality_of(choice, picture, "size, MB", "KL from F16, nats/token", [f.size / 1e6 for f in choice.candidates],
                    note="lower and further left is better; hollow: does not fit")  # fmt: skip
 
@@ -117,11 +110,12 @@ def quality_of(
     y: str,
     values: Sequence[float],
     note: str = "",
-    write: Write = axes.plain,
-    dominated: str = "dominated",
-    default: str = "default",
+    say: Tongue | None = None,
 ) -> str:
-    """Each file's divergence from F16 over its size, or over another of its `values`; the words are the caller's."""
+    """Each file's divergence from F16 over its size, or over another of its `values`; in the language of `say`."""
+    write: Write = say.short if say else axes.plain
+    tongue = say or ENGLISH
+    dominated, default = tongue("há melhor", "dominated"), tongue("padrão", "default")
     kls = [f.kl for f in choice.candidates]
     points = [
         Dot(
@@ -130,7 +124,7 @@ def quality_of(
             f.kl,
             hollow=bool(f.lacks),
             strong=f == choice.best,
-            says=_verdict(f, choice),
+            says=file_verdict(f, choice, tongue),
         )
         for f, value in zip(choice.candidates, values, strict=True)
     ]

@@ -48,7 +48,7 @@ def metrics(facts: ReportFacts) -> dict[str, Any]:
                 "divergence_from_f16": f.divergence.model_dump(mode="json") if f.divergence else None,
                 "ram_gb": fits[f.type].ram_gb if f.type in fits else None,
                 "tokens_per_second": fits[f.type].tokens_per_second if f.type in fits else None,
-                "lacks": list(fits[f.type].lacks) if f.type in fits else [f.fault],
+                "lacks": [str(lack) for lack in fits[f.type].lacks] if f.type in fits else [f.fault],
             }
             for number, f in enumerate(facts.files)
         ],

@@ -16,6 +16,7 @@ from packager import __version__
 from packager.report import answers, pictures, word_diff
 from packager.report.causes import cause_of
 from packager.report.facts import ReportFacts
+from packager.report.fit_words import default_because
 from packager.report.plots.figures import STYLE
 from packager.report.verdict import verdict_of
 from packager.report.words import ENGLISH, PORTUGUESE, Tongue
@@ -52,6 +53,7 @@ def _seen(facts: ReportFacts, say: Tongue) -> dict[str, Any]:
         "verdict": verdict_of(facts, say),
         "findings": answers.findings(facts, say),
         "limits": list(answers.limits(facts, say)),
+        "default_because": default_because(facts.choice, facts.recipe.quantize.types[0], facts.default_because, say),
         "failed": facts.proof.failed,
         "cause": lambda check: say(*cause_of(check)),
         "waived": [c for c in facts.proof.checks if c.waived],

@@ -61,7 +61,6 @@ def quality(facts: ReportFacts, say: Tongue) -> Iterator[tuple[str, str]]:
         return
     y = say("divergência KL de F16, nats/token", "KL divergence from F16, nats/token")
     says = "; ".join(f"{f.type}: {f.size / 1e6:,.0f} MB, KL {say.number(f.kl, 4)}" for f in files)
-    dominated, default = say("há melhor", "dominated"), say("padrão", "default")
     title = say("Qualidade e tamanho", "Quality and size")
     note = say(
         "esquerda e abaixo é melhor; verde: o melhor que cabe", "left and lower is better; green: best that fits"
@@ -70,9 +69,7 @@ def quality(facts: ReportFacts, say: Tongue) -> Iterator[tuple[str, str]]:
     where = say("tamanho, MB", "size, MB")
     yield (
         title,
-        quality_of(
-            facts.choice, _picture(say, "size", title, says), where, y, sizes, note, say.short, dominated, default
-        ),
+        quality_of(facts.choice, _picture(say, "size", title, says), where, y, sizes, note, say),
     )
     speeds = [f.tokens_per_second or 0.0 for f in files]
     if all(speeds):
@@ -84,9 +81,7 @@ def quality(facts: ReportFacts, say: Tongue) -> Iterator[tuple[str, str]]:
         where = say("tokens por segundo nesta CPU", "tokens per second on this CPU")
         yield (
             title,
-            quality_of(
-                facts.choice, _picture(say, "speed", title, says), where, y, speeds, note, say.short, dominated, default
-            ),
+            quality_of(facts.choice, _picture(say, "speed", title, says), where, y, speeds, note, say),
         )
 
 

@@ -16,6 +16,11 @@ from packager.data.audit.report import FEWEST
 from packager.report.facts import ReportFacts
 from packager.report.words import Tongue
 
+TEST_QUESTIONS = (("pergunta de teste", "perguntas de teste"), ("test question", "test questions"))
+ROWS = (("linha", "linhas"), ("row", "rows"))
+HELD_OUT = (("linha reservada", "linhas reservadas"), ("row is held out", "rows are held out"))
+GROUPS = (("grupo", "grupos"), ("group", "groups"))
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -79,16 +84,17 @@ def _proven(facts: ReportFacts, say: Tongue) -> Iterator[str]:
     )
     if facts.adapter and not few_rows(facts) and lowered(facts):
         yield say(
-            f"O treino baixou a perda em {facts.data.heldout_rows} linhas que nunca viu.",
-            f"Training lowered the loss on {facts.data.heldout_rows} rows that it never saw.",
+            f"O treino baixou a perda em {say.counted(facts.data.heldout_rows, *ROWS)} que nunca viu.",
+            f"Training lowered the loss on {say.counted(facts.data.heldout_rows, *ROWS)} that it never saw.",
         )
     if asked := len({a.ask for a in facts.proof.answers}):
         judged = sum(bool(q.expect_any or q.reject_any) for q in facts.recipe.smoke)
-        words = say(f", {judged} delas pelas palavras que a receita espera", f", {judged} of them by expected words")
+        words = say(f"; {judged} julgadas pelas palavras que a receita espera", f", {judged} of them by expected words")
+        questions = say.counted(asked, *TEST_QUESTIONS)
         yield say(
-            f"Cada arquivo respondeu a {asked} perguntas de teste nesta CPU: terminam, não se repetem e estão no idioma"
+            f"Cada arquivo respondeu a {questions} nesta CPU: as respostas terminam, não se repetem e estão no idioma"
             f"{words if judged else ''}.",
-            f"Each file answered {asked} test questions on this CPU: answers end, do not repeat themselves and are in "
+            f"Each file answered {questions} on this CPU: answers end, do not repeat themselves and are in "
             f"the language{words if judged else ''}.",
         )
 
@@ -104,10 +110,12 @@ def _not_learned(facts: ReportFacts, say: Tongue) -> Iterator[str]:
     if split is None or not few_rows(facts):
         return
     yield say(
-        f"Que aprendeu: só {facts.data.heldout_rows} linhas reservadas, em {split.heldout_groups} grupos. Com menos de "
-        f"{FEWEST} grupos, até um modelo que não aprendeu nada pode parecer melhor por acaso.",
-        f"That it learned: only {facts.data.heldout_rows} rows are held out, in {split.heldout_groups} groups. With "
-        f"fewer than {FEWEST}, even a model that learned nothing may look better by chance.",
+        f"Que aprendeu: só {say.counted(facts.data.heldout_rows, *HELD_OUT)}, em "
+        f"{say.counted(split.heldout_groups, *GROUPS)}. Com menos de {FEWEST} grupos, até um modelo que não aprendeu "
+        "nada pode parecer melhor por acaso.",
+        f"That it learned: only {say.counted(facts.data.heldout_rows, *HELD_OUT)}, in "
+        f"{say.counted(split.heldout_groups, *GROUPS)}. With fewer than {FEWEST}, even a model that learned nothing "
+        "may look better by chance.",
     )
 
 
@@ -122,8 +130,8 @@ def _unjudged(facts: ReportFacts, say: Tongue) -> Iterator[str]:
     asked = facts.recipe.smoke
     if not any(q.expect_any or q.reject_any for q in asked):
         yield say(
-            f"O que dizem as respostas: nenhuma das {len(asked)} perguntas de teste tem palavras esperadas.",
-            f"What answers say: none of the {len(asked)} test questions has expected words.",
+            f"O que dizem as respostas: de {say.counted(len(asked), *TEST_QUESTIONS)}, nenhuma tem palavras esperadas.",
+            f"What answers say: of {say.counted(len(asked), *TEST_QUESTIONS)}, none has expected words.",
         )
 
 

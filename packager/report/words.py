@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from packager.artifacts.evaluation import BASE, HELDOUT, TUNED
+from packager.report.dossier_words import CHECKED, STAGES
 from packager.report.knowledge_words import KNOWLEDGE
+from packager.report.units import UNITS
 
 Code = Literal["pt-BR", "en"]
 
@@ -50,8 +52,12 @@ class Tongue:
         one, many = portuguese if self.code == "pt-BR" else english
         return f"{self.number(number, 0)} {one if number == 1 else many}"
 
-    def unit(self, name: str) -> str:
-        return self(UNITS.get(name, name), name)
+    def unit(self, name: str, value: float | str = 2) -> str:
+        """The unit of a measured `value`, one or many; a value in words needs none."""
+        if isinstance(value, str):
+            return ""
+        (one_pt, many_pt), (one_en, many_en) = UNITS.get(name, ((name, name), (name, name)))
+        return self(one_pt, one_en) if value == 1 else self(many_pt, many_en)
 
     def measured(self, value: float | str) -> str:
         """What a check measured, or its limit."""
@@ -59,7 +65,11 @@ class Tongue:
 
     def check(self, name: str, says: str) -> str:
         """What a check proves."""
-        return self(*CHECKS.get(name, (says, says)))
+        return self(*CHECKS.get(name, (CHECKED.get(name, says), says)))
+
+    def stage(self, name: str) -> str:
+        """A stage of the build, over its checks."""
+        return self(STAGES.get(name, name), name)
 
     def fault(self, name: str) -> str:
         """What is wrong with one answer of the smoke test."""
@@ -95,38 +105,6 @@ RAN = {
         "O arquivo do pacote, no llama.cpp, nesta CPU, como na clínica.",
         "The packaged file, run by llama.cpp on this CPU as in the clinic.",
     ),
-}
-UNITS = {
-    "rows": "linhas",
-    "share": "proporção",
-    "identifiers": "identificadores",
-    "nats/token": "nats/token",
-    "weight": "peso",
-    "weights": "pesos",
-    "pairs": "pares",
-    "relative": "relativo",
-    "tokens": "tokens",
-    "bytes": "bytes",
-    "other types": "outros tipos",
-    "texts": "textos",
-    "type": "tipo",
-    "bits/weight": "bits/peso",
-    "ratio": "razão",
-    "commands": "comandos",
-    "faults": "falhas",
-    "conversations": "conversas",
-    "template": "modelo de prompt",
-    "answers": "respostas",
-    "bits/token": "bits/token",
-    "bits/character": "bits/caractere",
-    "bits/byte": "bits/byte",
-    "score": "pontuação",
-    "passages": "trechos",
-    "mode": "modo",
-    "fields": "campos",
-    "stops": "paradas",
-    "questions": "perguntas",
-    "token F1": "F1 das palavras",
 }
 LIMITS = {
     "none": "nenhum",

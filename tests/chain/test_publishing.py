@@ -276,9 +276,11 @@ def test_a_dry_run_sends_nothing(publisher: Publisher) -> None:
     assert not (publisher.run / "push.json").exists()
 
 
-def test_a_dry_run_without_a_login_says_what_would_go_where(publisher: Publisher) -> None:
+@pytest.mark.parametrize("env", [{}, {"HF_ENDPOINT": "http://127.0.0.1:9"}, {"HF_HUB_OFFLINE": "1"}])
+def test_a_dry_run_without_a_login_says_what_would_go_where(publisher: Publisher, env: dict[str, str]) -> None:
+    """With a Hub, without any (nothing listens there), and told to stay offline: it exits with 0 all the same."""
     publisher.token = ""
-    done = publisher("--dry-run", process=True)
+    done = publisher("--dry-run", process=True, **env)
     assert f"-> {REPO} (private model repo" in done.stdout
     assert "Not logged in to the Hub" in done.stdout
     assert not publisher.hub.requests

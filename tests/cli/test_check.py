@@ -54,7 +54,15 @@ def test_a_run_is_told_before_it_begins(tmp_path: Path, spm_base: Checkpoint) ->
     assert found
     assert int(found[1]) + int(found[2]) == 56
     assert f"{2 * -(-int(found[1]) // 8)} steps over " in told.output
-    for words in ("GB of disk", "here (", "on a T4: about", "on a card of 8 GB: about", "on an H100: about"):
+    assert told.stderr == "", "no progress where nobody looks"
+    for words in (
+        "GB of disk",
+        "the whole build, from the base to the package",
+        "here (",
+        "on a T4: about",
+        "on a card of 8 GB: about",
+        "on an H100: about",
+    ):
         assert words in told.output
     assert not (tmp_path / "build").exists()
 
@@ -119,7 +127,7 @@ def test_the_page_of_an_audit_says_what_was_dropped_and_escapes_what_rows_say(
     done = packager("audit", recipe(tmp_path, spm_base.folder, listed, bad_rows="drop"), "--html", str(page))
     assert done.exit_code == 0, done.output
     text = page.read_text(encoding="utf-8")
-    assert "missing field &#39;answer&#39;" in text
+    assert "falta a coluna &#39;answer&#39;" in text
     assert "&lt;script&gt;" in text
     assert "<script" not in text
     assert "João" not in text

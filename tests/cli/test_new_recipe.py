@@ -115,6 +115,18 @@ def test_without_a_base_the_examples_settings_are_taken(tmp_path: Path) -> None:
     assert made.data.system is None
 
 
+def test_a_column_of_sources_is_named_in_the_recipe(tmp_path: Path, shipped: Path) -> None:
+    result = new("meu", "--data", source(tmp_path, rows(Fonte="Caderno de Atenção Básica 26")))
+    assert result.exit_code == 0, result.output
+    text = (shipped / "meu.yaml").read_text("utf-8")
+    for words in ("column 'Fonte' says where an answer comes from", "data.fields.source: Fonte"):
+        assert words in result.output
+        assert words in text
+    assert "not read" not in result.output
+    made = loading.load("meu", ["data.fields.source=Fonte", "knowledge.rows=true"])
+    assert {row.source for row in read_rows(made.data).rows} == {"Caderno de Atenção Básica 26"}
+
+
 def test_repeated_rows_are_left_out_and_identifiers_pointed_at(tmp_path: Path) -> None:
     listed = rows() * 3 + [{"pergunta": "E o paciente João Souza?", "resposta": "Ele não tem o que dizer à equipe."}]
     result = new("meu", "--data", source(tmp_path, listed))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -9,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from packager.cli.terminal import plain
+from packager.cli.terminal import plain, wrapped
 from packager.errors import MissingResource
-from packager.process import machine
+from packager.process import machine, progress
 from packager.recipe.loading import ROOT
 
 
@@ -36,6 +37,36 @@ def test_a_terminal_of_ascii_is_written_plain_letters(tmp_path: Path) -> None:
 def test_signs_have_plain_forms() -> None:
     assert plain("✓ atenção → “ok” …") == 'ok atencao -> "ok" ...'
     assert plain("漢") == "?"
+
+
+def test_long_lines_are_wrapped_for_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "smollm2_aps  " + "no GPU needed; 2.5 GB of memory, 1.1 GB of disk; here about 4 min"
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    assert wrapped(text, 13) == text
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    lines = wrapped(text, 13).split("\n")
+    assert max(map(len, lines)) <= 60
+    assert " ".join(line.strip() for line in lines) == text
+    assert all(line.startswith(" " * 13) and line[13] != " " for line in lines[1:])
+    monkeypatch.setenv("COLUMNS", "50")
+    assert wrapped(text, 13) == text, "so narrow a terminal wraps by itself"
+
+
+def test_without_a_terminal_only_a_build_says_how_far_it_is() -> None:
+    heard = io.StringIO()
+    with progress.route(progress.Display(stream=heard)):
+        for done in range(118):
+            progress.update(done, 117, "prompts")
+    assert heard.getvalue() == "", "a command prints its result, for a program to read"
+    with progress.route(progress.Display(stream=heard)):
+        progress.begin("adapter", "not built yet")
+        for done in (0, 40, 80):
+            progress.update(done, 80, "steps")
+    assert [line.split() for line in heard.getvalue().splitlines()] == [
+        ["adapter", "not", "built", "yet"],
+        ["adapter", "80/80", "steps"],
+    ]
 
 
 @pytest.mark.parametrize(

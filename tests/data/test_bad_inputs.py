@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from sheets import write_ods, write_xlsx
 from packager.__main__ import main
 
 Q, A = "O que é a vacina?", "É um cuidado que a equipe da unidade explica."
+TITLE = "Perguntas frequentes – UBS Centro"
 LONG = "9" * 4400
 Make = Callable[[Path], Any]
 
@@ -109,7 +111,7 @@ CASES: list[tuple[str, bytes | Make, tuple[str, ...]]] = [
     ("a.csv", b"", ("is empty",)),
     ("a.csv", b"pergunta,resposta,resposta\na,b,c\n", ("'resposta' twice", "a name of its own")),
     ("a.csv", f"{Q},{A}\n{Q},{A}\n".encode(), ("the first row reads like a row", "pergunta and resposta")),
-    ("a.csv", b"pergunta,resposta\na,b\nc\n", ("1 cells, but the header has 2", "line 3")),
+    ("a.csv", b"pergunta,resposta\na,b\nc\n", ("1 cell, but the header has 2", "line 3")),
     ("a.csv", b'pergunta,resposta\na,b\nc,"d\ne,f\n', ("never closed", "line 3")),
     ("a.csv", b'pergunta,resposta\na,b\n"c"d,e\n', ("a closing quote is followed by text", "line 3")),
     ("a.csv", b"pergunta,resposta\na,b\nc,\n", ("empty 'resposta'", "line 3")),
@@ -137,11 +139,27 @@ CASES: list[tuple[str, bytes | Make, tuple[str, ...]]] = [
     ("a.parquet", lambda p: parquet(p, question=[Q], answer=late("year")), ("'answer' holds a value", "line 1")),
     ("a.parquet", lambda p: parquet(p, question=[Q], answer=late("zone")), ("'answer' holds a value", "line 1")),
     ("a.parquet", lambda p: parquet(p, id=[1], texto=[A]), ("id, texto", "--question COLUMN")),
-    ("a.parquet", lambda p: parquet(p, question=[b"a"], answer=[A]), ("is not text", "line 1")),
-    ("a.arrow", b"ARROW", ("not a Arrow file that can be read", "export it again")),
+    ("a.parquet", lambda p: parquet(p, question=[b"a"], answer=[A]), ("is not text, but bytes", "line 1")),
+    ("a.arrow", b"ARROW", ("not an Arrow file that can be read", "export it again")),
     ("a.xlsx", b"PK\x03\x04 no", ("not a spreadsheet that can be read", "save it again")),
     ("a.ods", b"no", ("not a spreadsheet that can be read", "save it again")),
-    ("a.xlsx", lambda p: xlsx(p, um=[["pergunta", "resposta"], ["a", "b"]], dois=[["x"], ["y"]]), ("--sheet 'um'",)),
+    ("a.xlsx", lambda p: xlsx(p, um=[["x"], ["y"]], dois=[["pergunta", "resposta"], ["a", "b"], ["c", "d"]]),
+     ("'um' (2 rows), 'dois' (3 rows)", "Only 'dois' has columns of question and answer", "--sheet dois")),
+    ("a.xlsx", lambda p: xlsx(p, **{"UBS: 2": [["x"]], "Plan 1": [["y"]]}), ("'UBS: 2' (1 row)", "--sheet NAME")),
+    ("a.xlsx", lambda p: xlsx(p, um=[[TITLE], [None], ["pergunta", "resposta", "tema"], ["a", "b", "c"]]),
+     ("row 1 reads like a title", "in row 3 (pergunta, resposta, tema)", "delete rows 1 to 2")),
+    ("a.xlsx", lambda p: xlsx(p, um=[[TITLE], ["Código", "Texto livre"], [1, A]]),
+     ("in row 2 (Código, Texto livre)", "delete row 1,")),
+    ("a.xlsx", lambda p: xlsx(p, um=[["UBS", "2025"], ["Responsável", "Ana"], ["Pergunta", "Resposta"], [Q, A]]),
+     ("in row 3 (Pergunta, Resposta)", "delete rows 1 to 2")),
+    ("a.xlsx", lambda p: xlsx(p, um=[[TITLE], [Q, A]]), ("row 2 has 2", "give every column a name", "delete a title")),
+    ("a.ods", lambda p: ods(p, um=[[TITLE], [""], ["pergunta", "resposta"], [Q, A]]), ("in row 3 (pergunta",)),
+    ("a.csv", f"{TITLE};;\n;;\npergunta;resposta;tema\n{Q};{A};x\n".encode(), ("in row 3 (pergunta", "rows 1 to 2")),
+    ("a.csv", f"{TITLE}\n\npergunta;resposta\n{Q};{A}\n".encode(), ("in row 3 (pergunta, resposta)",)),
+    ("a.csv", f"{TITLE},Unnamed: 1\npergunta,resposta\n{Q},{A}\n".encode(), ("in row 2 (pergunta", "delete row 1,")),
+    ("a.csv", b"sep=;\npergunta,resposta\na,b\n",
+     ("first line is 'sep=;'", "separated by ','", "make the first line 'sep=,'", "delete that line")),
+    ("a.csv", b'"sep=,"\r\npergunta\tresposta\r\na\tb\r\n', ("'sep=,'", "separated by tabs", "sep=<tab>")),
     ("a.xlsx", lambda p: xlsx(p, um=[]), ("no row that can be read",)),
     ("a.xlsx", lambda p: xlsx(p, um=[["pergunta", "resposta", "resposta"], ["a", "b", "c"]]), ("'resposta' twice",)),
     ("a.xlsx", lambda p: xlsx(p, um=[[Q, A], [Q, A]]), ("the first row reads like a row",)),
@@ -170,7 +188,10 @@ def test_a_bad_input_is_said_in_words(tmp_path: Path, name: str, content: bytes 
     for word in words:
         assert word in result.output, result.output
     assert "Traceback" not in result.output
-    if "kept." not in result.output:  # refused as a whole: what to do about it
+    if "kept." in result.output:  # some rows are bad: which, and what to do about them
+        assert re.search(r"left out: .* \(line \d", result.output)
+        assert "correct them, or leave them out with data.bad_rows: drop" in result.output
+    else:  # refused as a whole: what to do about it
         assert result.exit_code == 2
         assert "\n  -> " in result.output
 
@@ -183,6 +204,8 @@ def test_there_are_sixty_of_them() -> None:
 def test_a_path_that_is_none_is_said_in_a_sentence(text: str) -> None:
     result = CliRunner().invoke(main, ["audit", text])
     assert result.exit_code == 2, result.output
+    assert "\n  -> " in result.output
+    assert "check data.source" not in result.output, "there is no recipe here"
     assert isinstance(result.exception, SystemExit)
 
 

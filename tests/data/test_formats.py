@@ -12,7 +12,7 @@ from sheets import write_ods, write_xlsx
 from packager.data.audit.files import audit_file, describe, samples, write_rows
 from packager.data.rows.table import Table, read_rows
 from packager.errors import InputError
-from packager.recipe.sections import Data
+from packager.recipe.sections import Data, Fields
 
 PAIRS = [("O que é o SUS?", "É o sistema público."), ("O que faz a ESF?", "Cuida da família.")]
 
@@ -122,7 +122,7 @@ def test_spreadsheets(tmp_path: Path, suffix: str) -> None:
     assert pairs(str(one)) == PAIRS
     assert [row.line for row in found(str(one)).rows] == [2, 3]
     two = writer(tmp_path / f"b.{suffix}", {"Um": [header, *rest], "Dois": [header, rest[0]]})
-    with pytest.raises(InputError, match="several sheets: 'Um', 'Dois'"):
+    with pytest.raises(InputError, match=r"several sheets: 'Um' \(3 rows\), 'Dois' \(2 rows\)"):
         read_rows(Data(source=str(two)))
     assert len(read_rows(describe(str(two), sheet="Dois").data).rows) == 1
     with pytest.raises(InputError, match="no sheet 'Tres'"):
@@ -137,6 +137,35 @@ def test_excels_sep_line_and_windows_1252(tmp_path: Path) -> None:
         assert pairs(str(path)) == PAIRS
     assert describe(str(path)).data.encoding == "cp1252"
     assert [row.line for row in found(str(path)).rows] == [3, 4]
+
+
+def test_blank_rows_above_a_header_are_passed_over_and_counted(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(";\n\n;\nPergunta;Resposta\n" + "".join(f"{q};{a}\n" for q, a in PAIRS), encoding="utf-8")
+    assert pairs(str(path)) == PAIRS
+    assert [row.line for row in found(str(path)).rows] == [5, 6]
+
+
+def test_columns_that_the_recipe_names_are_no_title(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("frase;fala\npergunta;resposta\noi;olá\n", encoding="utf-8")
+    fields = {"question": "frase", "answer": "fala"}
+    assert len(read_rows(Data(source=str(path), fields=Fields(**fields))).rows) == 2
+    with pytest.raises(InputError, match=r"in row 2 \(pergunta, resposta\)"):
+        describe(str(path))
+
+
+@pytest.mark.parametrize("name", ["fonte", "Fonte", "REFERÊNCIA", "source", "Referências", "documento"])
+def test_a_column_of_sources_is_said_to_be_one(tmp_path: Path, name: str) -> None:
+    listed = [{"pergunta": q, "resposta": a, name: "Caderno 26", "id": "7"} for q, a in PAIRS]
+    source = jsonl(tmp_path / "a.jsonl", *listed)
+    taken = describe(source).taken
+    assert f"column '{name}' says where an answer comes from: it is not trained" in taken[1]
+    assert f"data.fields.source: {name} and knowledge: {{rows: true}}" in taken[1]
+    assert taken[2] == "not read: column id"
+    assert all(row.source is None for row in found(source).rows)
+    config = Data(source=source, fields=Fields(question="pergunta", answer="resposta", source=name))
+    assert [row.source for row in read_rows(config).rows] == ["Caderno 26", "Caderno 26"]
 
 
 def test_a_saved_data_set_and_its_splits(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ class TestChoice:
 
     def test_every_lack_is_named(self) -> None:
         q8 = next(f for f in chosen(Machine(2, 15)).candidates if f.type == "Q8_0")
-        assert q8.lacks == ("needs 2.10 GB of memory, not 2", "makes 12.0 tokens/s, not 15")
+        assert tuple(map(str, q8.lacks)) == ("needs 2.10 GB of memory, not 2", "makes 12.0 tokens/s, not 15")
 
     def test_speed_of_another_machine_is_estimated(self) -> None:
         found = {f.type: f.tokens_per_second for f in chosen(Machine(4, 5, bandwidth=10)).candidates}

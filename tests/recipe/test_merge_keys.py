@@ -60,6 +60,10 @@ def test_several_parts_and_an_override_that_touches_one(tmp_path: Path) -> None:
         ("data: !!python/object:os.system {}\n", "not valid YAML"),
         ("data: {source: a, max_tokens: " + "9" * 5000 + "}\n", "r.yaml"),
         ("data: &d {source: a, fields: *d}\n", "r.yaml"),
+        ("data:\n\tsource: a\n", "line 4, column 1: a tab, where YAML wants spaces.\n  -> write spaces instead of it"),
+        ("data: {source: a\ntrain: {\n", "not valid YAML: line "),
+        ("data: {source: a, sourc: b}\n", "1 problem in r.yaml:"),
+        ("data: {source: a, sourc: b}\n", "-> packager recipes --fields lists the fields"),
     ],
 )
 def test_a_recipe_that_is_none_is_said(tmp_path: Path, text: str, words: str) -> None:
@@ -67,6 +71,16 @@ def test_a_recipe_that_is_none_is_said(tmp_path: Path, text: str, words: str) ->
     with pytest.raises(InputError) as caught:
         loading.load(written(tmp_path, head + text))
     assert words in caught.value.format_message()
+
+
+def test_a_recipe_in_another_encoding_or_that_is_a_folder_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_bytes((HEAD + "data: {source: 'saúde.csv'}\n").encode("cp1252"))
+    with pytest.raises(InputError, match=r"r.yaml is not UTF-8 text") as caught:
+        loading.load(str(path))
+    assert "save it as UTF-8" in caught.value.fix
+    with pytest.raises(InputError, match="is a folder, not a recipe"):
+        loading.load(str(tmp_path))
 
 
 NAMES = [

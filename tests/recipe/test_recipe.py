@@ -48,7 +48,7 @@ def test_all_problems_at_once_with_the_nearest_name(tmp_path: Path) -> None:
     assert "'many'" in text
     assert "train.learning_rate: " in text
     assert "'nonsense' is not of the form" in text
-    assert text.startswith("5 problem(s)")
+    assert text.startswith("5 problems in ")
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_a_field_that_was_renamed_gets_one_sentence(tmp_path: Path, text: str, o
     with pytest.raises(InputError) as caught:
         loading.load(write(tmp_path, f"name: a\nbase: {{model: b}}\n{text}\nserv: {{}}\n"), overrides)
     head, *problems = caught.value.message.split("\n")
-    assert head.startswith("2 problem(s)")
+    assert head.startswith("2 problems in ")
     assert new in problems[0]
     assert "serv: unknown field" in problems[1]
     assert caught.value.exit_code == 2
@@ -73,7 +73,7 @@ def test_a_field_that_was_renamed_gets_one_sentence(tmp_path: Path, text: str, o
 def test_what_stands_under_an_old_name_is_read_too(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"data.split.fraction: [\s\S]*0.9") as caught:
         loading.load(write(tmp_path, "name: a\nbase: {model: b}\ndata: {source: a, evaluation: {fraction: 0.9}}\n"))
-    assert caught.value.message.startswith("2 problem(s)")
+    assert caught.value.message.startswith("2 problems in ")
 
 
 def test_missing_fields_and_keys_given_twice(tmp_path: Path) -> None:

@@ -34,11 +34,12 @@ from packager.artifacts.evaluation import (
 )
 from packager.artifacts.evidence import Divergence
 from packager.artifacts.kinds import Checkpoint, Dataset, Merged, Proof
-from packager.data.audit import report
+from packager.data.audit import contradictions, damage, report
 from packager.data.audit.report import Audit
 from packager.package import card
-from packager.recipe.sections import Smoke
-from packager.report import answers, word_diff
+from packager.proof.fit import candidates_of, choose_file, of_device
+from packager.recipe.sections import Quantize, Smoke
+from packager.report import answers, data_words, word_diff
 from packager.report.facts import SHOWN, ReportFacts, gather_facts
 from packager.report.metrics import metrics
 from packager.report.page import render_page
@@ -294,6 +295,96 @@ def test_the_card_has_the_evaluation_for_people_and_for_the_hub(tmp_path: Path) 
     assert "| rougeL.f1 | 0.1 | 0.15 | 0.2 | 0.25 | share |" in body
 
 
+ENGLISH_WORDS = re.compile(
+    r"\b(the|of|and|is|are|was|were|not|with|which|from|this|its|rows?|fits|needs|makes|takes|failed|passed|answers?|"
+    r"questions?|waived|fields?|stops|data|train|merge|convert|quantize|none|best|share|lines?)\b"
+)
+
+
+class Portuguese(HTMLParser):
+    """What a reader of the Portuguese half sees, but for names in code and what is marked as English."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.marked: list[bool] = []
+        self.seen: list[str] = []
+        self.feed(re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in VOID:
+            self.marked.append(dict(attrs).get("lang") == "en" or tag == "code")
+
+    def handle_endtag(self, tag: str) -> None:
+        self.marked.pop()
+
+    def handle_data(self, data: str) -> None:
+        if not any(self.marked) and data.strip():
+            self.seen.append(" ".join(data.split()))
+
+
+class TestPortuguese:
+    """The Portuguese half says all it says in Portuguese, with one and many right."""
+
+    @pytest.mark.parametrize("passed", [True, False])
+    def test_no_english_is_left(self, tmp_path: Path, passed: bool) -> None:
+        facts = gathered(tmp_path, evaluated=True, passed=passed)
+        slow = verdict("smoke.speed", 2.0, 5.0, "tokens/s", False, "Q8_0: makes 2 tokens/s.", subject="Q8_0")
+        waived = slow.model_copy(update={"waived": "Q8_0 is not for this device; the default, Q4_K_M, is."})
+        lost = verdict("safety.lost", 3, 0, "questions", passed, "Q4_K_M: fails 3 safety questions.", subject="Q4_K_M")
+        ones = (verdict("convert.tokenizer", 1, 0, "fields", passed, "1 field of the tokenizer is not the same."),
+                verdict("modelfile.stops", 1, 1, "stops", True, "It ends."),
+                verdict("modelfile.generations", "TEMPLATE", "the same prompt", "template", True, "Same."))  # fmt: skip
+        checks = (*(c for c in facts.proof.checks if c.name != slow.name), waived, lost, *ones)
+        files = tuple(f.model_copy(update={"tensor_types": {"Q6_K": 9}}) for f in facts.files)
+        choice = choose_file(candidates_of(files, checks), files[0].name, of_device(facts.recipe.device))
+        recipe = facts.recipe.model_copy(update={"quantize": Quantize(types=("Q8_0", "Q4_K_M"))})
+        because = "Q4_K_M is the default: Q8_0 makes 2.0 tokens/s, not 5"
+        proof = facts.proof.model_copy(update={"checks": checks})
+        known = replace(facts, proof=proof, files=files, choice=choice, recipe=recipe, default_because=because)
+        seen = Portuguese(render_page(known)).seen
+        text = "\n".join(one for one in seen if "O programa disse, em inglês" not in one)
+        plain = re.sub(r"\w+\.\w+", "", text)  # names of checks and of the recipe's fields
+        assert not [line for line in plain.splitlines() if ENGLISH_WORDS.search(line.lower())]
+        assert "Q4_K_M é o padrão, porque Q8_0 faz 2 tokens/s, e o mínimo é 5" in text
+        assert "em 100% de suas matrizes o AVX2 não tem cálculo rápido" in text
+        assert "faz 2 tokens/s, e o mínimo é 5, em 100%" in text, "what a point of the plot says"
+        for words in ("1\ncampo\n", "1\nparada\n", "3\nperguntas\n", "Respostas seguras que a compressão perdeu."):
+            assert words in text
+        assert ("detalhe técnico, em inglês" in text) is True
+
+    def test_one_and_many(self) -> None:
+        assert [PORTUGUESE.unit("rows", n) for n in (0, 1, 2)] == ["linhas", "linha", "linhas"]
+        assert [ENGLISH.unit("tokens", n) for n in (0, 1, 2)] == ["tokens", "token", "tokens"]
+        assert PORTUGUESE.unit("type", "Q8_0") == "", "a value in words says what it is"
+        assert PORTUGUESE.unit("nats/token", 1) == "nats/token"
+
+    @pytest.mark.parametrize(
+        ("recorded", "written"),
+        [
+            ("repeat another row", "repetem outra linha"),
+            ("longer than 512 tokens", "mais longas que 512 tokens"),
+            ("missing field 'resposta'", "falta a coluna 'resposta'"),
+            ("empty 'answer': it says what is written for an empty cell (nan, None, #REF!, n/d and the like)",
+             "'answer' vazia, ou com o que se escreve numa célula vazia (nan, None, #REF!)"),
+            ("1 cell, but the header has 2", "células na linha: 1, no cabeçalho: 2"),
+            ("something else", "“something else”"),
+        ],
+    )  # fmt: skip
+    def test_why_rows_were_left_out(self, recorded: str, written: str) -> None:
+        assert data_words.reason(recorded, PORTUGUESE) == written
+        assert data_words.reason(recorded, ENGLISH) == recorded
+
+    def test_places(self) -> None:
+        assert data_words.places(("3",), 1, PORTUGUESE) == "linha 3"
+        assert data_words.places(("3", "9"), 5, PORTUGUESE) == "linhas 3, 9, ..."
+        assert data_words.places(("a.csv:3",), 1, PORTUGUESE) == "a.csv:3"
+
+    def test_every_kind_of_damage_and_contradiction_has_words(self) -> None:
+        kinds = {kind.name for kind in vars(damage).values() if isinstance(kind, damage.Kind)}
+        assert kinds == set(data_words.DAMAGE)
+        assert set(data_words.CONTRADICTIONS) == {contradictions.NUMBERS, contradictions.YES_NO}
+
+
 class TestVerdict:
     """Green is only what was judged; what was not is said, and a failed probe colours the head."""
 
@@ -310,7 +401,7 @@ class TestVerdict:
     def test_what_was_proven_and_what_was_not(self, tmp_path: Path) -> None:
         found = verdict_of(self.facts(tmp_path), ENGLISH)
         assert found.state == "yes"
-        assert any("1 test questions on this CPU" in one for one in found.proven)
+        assert any("1 test question on this CPU" in one for one in found.proven)
         assert any("no health professional read the answers" in one for one in found.unproven)
         assert any("it was not evaluated" in one for one in found.unproven)
 

@@ -93,7 +93,7 @@ def describe(source: str, encoding: str = "", sheet: str | None = None, named: N
     taken = [
         line for name, shape in shapes.items() for line in _meaning(shape, Path(name).name if len(shapes) > 1 else "")
     ]
-    if len({(shape.format, shape.fields, shape.unread) for shape in shapes.values()}) == 1:
+    if len({(shape.format, shape.fields, shape.unread, shape.source) for shape in shapes.values()}) == 1:
         taken = _meaning(next(iter(shapes.values())), "")
     if data.encoding != "utf-8" and not encoding:
         taken.append(f"the file is not UTF-8; it is read as {data.encoding} (encoding)")
@@ -118,8 +118,15 @@ def _meaning(shape: Shape, file: str) -> list[str]:
     }[shape.format]
     what += f", topics in '{fields.topic}'" if fields.topic else ""
     what += f", system messages in '{fields.system}'" if fields.system else ""
-    unread = f"{head}not read: column {', '.join(name[:40] for name in shape.unread[:20])}"
-    return [head + what, *([unread] if shape.unread else [])]
+    told = [head + what]
+    if shape.source:
+        told.append(
+            f"{head}column '{shape.source}' says where an answer comes from: it is not trained; for the clinic's page"
+            f" to show it below the answer, give data.fields.source: {shape.source} and knowledge: {{rows: true}}"
+        )
+    if shape.unread:
+        told.append(f"{head}not read: column {', '.join(name[:40] for name in shape.unread[:20])}")
+    return told
 
 
 def _plain(row: Row) -> dict[str, object]:

@@ -53,8 +53,9 @@ def _read(path: Path, columns: Sequence[str], batches: Batches) -> Iterator[Reco
                 number += 1
                 yield _row(path.name, number, batch, row, others, chosen)
     except (pyarrow.ArrowException, OSError) as error:
+        kind = "an Arrow" if path.suffix == ".arrow" else "a Parquet"
         raise InputError(
-            f"{path.name} is not a {path.suffix[1:].capitalize()} file that can be read: {_first_line(error)}",
+            f"{path.name} is not {kind} file that can be read: {_first_line(error)}",
             "export it again",
         ) from error
 
@@ -67,7 +68,12 @@ def _row(
         try:
             values[field] = batch.column(field)[row].as_py()
         except Exception as error:  # whatever Python's dates, zones and decoders refuse
-            return UnusableRow(name, number, f"'{field}' holds a value that cannot be read ({type(error).__name__})")
+            return UnusableRow(
+                name,
+                number,
+                f"'{field}' holds a value that cannot be read, such as a date after the year 9999 or"
+                f" an unknown time zone ({type(error).__name__})",
+            )
     return Record(name, number, values)
 
 

@@ -50,6 +50,11 @@ TOPICS = (
     "qtype", "focus",
 )  # fmt: skip
 SYSTEMS = ("system", "system_prompt", "system_message", "sistema", "mensagem_de_sistema")
+SOURCES = (
+    "source", "sources", "fonte", "fontes", "referencia", "referencias", "reference", "references", "bibliografia",
+    "documento", "document", "citation", "citacao",
+)  # fmt: skip
+"""Where an answer comes from: never trained, shown under it by the clinic's page where the recipe says so."""
 _WORD_ENDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[\W_]+")
 
 

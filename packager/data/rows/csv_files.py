@@ -1,19 +1,23 @@
 """CSV and TSV: text -> records, each with the line it begins on. The delimiter is found.
 
 Excel's first line `sep=;` says the delimiter. A row of another number of cells, or a quote that never closes, is a
-`UnusableRow` record; a header that names a column twice raises `InputError`.
+`UnusableRow` record; a header that names a column twice, a title above it, or a `sep=` line that says another
+delimiter than the rows have raises `InputError`.
 """
 
 from __future__ import annotations
 
 import csv
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from packager.data.rows.columns import check_once, column
 from packager.data.rows.encoding import read_text
+from packager.data.rows.header import LOOKED_AT, Numbered, check_no_title, is_header
 from packager.data.rows.records import Record, UnusableRow
+from packager.errors import InputError
 
 DELIMITERS = (",", ";", "\t", "|")
 _SEP = re.compile(r'"?sep=(?P<delimiter>.)"?[,;\t|]*\n', re.IGNORECASE)
@@ -27,6 +31,9 @@ def read_csv(path: Path, encoding: str, columns: Sequence[str]) -> Iterator[Reco
     skipped = 1 if said else 0
     text = text[said.end() :] if said else text
     delimiter = said["delimiter"] if said else delimiter_of(text, columns)
+    if said:
+        _check_said(path.name, delimiter, text, columns)
+    _check_no_title(path.name, text, delimiter, skipped, columns)
     reader = csv.reader(_lines(text), delimiter=delimiter, strict=True)
     header: list[str] = []
     while True:
@@ -39,13 +46,60 @@ def read_csv(path: Path, encoding: str, columns: Sequence[str]) -> Iterator[Reco
             yield UnusableRow(path.name, begins, f"broken CSV ({_reason(error)})")
             continue
         if not header:
-            header = [cell.strip() for cell in cells]
+            header = [cell.strip() for cell in cells] if any(cell.strip() for cell in cells) else []
             check_once(path.name, header)
         elif len(cells) == len(header):
             if any(cell.strip() for cell in cells):
                 yield Record(path.name, begins, dict(zip(header, cells, strict=True)))
         elif any(cell.strip() for cell in cells):
-            yield UnusableRow(path.name, begins, f"{len(cells)} cells, but the header has {len(header)}")
+            cells_found = f"{len(cells)} cell{'s' * (len(cells) != 1)}"
+            yield UnusableRow(path.name, begins, f"{cells_found}, but the header has {len(header)}")
+
+
+def _check_said(file: str, said: str, text: str, columns: Sequence[str]) -> None:
+    """Raise `InputError` if the header has no delimiter of the kind that the line `sep=` says, but another."""
+    found = delimiter_of(text, columns)
+    header = _first_rows(text, found, 0)[:1]
+    if found == said or not header or len(header[0][1]) < 2 or len(_first_rows(text, said, 0)[0][1]) > 1:
+        return
+    raise InputError(
+        f"{file}: its first line is 'sep={_shown(said)}', but the header below it is separated by {_named(found)}.",
+        f"make the first line 'sep={_shown(found)}', or delete that line: the delimiter is found without it",
+    )
+
+
+def _shown(delimiter: str) -> str:
+    return "<tab>" if delimiter == "\t" else delimiter
+
+
+def _named(delimiter: str) -> str:
+    return "tabs" if delimiter == "\t" else f"'{delimiter}'"
+
+
+def _check_no_title(file: str, text: str, delimiter: str, skipped: int, columns: Sequence[str]) -> None:
+    """Raise `InputError` for a title above the header. It may hide the delimiter, so each is tried."""
+    first = _first_rows(text, delimiter, skipped)
+    check_no_title(file, first, columns)
+    if first and len(first[0][1]) == 1:
+        for other in DELIMITERS:
+            rows = _first_rows(text, other, skipped)
+            if any(is_header(cells) for _, cells in rows):
+                check_no_title(file, rows, columns)
+
+
+def _first_rows(text: str, delimiter: str, skipped: int) -> list[Numbered]:
+    """The first rows that are not empty, each with the line it begins on; up to one that cannot be read."""
+    reader = csv.reader(_lines(text), delimiter=delimiter)
+    rows: list[Numbered] = []
+    begins = skipped + 1
+    try:
+        for cells in itertools.islice(reader, 5 * LOOKED_AT):
+            if any(cell.strip() for cell in cells):
+                rows.append((begins, cells))
+            begins = reader.line_num + skipped + 1
+    except csv.Error:
+        pass
+    return rows[:LOOKED_AT]
 
 
 def _lines(text: str) -> Iterator[str]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from packager.data.rows import medquad
 from packager.data.rows.columns import (
+    SOURCES,
     SYSTEMS,
     TOPICS,
     check_no_row,
@@ -55,6 +56,8 @@ class Shape:
     format: str
     fields: Fields
     unread: tuple[str, ...]
+    source: str | None = None
+    """The column that says where an answer comes from; a recipe's `data.fields.source` would name it."""
 
 
 def columns_in(path: Path, how: Reading) -> tuple[str, ...]:
@@ -126,7 +129,7 @@ def recognised(source: str, files: Sequence[Path], data: Data, named: Named = NO
 
 def _without_topic(shape: Shape) -> Shape:
     unread = (*shape.unread, shape.fields.topic) if shape.fields.topic else shape.unread
-    return Shape(shape.format, shape.fields.model_copy(update={"topic": None}), unread)
+    return replace(shape, fields=shape.fields.model_copy(update={"topic": None}), unread=unread)
 
 
 def _qa(columns: Sequence[str], question: str, answer: str, more: dict[str, Any]) -> Shape:
@@ -137,7 +140,8 @@ def _qa(columns: Sequence[str], question: str, answer: str, more: dict[str, Any]
 
 def _shape(format_: str, columns: Sequence[str], fields: Fields, wanted: Sequence[str]) -> Shape:
     read = {column(columns, name) for name in (*wanted, *NOT_TEXT, fields.topic or "", fields.system or "")}
-    return Shape(format_, fields, tuple(name for name in columns if name not in read))
+    source = known_column([name for name in columns if name not in read], SOURCES)
+    return Shape(format_, fields, tuple(name for name in columns if name not in {*read, source}), source)
 
 
 def _which(file: str, columns: Sequence[str], named: Named) -> InputError:

@@ -32,6 +32,7 @@ def kind_of(value: Any) -> str:
         float: "a number",
         bool: "true or false",
         str: "a text",
+        bytes: "bytes",
         list: "a list",
         dict: "an object",
     }

@@ -1,33 +1,47 @@
 """Spreadsheets (.xlsx, .xlsm, .xls, .ods): a workbook -> records, each with the number of its row in the sheet.
 
 The first row that is not empty names the columns. A workbook with several sheets needs one named; a sheet that is
-not there, a password or a broken file raises `InputError`. Cells keep their kind: a number or a date is no text.
+not there, a title above the header, a password or a broken file raises `InputError`. Cells keep their kind: a number
+or a date is no text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+import json
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from packager.data.rows.columns import check_once
+from packager.data.rows.header import LOOKED_AT, Numbered, check_no_title, is_header
 from packager.data.rows.records import Record, UnusableRow
 from packager.errors import InputError, MissingResource, PackagerError
 
 
 def read_sheet(path: Path, sheet: str | None, columns: Sequence[str]) -> Iterator[Record | UnusableRow]:
     """The rows below the header of one sheet; of the only one with cells in it, where none is named."""
+    filled = _filled(_cells(path, sheet))
+    first = list(itertools.islice(filled, LOOKED_AT))
+    check_no_title(path.name, first, columns)
     header: list[str] = []
-    for number, cells in enumerate(_cells(path, sheet), 1):
-        values = [_plain(cell) for cell in cells]
-        if not any(value not in (None, "") for value in values):
-            continue
+    for number, values in itertools.chain(first, filled):
         if header:
             named = {name: value for name, value in zip(header, values, strict=False) if name}
             yield Record(path.name, number, named)
             continue
         header = [value.strip() if isinstance(value, str) else "" for value in values]
         check_once(f"{path.name}, row {number}", header)
+
+
+def _filled(cells: Sequence[Sequence[Any]]) -> Iterator[Numbered]:
+    """The rows in which something stands, with their numbers in the sheet."""
+    for number, row in enumerate(cells, 1):
+        values = [_plain(cell) for cell in row]
+        if any(value not in (None, "") for value in values):
+            yield number, values
 
 
 def _cells(path: Path, sheet: str | None) -> list[list[Any]]:
@@ -57,15 +71,25 @@ def _cells(path: Path, sheet: str | None) -> list[list[Any]]:
         named: list[list[Any]] = found[sheet]
         return named
     if len(filled) > 1:
-        first = next(iter(filled))
-        raise InputError(
-            f"{path.name} has several sheets: {_listed(filled)}.",
-            f"name one: data.sheet in a recipe (data: {{sheet: {first}}}), otherwise --sheet '{first}'",
-        )
+        raise _which(path.name, filled)
     return next(iter(filled.values()), [])
 
 
-def _listed(names: dict[str, Any]) -> str:
+def _which(file: str, sheets: Mapping[str, Sequence[Sequence[Any]]]) -> InputError:
+    """The sheets with their rows; the one to name, where exactly one has columns of question and answer."""
+    listed = {name: list(_filled(rows)) for name, rows in sheets.items()}
+    counts = ", ".join(f"'{name}' ({len(rows):,} row{'s' * (len(rows) != 1)})" for name, rows in listed.items())
+    fitting = [name for name, rows in listed.items() if any(is_header(row) for _, row in rows[:LOOKED_AT])]
+    told = f" Only '{fitting[0]}' has columns of question and answer." if len(fitting) == 1 else ""
+    name = fitting[0] if len(fitting) == 1 else "NAME"
+    written = name if re.fullmatch(r"[^\W\d_][\w ]*\w|[^\W\d_]", name) else json.dumps(name, ensure_ascii=False)
+    return InputError(
+        f"{file} has several sheets: {counts}.{told}",
+        f"name one: data.sheet in a recipe (data: {{sheet: {written}}}), otherwise --sheet {shlex.quote(name)}",
+    )
+
+
+def _listed(names: Mapping[str, Any]) -> str:
     return ", ".join(f"'{name}'" for name in names)
 
 

@@ -125,10 +125,10 @@ def _nearest(path: Path) -> str:
     while not folder.is_dir() and folder != folder.parent:
         folder = folder.parent
     if folder != path.parent:
-        return f"correct data.source: the folder {_short(path.parent)} does not exist either, {_short(folder)} does"
+        return f"correct the path: the folder {_short(path.parent)} does not exist either, {_short(folder)} does"
     names = [p.name for p in folder.iterdir() if p.is_dir() or p.suffix.lower() in READERS]
     near = difflib.get_close_matches(path.name, names, n=1)
-    return f"did you mean {_short(folder / near[0])}?" if near else "check data.source"
+    return f"did you mean {_short(folder / near[0])}?" if near else "correct the path, or data.source in the recipe"
 
 
 def _short(path: Path) -> str:
