@@ -31,10 +31,14 @@ MODE_TEXTS = {
     "free": "",
     "assisted": "\nModo assistido: primeiro vem o texto aprovado, palavra por palavra, com a fonte; abaixo dele,\n"
     "marcado, um texto que o computador escreveu a partir dele.\n",
-    "approved": "\nSó material aprovado: cada resposta é um texto aprovado por profissionais, palavra por palavra,\n"
-    "com a fonte. Neste modo o modelo não escreve nada.\n",
+    "approved": "\nSó material aprovado: cada resposta é um texto aprovado, palavra por palavra, com a fonte.\n"
+    "Neste modo o modelo não escreve nada.\n",
 }
 """For LEIA-ME.txt."""
+UNAPPROVED = (
+    "\nATENÇÃO: não consta quem leu e aprovou estes textos. Antes do uso, um profissional de saúde responsável\n"
+    "tem de lê-los e aprová-los.\n"
+)
 OLLAMA_NOTE = (
     "\n   ATENÇÃO: no Ollama o modelo responde sozinho. Ele não procura no material aprovado, não mostra fontes\n"
     "   e não é conferido com elas. Para isso, use a página (iniciar).\n"
@@ -97,7 +101,8 @@ def settings_of(facts: ClinicFacts) -> dict[str, Any]:
         "passages": recipe.knowledge.passages if recipe.knowledge else 0,
         "demonstration": shown,
         "ollama_note": "" if facts.proof.mode == "free" else OLLAMA_NOTE,
-        "banner": BANNER if shown else MODE_TEXTS[facts.proof.mode],
+        "approved_by": recipe.dossier.approval,
+        "banner": BANNER if shown else _mode_text(facts.proof.mode, recipe.dossier.approval),
         "feedback": recipe.clinic.feedback,
         "examples": list(facts.examples) or [question.ask for question in recipe.smoke],
         "language": recipe.language,
@@ -119,6 +124,18 @@ def settings_of(facts: ClinicFacts) -> dict[str, Any]:
         "system": facts.system or "",
         "stops": list(facts.stops),
     }
+
+
+def _mode_text(mode: str, approval: str) -> str:
+    """What LEIA-ME.txt says of a mode; where nobody is named who approved the material, no word says that it was."""
+    if mode == "free":
+        return ""
+    if approval:
+        return f"{MODE_TEXTS[mode]}Aprovado por: {approval}\n"
+    return (
+        MODE_TEXTS[mode].replace("material aprovado", "material do pacote").replace("texto aprovado", "texto do pacote")
+        + UNAPPROVED
+    )
 
 
 def programs(target: Target) -> list[dict[str, Any]]:

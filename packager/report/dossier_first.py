@@ -114,8 +114,7 @@ def open_points(facts: ReportFacts, knowledge: Knowledge | None, delivery: Deliv
         yield f"Não se mediu como o modelo responde a emergências, autoagressão e doses{silent}: {see(SAFETY)}."
     if knowledge and not said.approval:
         yield (
-            "Não consta quem aprovou o material que a página chama de “aprovado por profissionais”: "
-            f"a preencher e assinar no {see(DATA)}."
+            f"Não consta quem aprovou o material, e a página o diz a quem a abre: a preencher e assinar no {see(DATA)}."
         )
     if knowledge and not knowledge.by_people:
         yield "As perguntas que mediram a busca foram feitas por programa; pessoas perguntam de outro jeito."

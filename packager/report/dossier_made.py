@@ -82,8 +82,8 @@ def _material(facts: ReportFacts, knowledge: Knowledge) -> Iterator[Block]:
         yield Paragraph(f"Aprovado por: {facts.recipe.dossier.approval}")
         return
     yield Paragraph(
-        "A receita não diz quem aprovou estas passagens, nem quando. A página as chama de “aprovadas por "
-        "profissionais”: isso só vale depois de alguém da área tê-las lido e assinado aqui.",
+        "A receita não diz quem aprovou estas passagens, nem quando (dossier.approval), e a página avisa. Só devem ser "
+        "usadas depois de alguém da área tê-las lido e assinado aqui.",
         "notice",
     )
     yield Blanks(("Quem leu e aprovou as passagens (nome, registro):", "Todas, ou quais:", "Data da aprovação:",

@@ -16,8 +16,7 @@ MODE_NAMES = {"free": "Modo livre.", "assisted": "Modo assistido.", "approved": 
 EMPLOYED = {
     "assisted": "Primeiro vem o texto aprovado, palavra por palavra, com a fonte. Abaixo dele, marcado, um texto que o "
     "computador escreveu a partir dele.",
-    "approved": "Cada resposta é um texto aprovado por profissionais, palavra por palavra, com a fonte. O computador "
-    "não escreve nada.",
+    "approved": "Cada resposta é um texto aprovado, palavra por palavra, com a fonte. O computador não escreve nada.",
 }
 NOTICE = "Informa, não faz diagnóstico."
 NOTICE_APPROVED = (
@@ -27,6 +26,10 @@ NOTICE_APPROVED = (
 NOTICE_FREE = (
     "Pode errar: confira a resposta antes de usá-la. Quem decide é o profissional de saúde. Não digite dados que "
     "identifiquem pacientes."
+)
+UNAPPROVED = (
+    "Não consta quem leu e aprovou estes textos. Antes do uso, um profissional de saúde responsável tem de lê-los e "
+    "aprová-los."
 )
 APPROVED, NEAREST = "Material aprovado", "O mais próximo no material aprovado"
 COMPARE = "Pode não ser a resposta: veja se a pergunta abaixo é a sua. Se não for, pergunte à equipe da unidade."
@@ -42,7 +45,7 @@ STRUCK = "[Frase retirada: não está no material aprovado.]"
 DEMONSTRATION = "Este modelo pequeno só mostra como o programa funciona. Não use as respostas com pacientes."
 SAVE, WRONG = "Salvar", "Isto está errado"
 QUOTED = (*MODE_NAMES.values(), *EMPLOYED.values(), NOTICE, NOTICE_APPROVED, NOTICE_FREE, APPROVED, NEAREST, COMPARE,
-          NOT_FOUND, MEANT, NO_DOSE, NOT_LOCAL, MACHINE, CHECK, STRUCK, DEMONSTRATION, SAVE)  # fmt: skip
+          NOT_FOUND, MEANT, NO_DOSE, NOT_LOCAL, MACHINE, CHECK, STRUCK, DEMONSTRATION, SAVE, UNAPPROVED)  # fmt: skip
 
 
 def page(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[Block]:
@@ -74,6 +77,13 @@ def _top(facts: ReportFacts) -> Iterator[str]:
         yield (
             "A faixa de demonstração NÃO aparece neste modo, porque o modelo não fala sozinho; que é demonstração, "
             "diz este dossiê."
+        )
+    if mode != "free" and facts.recipe.dossier.approval:
+        yield f"Quem aprovou o material: “Aprovado por: {facts.recipe.dossier.approval}”"
+    elif mode != "free":
+        yield (
+            f"A faixa: “Aprovação não registrada. {UNAPPROVED}” Enquanto a receita não disser quem aprovou, a página "
+            "escreve “material do pacote” onde abaixo se lê “material aprovado”."
         )
     if facts.recipe.clinic.feedback:
         yield f"Junto de cada resposta, o botão “{WRONG}”."

@@ -50,7 +50,8 @@ def opened(
 
 
 def bundle_of(folder: Path, program: Path, programs: Path, mode: str, **config: Any) -> Path:
-    made = clinic_bundle.make(folder, program, {"mode": mode, "demonstration": True, **config})
+    facts = {"mode": mode, "demonstration": True, "approved_by": "Ana, COREN 12, maio de 2026", **config}
+    made = clinic_bundle.make(folder, program, facts)
     return clinic_bundle.with_material(made, programs)
 
 
@@ -68,6 +69,7 @@ def test_found_with_its_source_and_not_found_with_what_to_do(page: browser.Brows
     with opened(page, approved):
         assert page.text("#mode").startswith("Só material aprovado.")
         assert "palavra por palavra" in page.text("#mode")
+        assert page.text("#mode").endswith("Aprovado por: Ana, COREN 12, maio de 2026")
         assert page.run("document.querySelector('#demonstration').hidden")  # what is shown is approved
         put(page, "oq e dengue", "Encontrado no material aprovado.")
         assert page.text("article.approved h2") == "Material aprovado"
@@ -104,6 +106,21 @@ def test_found_with_its_source_and_not_found_with_what_to_do(page: browser.Brows
         assert not page.text("article")
         page.click("#undo")
         assert page.text("article.approved:nth-of-type(2) h2") == "Material aprovado"
+
+
+def test_no_word_says_approved_where_nobody_is_named(
+    page: browser.Browser, program: Path, programs: Path, tmp_path: Path
+) -> None:
+    bundle = bundle_of(tmp_path / "bundle", program, programs, "approved", approved_by="")
+    with opened(page, bundle):
+        assert page.text("#mode").startswith("Só material do pacote.")
+        assert "Não consta quem leu e aprovou" in page.text("#demonstration")
+        assert not page.run("document.querySelector('#demonstration').hidden")
+        put(page, "oq e dengue", "Encontrado no material do pacote.")
+        assert page.text("article.approved h2") == "Material do pacote"
+        whole = page.run("document.body.textContent").replace("leu e aprovou", "").replace("aprová-los", "")
+        assert "aprovado" not in whole.replace("Aprovação não registrada", "")
+        pictured(page, "material-unapproved")
 
 
 def test_documents_hold_no_power_over_the_page(page: browser.Browser, approved: Path) -> None:

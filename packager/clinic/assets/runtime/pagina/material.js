@@ -10,10 +10,14 @@ function setMode(named) {
   at("mode").hidden = mode === "free";
   document.body.dataset.mode = mode;
   at("modeName").textContent = say.modes[mode];
-  at("modeText").textContent = say.modeTexts[mode];
+  const by = config.approved_by ? ` ${say.approvedBy} ${config.approved_by}` : "";
+  at("modeText").textContent = say.modeTexts[mode] + by;
   at("noticeText").textContent = mode === "approved" ? say.noticeApproved : say.noticeText;
   at("begin").textContent = (config.examples || []).length ? say.welcome : say.welcomeNone;
-  at("demonstration").hidden = !config.demonstration || mode !== "free";
+  const free = mode === "free";
+  at("demonstration").hidden = free ? !config.demonstration : Boolean(config.approved_by);
+  at("warningName").textContent = free ? say.demonstration : say.unapproved;
+  at("warningText").textContent = free ? say.demonstrationText : say.unapprovedText;
 }
 
 // One passage: its words, and where they stand.

@@ -174,7 +174,8 @@ function switchTheme(change) {
 }
 
 function speak() {
-  say = WORDS[config && config.language] || WORDS["pt-BR"];
+  const words = WORDS[config && config.language] || WORDS["pt-BR"];
+  say = config && !config.approved_by ? withoutApproval(words) : words;
   document.documentElement.lang = WORDS[config && config.language] ? config.language : "pt-BR";
   for (const element of document.querySelectorAll("[data-say]")) element.textContent = say[element.dataset.say];
   for (const element of document.querySelectorAll("[data-label]")) {

@@ -21,8 +21,11 @@ const WORDS = {
     modeTexts: {
       free: "",
       assisted: "Primeiro vem o texto aprovado, palavra por palavra, com a fonte. Abaixo dele, marcado, um texto que o computador escreveu a partir dele.",
-      approved: "Cada resposta é um texto aprovado por profissionais, palavra por palavra, com a fonte. O computador não escreve nada.",
+      approved: "Cada resposta é um texto aprovado, palavra por palavra, com a fonte. O computador não escreve nada.",
     },
+    approvedBy: "Aprovado por:",
+    unapproved: "Aprovação não registrada.",
+    unapprovedText: "Não consta quem leu e aprovou estes textos. Antes do uso, um profissional de saúde responsável tem de lê-los e aprová-los.",
     noticeApproved: "Confira se o texto responde à sua pergunta. Quem decide é o profissional de saúde. Não digite dados que identifiquem pacientes.",
     modeChanged: "Neste modo o modelo não responde. Recarregue a página.",
     approved: "Material aprovado", sourceOf: "Fonte:", page: "página",
@@ -81,8 +84,11 @@ const WORDS = {
     modeTexts: {
       free: "",
       assisted: "The approved text comes first, word for word, with its source. Below it, marked, a text that the computer wrote from it.",
-      approved: "Each answer is a text that professionals approved, word for word, with its source. The computer writes nothing.",
+      approved: "Each answer is an approved text, word for word, with its source. The computer writes nothing.",
     },
+    approvedBy: "Approved by:",
+    unapproved: "No approval is recorded.",
+    unapprovedText: "Nobody is recorded to have read and approved these texts. Before they are used, a responsible health professional has to read and approve them.",
     noticeApproved: "Check whether the text answers your question. The health professional decides. Do not type anything that identifies patients.",
     modeChanged: "In this mode the model does not answer. Reload the page.",
     approved: "Approved material", sourceOf: "Source:", page: "page",
@@ -123,3 +129,15 @@ const WORDS = {
     question: "Question", answer: "Answer", version: "version", source: "Source: text written by the model", file: "conversation.txt",
   },
 };
+
+// The words where the package does not say who approved its material: none of them says that anybody did.
+function withoutApproval(words) {
+  const said = JSON.stringify(words)
+    .replace(/([Mm])aterial aprovado/g, "$1aterial do pacote")
+    .replace(/texto aprovado/g, "texto do pacote")
+    .replace(/Approved material/g, "The package's material")
+    .replace(/approved material/g, "package's material")
+    .replace(/an approved text/g, "a text of the package")
+    .replace(/approved text/g, "package's text");
+  return JSON.parse(said);
+}
