@@ -210,9 +210,10 @@ def wait_for(path: Path, build: subprocess.Popen[str]) -> None:
         time.sleep(0.005)
 
 
-def test_kill_at_every_stage_then_finish(tiny_recipe: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("stages", [("adapter", "merged", "package"), pytest.param(STAGES, marks=pytest.mark.slow)])
+def test_kill_in_a_stage_then_finish(tiny_recipe: Path, tmp_path: Path, stages: Sequence[str]) -> None:
     run = tmp_path / "tiny"
-    for stage in STAGES:
+    for stage in stages:
         build = start(tiny_recipe, tmp_path)
         wait_for(run / f"{stage}.partial", build)
         time.sleep(0.3 if stage == "adapter" else 0.02)

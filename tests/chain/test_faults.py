@@ -424,6 +424,7 @@ def test_overflow_in_fp16(tiny_recipe: Path, copied: Path) -> None:
     assert certain(caught(tiny_recipe, copied, Fault("adapter", after=overflow))) == {"merge.finite"}
 
 
+@pytest.mark.slow
 def test_a_lost_tied_head(tiny_recipe: Path, copied: Path) -> None:
     assert certain(caught(tiny_recipe, copied, Fault("merged", lose_the_head))) == {"merge.logits"}
 
