@@ -41,7 +41,7 @@ def _product(pair: Pair, start: int, stop: int, where: device) -> Tensor:
     import torch
 
     b = torch.from_numpy(pair.b[start:stop] * np.float32(pair.scale)).to(where)
-    a = torch.from_numpy(np.ascontiguousarray(pair.a)).to(where)
+    a = torch.from_numpy(pair.a.copy()).to(where)
     if a.shape[0] > EXACT_RANK:
         return (b.double() @ a.double()).float()
     new = b[:, :1] * a[:1]
@@ -54,14 +54,13 @@ def _product(pair: Pair, start: int, stop: int, where: device) -> Tensor:
 
 def _measured(bits: Tensor, old: Tensor, meant: Pair | None, start: int) -> Block:
     """What `change.change_of` and `merge` measure on a CPU."""
-    import numpy as np
     import torch
 
     largest = (bits.view(torch.int16) & 0x7FFF).amax()
     if meant is None:
         return Block(0, int(largest))
-    b = torch.from_numpy(meant.b[start : start + len(old)]).to(old.device)
-    update = (meant.scale * b) @ torch.from_numpy(np.ascontiguousarray(meant.a)).to(old.device)
+    b = torch.from_numpy(meant.b[start : start + len(old)].copy()).to(old.device)
+    update = (meant.scale * b) @ torch.from_numpy(meant.a.copy()).to(old.device)
     target = old + update
     nearest = target.half().float()
     rounding, odd = nearest - target, bits.float() - nearest
