@@ -31,7 +31,11 @@ class Terminal:
         self.ours, theirs = pty.openpty()
         self.said = ""
         words = [sys.executable, "-m", "packager", "chat", str(recipe), "--build-dir", str(built)]
-        self.child = subprocess.Popen(words, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background ignores it
+        try:
+            self.child = subprocess.Popen(words, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+        finally:
+            signal.signal(signal.SIGINT, before)
         os.close(theirs)
 
     def until(self, words: str, seconds: float = 60) -> None:
