@@ -100,7 +100,7 @@ def settings_of(facts: ClinicFacts) -> dict[str, Any]:
         "mode": facts.proof.mode,
         "passages": recipe.knowledge.passages if recipe.knowledge else 0,
         "demonstration": shown,
-        "ollama_note": "" if facts.proof.mode == "free" else OLLAMA_NOTE,
+        "ollama_note": "" if facts.proof.mode == "free" else _as_approved(OLLAMA_NOTE, recipe.dossier.approval),
         "approved_by": recipe.dossier.approval,
         "banner": BANNER if shown else _mode_text(facts.proof.mode, recipe.dossier.approval),
         "feedback": recipe.clinic.feedback,
@@ -127,15 +127,17 @@ def settings_of(facts: ClinicFacts) -> dict[str, Any]:
 
 
 def _mode_text(mode: str, approval: str) -> str:
-    """What LEIA-ME.txt says of a mode; where nobody is named who approved the material, no word says that it was."""
+    """What LEIA-ME.txt says of a mode, and of who approved its material."""
     if mode == "free":
         return ""
+    return _as_approved(MODE_TEXTS[mode], approval) + (f"Aprovado por: {approval}\n" if approval else UNAPPROVED)
+
+
+def _as_approved(text: str, approval: str) -> str:
+    """Where nobody is named who approved the material, no word says that anybody did."""
     if approval:
-        return f"{MODE_TEXTS[mode]}Aprovado por: {approval}\n"
-    return (
-        MODE_TEXTS[mode].replace("material aprovado", "material do pacote").replace("texto aprovado", "texto do pacote")
-        + UNAPPROVED
-    )
+        return text
+    return text.replace("material aprovado", "material do pacote").replace("texto aprovado", "texto do pacote")
 
 
 def programs(target: Target) -> list[dict[str, Any]]:

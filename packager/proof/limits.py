@@ -31,7 +31,7 @@ SPREAD = 0.68
 """1 - sum p^2 of the model of the first table, on its held-out answers: 0.680 at 797 positions."""
 UNSURE = 0.95
 """From this spread on the likeliest token is not judged: the square of its probability is 1 - spread at most, so on
-average it has less than 0.22."""
+average it has 0.224 at most."""
 SMALL, LARGE = 5e8, 4e9
 """Parameters below which the small table holds, and from which on the large one; between, their geometric mean."""
 
@@ -42,6 +42,16 @@ class Cost:
 
     kl: float
     same_top: float
+    ratio: float
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a file may cost."""
+
+    kl: float
+    same_top: float | None
+    """None: which token is the likeliest is not judged."""
     ratio: float
 
 
@@ -71,24 +81,22 @@ _KINDS = ((r"I?Q4_(K|NL|XS)", "Q4_K"), (r"I?Q8", "Q8"), (r"I?Q6", "Q6"), (r"I?Q5
           (r"I?Q3", "Q3"), (r"I?Q[12]|T?Q[12]", "Q2"))  # fmt: skip
 
 
-def limits_of(kind: str, parameters: int, own: Thresholds, spread: float | None = None) -> Cost:
+def limits_of(kind: str, parameters: int, own: Thresholds, spread: float | None = None) -> Limits:
     """The most that a file of this type may cost a model of so many parameters whose predictions have this `spread`;
     the recipe's `own` limits hold where it has any. A type that no table has (16 bits, new ones) is held to Q8's or to
     `USELESS`."""
     found = _of_spread(_known(kind, parameters), spread or 0.0)
-    return Cost(
+    return Limits(
         kl=found.kl if own.max_kl is None else own.max_kl,
         same_top=found.same_top if own.min_same_top is None else own.min_same_top,
         ratio=found.ratio if own.max_perplexity_ratio is None else own.max_perplexity_ratio,
     )
 
 
-def _of_spread(cost: Cost, spread: float) -> Cost:
-    """The limits for a source that is less sure than that of the table."""
-    if spread <= SPREAD:
-        return cost
-    kl = min(USELESS[0], cost.kl * spread / SPREAD)
-    return Cost(kl, 0.0 if spread >= UNSURE else cost.same_top, cost.ratio)
+def _of_spread(cost: Cost, spread: float) -> Limits:
+    """The limits for a source that may be less sure than that of the table."""
+    kl = min(USELESS[0], cost.kl * max(1.0, spread / SPREAD))
+    return Limits(kl, None if spread >= UNSURE else cost.same_top, cost.ratio)
 
 
 def _known(kind: str, parameters: int) -> Cost:

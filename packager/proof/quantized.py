@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from packager.artifacts.checks import Check, Figure, verdict
+from packager.artifacts.evidence import Divergence
 from packager.artifacts.kinds import Dataset, GgufFile
 from packager.data.conversations import HELDOUT
 from packager.errors import Interrupted, PackagerError, ProofFailed
@@ -22,7 +23,7 @@ from packager.process import child
 from packager.prompt.corpus import answer_samples, corpus_samples
 from packager.prompt.masking import Encoded
 from packager.proof import divergence
-from packager.proof.limits import Cost
+from packager.proof.limits import Limits
 
 T = TypeVar("T")
 
@@ -95,7 +96,7 @@ def _in_child(function: Callable[..., T], path: Path, *args: object) -> T:
     return child.call(function, path, *args, timeout=limits.seconds, memory_limit=limits.memory).value
 
 
-def quantized_checks(file: GgufFile, limits: Cost) -> list[Check]:
+def quantized_checks(file: GgufFile, limits: Limits) -> list[Check]:
     """What kind of file it is, read back, and how far it predicts from the F16 file."""
     got = ", ".join(f"{count} {name}" for name, count in sorted(file.tensor_types.items()))
     odd = f" {len(file.unplanned)} are not as llama.cpp chooses: {file.unplanned[0]}." if file.unplanned else ""
@@ -111,44 +112,54 @@ def quantized_checks(file: GgufFile, limits: Cost) -> list[Check]:
             verdict("quantize.kl", "does not run", round(limits.kl, 5), "nats/token", False, says, subject=file.type),
         ]
     ratio, error = apart.perplexity_ratio, apart.perplexity_ratio_error
-    idle = "" if limits.same_top else " Not judged: hardly any token stands out in this model."
-    return [
+    judged = [
         *checks,
         verdict("quantize.kl", round(apart.kl_mean, 5), round(limits.kl, 5), "nats/token", apart.kl_mean <= limits.kl,
               f"{file.type}: diverges from F16 by {apart.kl_mean:.4f} nats a token on average (median "
               f"{apart.kl_median:.4f}, 99 % below {apart.kl_99:.3f}) over {apart.positions} held-out tokens.",
-              subject=file.type),
-        verdict("quantize.top", round(apart.same_top, 4), round(limits.same_top, 4), "share",
-              apart.same_top >= limits.same_top,
-              f"{file.type}: holds the same token for the likeliest as F16 in {apart.same_top:.1%}.{idle}",
               subject=file.type),
         verdict("quantize.perplexity", round(ratio, 4), round(limits.ratio, 4), "ratio",
               ratio <= limits.ratio,
               f"{file.type}: perplexity on held-out answers is {ratio:.4f} ± {error:.4f} times that of F16.",
               subject=file.type),
     ]  # fmt: skip
+    if limits.same_top is None:
+        return judged
+    top = verdict("quantize.top", round(apart.same_top, 4), round(limits.same_top, 4), "share",
+                  apart.same_top >= limits.same_top, _top_says(file, apart), subject=file.type)  # fmt: skip
+    return [*judged[:2], top, *judged[2:]]
 
 
-def kv_checks(file: GgufFile, kv: str, limits: Cost) -> list[Check]:
+def _top_says(file: GgufFile, apart: Divergence) -> str:
+    return f"{file.type}: holds the same token for the likeliest as F16 in {apart.same_top:.1%}."
+
+
+def kv_checks(file: GgufFile, kv: str, limits: Limits) -> list[Check]:
     """That keys and values in `kv` cost no more than weights in `kv` may (`limits`); nothing to judge for f16."""
     apart = file.kv_divergence
     if apart is None:
         return []
+    judged = limits.same_top is not None
     says = (
         f"{file.type}: keys and values in {kv} move its predictions by {apart.kl_mean:.5f} nats a token; the likeliest "
-        f"token stays in {apart.same_top:.1%} of {apart.positions}."
+        f"token stays in {apart.same_top:.1%} of {apart.positions}{'' if judged else ', which is not judged'}."
     )
-    passed = apart.kl_mean <= limits.kl and apart.same_top >= limits.same_top
+    passed = apart.kl_mean <= limits.kl and (limits.same_top is None or apart.same_top >= limits.same_top)
     return [
         verdict("quantize.kv", round(apart.kl_mean, 6), round(limits.kl, 5), "nats/token", passed, says,
                 subject=file.type)
     ]  # fmt: skip
 
 
-def quantized_figures(file: GgufFile) -> list[Figure]:
-    """The size of a file's weights, as read back."""
+def quantized_figures(file: GgufFile, limits: Limits) -> list[Figure]:
+    """The size of a file's weights, as read back; and how often it keeps the likeliest token, where no limit is set."""
     share = file.fallback_share
     fallback = f"; {share:.0%} of the weights fell back to another type" if share else ""
     says = f"{file.type}: {file.bits_per_weight:.2f} bits per weight{fallback}."
     bits = file.bits_per_weight
-    return [Figure(id="quantize.bits", subject=file.type, measured=bits, unit="bits/weight", says=says)]
+    found = [Figure(id="quantize.bits", subject=file.type, measured=bits, unit="bits/weight", says=says)]
+    if limits.same_top is None and file.divergence:
+        says = f"{_top_says(file, file.divergence)} Hardly any token stands out in this model, so this is not judged."
+        top = round(file.divergence.same_top, 4)
+        found.append(Figure(id="quantize.top", subject=file.type, measured=top, unit="share", says=says))
+    return found

@@ -231,12 +231,12 @@ def limits(facts: ReportFacts, say: Tongue) -> Iterator[str]:
         )
     for left in facts.evaluation.left_out if facts.evaluation else ():
         yield say(
-            f"Não medido: {_left_out(left.what)}. O programa disse, em inglês: “{left.why}”",
+            f"Não medido: {not_measured(left.what)}. O programa disse, em inglês: “{left.why}”",
             f"Not measured: {left.what}. {left.why}",
         )
 
 
-def _left_out(what: str) -> str:
+def not_measured(what: str) -> str:
     """What was not measured, in Portuguese; names stay as they are."""
     kinds = {"set ": "o conjunto ", "rows of ": "linhas de ", "judge": "notas de um juiz", "probe ": "a sonda "}
     return next((new + what[len(old) :] for old, new in kinds.items() if what.startswith(old)), what)

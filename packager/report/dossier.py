@@ -110,7 +110,8 @@ def _purpose(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[Block]
         yield Paragraph(recipe.dossier.purpose)
     else:
         yield Blanks(("Finalidade, nas palavras da instituição:",), box=True)
-    topics = f", em {facts.data.topics} temas" if facts.data.topics else ""
+    counted = SAY.counted(facts.data.topics, ("tema", "temas"), ("topic", "topics"))
+    topics = f", em {counted}" if facts.data.topics else ""
     what = "O pacote traz" if facts.proof.mode == "approved" else "É"
     answers = f"{what} um modelo de linguagem que responde por escrito, em {LANGUAGES[recipe.language]}"
     rows = SAY.number(facts.data.train_rows, 0)
@@ -121,10 +122,11 @@ def _purpose(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[Block]
     )
     yield Paragraph(f"{answers}{learned} Roda em um computador comum, sem internet.")
     if knowledge:
+        sources = SAY.counted(len(knowledge.sources), ("fonte", "fontes"), ("source", "sources"))
+        passages = SAY.counted(knowledge.passages, ("passagem", "passagens"), ("passage", "passages"))
         yield Paragraph(
-            f"O pacote traz também material aprovado: {SAY.number(knowledge.passages, 0)} passagens de "
-            f"{len(knowledge.sources)} fontes. {MODES.get(facts.proof.mode, facts.proof.mode)} O que se vê na página: "
-            f"{see(PAGE)}."
+            f"O pacote traz também material aprovado: {passages} de {sources}. "
+            f"{MODES.get(facts.proof.mode, facts.proof.mode)} O que se vê na página: {see(PAGE)}."
         )
     if facts.proof.mode == "approved":
         yield Paragraph(

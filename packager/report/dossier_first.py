@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from packager import __version__
 from packager.artifacts.knowledge import Knowledge
 from packager.package import licence
+from packager.report.answers import IDENTIFIERS
 from packager.report.delivery import Delivery
 from packager.report.document import Blanks, Block, Listing, Paragraph, Table
 from packager.report.dossier_chapters import (
@@ -29,6 +30,7 @@ from packager.report.dossier_chapters import (
 )
 from packager.report.dossier_words import MODES
 from packager.report.facts import ReportFacts
+from packager.report.words import PORTUGUESE as SAY
 
 NOTICE = (
     "O modelo informa; não faz diagnóstico, não prescreve, não substitui um profissional de saúde e não é um "
@@ -71,7 +73,9 @@ def beginning(facts: ReportFacts, knowledge: Knowledge | None, delivery: Deliver
         )
     yield Paragraph(
         "Tudo o que segue foi tirado, por programa, da receita, da prova e da avaliação deste modelo. O que só pessoas "
-        "sabem está em linhas em branco."
+        "sabem está em linhas em branco. “Receita”, aqui, é o arquivo em que quem fez o pacote disse de que e como ele "
+        "é feito; não é prescrição. “Prova” são os testes automáticos ("
+        f"{see(CHECKS)})."
     )
     yield Paragraph("Em aberto, e a resolver antes do uso:")
     yield Listing(tuple(open_points(facts, knowledge, delivery)))
@@ -109,6 +113,11 @@ def _identity(facts: ReportFacts, delivery: Delivery | None) -> Iterator[Block]:
 def open_points(facts: ReportFacts, knowledge: Knowledge | None, delivery: Delivery | None) -> Iterator[str]:
     """What the records do not show, a sentence each."""
     said = facts.recipe.dossier
+    if delivery is None:
+        yield (
+            "Este pacote ainda não traz a página da clínica, que este dossiê descreve; nele o modelo só se abre com o "
+            f"Ollama, e ali fala sozinho ({see(INSTALLING)})."
+        )
     if facts.evaluation is None or facts.evaluation.safety is None:
         silent = " (na página deste pacote ele não fala)" if facts.proof.mode == "approved" else ""
         yield f"Não se mediu como o modelo responde a emergências, autoagressão e doses{silent}: {see(SAFETY)}."
@@ -119,11 +128,11 @@ def open_points(facts: ReportFacts, knowledge: Knowledge | None, delivery: Deliv
     if knowledge and not knowledge.by_people:
         yield "As perguntas que mediram a busca foram feitas por programa; pessoas perguntam de outro jeito."
     if knowledge and knowledge.contradictions:
-        pairs = len(knowledge.contradictions)
-        yield f"Há {pairs} pares de passagens que respondem de modo diferente ao mesmo: {see(DATA)}."
+        pairs = SAY.counted(len(knowledge.contradictions), ("par", "pares"), ("pair", "pairs"))
+        yield f"Contradições: {pairs} de passagens que respondem de modo diferente ao mesmo: {see(DATA)}."
     if facts.data.identifiers:
-        left = facts.data.identifiers
-        yield f"Restam {left} possíveis identificadores de pacientes nos dados de treino: {see(DATA)}."
+        left = SAY.counted(facts.data.identifiers, *IDENTIFIERS)
+        yield f"Nos dados de treino ficaram: {left} ({see(DATA)})."
     if facts.recipe.clinic.demonstration and facts.proof.mode != "free":
         yield f"É demonstração, e a página não o mostra neste modo ({see(PAGE)}): a instituição avisa quem usa."
     for text, what in (

@@ -59,7 +59,11 @@ def _arrives(facts: ReportFacts, delivery: Delivery) -> Iterator[tuple[str, str]
     yield "iniciar.bat, iniciar.sh", "Abrem o assistente (Windows, Linux)."
     yield "autoteste.bat, autoteste.sh", "Conferem tudo neste computador."
     yield "LEIA-ME.txt", "As instruções para o técnico, com a versão."
-    parts = " Em partes, por serem grandes demais para um pendrive." if delivery.in_parts else ""
+    parts = (
+        " Em partes, por serem grandes demais para um pendrive: cada uma com o seu número no nome."
+        if delivery.in_parts
+        else ""
+    )
     yield ", ".join(facts.packed_name(file) for file in facts.files), f"O modelo; o primeiro é o que se usa.{parts}"
     if facts.proof.mode != "free":
         yield "knowledge.jsonl, knowledge.bin, e5-small-enpt-q4.bin", "O material aprovado e o que o procura."
@@ -137,6 +141,12 @@ def updating(facts: ReportFacts, knowledge: Knowledge | None, delivery: Delivery
     yield Heading("É isto o que foi provado?", 2)
     yield Listing(tuple(_same(facts, delivery)))
     yield Table(tuple(_sums(facts, knowledge)), ("arquivo que foi provado", "SHA-256"), (0.34, 0.66))
+    if delivery and delivery.in_parts:
+        yield Paragraph(
+            "O modelo vai em partes, por ser grande demais para um pendrive: as somas das partes estão em SHA256SUMS. "
+            "A desta tabela é do arquivo inteiro, que só quem fez o pacote tem; packager verify --rebuild o refaz.",
+            "notice",
+        )
     yield Heading("Atualizar e voltar atrás", 2)
     if delivery is None:
         yield Listing(("Guarde a pasta da versão anterior: voltar atrás é registrar no Ollama o arquivo dela.",))

@@ -27,6 +27,7 @@ NOTICE_FREE = (
     "Pode errar: confira a resposta antes de usá-la. Quem decide é o profissional de saúde. Não digite dados que "
     "identifiquem pacientes."
 )
+APPROVED_BY, NO_APPROVAL = "Aprovado por:", "Aprovação não registrada."
 UNAPPROVED = (
     "Não consta quem leu e aprovou estes textos. Antes do uso, um profissional de saúde responsável tem de lê-los e "
     "aprová-los."
@@ -45,7 +46,8 @@ STRUCK = "[Frase retirada: não está no material aprovado.]"
 DEMONSTRATION = "Este modelo pequeno só mostra como o programa funciona. Não use as respostas com pacientes."
 SAVE, WRONG = "Salvar", "Isto está errado"
 QUOTED = (*MODE_NAMES.values(), *EMPLOYED.values(), NOTICE, NOTICE_APPROVED, NOTICE_FREE, APPROVED, NEAREST, COMPARE,
-          NOT_FOUND, MEANT, NO_DOSE, NOT_LOCAL, MACHINE, CHECK, STRUCK, DEMONSTRATION, SAVE, UNAPPROVED)  # fmt: skip
+          NOT_FOUND, MEANT, NO_DOSE, NOT_LOCAL, MACHINE, CHECK, STRUCK, DEMONSTRATION, SAVE,
+          APPROVED_BY, NO_APPROVAL, UNAPPROVED)  # fmt: skip
 
 
 def page(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[Block]:
@@ -56,12 +58,22 @@ def page(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[Block]:
         "Não há fotografia da tela neste dossiê: ele é escrito antes de a página ser aberta. Em palavras, é isto que "
         "se lê nela" + (" (em inglês; aqui, em português):" if facts.recipe.language == "en" else ":")
     )
-    yield Listing(tuple(_top(facts)))
+    yield Listing(tuple(_shown(line, facts) for line in _top(facts)))
     yield Heading("O que aparece junto de cada resposta", 2)
-    yield Table(tuple(_labels(mode)), ("o que se lê", "quando aparece", "o que significa"), (0.34, 0.3, 0.36))
-    yield from _examples(knowledge)
+    labels = [(_shown(said, facts), when, what) for said, when, what in _labels(mode)]
+    yield Table(tuple(labels), ("o que se lê", "quando aparece", "o que significa"), (0.34, 0.3, 0.36))
+    yield from _examples(knowledge, facts)
     yield Heading("O que a página não faz", 2)
     yield Listing(tuple(_does_not(facts)))
+
+
+def _shown(words: str, facts: ReportFacts) -> str:
+    """Where nobody is named who approved the material, no word of the page says that anybody did."""
+    if facts.recipe.dossier.approval:
+        return words
+    for said in ("material", "Material", "texto"):
+        words = words.replace(f"{said} aprovado", f"{said} do pacote")
+    return words
 
 
 def _top(facts: ReportFacts) -> Iterator[str]:
@@ -79,11 +91,11 @@ def _top(facts: ReportFacts) -> Iterator[str]:
             "diz este dossiê."
         )
     if mode != "free" and facts.recipe.dossier.approval:
-        yield f"Quem aprovou o material: “Aprovado por: {facts.recipe.dossier.approval}”"
+        yield f"Quem aprovou o material: “{APPROVED_BY} {facts.recipe.dossier.approval}”"
     elif mode != "free":
         yield (
-            f"A faixa: “Aprovação não registrada. {UNAPPROVED}” Enquanto a receita não disser quem aprovou, a página "
-            "escreve “material do pacote” onde abaixo se lê “material aprovado”."
+            f"A faixa: “{NO_APPROVAL} {UNAPPROVED}” Enquanto a receita não disser quem aprovou, a página não chama o "
+            "material de aprovado."
         )
     if facts.recipe.clinic.feedback:
         yield f"Junto de cada resposta, o botão “{WRONG}”."
@@ -94,8 +106,8 @@ def _labels(mode: str) -> Iterator[tuple[str, str, str]]:
         yield (
             f"“{APPROVED}”, com um sinal de visto, em moldura verde",
             "Uma passagem aprovada se parece bastante com a pergunta.",
-            "O texto é do material aprovado, palavra por palavra, com a pergunta aprovada acima e a fonte abaixo. Que "
-            "responde à pergunta feita, quem lê confere: o programa escolhe por semelhança e erra às vezes "
+            "O texto é do material, palavra por palavra, com a pergunta a que responde acima e a fonte abaixo. Cabe a "
+            "quem lê conferir se responde à pergunta feita: o programa escolhe por semelhança e erra às vezes "
             f"({see(CHECKS)}).",
         )
         yield (
@@ -125,7 +137,7 @@ def _labels(mode: str) -> Iterator[tuple[str, str, str]]:
         )
 
 
-def _examples(knowledge: Knowledge | None) -> Iterator[Block]:
+def _examples(knowledge: Knowledge | None, facts: ReportFacts) -> Iterator[Block]:
     """One of each outcome that the build recorded of its own questions, as it was searched."""
     path = knowledge.folder / "knowledge.jsonl" if knowledge else None
     if knowledge is None or path is None or not path.is_file():
@@ -137,16 +149,17 @@ def _examples(knowledge: Knowledge | None) -> Iterator[Block]:
         kind = found["verdict"] if found["verdict"] in ("found", "near") else ""
         if not kind:
             said = f"{NOT_FOUND} {REFUSED.get(found['verdict'], '')}".strip()
-            firsts.setdefault(kind, Spoken(redact(one.ask)[0], said))
+            firsts.setdefault(kind, Spoken(redact(one.ask)[0], _shown(said, facts)))
         elif kind not in firsts:
-            firsts[kind] = _example(one.ask, kind, passages[found["hits"][0][0]])
+            firsts[kind] = _example(one.ask, kind, passages[found["hits"][0][0]], facts)
     if firsts:
-        yield Heading("Exemplos: perguntas como foram digitadas, e o que a busca da prova achou", 2)
+        whose = "como foram digitadas" if knowledge.by_people else "feitas por programa"
+        yield Heading(f"Exemplos: perguntas {whose}, e o que a busca da prova achou", 2)
         yield from (firsts[kind] for kind in ("found", "near", "") if kind in firsts)
 
 
-def _example(ask: str, kind: str, passage: Mapping[str, str]) -> Spoken:
-    head = APPROVED if kind == "found" else f"{NEAREST}. {COMPARE}"
+def _example(ask: str, kind: str, passage: Mapping[str, str], facts: ReportFacts) -> Spoken:
+    head = _shown(APPROVED if kind == "found" else f"{NEAREST}. {COMPARE}", facts)
     shown = f"{head}\n{passage['question']}\n{passage['text']}"
     return Spoken(redact(ask)[0], redact(shown)[0], f"Fonte: {passage['source']}")
 

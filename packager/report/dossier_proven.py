@@ -46,7 +46,9 @@ def checks(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[Block]:
 def _stage(stage: str, made: tuple[Check, ...]) -> tuple[str, str, str]:
     those = [c for c in made if c.stage == stage]
     waived = sum(bool(c.waived) for c in those)
-    passed = f"{sum(c.passed for c in those)} de {len(those)}" + (f" ({waived} dispensadas)" if waived else "")
+    passed = f"{sum(c.passed for c in those)} de {len(those)}" + (
+        f" ({SAY.counted(waived, ('dispensada', 'dispensadas'), ('waived', 'waived'))})" if waived else ""
+    )
     return STAGES.get(stage, stage), STAGE_MEANS.get(stage, "–"), passed
 
 
@@ -64,7 +66,7 @@ def _found(made: tuple[Check, ...], knowledge: Knowledge | None) -> Iterator[tup
     if knowledge:
         yield "Perguntas que o material responde, e a página mostra alguma passagem, certa ou errada", \
               _of_a_hundred(knowledge.kept, knowledge.asked), "sem limite"  # fmt: skip
-        yield "As mesmas, e uma passagem é dada como resposta (“Material aprovado”), certa ou errada", \
+        yield "As mesmas, e uma passagem é dada como resposta, em moldura verde, certa ou errada", \
               _of_a_hundred(knowledge.kept_sure, knowledge.asked), "sem limite"  # fmt: skip
         if knowledge.right_when_sure is not None:
             sure = round(knowledge.kept_sure * knowledge.asked)
@@ -80,7 +82,8 @@ def _of_a_hundred(share: float, asked: int) -> str:
     if not asked:
         return said
     low, high = interval(share, asked)
-    return f"{said} ({asked} perguntas; com 95% de confiança, entre {low} e {high})"
+    counted = SAY.counted(asked, ("pergunta", "perguntas"), ("question", "questions"))
+    return f"{said} ({counted}; com 95% de confiança, entre {low} e {high})"
 
 
 def _of_the_model(facts: ReportFacts) -> Iterator[tuple[str, str, str]]:
@@ -102,7 +105,7 @@ def _remarks(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[str]:
         )
     if asked:
         yield (
-            f"O modelo respondeu por escrito a {len(asked)} perguntas de teste. Passar é não falhar na forma (vazia, "
+            f"O modelo respondeu por escrito a perguntas de teste ({len(asked)}). Passar é não falhar na forma (vazia, "
             f"sem fim, repetida, em outro idioma, fora do assunto); se o que disse presta, julgue no {see(WEAKNESSES)}."
         )
     better = answers.findings(facts, SAY)[2]

@@ -45,7 +45,8 @@ def _use(facts: ReportFacts) -> Iterator[tuple[str, str, str]]:
         users or "A receita não diz. Proposta: profissionais e equipe de saúde, que conferem cada resposta.",
         "Fica em médio enquanto um profissional lê e decide. Com pacientes sem profissional, sobe para alto.",
     )
-    named = f", em {facts.data.topics} temas ({see(DATA)})" if facts.data.topics else ""
+    counted = SAY.counted(facts.data.topics, ("tema", "temas"), ("topic", "topics"))
+    named = f", em {counted} ({see(DATA)})" if facts.data.topics else ""
     yield (
         "De que trata?",
         f"De perguntas e respostas da fonte {facts.audit.source}{named}.",
@@ -111,7 +112,7 @@ def _harm(facts: ReportFacts) -> tuple[str, str]:
             if silent
             else "Em aberto: sem esta medida, trate como alto.",
         )
-    says = f"O modelo sozinho deu {passed} respostas seguras a {asked} perguntas ({see(SAFETY)})."
+    says = f"O modelo sozinho respondeu com segurança a {passed} de {asked} ({see(SAFETY)})."
     return says, "Na página deste pacote ele não fala; fora dela, pesa." if silent else "Pesa conforme o resultado."
 
 

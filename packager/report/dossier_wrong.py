@@ -9,6 +9,7 @@ from packager.artifacts.evaluation import HELDOUT
 from packager.artifacts.knowledge import Knowledge
 from packager.artifacts.safety import SafetyResult
 from packager.data.audit import identifiers
+from packager.report.answers import HELD_OUT, IDENTIFIERS, not_measured
 from packager.report.document import Block, Heading, Listing, Paragraph, Spoken
 from packager.report.dossier_chapters import WEAKNESSES
 from packager.report.facts import ReportFacts
@@ -36,20 +37,16 @@ def _limits(facts: ReportFacts) -> Iterator[str]:
         "verdade."
     )
     yield (
-        f"As {facts.data.heldout_rows} perguntas reservadas vêm da mesma fonte que as de treino "
-        f"({facts.audit.source}); "
+        f"{SAY.counted(facts.data.heldout_rows, *HELD_OUT)} da mesma fonte que as de treino ({facts.audit.source}); "
         "como o modelo responde a perguntas de outro tipo, não se mediu."
     )
     yield "Velocidade e memória são as da máquina que fez o pacote; o autoteste mede as da clínica."
     if facts.data.identifiers:
-        yield (
-            f"Os dados de treino têm {facts.data.identifiers} possíveis identificadores de pacientes; a receita os "
-            "permite."
-        )
+        yield (f"Os dados de treino têm {SAY.counted(facts.data.identifiers, *IDENTIFIERS)}; a receita permite.")
     if facts.evaluation is None:
         yield "Sem avaliação: não se comparou com o modelo base o que ele escreve."
     for left in facts.evaluation.left_out if facts.evaluation else ():
-        yield f"Não medido: {left.what}. {left.why}"
+        yield f"Não medido: {not_measured(left.what)}. O programa disse, em inglês: “{left.why}”"
 
 
 def _mistaken(knowledge: Knowledge | None) -> Iterator[Block]:
@@ -57,7 +54,8 @@ def _mistaken(knowledge: Knowledge | None) -> Iterator[Block]:
     if knowledge is None or not knowledge.mistakes:
         return
     yield Heading("Erros da página: passagens que não respondem ao que se perguntou", 2)
-    yield Paragraph("As perguntas são das que mediram a busca, como foram digitadas.", "quiet")
+    whose = "como foram digitadas" if knowledge.by_people else "feitas por programa"
+    yield Paragraph(f"As perguntas são das que mediram a busca, {whose}.", "quiet")
     for one in knowledge.mistakes:
         how = "como resposta" if one.claimed else "só como a mais próxima"
         right = f"Certa seria a que responde a “{one.right}”" if one.right else "O material não responde a isso"
@@ -87,7 +85,7 @@ def _written(facts: ReportFacts) -> Iterator[Block]:
                      if a.model == default and not a.passed]  # fmt: skip
     if failed_probes:
         shown = True
-        yield Heading(f"Perguntas da receita mal respondidas ({default})", 2)
+        yield Heading(f"Perguntas de teste mal respondidas ({default})", 2)
         for probe, answer in failed_probes[:EXAMPLES]:
             lacks = f"Falta: {', '.join(answer.missing)}." if answer.missing else ""
             wrong = f" Não podia dizer: {', '.join(answer.forbidden)}." if answer.forbidden else ""

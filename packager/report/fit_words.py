@@ -31,7 +31,7 @@ def file_verdict(file: Candidate, choice: FileChoice, say: Tongue) -> str:
             )
         )
     if file.dominated_by:
-        words.append(say(f"{file.dominated_by} é melhor em tudo", f"dominated by {file.dominated_by}"))
+        words.append(say(f"{file.dominated_by} não perde em nada para este", f"dominated by {file.dominated_by}"))
     if file.name == choice.default:
         words.append(say("o padrão do pacote", "the package's default"))
     return ", ".join(words)

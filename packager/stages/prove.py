@@ -12,7 +12,7 @@ from pathlib import Path
 
 from packager.artifacts.checks import Check, Figure
 from packager.artifacts.files import cache_folder, write_json
-from packager.artifacts.kinds import Adapter, Answer, Dataset, Ggufs, Merged, Modelfile, Prompt, Proof
+from packager.artifacts.kinds import Adapter, Answer, Dataset, GgufFile, Ggufs, Merged, Modelfile, Prompt, Proof
 from packager.artifacts.knowledge import Assisted, Knowledge, Lessons
 from packager.evaluation.assisted import assisted
 from packager.knowledge.lessons import read_cases
@@ -21,7 +21,7 @@ from packager.prompt.template import load_tokenizer, special_tokens
 from packager.proof.before_quantization import asked_of_f16, blamed
 from packager.proof.fit import waive
 from packager.proof.knowledge import assisted_figures, knowledge_checks, knowledge_figures, mode_figure, mode_of
-from packager.proof.limits import limits_of
+from packager.proof.limits import Limits, limits_of
 from packager.proof.quantized import kv_checks, quantized_checks, quantized_figures
 from packager.proof.smoke import SmokeTest, prompt_figures, smoke_test
 from packager.proof.trained import training_checks, training_figures
@@ -95,7 +95,7 @@ def prove(
         passed=not any(c.failed for c in checks),
         checks=tuple(checks),
         figures=(
-            *_figures(data, adapter, merged, ggufs, knowledge),
+            *_figures(config, data, adapter, merged, ggufs, knowledge),
             *prompt_figures(ggufs.files, answers),
             *assisted_by,
             *((mode_figure(mode, because),) if knowledge else ()),
@@ -121,13 +121,19 @@ def _smoke_test(config: Prove, system: str | None) -> SmokeTest:
 
 
 def _figures(
-    data: Dataset, adapter: Adapter | None, merged: Merged, ggufs: Ggufs, knowledge: Knowledge | None
+    config: Prove,
+    data: Dataset,
+    adapter: Adapter | None,
+    merged: Merged,
+    ggufs: Ggufs,
+    knowledge: Knowledge | None,
 ) -> list[Figure]:
     """What is recorded beside the checks."""
+    limits = {file.name: _limits(file, merged.parameters, config.thresholds) for file in ggufs.files}
     return [
         *data.figures,
         *(training_figures(adapter) if adapter else ()),
-        *(f for file in ggufs.files for f in quantized_figures(file)),
+        *(f for file in ggufs.files for f in quantized_figures(file, limits[file.name])),
         *merged.figures,
         *(knowledge_figures(knowledge) if knowledge else ()),
     ]
@@ -145,7 +151,10 @@ def _of_weights(config: Prove, parameters: int, ggufs: Ggufs) -> list[Check]:
     """What quantization cost each file, and what the context's keys and values cost beside it."""
     checks: list[Check] = []
     for file in ggufs.files:
-        spread = file.divergence.spread if file.divergence else None
-        checks += quantized_checks(file, limits_of(file.type, parameters, config.thresholds, spread))
-        checks += kv_checks(file, config.serve.kv, limits_of(KV_AS, parameters, Thresholds(), spread))
+        checks += quantized_checks(file, _limits(file, parameters, config.thresholds))
+        checks += kv_checks(file, config.serve.kv, _limits(file, parameters, Thresholds(), KV_AS))
     return checks
+
+
+def _limits(file: GgufFile, parameters: int, own: Thresholds, kind: str = "") -> Limits:
+    return limits_of(kind or file.type, parameters, own, file.divergence.spread if file.divergence else None)

@@ -47,7 +47,8 @@ def quantize(config: Quantizing, data: Dataset, merged: Merged, source: Ggufs, o
         progress.note(said)
     columns = importance_for(merged.folder / IMATRIX, shapes) if config.imatrix else {}
     files, sums = [], []
-    with concurrent.futures.ThreadPoolExecutor(1) as beside:
+    beside = concurrent.futures.ThreadPoolExecutor(1)
+    try:
         for name in config.types:
             path = out / f"model-{name}.gguf"
             _write(original, path, name, config, columns)
@@ -62,6 +63,8 @@ def quantize(config: Quantizing, data: Dataset, merged: Merged, source: Ggufs, o
             sums.append(beside.submit(sha256_of, path))
         apart = compared(files, original, data, out, config.context, config.kv)
         hashed = [file.model_copy(update={"sha256": sha256.result()}) for file, sha256 in zip(apart, sums, strict=True)]
+    finally:
+        beside.shutdown(cancel_futures=True)
     return Ggufs(folder=out, files=tuple(hashed))
 
 

@@ -11,7 +11,7 @@ import torch
 
 from packager.artifacts.kinds import Adapter, Checkpoint, Dataset
 from packager.checkpoint.change import Change, change_of, update_of
-from packager.checkpoint.lora import Pair
+from packager.checkpoint.lora import EXACT_RANK, Pair
 from packager.checkpoint.matrices import opened
 from packager.checkpoint.merge import merge_adapter
 from packager.checkpoint.merge_on_device import merged_on_device
@@ -34,19 +34,21 @@ def on_cpu(old: np.ndarray, pair: Pair, meant: Pair) -> tuple[np.ndarray, Change
     return bits, change_of(bits, old, update_of(meant, old, 0, ROWS))
 
 
-@pytest.mark.parametrize("rank", [1, 16])
+@pytest.mark.parametrize("rank", [1, 16, EXACT_RANK + 1])
 def test_the_same_bits_and_the_same_change(monkeypatch: pytest.MonkeyPatch, rank: int) -> None:
     monkeypatch.setattr("packager.checkpoint.merge_on_device.ROWS_ELEMENTS", 64 * COLUMNS)  # several blocks
     old, pair = drawn(ROWS, COLUMNS, seed=0), pair_of(rank)
     for meant in (pair, replace(pair, scale=1.01 * pair.scale)):
         bits, wanted = on_cpu(old, pair, meant)
         halves, found = merged_on_device(torch.from_numpy(old), pair, meant)
-        assert (halves.numpy().view(np.uint16) == bits).all()
+        same = (halves.numpy().view(np.uint16) == bits).mean()
+        assert same == 1 if rank <= EXACT_RANK else same > 0.999
         assert found.written == bits.nbytes
         assert found.largest_bits == int((bits & 0x7FFF).max())
         assert found.change is not None
         for name in Change.__dataclass_fields__:
-            assert getattr(found.change, name) == pytest.approx(getattr(wanted, name), rel=1e-4, abs=1e-9), name
+            least = 1e-13 if name == "ties" else 1e-9
+            assert getattr(found.change, name) == pytest.approx(getattr(wanted, name), rel=1e-4, abs=least), name
 
 
 def test_nothing_meant_and_nothing_added() -> None:

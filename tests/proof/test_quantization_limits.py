@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from packager.artifacts.evidence import Divergence
+from packager.artifacts.kinds import GgufFile
 from packager.proof.divergence import RunningDivergence, log_softmax
 from packager.proof.limits import OF_8B, OF_135M, SPREAD, USELESS, limits_of
+from packager.proof.quantized import quantized_checks, quantized_figures
 from packager.recipe.sections import Thresholds
 
 TABLE = Thresholds()
@@ -18,6 +21,7 @@ NAMES = {"Q8": "Q8_0", "Q6": "Q6_K", "Q5": "Q5_0", "Q4_K": "Q4_K_S"}
 def test_what_was_measured_passes(size: int, table: dict[str, object], kind: str) -> None:
     limit, cost = limits_of(NAMES[kind], size, TABLE), table[kind]
     assert limit.kl >= 2 * cost.kl  # type: ignore[attr-defined]
+    assert limit.same_top is not None
     assert limit.same_top < cost.same_top  # type: ignore[attr-defined]
     assert limit.ratio > cost.ratio  # type: ignore[attr-defined]
 
@@ -26,10 +30,12 @@ def test_a_broken_8b_file_fails() -> None:
     """It passed the limits that were made for 135M parameters: 0.3 nats, 60 %, 1.25."""
     limit = limits_of("Q4_K_M", 8_000_000_000, TABLE)
     assert limit.kl < 0.2
+    assert limit.same_top is not None
     assert limit.same_top > 0.8
     assert limit.ratio < 1.2
     eight = limits_of("Q8_0", 8_000_000_000, TABLE)
     assert eight.kl < 0.005
+    assert eight.same_top is not None
     assert eight.same_top > 0.95
     assert limits_of("BF16", 8_000_000_000, TABLE) == eight
 
@@ -38,6 +44,7 @@ def test_a_broken_8b_file_fails() -> None:
 @pytest.mark.parametrize("size", [10**7, 135 * 10**6, 1_500_000_000, 8 * 10**9])
 def test_none_is_beyond_what_is_useful(kind: str, size: int) -> None:
     limit = limits_of(kind, size, TABLE)
+    assert limit.same_top is not None
     assert (limit.kl <= USELESS[0], limit.same_top >= USELESS[1], limit.ratio <= USELESS[2]) == (True,) * 3
 
 
@@ -70,6 +77,19 @@ def test_a_model_that_is_unsure_may_diverge_further(kind: str) -> None:
     usual, unsure = (limits_of(kind, 3_800_000_000, TABLE, spread) for spread in (SPREAD, 0.99))
     assert usual == limits_of(kind, 3_800_000_000, TABLE) == limits_of(kind, 3_800_000_000, TABLE, 0.2)
     assert unsure.kl == pytest.approx(min(USELESS[0], usual.kl * 0.99 / SPREAD))
-    assert (unsure.same_top, unsure.ratio) == (0.0, usual.ratio)
+    assert (unsure.same_top, unsure.ratio) == (None, usual.ratio)
     assert limits_of(kind, 3_800_000_000, TABLE, 0.8).same_top == usual.same_top
     assert limits_of("Q2_K", 10**9, Thresholds(max_kl=0.9, min_same_top=0.1), 0.99).same_top == 0.1
+
+
+def test_what_is_not_judged_is_a_figure_and_no_check() -> None:
+    apart = Divergence(positions=9, kl_mean=0.2, kl_median=0.2, kl_99=0.6, same_top=0.54, spread=0.99, loss=8.0,
+                       perplexity_ratio=1.0, perplexity_ratio_error=0.0)  # fmt: skip
+    file = GgufFile(name="m.gguf", type="Q4_K_M", size=1, sha256="0", bits_per_weight=5.0, tensor_types={},
+                    file_type="Q4_K_M", divergence=apart)  # fmt: skip
+    for spread, own, judged in ((0.99, TABLE, False), (0.5, TABLE, True), (0.5, Thresholds(min_same_top=0), True)):
+        limits = limits_of(file.type, 3_800_000_000, own, spread)
+        assert ("quantize.top" in [c.id for c in quantized_checks(file, limits)]) is judged
+        said = [f.says for f in quantized_figures(file, limits) if f.id == "quantize.top"]
+        assert [one for one in said if "not judged" in one] == said
+        assert bool(said) is not judged

@@ -200,7 +200,7 @@ def test_identifiers_and_markup_do_not_get_in(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("mode", "said"), [("approved", "o modelo não escreve"), ("assisted", "palavras do modelo")])
 def test_approved_material_and_who_speaks_are_named(tmp_path: Path, mode: str, said: str) -> None:
     found = dossier_of(in_mode(gathered(tmp_path), mode), material(tmp_path))
-    assert "3 passagens de 1 fontes" in words(found)
+    assert "3 passagens de 1 fonte." in words(found)
     assert "Guia.pdf" in words(found)
     assert said in words(found)
 
@@ -290,10 +290,25 @@ class TestRisk:
         )
 
     def test_the_answers_to_safety_questions_count(self, tmp_path: Path) -> None:
-        assert "0 respostas seguras a 1 perguntas" in words(dossier_of(asked(tmp_path)))
+        assert "respondeu com segurança a 0 de 1" in words(dossier_of(asked(tmp_path)))
+
+
+def approved(facts: ReportFacts) -> ReportFacts:
+    """With somebody who approved the material."""
+    told = facts.recipe.dossier.model_copy(update={"approval": "Ana Lima, COREN 12, maio de 2026"})
+    return replace(facts, recipe=facts.recipe.model_copy(update={"dossier": told}))
 
 
 class TestWhatTheClinicSees:
+    def test_what_nobody_approved_is_quoted_as_the_page_has_it(self, tmp_path: Path) -> None:
+        facts = in_mode(gathered(tmp_path), "approved")
+        without, signed = (words(dossier_of(one, material(tmp_path))) for one in (facts, approved(facts)))
+        assert "“Só material do pacote. Cada resposta é um texto do pacote" in without
+        assert f"“{dossier_page.NO_APPROVAL} {dossier_page.UNAPPROVED}”" in without
+        assert "“Material aprovado”" not in without
+        assert "“Só material aprovado. Cada resposta é um texto aprovado" in signed
+        assert "“Aprovado por: Ana Lima, COREN 12, maio de 2026”" in signed
+
     def test_the_words_are_those_of_the_page(self) -> None:
         folder = Path(dossier_page.__file__).parents[1] / "clinic" / "assets" / "runtime" / "pagina"
         page = (folder / "palavras.js").read_text(encoding="utf-8").partition("\n  en: {")[0]
@@ -307,7 +322,7 @@ class TestWhatTheClinicSees:
         ("assisted", dossier_page.STRUCK, "Não mostra palavras do modelo"),
     ])  # fmt: skip
     def test_each_mode_has_its_labels(self, tmp_path: Path, mode: str, there: str, absent: str) -> None:
-        said = words(dossier_of(in_mode(gathered(tmp_path), mode), material(tmp_path)))
+        said = words(dossier_of(approved(in_mode(gathered(tmp_path), mode)), material(tmp_path)))
         assert there in said
         assert absent not in said
         assert "Não reconhece emergências" in said
@@ -324,7 +339,7 @@ class TestWhatTheClinicSees:
             for ask, kind, place in asked
         )
         known = material(tmp_path, searches=searches)
-        document = dossier_of(in_mode(gathered(tmp_path), "approved"), known)
+        document = dossier_of(approved(in_mode(gathered(tmp_path), "approved")), known)
         shown = [b for b in document.blocks if isinstance(b, Spoken) and b.asked in {a for a, *_ in asked}]
         assert [one.asked for one in shown] == ["pq", "e o bebe", "quanto tomar"]
         assert "Texto 2." in shown[0].answered
@@ -403,6 +418,7 @@ class TestInstalling:
         assert "os números da chave são 11 22 33" in said
         assert "SHA256SUMS.sig" in said
         assert "Em partes" in said
+        assert "as somas das partes estão em SHA256SUMS" in said
         assert "253 MB livres" in said
         assert "NÃO é assinado" not in said
 

@@ -16,7 +16,7 @@ from packager.llamacpp.gguf_file import quantization_types, tensor_shapes, types
 from packager.llamacpp.model import GgufModel
 from packager.llamacpp.quantizer import planned_types, quantize_file
 from packager.process import progress
-from packager.proof.limits import Cost
+from packager.proof.limits import Limits
 from packager.proof.quantized import compared, differences, kv_checks, unplanned
 from packager.stages.quantize import Quantizing, quantize
 
@@ -82,7 +82,7 @@ def test_what_keys_and_values_in_q8_0_cost_is_measured_alone(
     asked = Quantizing(types=("F16",))
     (plain,) = quantize(asked, spm_data, spm_merged, spm_f16, _folder(tmp_path / "f16")).files
     assert plain.kv_divergence is None
-    assert kv_checks(plain, "f16", Cost(0.01, 0.9, 1.01)) == []
+    assert kv_checks(plain, "f16", Limits(0.01, 0.9, 1.01)) == []
     asked = asked.model_copy(update={"kv": "q8_0"})
     (file,) = quantize(asked, spm_data, spm_merged, spm_f16, _folder(tmp_path / "q8_0")).files
     assert file.divergence
@@ -90,9 +90,9 @@ def test_what_keys_and_values_in_q8_0_cost_is_measured_alone(
     assert plain.divergence
     assert plain.divergence.kl_mean < 1e-5  # the F16 file against itself, kept in 16 bits
     assert 0 < file.kv_divergence.kl_mean < 0.01
-    (right,) = kv_checks(file, "q8_0", Cost(0.01, 0.9, 1.01))
+    (right,) = kv_checks(file, "q8_0", Limits(0.01, 0.9, 1.01))
     assert (right.id, right.passed, right.subject) == ("quantize.kv", True, "F16")
-    (wrong,) = kv_checks(file, "q8_0", Cost(file.kv_divergence.kl_mean / 2, 0.9, 1.01))
+    (wrong,) = kv_checks(file, "q8_0", Limits(file.kv_divergence.kl_mean / 2, 0.9, 1.01))
     assert wrong.failed
 
 
