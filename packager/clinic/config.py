@@ -16,6 +16,7 @@ from packager.artifacts.knowledge import Searched
 from packager.clinic import served
 from packager.clinic.targets import Target
 from packager.package import licence, signing
+from packager.package.material import as_approved
 from packager.prompt.ollama.modelfile import REQUIRES, REQUIRES_OF_PARTS
 from packager.proof import smoke
 from packager.recipe.recipe import Recipe
@@ -100,7 +101,7 @@ def settings_of(facts: ClinicFacts) -> dict[str, Any]:
         "mode": facts.proof.mode,
         "passages": recipe.knowledge.passages if recipe.knowledge else 0,
         "demonstration": shown,
-        "ollama_note": "" if facts.proof.mode == "free" else _as_approved(OLLAMA_NOTE, recipe.dossier.approval),
+        "ollama_note": "" if facts.proof.mode == "free" else as_approved(OLLAMA_NOTE, recipe.dossier.approval),
         "approved_by": recipe.dossier.approval,
         "banner": BANNER if shown else _mode_text(facts.proof.mode, recipe.dossier.approval),
         "feedback": recipe.clinic.feedback,
@@ -130,14 +131,7 @@ def _mode_text(mode: str, approval: str) -> str:
     """What LEIA-ME.txt says of a mode, and of who approved its material."""
     if mode == "free":
         return ""
-    return _as_approved(MODE_TEXTS[mode], approval) + (f"Aprovado por: {approval}\n" if approval else UNAPPROVED)
-
-
-def _as_approved(text: str, approval: str) -> str:
-    """Where nobody is named who approved the material, no word says that anybody did."""
-    if approval:
-        return text
-    return text.replace("material aprovado", "material do pacote").replace("texto aprovado", "texto do pacote")
+    return as_approved(MODE_TEXTS[mode], approval) + (f"Aprovado por: {approval}\n" if approval else UNAPPROVED)
 
 
 def programs(target: Target) -> list[dict[str, Any]]:

@@ -41,4 +41,4 @@ O arquivo recomendado é {recipe.name}-{default.type}.gguf ({default.size / MEBI
 cerca de {recipe.device.ram_gb:g} GB de memória livre. Nada do que se escreve sai do computador.
 
 Não digite dados que identifiquem pacientes (nome, CPF, cartão SUS, telefone, endereço).
-{material.alone(facts.proof)}"""
+{material.alone(facts.proof, recipe.dossier.approval)}"""

@@ -1,4 +1,5 @@
-"""A proof -> what card and LEIA-ME say of the approved material, and of what Ollama does not do with it."""
+"""A proof -> what card and LEIA-ME say of the approved material, and of what Ollama does not do with it; and how
+that material is spoken of where nobody is named who approved it."""
 
 from __future__ import annotations
 
@@ -26,6 +27,16 @@ def section(proof: Proof) -> list[str]:
     ]
 
 
-def alone(proof: Proof) -> str:
+def alone(proof: Proof, approval: str) -> str:
     """For the package's LEIA-ME.txt; "" without approved material."""
-    return "" if proof.mode == "free" else ALONE
+    return "" if proof.mode == "free" else as_approved(ALONE, approval)
+
+
+def as_approved(text: str, approval: str) -> str:
+    """A text in Portuguese about the material, as it may be said: where nobody is named in `approval`
+    (`dossier.approval`), no word says that anybody approved it. The page does the same (`withoutApproval`)."""
+    if approval:
+        return text
+    for said in ("material", "Material", "texto"):
+        text = text.replace(f"{said} aprovado", f"{said} do pacote")
+    return text

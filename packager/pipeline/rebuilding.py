@@ -79,7 +79,7 @@ def rebuild(package: Path, kit: Path, scratch: Path, *, base_model: str = "", th
     for file in manifest["files"]:
         if file.get("part_of") and f"{file['type']}: " in "".join(steps):
             continue  # one file in several parts was made again as one
-        steps.append(_quantized(package, file, known, kit, f16, scratch, threads or child.physical_cores(), notes))
+        steps.append(_quantized(package, file, known, kit, f16, scratch, threads or child.processors(), notes))
     return Rebuilt(tuple(steps), tuple(notes))
 
 

@@ -82,7 +82,7 @@ def _material(facts: ReportFacts, knowledge: Knowledge) -> Iterator[Block]:
         yield Paragraph(f"Aprovado por: {facts.recipe.dossier.approval}")
         return
     yield Paragraph(
-        "A receita não diz quem aprovou estas passagens, nem quando (dossier.approval), e a página avisa. Só devem ser "
+        "A receita não diz quem aprovou estas passagens, nem quando, e a página avisa. Só devem ser "
         "usadas depois de alguém da área tê-las lido e assinado aqui.",
         "notice",
     )

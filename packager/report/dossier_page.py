@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from packager.artifacts.knowledge import Knowledge
 from packager.data.audit.identifiers import redact
+from packager.package.material import as_approved
 from packager.report.document import Block, Heading, Listing, Paragraph, Spoken, Table
 from packager.report.dossier_chapters import CHECKS, PAGE, SAFETY, WEAKNESSES, see
 from packager.report.facts import ReportFacts
@@ -52,28 +53,19 @@ QUOTED = (*MODE_NAMES.values(), *EMPLOYED.values(), NOTICE, NOTICE_APPROVED, NOT
 
 def page(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[Block]:
     """What is read at the top, beside each kind of answer, and what the page does not do."""
-    mode = facts.proof.mode
+    mode, approval = facts.proof.mode, facts.recipe.dossier.approval
     yield Heading(PAGE)
     yield Paragraph(
         "Não há fotografia da tela neste dossiê: ele é escrito antes de a página ser aberta. Em palavras, é isto que "
         "se lê nela" + (" (em inglês; aqui, em português):" if facts.recipe.language == "en" else ":")
     )
-    yield Listing(tuple(_shown(line, facts) for line in _top(facts)))
+    yield Listing(tuple(as_approved(line, approval) for line in _top(facts)))
     yield Heading("O que aparece junto de cada resposta", 2)
-    labels = [(_shown(said, facts), when, what) for said, when, what in _labels(mode)]
+    labels = [(as_approved(said, approval), when, what) for said, when, what in _labels(mode)]
     yield Table(tuple(labels), ("o que se lê", "quando aparece", "o que significa"), (0.34, 0.3, 0.36))
-    yield from _examples(knowledge, facts)
+    yield from _examples(knowledge, approval)
     yield Heading("O que a página não faz", 2)
     yield Listing(tuple(_does_not(facts)))
-
-
-def _shown(words: str, facts: ReportFacts) -> str:
-    """Where nobody is named who approved the material, no word of the page says that anybody did."""
-    if facts.recipe.dossier.approval:
-        return words
-    for said in ("material", "Material", "texto"):
-        words = words.replace(f"{said} aprovado", f"{said} do pacote")
-    return words
 
 
 def _top(facts: ReportFacts) -> Iterator[str]:
@@ -137,7 +129,7 @@ def _labels(mode: str) -> Iterator[tuple[str, str, str]]:
         )
 
 
-def _examples(knowledge: Knowledge | None, facts: ReportFacts) -> Iterator[Block]:
+def _examples(knowledge: Knowledge | None, approval: str) -> Iterator[Block]:
     """One of each outcome that the build recorded of its own questions, as it was searched."""
     path = knowledge.folder / "knowledge.jsonl" if knowledge else None
     if knowledge is None or path is None or not path.is_file():
@@ -149,17 +141,17 @@ def _examples(knowledge: Knowledge | None, facts: ReportFacts) -> Iterator[Block
         kind = found["verdict"] if found["verdict"] in ("found", "near") else ""
         if not kind:
             said = f"{NOT_FOUND} {REFUSED.get(found['verdict'], '')}".strip()
-            firsts.setdefault(kind, Spoken(redact(one.ask)[0], _shown(said, facts)))
+            firsts.setdefault(kind, Spoken(redact(one.ask)[0], as_approved(said, approval)))
         elif kind not in firsts:
-            firsts[kind] = _example(one.ask, kind, passages[found["hits"][0][0]], facts)
+            firsts[kind] = _example(one.ask, kind, passages[found["hits"][0][0]], approval)
     if firsts:
         whose = "como foram digitadas" if knowledge.by_people else "feitas por programa"
         yield Heading(f"Exemplos: perguntas {whose}, e o que a busca da prova achou", 2)
         yield from (firsts[kind] for kind in ("found", "near", "") if kind in firsts)
 
 
-def _example(ask: str, kind: str, passage: Mapping[str, str], facts: ReportFacts) -> Spoken:
-    head = _shown(APPROVED if kind == "found" else f"{NEAREST}. {COMPARE}", facts)
+def _example(ask: str, kind: str, passage: Mapping[str, str], approval: str) -> Spoken:
+    head = as_approved(APPROVED if kind == "found" else f"{NEAREST}. {COMPARE}", approval)
     shown = f"{head}\n{passage['question']}\n{passage['text']}"
     return Spoken(redact(ask)[0], redact(shown)[0], f"Fonte: {passage['source']}")
 

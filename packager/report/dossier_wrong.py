@@ -42,7 +42,7 @@ def _limits(facts: ReportFacts) -> Iterator[str]:
     )
     yield "Velocidade e memória são as da máquina que fez o pacote; o autoteste mede as da clínica."
     if facts.data.identifiers:
-        yield (f"Os dados de treino têm {SAY.counted(facts.data.identifiers, *IDENTIFIERS)}; a receita permite.")
+        yield f"Os dados de treino têm {SAY.counted(facts.data.identifiers, *IDENTIFIERS)}; a receita permite."
     if facts.evaluation is None:
         yield "Sem avaliação: não se comparou com o modelo base o que ele escreve."
     for left in facts.evaluation.left_out if facts.evaluation else ():

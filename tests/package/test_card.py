@@ -60,3 +60,13 @@ def test_leia_me_is_in_portuguese_with_the_notice() -> None:
     assert "não é um dispositivo médico" in text
     assert "sha256sum --strict -c SHA256SUMS" in text
     assert "meu-Q4_K_M.gguf" in text
+
+
+def test_leia_me_calls_material_approved_only_where_somebody_is_named() -> None:
+    facts = card_facts("x")
+    facts = replace(facts, proof=facts.proof.model_copy(update={"mode": "approved"}))
+    assert "não procura no material do pacote" in leia_me(facts)
+    assert "aprovado" not in leia_me(facts)
+    told = facts.recipe.dossier.model_copy(update={"approval": "Ana Lima, COREN 12"})
+    named = replace(facts, recipe=facts.recipe.model_copy(update={"dossier": told}))
+    assert "não procura no material aprovado" in leia_me(named)

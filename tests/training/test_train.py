@@ -434,7 +434,7 @@ def test_a_model_that_refuses_what_it_is_given_is_trained_its_own_way(loaded: Ca
     class Strict(LlamaModel):
         def forward(self, input_ids: Any, attention_mask: Any = None, position_ids: Any = None, **more: Any) -> Any:
             if position_ids is not None:
-                raise NotImplementedError("positions of my own only")
+                raise ValueError("this model takes positions of its own only")
             return super().forward(input_ids, attention_mask=attention_mask, **more)
 
     trainee, rows = loaded(settings())
