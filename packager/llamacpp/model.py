@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 from packager.errors import InputError, MissingResource, ProofFailed
 from packager.llamacpp import binding
 from packager.llamacpp.limits import bounded
+from packager.llamacpp.sampling import sampling_chain
 from packager.prompt.template import ChatTemplate
 
 if TYPE_CHECKING:
@@ -194,7 +195,7 @@ class GgufModel:
             raise InputError(f"The prompt has {len(ids)} tokens, the context {self.n_context}.", "shorten the question")
         stop = self.eog_tokens if stop is None else stop
         room = self.n_context - len(ids)
-        sampler = _sampler(self._lib, sampling, seed, self.n_context, self.n_vocab)
+        sampler = sampling_chain(self._lib, sampling, seed, self.n_context, self.n_vocab)
         try:
             for token in ids:  # as Ollama and llama-server do: the penalty sees the prompt
                 self._lib.llama_sampler_accept(sampler, token)
@@ -225,11 +226,9 @@ class GgufModel:
             raise InputError(f"{len(ids)} tokens do not fit the context of {self.n_context}.", "open a larger context")
         chosen = [True] * len(ids) if wanted is None else list(wanted)
         self._forget()
-        step = min(LOGIT_ROWS, self.at_once)
-        for start in range(0, len(ids), step):
-            flags = chosen[start : start + step]
-            self._decode(ids[start : start + step], flags)
-            positions = [start + i for i, flag in enumerate(flags) if flag]
+        for start, end in _batches(chosen, self.at_once):
+            self._decode(ids[start:end], chosen[start:end])
+            positions = [place for place in range(start, end) if chosen[place]]
             if positions:
                 rows = self._lib.llama_get_logits(self._context)
                 yield positions, np.ctypeslib.as_array(rows, shape=(len(positions), self.n_vocab))
@@ -263,6 +262,19 @@ class GgufModel:
         return "" if token < 0 else self._piece(token).decode(errors="replace")
 
 
+def _batches(wanted: Sequence[bool], most: int) -> Iterator[tuple[int, int]]:
+    """Where batches of at most `most` tokens begin and end, so that each has at most `LOGIT_ROWS` wanted ones: a prompt
+    in front of an answer goes with it, as large batches read the weights fewer times."""
+    start = rows = 0
+    for place, flag in enumerate(wanted):
+        if place - start == most or (flag and rows == LOGIT_ROWS):
+            yield start, place
+            start, rows = place, 0
+        rows += flag
+    if start < len(wanted):
+        yield start, len(wanted)
+
+
 def _context_params(lib: Any, context: int, threads: int, sequences: int, kv: str) -> Any:
     params = lib.llama_context_default_params()
     params.n_seq_max = sequences
@@ -276,25 +288,3 @@ def _context_params(lib: Any, context: int, threads: int, sequences: int, kv: st
         params.type_k = params.type_v = getattr(lib, f"GGML_TYPE_{kv.upper()}")
         params.flash_attn_type = lib.LLAMA_FLASH_ATTN_TYPE_ENABLED
     return params
-
-
-def _sampler(lib: Any, sampling: Serve, seed: int, n_context: int, n_vocab: int) -> Any:
-    """The samplers of the recipe's `serve` section, in llama.cpp's own order."""
-    last = n_context if sampling.repeat_last_n < 0 else sampling.repeat_last_n
-    chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
-    steps = []
-    if sampling.repeat_penalty != 1 and last:
-        steps.append(lib.llama_sampler_init_penalties(n_vocab, last, sampling.repeat_penalty, 0.0, 0.0))
-    if sampling.temperature == 0:
-        steps.append(lib.llama_sampler_init_greedy())
-    else:
-        steps += [
-            lib.llama_sampler_init_top_k(sampling.top_k),
-            lib.llama_sampler_init_top_p(sampling.top_p, 1),
-            lib.llama_sampler_init_min_p(sampling.min_p, 1),
-            lib.llama_sampler_init_temp(sampling.temperature),
-            lib.llama_sampler_init_dist(seed),
-        ]
-    for step in steps:
-        lib.llama_sampler_chain_add(chain, step)
-    return chain

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from packager.errors import ProofFailed
-from packager.llamacpp.model import GgufModel, _sampler
+from packager.llamacpp.model import GgufModel
+from packager.llamacpp.sampling import sampling_chain
 
 if TYPE_CHECKING:
     from packager.recipe.sections import Serve
@@ -82,7 +83,7 @@ class ParallelModel(GgufModel):
         context = self.n_context // self._sequences
         if not 0 < len(ids) < context:
             raise ProofFailed(f"A prompt of {len(ids)} tokens leaves no room in {context}.", "open a larger context")
-        sampler = _sampler(self._lib, sampling, seed, context, self.n_vocab)
+        sampler = sampling_chain(self._lib, sampling, seed, context, self.n_vocab)
         for token in ids:  # as in `generate`: the penalty sees the prompt
             self._lib.llama_sampler_accept(sampler, token)
         for start in range(0, len(ids), self.at_once):

@@ -30,7 +30,7 @@ from packager.llamacpp.converter import (
     tokenizer_problem,
 )
 from packager.llamacpp.gguf_file import quantization_types
-from packager.llamacpp.model import GgufModel
+from packager.llamacpp.model import LOGIT_ROWS, GgufModel
 from packager.llamacpp.quantizer import quantize_file
 from packager.llamacpp.vendored import fetch_source
 from packager.prompt.template import load_tokenizer, token_ids
@@ -332,6 +332,18 @@ class TestRunning:
         assert measured["nll"] == pytest.approx(wanted, rel=1e-3)
         rows = np.concatenate([part.copy() for _, part in model.logits(ids)])
         assert np.abs(rows - logits.numpy()).max() < 0.02
+
+    def test_logits_of_some_positions_are_those_of_all(self, model: GgufModel) -> None:
+        """A prompt goes with the answer behind it in one batch; more than 64 wanted positions do not."""
+        ids = [5 + i % 40 for i in range(200)]
+        everything = np.concatenate([part.copy() for _, part in model.logits(ids)])
+        for wanted in ([i >= 90 for i in range(200)], [i % 7 == 3 for i in range(200)], [False] * 200):
+            some = [(at, part.copy()) for at, part in model.logits(ids, wanted)]
+            places = [place for at, _ in some for place in at]
+            assert places == [i for i, flag in enumerate(wanted) if flag]
+            assert all(len(at) <= LOGIT_ROWS for at, _ in some)
+            for at, part in some:
+                assert np.abs(part - everything[at]).max() < 0.02
 
     def test_greedy_takes_the_likeliest(self, model: GgufModel) -> None:
         ids = model.tokenize(TEXTS[0])
