@@ -6,10 +6,10 @@ is known to cost at its size, and never more than `USELESS`. A recipe's own thre
 
 What a file costs also depends on how sure its source is. Logits that are off by independent noise of variance v move
 probabilities p by a divergence of half the noise's variance under p, which is v (1 - sum p^2) / 2 on average: the
-same rounding costs a model that is sure of its next token little, and one that knows nothing (trained for minutes from
-random weights, say) the most. So the limit of the divergence grows with 1 - sum p^2 (`Divergence.spread`) beyond that
-of the model of the first table. Where hardly any token stands out, which one is likeliest tells nothing, and is not
-judged.
+same rounding costs a model that is sure of its next token little. So the limit of the divergence grows with 1 - sum p^2
+(`Divergence.spread`) beyond that of the model of the first table. Where hardly any token stands out, the model knows
+nothing yet (random weights, trained for minutes). Such a network may amplify a rounding without bound (measured in
+docs/proof.md): neither the divergence nor the likeliest token tells a good file from a bad one, and neither is judged.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ CHANCE = 0.03
 SPREAD = 0.68
 """1 - sum p^2 of the model of the first table, on its held-out answers: 0.680 at 797 positions."""
 UNSURE = 0.95
-"""From this spread on the likeliest token is not judged: the square of its probability is 1 - spread at most, so on
-average it has 0.224 at most."""
+"""From this spread on neither divergence nor likeliest token is judged: the square of the latter's probability is
+1 - spread at most, so on average it has 0.224 at most."""
 SMALL, LARGE = 5e8, 4e9
 """Parameters below which the small table holds, and from which on the large one; between, their geometric mean."""
 
@@ -49,9 +49,9 @@ class Cost:
 class Limits:
     """What a file may cost."""
 
-    kl: float
+    kl: float | None
     same_top: float | None
-    """None: which token is the likeliest is not judged."""
+    """None: not judged, as the divergence."""
     ratio: float
 
 
@@ -95,8 +95,9 @@ def limits_of(kind: str, parameters: int, own: Thresholds, spread: float | None 
 
 def _of_spread(cost: Cost, spread: float) -> Limits:
     """The limits for a source that may be less sure than that of the table."""
-    kl = min(USELESS[0], cost.kl * max(1.0, spread / SPREAD))
-    return Limits(kl, None if spread >= UNSURE else cost.same_top, cost.ratio)
+    if spread >= UNSURE:
+        return Limits(None, None, cost.ratio)
+    return Limits(min(USELESS[0], cost.kl * max(1.0, spread / SPREAD)), cost.same_top, cost.ratio)
 
 
 def _known(kind: str, parameters: int) -> Cost:

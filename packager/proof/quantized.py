@@ -23,7 +23,7 @@ from packager.process import child
 from packager.prompt.corpus import answer_samples, corpus_samples
 from packager.prompt.masking import Encoded
 from packager.proof import divergence
-from packager.proof.limits import Limits
+from packager.proof.limits import USELESS, Limits
 
 T = TypeVar("T")
 
@@ -31,6 +31,8 @@ ANSWER_TOKENS = 768
 """Held-out answer tokens on which predictions are compared."""
 LEAST_TOKENS = 256
 """With fewer than these, the corpus that every stage is proven on is added."""
+
+NOT_JUDGED = "Hardly any token stands out in this model, so this is not judged."
 
 
 def read_whole(path: Path) -> GgufInfo:
@@ -107,27 +109,36 @@ def quantized_checks(file: GgufFile, limits: Limits) -> list[Check]:
     apart = file.divergence
     if apart is None:
         says = f"{file.type}: does not run: {file.fault}"
+        most = USELESS[0] if limits.kl is None else limits.kl
         return [
             *checks,
-            verdict("quantize.kl", "does not run", round(limits.kl, 5), "nats/token", False, says, subject=file.type),
+            verdict("quantize.kl", "does not run", round(most, 5), "nats/token", False, says, subject=file.type),
         ]
+    if limits.kl is not None:
+        checks.append(
+            verdict("quantize.kl", round(apart.kl_mean, 5), round(limits.kl, 5), "nats/token",
+                  apart.kl_mean <= limits.kl, _kl_says(file, apart), subject=file.type)
+        )  # fmt: skip
+    if limits.same_top is not None:
+        checks.append(
+            verdict("quantize.top", round(apart.same_top, 4), round(limits.same_top, 4), "share",
+                  apart.same_top >= limits.same_top, _top_says(file, apart), subject=file.type)
+        )  # fmt: skip
     ratio, error = apart.perplexity_ratio, apart.perplexity_ratio_error
-    judged = [
+    says = f"{file.type}: perplexity on held-out answers is {ratio:.4f} ± {error:.4f} times that of F16."
+    passed = ratio <= limits.ratio
+    return [
         *checks,
-        verdict("quantize.kl", round(apart.kl_mean, 5), round(limits.kl, 5), "nats/token", apart.kl_mean <= limits.kl,
-              f"{file.type}: diverges from F16 by {apart.kl_mean:.4f} nats a token on average (median "
-              f"{apart.kl_median:.4f}, 99 % below {apart.kl_99:.3f}) over {apart.positions} held-out tokens.",
-              subject=file.type),
-        verdict("quantize.perplexity", round(ratio, 4), round(limits.ratio, 4), "ratio",
-              ratio <= limits.ratio,
-              f"{file.type}: perplexity on held-out answers is {ratio:.4f} ± {error:.4f} times that of F16.",
+        verdict("quantize.perplexity", round(ratio, 4), round(limits.ratio, 4), "ratio", passed, says,
               subject=file.type),
     ]  # fmt: skip
-    if limits.same_top is None:
-        return judged
-    top = verdict("quantize.top", round(apart.same_top, 4), round(limits.same_top, 4), "share",
-                  apart.same_top >= limits.same_top, _top_says(file, apart), subject=file.type)  # fmt: skip
-    return [*judged[:2], top, *judged[2:]]
+
+
+def _kl_says(file: GgufFile, apart: Divergence) -> str:
+    return (
+        f"{file.type}: diverges from F16 by {apart.kl_mean:.4f} nats a token on average (median {apart.kl_median:.4f}, "
+        f"99 % below {apart.kl_99:.3f}) over {apart.positions} held-out tokens."
+    )
 
 
 def _top_says(file: GgufFile, apart: Divergence) -> str:
@@ -137,29 +148,46 @@ def _top_says(file: GgufFile, apart: Divergence) -> str:
 def kv_checks(file: GgufFile, kv: str, limits: Limits) -> list[Check]:
     """That keys and values in `kv` cost no more than weights in `kv` may (`limits`); nothing to judge for f16."""
     apart = file.kv_divergence
-    if apart is None:
+    if apart is None or limits.kl is None or limits.same_top is None:
         return []
-    judged = limits.same_top is not None
-    says = (
-        f"{file.type}: keys and values in {kv} move its predictions by {apart.kl_mean:.5f} nats a token; the likeliest "
-        f"token stays in {apart.same_top:.1%} of {apart.positions}{'' if judged else ', which is not judged'}."
-    )
-    passed = apart.kl_mean <= limits.kl and (limits.same_top is None or apart.same_top >= limits.same_top)
+    passed = apart.kl_mean <= limits.kl and apart.same_top >= limits.same_top
     return [
-        verdict("quantize.kv", round(apart.kl_mean, 6), round(limits.kl, 5), "nats/token", passed, says,
-                subject=file.type)
+        verdict("quantize.kv", round(apart.kl_mean, 6), round(limits.kl, 5), "nats/token", passed,
+                _kv_says(file, apart, kv), subject=file.type)
     ]  # fmt: skip
 
 
+def kv_figures(file: GgufFile, kv: str, limits: Limits) -> list[Figure]:
+    """What keys and values in `kv` cost, where that is not judged."""
+    apart = file.kv_divergence
+    if apart is None or limits.kl is not None:
+        return []
+    says = f"{_kv_says(file, apart, kv)} {NOT_JUDGED}"
+    return [Figure(id="quantize.kv", subject=file.type, measured=round(apart.kl_mean, 6), unit="nats/token", says=says)]
+
+
+def _kv_says(file: GgufFile, apart: Divergence, kv: str) -> str:
+    return (
+        f"{file.type}: keys and values in {kv} move its predictions by {apart.kl_mean:.5f} nats a token; the likeliest "
+        f"token stays in {apart.same_top:.1%} of {apart.positions}."
+    )
+
+
 def quantized_figures(file: GgufFile, limits: Limits) -> list[Figure]:
-    """The size of a file's weights, as read back; and how often it keeps the likeliest token, where no limit is set."""
+    """The size of a file's weights, as read back; and how far it predicts from the F16 file, where that is not
+    judged."""
     share = file.fallback_share
     fallback = f"; {share:.0%} of the weights fell back to another type" if share else ""
     says = f"{file.type}: {file.bits_per_weight:.2f} bits per weight{fallback}."
     bits = file.bits_per_weight
     found = [Figure(id="quantize.bits", subject=file.type, measured=bits, unit="bits/weight", says=says)]
-    if limits.same_top is None and file.divergence:
-        says = f"{_top_says(file, file.divergence)} Hardly any token stands out in this model, so this is not judged."
-        top = round(file.divergence.same_top, 4)
+    apart = file.divergence
+    if apart and limits.kl is None:
+        says = f"{_kl_says(file, apart)} {NOT_JUDGED}"
+        kl = round(apart.kl_mean, 5)
+        found.append(Figure(id="quantize.kl", subject=file.type, measured=kl, unit="nats/token", says=says))
+    if apart and limits.same_top is None:
+        says = f"{_top_says(file, apart)} {NOT_JUDGED}"
+        top = round(apart.same_top, 4)
         found.append(Figure(id="quantize.top", subject=file.type, measured=top, unit="share", says=says))
     return found

@@ -22,7 +22,7 @@ from packager.proof.before_quantization import asked_of_f16, blamed
 from packager.proof.fit import waive
 from packager.proof.knowledge import assisted_figures, knowledge_checks, knowledge_figures, mode_figure, mode_of
 from packager.proof.limits import Limits, limits_of
-from packager.proof.quantized import kv_checks, quantized_checks, quantized_figures
+from packager.proof.quantized import kv_checks, kv_figures, quantized_checks, quantized_figures
 from packager.proof.smoke import SmokeTest, prompt_figures, smoke_test
 from packager.proof.trained import training_checks, training_figures
 from packager.recipe.clinic import Device
@@ -129,11 +129,13 @@ def _figures(
     knowledge: Knowledge | None,
 ) -> list[Figure]:
     """What is recorded beside the checks."""
-    limits = {file.name: _limits(file, merged.parameters, config.thresholds) for file in ggufs.files}
+    size = merged.parameters
+    weights = [quantized_figures(file, _limits(file, size, config.thresholds)) for file in ggufs.files]
+    kv = [kv_figures(file, config.serve.kv, _limits(file, size, Thresholds(), KV_AS)) for file in ggufs.files]
     return [
         *data.figures,
         *(training_figures(adapter) if adapter else ()),
-        *(f for file in ggufs.files for f in quantized_figures(file, limits[file.name])),
+        *(figure for figures in (*weights, *kv) for figure in figures),
         *merged.figures,
         *(knowledge_figures(knowledge) if knowledge else ()),
     ]
