@@ -105,7 +105,7 @@ def load(name_or_path: str, overrides: Sequence[str] = (), paths: Mapping[str, s
         raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except UnicodeDecodeError as error:
         raise InputError(f"{path.name} is not UTF-8 text.", "save it as UTF-8; a recipe is a text file") from error
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: days that no month has
+    except yaml.YAMLError as error:
         raise InputError(f"{path.name} is not valid YAML: {_place_of(error)}", _mend(error)) from error
     except RecursionError:
         raise InputError(f"{path.name} is nested too deeply.", "take out the brackets that nothing closes") from None
@@ -132,6 +132,12 @@ def load(name_or_path: str, overrides: Sequence[str] = (), paths: Mapping[str, s
             return recipe
     many = "problem" if len(problems) == 1 else "problems"
     raise all_at_once(problems, f"{len(problems)} {many} in {path.name}:", "packager recipes --fields lists the fields")
+
+
+def in_yaml(text: str) -> str:
+    """Text as a recipe has to have it, within brackets too: in quotes where YAML would read something else."""
+    listed: str = yaml.safe_dump([text], default_flow_style=True, allow_unicode=True, width=10**6)
+    return listed.strip()[1:-1]
 
 
 def _place_of(error: Exception) -> str:
@@ -172,6 +178,13 @@ def _renamed(data: Any) -> list[str]:
 class _Loader(yaml.SafeLoader):
     """SafeLoader that refuses a key given twice; YAML would silently keep the last. A key beside a merged part
     (`<<: *name`) is no second one: it holds."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep=deep)
+        except ValueError as error:  # a month that no year has, say
+            problem = f"'{str(node.value)[:40]}' cannot be read ({error}); text stands in quotes"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from error
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=deep) for key, _ in node.value if key.tag != MERGE]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from packager.errors import InputError
 from packager.recipe import loading
@@ -111,3 +112,10 @@ def test_every_field_is_documented() -> None:
 def test_the_reference_is_the_code() -> None:
     """docs/recipe.md is written by `packager recipes --markdown`."""
     assert (ROOT / "docs" / "recipe.md").read_text(encoding="utf-8") == markdown()
+
+
+@pytest.mark.parametrize(
+    "text", ["no", "Plan 1", "a, b", "fonte: x", "2026-01-01", "12", "{x}", "é", "~", "-", "a #b", "'"]
+)
+def test_a_name_that_an_error_suggests_is_read_as_that_name(text: str) -> None:
+    assert yaml.safe_load(f"data: {{sheet: {loading.in_yaml(text)}, x: 1}}") == {"data": {"sheet": text, "x": 1}}

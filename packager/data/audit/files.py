@@ -19,6 +19,7 @@ from packager.data.rows.formats import Row
 from packager.data.rows.recognise import NOBODY, Named, Shape, columns_in, detected_encoding, recognised
 from packager.data.rows.sources import Reading
 from packager.data.rows.table import files_in, read_rows
+from packager.recipe.loading import in_yaml
 from packager.recipe.recipe import Recipe
 from packager.recipe.sections import Data
 
@@ -122,7 +123,8 @@ def _meaning(shape: Shape, file: str) -> list[str]:
     if shape.source:
         told.append(
             f"{head}column '{shape.source}' says where an answer comes from: it is not trained; for the clinic's page"
-            f" to show it below the answer, give data.fields.source: {shape.source} and knowledge: {{rows: true}}"
+            f" to show it below the answer, give data.fields.source: {in_yaml(shape.source)}"
+            " and knowledge: {rows: true}"
         )
     if shape.unread:
         told.append(f"{head}not read: column {', '.join(name[:40] for name in shape.unread[:20])}")

@@ -8,8 +8,6 @@ or a date is no text.
 from __future__ import annotations
 
 import itertools
-import json
-import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +17,7 @@ from packager.data.rows.columns import check_once
 from packager.data.rows.header import LOOKED_AT, Numbered, check_no_title, is_header
 from packager.data.rows.records import Record, UnusableRow
 from packager.errors import InputError, MissingResource, PackagerError
+from packager.recipe.loading import in_yaml
 
 
 def read_sheet(path: Path, sheet: str | None, columns: Sequence[str]) -> Iterator[Record | UnusableRow]:
@@ -82,10 +81,9 @@ def _which(file: str, sheets: Mapping[str, Sequence[Sequence[Any]]]) -> InputErr
     fitting = [name for name, rows in listed.items() if any(is_header(row) for _, row in rows[:LOOKED_AT])]
     told = f" Only '{fitting[0]}' has columns of question and answer." if len(fitting) == 1 else ""
     name = fitting[0] if len(fitting) == 1 else "NAME"
-    written = name if re.fullmatch(r"[^\W\d_][\w ]*\w|[^\W\d_]", name) else json.dumps(name, ensure_ascii=False)
     return InputError(
         f"{file} has several sheets: {counts}.{told}",
-        f"name one: data.sheet in a recipe (data: {{sheet: {written}}}), otherwise --sheet {shlex.quote(name)}",
+        f"name one: data.sheet in a recipe (data: {{sheet: {in_yaml(name)}}}), otherwise --sheet {shlex.quote(name)}",
     )
 
 
