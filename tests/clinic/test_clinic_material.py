@@ -28,8 +28,8 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("programs")
 
 
-def bundle_of(folder: Path, program: Path, programs: Path, mode: str, proof: dict[str, Any] | None = None) -> Path:
-    made = clinic_bundle.make(folder, program, {"mode": mode}, proof or clinic_bundle.PROOF)
+def bundle_of(folder: Path, program: Path, programs: Path, mode: str, approved_by: str = "Ana, COREN 12") -> Path:
+    made = clinic_bundle.make(folder, program, {"mode": mode, "approved_by": approved_by})
     return clinic_bundle.with_material(made, programs)
 
 
@@ -103,7 +103,7 @@ def test_a_mode_is_only_lowered(tmp_path: Path, program: Path, programs: Path) -
         assert (code, said in words) == (2, True), words
     free = clinic_bundle.make(tmp_path / "free", program)
     code, words = clinic_bundle.run(free, "iniciar.sh", "--sem-navegador", "--modo", "aprovado")
-    assert (code, "não traz material aprovado" in words) == (2, True)
+    assert (code, "não traz material," in words) == (2, True)
 
 
 def test_strangers_find_nothing(tmp_path: Path, program: Path, programs: Path) -> None:
@@ -136,12 +136,21 @@ def test_altered_material_is_not_used(tmp_path: Path, program: Path, programs: P
     assert f"{name}: não está em SHA256SUMS" in words
 
 
+@pytest.mark.parametrize("mode", ["approved", "assisted"])
+def test_no_word_says_approved_where_nobody_is_named_who_did(
+    tmp_path: Path, program: Path, programs: Path, mode: str
+) -> None:
+    with served(bundle_of(tmp_path / "bundle", program, programs, mode, approved_by="")) as running:
+        assert "o material do pacote" in running.said
+        assert "material aprovado" not in running.said
+
+
 def test_the_self_test_repeats_the_searches(tmp_path: Path, program: Path, programs: Path) -> None:
-    bundle = bundle_of(tmp_path / "bundle", program, programs, "approved")
+    bundle = bundle_of(tmp_path / "bundle", program, programs, "approved", approved_by="")
     with search.opened(bundle, programs) as opened:
         found = [{"ask": question, "ranking": opened.ask(question, 10).ranking} for question in QUESTIONS]
     for searches, code, said in (
-        (found, 0, f"iguais às da prova: {len(found)} de {len(found)}"),
+        (found, 0, f"Buscas no material do pacote, iguais às da prova: {len(found)} de {len(found)}"),
         ([*found[1:], found[0] | {"ranking": found[1]["ranking"]}], 3, "REPROVADO: a busca"),
         ([], 3, "não tem buscas"),
     ):

@@ -144,7 +144,7 @@ static int serve(const request_line *asked, const place *mine, const char *folde
     front *front = make_key(page.key, PAGE_KEY) ? open_front(folder, asked->everywhere, page.key) : NULL;
     int code = MACHINE_LACKS;
     if (front) {
-        if (material) say("Modo %s.\n", mode_words(mode));
+        if (material) say("Modo %s.\n", mode_words(mode, config));
         set_material(front, material, mode);
         page.port = port_of(front);
         code = serve_with(front, asked, mine, folder, config, &page, mode);

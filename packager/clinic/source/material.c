@@ -58,7 +58,7 @@ material *open_material(const char *folder, const char *config) {
     char *language = json_text(json_member(config, "language"));
     for (int i = 0; of && i < MATERIAL_FILES; i++) {
         if ((of->file[i] = read_bytes(folder, MATERIAL[i], &bytes[i]))) continue;
-        complain("O material aprovado (%s) não pode ser lido. Copie a pasta de novo.\n", MATERIAL[i]);
+        complain("O %s (%s) não pode ser lido. Copie a pasta de novo.\n", material_words(config), MATERIAL[i]);
         close_material(of), free(language);
         return NULL;
     }
@@ -70,7 +70,8 @@ material *open_material(const char *folder, const char *config) {
         free(language);
         return of;
     }
-    complain("O material aprovado está danificado (%s). Copie a pasta de novo.\n", of && of->search ? MATERIAL[LINES] : why);
+    complain("O %s está danificado (%s). Copie a pasta de novo.\n", material_words(config),
+             of && of->search ? MATERIAL[LINES] : why);
     close_material(of), free(language);
     return NULL;
 }

@@ -1,6 +1,7 @@
 /* See mode.h. The proof set the package's mode; here it may only be lowered. */
 #include "mode.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,11 +9,11 @@
 #include "say.h"
 
 static const struct {
-    const char *key, *asked, *words;
+    const char *key, *asked, *words; /* %s: the material */
 } MODES[] = {
     [MODE_FREE] = {"free", "livre", "livre: o modelo responde sozinho"},
-    [MODE_ASSISTED] = {"assisted", "assistido", "assistido: o material aprovado e, abaixo dele, um texto do modelo"},
-    [MODE_APPROVED] = {"approved", "aprovado", "aprovado: só o material aprovado, palavra por palavra"},
+    [MODE_ASSISTED] = {"assisted", "assistido", "assistido: o %s e, abaixo dele, um texto do modelo"},
+    [MODE_APPROVED] = {"approved", "aprovado", "aprovado: só o %s, palavra por palavra"},
 };
 enum { MODE_COUNT = sizeof MODES / sizeof *MODES };
 
@@ -37,14 +38,25 @@ bool choose_mode(const char *config, const char *asked, answer_mode *chosen) {
     }
     *chosen = (answer_mode)wanted;
     if (allowed == MODE_FREE && wanted != MODE_FREE) {
-        complain("Este pacote não traz material aprovado, e só tem o modo livre.\n");
+        complain("Este pacote não traz material, e só tem o modo livre.\n");
         return false;
     }
     if (*chosen >= allowed) return true;
-    complain("A prova deste pacote permite o modo %s.\nOutro modo só pode ser mais restrito.\n", MODES[allowed].words);
+    complain("A prova deste pacote permite o modo %s.\nOutro modo só pode ser mais restrito.\n", mode_words(allowed, config));
     return false;
 }
 
 const char *mode_key(answer_mode mode) { return MODES[mode].key; }
 
-const char *mode_words(answer_mode mode) { return MODES[mode].words; }
+const char *material_words(const char *config) {
+    char *by = json_text(json_member(config, "approved_by"));
+    bool named = by && *by;
+    free(by);
+    return named ? "material aprovado" : "material do pacote";
+}
+
+const char *mode_words(answer_mode mode, const char *config) {
+    static char words[128];
+    snprintf(words, sizeof words, MODES[mode].words, material_words(config));
+    return words;
+}

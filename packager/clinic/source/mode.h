@@ -12,6 +12,8 @@ answer_mode packaged_mode(const char *config);
  * the proof allowed. */
 bool choose_mode(const char *config, const char *asked, answer_mode *chosen);
 const char *mode_key(answer_mode mode);   /* as config.json and the page have it */
-const char *mode_words(answer_mode mode); /* for people */
+const char *mode_words(answer_mode mode, const char *config); /* for people, until it is called again */
+/* What the material is called: nobody says that it is approved where config.json names nobody who did (`approved_by`). */
+const char *material_words(const char *config);
 
 #endif

@@ -141,7 +141,7 @@ int test_material(const char *folder, const char *config, const char *proof) {
         complain("A prova deste pacote não tem buscas.\n");
         return NOT_PROVEN;
     }
-    say("Buscas no material aprovado, iguais às da prova: %d de %d\n", count - others, count);
+    say("Buscas no %s, iguais às da prova: %d de %d\n", material_words(config), count - others, count);
     if (!others) return DONE;
     say("\nREPROVADO: a busca não funciona aqui como na prova. Não use; informe quem forneceu o pacote.\n");
     return NOT_PROVEN;
