@@ -128,6 +128,12 @@ static bool is_answering_another(const front *front) {
     return false;
 }
 
+bool is_in_use(const front *front) {
+    for (int i = 0; i < VISITS; i++)
+        if (front->visits[i].client >= 0 && front->visits[i].server >= 0) return true;
+    return false;
+}
+
 /* Hand the question on: nothing of the browser's head goes with it. */
 static void hand_on(front *front, visit *one, const char *path, bool asks) {
     char head[512];

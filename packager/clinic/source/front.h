@@ -21,6 +21,9 @@ void set_material(front *front, material *of, answer_mode mode);
 /* Where the server listens and the key it wants; 0: there is none now, which is said to whoever asks. */
 void set_server(front *front, int port, const char *key);
 
+/* Somebody waits for the server. */
+bool is_in_use(const front *front);
+
 /* Answer whoever asks, for so long. */
 void attend(front *front, int milliseconds);
 void close_front(front *front);

@@ -19,6 +19,7 @@
 #include "selftest.h"
 #include "running.h"
 #include "server.h"
+#include "threads.h"
 #include "versions.h"
 
 #ifndef CLINICA_VERSION /* stated by packager/clinic/starter.py */
@@ -34,6 +35,7 @@ typedef struct {
 enum { PAGE_KEY = 12, MOST_RESTARTS = 3 };
 
 static const double LONG_ENOUGH_SECONDS = 5; /* a server that ends sooner would only end again */
+static const double SHORT_LOAD_SECONDS = 15;  /* one that takes longer to load keeps the threads it has */
 
 static int misused(void) {
     complain("Uso: iniciar [--rede] [--sem-navegador] [--chave ARQUIVO] [--modo aprovado|assistido]\n"
@@ -93,28 +95,42 @@ static int attend_material(front *front) {
     return DONE;
 }
 
+/* The server once more, and what it had read before. An exit code of say.h. */
+static int start_again(server *running, int threads, front *front, const char *folder, const char *config) {
+    char temporary[PATH_MAX_LENGTH];
+    set_server(front, 0, "");
+    strcpy(temporary, running->temporary);
+    stop_server(running);
+    int code = start_server(running, folder, config, temporary, threads, front);
+    if (code) return code;
+    read_beginning(running, config);
+    set_server(front, running->port, running->key);
+    say("Pronto de novo.\n");
+    return DONE;
+}
+
 /* Until it is interrupted, or the server has ended too often. */
 static int attend_page(server *running, front *front, const char *folder, const char *config) {
     int restarts = 0;
     double since = seconds_now();
     long status = 0;
+    watch seen = {0};
     while (!was_interrupted()) {
+        int threads = running->threads;
         attend(front, 200);
-        if (!has_ended(running->child, &status)) continue;
-        set_server(front, 0, "");
-        say_why_it_ended(running, status);
-        bool again = seconds_now() - since > LONG_ENOUGH_SECONDS || ++restarts < MOST_RESTARTS;
-        char temporary[PATH_MAX_LENGTH];
-        strcpy(temporary, running->temporary);
-        stop_server(running);
-        if (!again) return OUR_FAULT;
-        say("Iniciando-o de novo. A conversa continua na página.\n");
-        int code = start_server(running, folder, config, temporary, front);
+        if (has_ended(running->child, &status)) {
+            say_why_it_ended(running, status);
+            if (seconds_now() - since <= LONG_ENOUGH_SECONDS && ++restarts >= MOST_RESTARTS) return OUR_FAULT;
+            say("Iniciando-o de novo. A conversa continua na página.\n");
+        } else {
+            threads = changed_threads(&seen, running->child, running->threads, is_in_use(front));
+            if (!threads || running->load_seconds > SHORT_LOAD_SECONDS) continue;
+            say("%s Iniciando o modelo de novo com %d de %d núcleos.\n", threads < running->threads
+                ? "Outros programas ocupam este computador." : "Este computador está livre de novo.", threads, physical_cores());
+        }
+        int code = start_again(running, threads, front, folder, config);
         if (code) return code == STOPPED ? DONE : code;
-        read_beginning(running, config);
-        set_server(front, running->port, running->key);
-        since = seconds_now();
-        say("Pronto de novo.\n");
+        since = seconds_now(), seen = (watch){0};
     }
     return DONE;
 }
@@ -124,7 +140,7 @@ static int serve_with(front *front, const request_line *asked, const place *mine
                       address *page, answer_mode mode) {
     server running = {0};
     char url[64];
-    int code = mode == MODE_APPROVED ? DONE : start_server(&running, folder, config, mine->folder, front);
+    int code = mode == MODE_APPROVED ? DONE : start_server(&running, folder, config, mine->folder, 0, front);
     if (code) return code;
     if (mode != MODE_APPROVED) read_beginning(&running, config);
     set_server(front, running.port, running.key);
@@ -158,7 +174,7 @@ static int test_model(const char *folder, const char *config, const char *proof)
     server running;
     char temporary[PATH_MAX_LENGTH];
     if (!make_temporary_folder(temporary)) return MACHINE_LACKS;
-    int code = start_server(&running, folder, config, temporary, NULL);
+    int code = start_server(&running, folder, config, temporary, 0, NULL);
     if (!code) {
         say("Fazendo as perguntas da prova…\n\n");
         code = run_selftest(&running, proof);

@@ -13,6 +13,7 @@ typedef void (*folder_seen)(const char *name, void *data);
 
 /* The machine. Gigabytes are 10^9 bytes; a value that cannot be told is 0. */
 int physical_cores(void);
+double computed_seconds(void); /* by all programs on all processors since it was switched on */
 double memory_total_gb(void);
 double memory_available_gb(void);
 double disk_free_gb(const char *folder);

@@ -53,6 +53,16 @@ int physical_cores(void) {
     return cores ? cores : 1;
 }
 
+double computed_seconds(void) {
+    /* user, nice, system, idle, iowait, irq, softirq */
+    double ticks[7] = {0};
+    FILE *file = fopen("/proc/stat", "r");
+    int got = file ? fscanf(file, "cpu %lf %lf %lf %lf %lf %lf %lf", &ticks[0], &ticks[1], &ticks[2], &ticks[3], &ticks[4],
+                            &ticks[5], &ticks[6]) : 0;
+    if (file) fclose(file);
+    return got == 7 ? (ticks[0] + ticks[1] + ticks[2] + ticks[5] + ticks[6]) / (double)sysconf(_SC_CLK_TCK) : 0;
+}
+
 static double meminfo(const char *name) {
     char line[256];
     double kilobytes = 0;

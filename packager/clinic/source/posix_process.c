@@ -70,5 +70,17 @@ double peak_memory_gb(process *child) {
     return kilobytes * 1024 / 1e9;
 }
 
+double process_seconds(process *child) {
+    char path[64], line[1024] = "";
+    unsigned long user = 0, system = 0;
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)child->pid);
+    FILE *file = fopen(path, "r");
+    if (file && !fgets(line, sizeof line, file)) *line = 0;
+    if (file) fclose(file);
+    const char *fields = strrchr(line, ')'); /* the name before it may hold anything */
+    if (!fields || sscanf(fields + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) != 2) return 0;
+    return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
+}
+
 bool died_of_instruction(long status) { return status == -SIGILL || status == 128 + SIGILL; }
 #endif

@@ -13,6 +13,7 @@ bool has_ended(process *child, long *status); /* status: the exit code, or minus
 void stop_process(process *child);
 void free_process(process *child);
 double peak_memory_gb(process *child);
+double process_seconds(process *child); /* that its threads have computed, all together */
 bool died_of_instruction(long status); /* the processor did not know an instruction */
 
 #endif

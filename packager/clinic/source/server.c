@@ -8,17 +8,18 @@
 #include "machine.h"
 #include "network.h"
 #include "say.h"
+#include "threads.h"
 
 enum { MOST_ARGUMENTS = 64, LOAD_SECONDS = 900, LOG_LINES = 8, MOST_TRIES = 8, PORT_TAKEN = -1, BEGINNING_SECONDS = 120 };
 
 /* The command line; the texts that it had to make are in `made`. Returns how many those are. */
-static int command(char **argv, char **made, const char *program, const char *config, int port) {
+static int command(char **argv, char **made, const char *program, const char *config, int port, int threads) {
     static const char *const settings[][2] = {
         {"--ctx-size", "context"},   {"--predict", "max_answer_tokens"}, {"--temp", "temperature"},
         {"--top-k", "top_k"},        {"--top-p", "top_p"},               {"--min-p", "min_p"},
         {"--repeat-penalty", "repeat_penalty"}, {"--repeat-last-n", "repeat_last_n"},
     };
-    static char port_text[16], threads[16];
+    static char port_text[16], threads_text[16];
     static const char *const fixed[] = {
         /* The template is the file's own, as it was frozen; no thinking aloud, which nobody asked for in the proof. */
         "--jinja", "--reasoning", "off", "--offline", "--no-slots", "--cors-origins", "localhost",
@@ -29,10 +30,7 @@ static int command(char **argv, char **made, const char *program, const char *co
     };
     int count = 0, owned = 0;
     snprintf(port_text, sizeof port_text, "%d", port);
-    /* One core stays free: the threads wait for each other at every step, so that one which has to share its core with
-     * another program holds up all of them (docs/bundle.md has figures). */
-    int cores = physical_cores();
-    snprintf(threads, sizeof threads, "%d", cores > 1 ? cores - 1 : 1);
+    snprintf(threads_text, sizeof threads_text, "%d", threads);
     argv[count++] = (char *)(size_t)program;
     argv[count++] = "--model";
     argv[count++] = made[owned++] = json_text(json_member(config, "model"));
@@ -41,9 +39,9 @@ static int command(char **argv, char **made, const char *program, const char *co
     argv[count++] = "--port";
     argv[count++] = port_text;
     argv[count++] = "--threads";
-    argv[count++] = threads;
+    argv[count++] = threads_text;
     argv[count++] = "--threads-batch";
-    argv[count++] = threads;
+    argv[count++] = threads_text;
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) argv[count++] = (char *)(size_t)fixed[i];
     /* The cache of keys and values as it was proven; llama.cpp has quantized values with flash attention only. */
     char *kv = made[owned++] = json_text(json_member(config, "kv"));
@@ -66,7 +64,7 @@ static int command(char **argv, char **made, const char *program, const char *co
 int print_command(const char *folder, const char *config) {
     char program[PATH_MAX_LENGTH], *argv[MOST_ARGUMENTS], *made[MOST_ARGUMENTS];
     if (!find_program(folder, config, folder, program)) return MACHINE_LACKS;
-    int owned = command(argv, made, program, config, 0);
+    int owned = command(argv, made, program, config, 0, most_threads());
     for (int i = 0; argv[i]; i++) say("%s\n", argv[i]);
     for (int i = 0; i < owned; i++) free(made[i]);
     return DONE;
@@ -114,7 +112,7 @@ static int start_on_a_port(server *running, const char *program, const char *fol
         return MACHINE_LACKS;
     }
     set_environment("LLAMA_API_KEY", running->key); /* not on the command line, which every user can read */
-    int owned = command(argv, made, program, config, running->port);
+    int owned = command(argv, made, program, config, running->port, running->threads);
     running->child = start_process(argv, folder, log, NULL);
     for (int i = 0; i < owned; i++) free(made[i]);
     if (running->child) return wait_until_ready(running, front);
@@ -122,7 +120,7 @@ static int start_on_a_port(server *running, const char *program, const char *fol
     return MACHINE_LACKS;
 }
 
-int start_server(server *running, const char *folder, const char *config, const char *temporary, front *front) {
+int start_server(server *running, const char *folder, const char *config, const char *temporary, int threads, front *front) {
     char program[PATH_MAX_LENGTH];
     int code = PORT_TAKEN;
     *running = (server){0};
@@ -131,7 +129,9 @@ int start_server(server *running, const char *folder, const char *config, const 
     if (!chosen || !find_program(folder, config, running->temporary, program)) return free(chosen), MACHINE_LACKS;
     say("Programa para este processador: %s\n", chosen);
     free(chosen);
+    running->threads = threads ? threads : free_threads();
     say("Carregando o modelo…\n");
+    double began = seconds_now();
     for (int tries = 0; code == PORT_TAKEN && tries < MOST_TRIES; tries++) {
         stop_server(running);
         code = start_on_a_port(running, program, folder, config, front);
@@ -139,6 +139,7 @@ int start_server(server *running, const char *folder, const char *config, const 
     if (code == PORT_TAKEN) complain("As portas deste computador são tomadas por outros programas. Reinicie-o.\n");
     if (code == PORT_TAKEN) code = MACHINE_LACKS;
     if (code) stop_server(running);
+    running->load_seconds = seconds_now() - began;
     return code;
 }
 

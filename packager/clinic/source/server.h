@@ -11,6 +11,8 @@
 typedef struct {
     process *child;
     int port;      /* of the machine's own free ones; nobody is told */
+    int threads;
+    double load_seconds; /* that it took until it answered */
     char key[33];  /* without it the server answers nothing */
     char temporary[PATH_MAX_LENGTH]; /* its log, and its program if the stick may not run it */
 } server;
@@ -19,8 +21,8 @@ typedef struct {
 bool make_key(char *out, int length);
 
 /* Start it and wait until it answers; meanwhile `front` (or NULL) is attended. `temporary` exists. Returns an exit code of
- * say.h; a failure has been said. */
-int start_server(server *running, const char *folder, const char *config, const char *temporary, front *front);
+ * say.h; a failure has been said. `threads`: 0 for as many as other programs leave free. */
+int start_server(server *running, const char *folder, const char *config, const char *temporary, int threads, front *front);
 void stop_server(server *running);
 
 /* Print the command line that it would be started with, an argument a line: for who builds the package. */

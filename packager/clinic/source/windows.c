@@ -36,6 +36,14 @@ int physical_cores(void) {
     return cores ? cores : 1;
 }
 
+/* Windows counts in units of 100 nanoseconds. */
+double seconds_of(FILETIME time) { return ((double)time.dwHighDateTime * 4294967296.0 + time.dwLowDateTime) / 1e7; }
+
+double computed_seconds(void) {
+    FILETIME idle, kernel, user; /* `kernel` holds `idle` */
+    return GetSystemTimes(&idle, &kernel, &user) ? seconds_of(kernel) + seconds_of(user) - seconds_of(idle) : 0;
+}
+
 static MEMORYSTATUSEX memory(void) {
     MEMORYSTATUSEX status = {.dwLength = sizeof status};
     GlobalMemoryStatusEx(&status);

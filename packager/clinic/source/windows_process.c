@@ -98,5 +98,10 @@ double peak_memory_gb(process *child) {
     return K32GetProcessMemoryInfo(child->handle, &used, sizeof used) ? (double)used.PeakWorkingSetSize / 1e9 : 0;
 }
 
+double process_seconds(process *child) {
+    FILETIME began, ended, kernel, user;
+    return GetProcessTimes(child->handle, &began, &ended, &kernel, &user) ? seconds_of(kernel) + seconds_of(user) : 0;
+}
+
 bool died_of_instruction(long status) { return (DWORD)status == EXCEPTION_ILLEGAL_INSTRUCTION; }
 #endif
