@@ -26,13 +26,14 @@ from packager.clinic import starter
 from packager.errors import MissingResource
 from packager.knowledge import engine, index
 from packager.knowledge.passages import Passage
+from packager.package.verify import IN_BUNDLE
 
 ASSETS = starter.SOURCES[0].parents[1] / "assets"
 STANDIN = Path(__file__).with_name("standin_server.py")
 TARGET = "linux-arm64" if os.uname().machine == "aarch64" else "linux-x86_64"
 SERVER = "llama-server-any"
 CONFIG: dict[str, Any] = {
-    "format": 3, "recipe": "meu_aps", "title": "Perguntas sobre a APS", "language": "pt-BR",
+    "format": 4, "recipe": "meu_aps", "title": "Perguntas sobre a APS", "language": "pt-BR",
     "version": "20261125.2155", "model": "meu_aps-Q4_K_M.gguf",
     "context": 2048, "max_answer_tokens": 160, "temperature": 0.2, "top_k": 40, "top_p": 0.9, "min_p": 0.0,
     "repeat_penalty": 1.1, "repeat_last_n": 64, "seed": 42, "stops": ["<|im_end|>"], "examples": ["O que é a APS?"],
@@ -126,8 +127,8 @@ THRESHOLD = index.Threshold(near=850_000, sure=860_000)
 def with_material(bundle: Path, programs: Path) -> Path:
     """The approved material into a bundle; skips the test where the search cannot be had."""
     try:
-        index.write(PASSAGES, bundle, programs, THRESHOLD)
-        shutil.copyfile(engine.model_file(), bundle / engine.model_file().name)
+        index.write(PASSAGES, bundle / IN_BUNDLE, programs, THRESHOLD)
+        shutil.copyfile(engine.model_file(), bundle / IN_BUNDLE / engine.model_file().name)
     except MissingResource as error:
         pytest.skip(error.message)
     close(bundle)
@@ -152,7 +153,8 @@ def make(folder: Path, program: Path, config: dict[str, Any] | None = None, proo
     for place in (runtime, runtime / "pagina"):
         (place / "config.json").write_text(json.dumps(stated))
     (runtime / "prova.json").write_text(json.dumps(proof))
-    (folder / stated["model"]).write_bytes(b"GGUF" + bytes(range(256)) * 40)
+    (folder / IN_BUNDLE).mkdir()
+    (folder / IN_BUNDLE / stated["model"]).write_bytes(b"GGUF" + bytes(range(256)) * 40)
     close(folder)
     return folder
 

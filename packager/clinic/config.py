@@ -22,7 +22,7 @@ from packager.proof import smoke
 from packager.recipe.recipe import Recipe
 from packager.recipe.sections import Smoke as Question
 
-FORMAT = 3
+FORMAT = 4
 """Of both files; the start program takes over to folders of its own format only (source/versions.c)."""
 BANNER = (
     "\nDEMONSTRAÇÃO: este modelo pequeno só mostra como o programa funciona.\nNão use as respostas com pacientes.\n"

@@ -22,11 +22,13 @@ from packager.clinic.targets import TARGETS
 from packager.errors import StageCrash, all_at_once
 from packager.llamacpp.split import split_file
 from packager.package.bom import BOM, Part, bom_of
-from packager.package.verify import CHECKSUMS, MANIFEST
+from packager.package.verify import CHECKSUMS, IN_BUNDLE, MANIFEST
 from packager.process import progress
 from packager.prompt.ollama.modelfile import kv_note, parse_modelfile, with_parts
 
 READ_ME = "LEIA-ME.txt"
+BILL = f"{IN_BUNDLE}/{BOM}"
+"""Over every file of the bundle."""
 ASSETS = Path(__file__).with_name("assets")
 TEXTS = (".json", ".bat", ".sh", ".txt", ".md", ".html", ".js", ".css", ".ps1")
 STAMP = "%Y%m%d.%H%M"
@@ -43,11 +45,15 @@ def next_version(before: Path) -> str:
     return max(now, after)
 
 
-def carry_package(package: Package, manifest: dict[str, Any], limit: int, out: Path) -> dict[str, str]:
-    """Put the package's files into `out`, too large ones in parts; what to load for each GGUF file's name."""
+def carry_package(
+    package: Package, manifest: dict[str, Any], limit: int, out: Path, *, replaced: Sequence[str]
+) -> dict[str, str]:
+    """Put the package's files into the folder `out`, too large ones in parts, and none that the bundle has another one
+    for (`replaced`, beside its own texts and lists); returns what to load for each GGUF file's name."""
     loads: dict[str, str] = {}
+    out.mkdir()
     for name in package.files:
-        if name not in (CHECKSUMS, READ_ME, MANIFEST, BOM):
+        if name not in (CHECKSUMS, READ_ME, MANIFEST, BOM, *replaced):
             _link_weights_copy_the_rest(package.folder / name, out / name)
     files = []
     for file in manifest["files"]:
@@ -75,7 +81,7 @@ def carry_programs(servers: Servers, runtime: Path) -> None:
 
 def hashed(out: Path) -> dict[str, str]:
     """Check names and texts of all that lies there; returns the sha256 of every file by its name."""
-    paths = sorted(p for p in out.rglob("*") if p.is_file() and p not in (out / "key", out / BOM))
+    paths = sorted(p for p in out.rglob("*") if p.is_file() and p not in (out / "key", out / BILL))
     names = [p.relative_to(out).as_posix() for p in paths]
     if faults := stick.refused_names(names):
         raise all_at_once(faults, "Some names cannot be put on a stick for Windows")
@@ -92,8 +98,8 @@ def hashed(out: Path) -> dict[str, str]:
 
 def close(recipe: str, sums: dict[str, str], parts: Sequence[Part], out: Path) -> list[str]:
     """Write the bill of materials and SHA256SUMS over the files of `sums`; returns the name of every file."""
-    write_atomically(out / BOM, bom_of(recipe, "bundle", parts, sums))
-    sums = sums | {BOM: sha256_of(out / BOM)}
+    write_atomically(out / BILL, bom_of(recipe, "bundle", parts, sums))
+    sums = sums | {BILL: sha256_of(out / BILL)}
     write_atomically(out / CHECKSUMS, "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)))
     return [*sorted(sums), CHECKSUMS]
 

@@ -13,9 +13,10 @@ MADE_WITH = ("torch", "transformers", "peft", "bitsandbytes", "gguf", "llama_cpp
 LIMITS = "It informs and can be wrong; it does not diagnose or prescribe, and is not a medical device."
 
 
-def parts_of(manifest: Mapping[str, Any], adapter_sha256: str, data_licence: str) -> list[Part]:
-    """Base, data, adapter, approved material, tools, fonts, and every GGUF file."""
-    return [*_origin(manifest, adapter_sha256, data_licence), *_tools(manifest), *_weights(manifest)]
+def parts_of(manifest: Mapping[str, Any], adapter_sha256: str, data_licence: str, home: str = "") -> list[Part]:
+    """Base, data, adapter, approved material, tools, fonts, and every GGUF file, which lies in the folder `home` ("" or
+    with a slash at its end)."""
+    return [*_origin(manifest, adapter_sha256, data_licence), *_tools(manifest), *_weights(manifest, home)]
 
 
 def _origin(manifest: Mapping[str, Any], adapter_sha256: str, data_licence: str) -> Iterator[Part]:
@@ -63,10 +64,10 @@ def _tools(manifest: Mapping[str, Any]) -> Iterator[Part]:
     yield Part("font:vera", "library", "Bitstream Vera", licence="Bitstream-Vera", says="The font in dossie.pdf.")
 
 
-def _weights(manifest: Mapping[str, Any]) -> Iterator[Part]:
+def _weights(manifest: Mapping[str, Any], home: str) -> Iterator[Part]:
     made_of = ("base", *(("adapter",) if manifest["adapter"] else ()), "data", "llama.cpp")
     for file in manifest["files"]:
-        name = str(file["name"])
+        name = home + str(file["name"])
         facts = {"type": file["type"], "bits_per_weight": f"{file['bits_per_weight']:g}", "size": str(file["size"]),
                  "default": str(file["default"]).lower()}  # fmt: skip
         if "part_of" in file:

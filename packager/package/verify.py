@@ -10,7 +10,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -24,6 +24,8 @@ from packager.prompt.ollama.hub_files import HUB_FILES, hub_differences
 from packager.prompt.ollama.modelfile import parse_modelfile
 
 CHECKSUMS, MANIFEST = "SHA256SUMS", "manifest.json"
+IN_BUNDLE = "pacote"
+"""The folder of a bundle that holds the package; source/package.h has the same name."""
 _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 _OF_THE_HUB = (".gitattributes", ".cache/huggingface/")
 """What the Hub adds to a repo, and its client to a download."""
@@ -172,17 +174,18 @@ def _look(folder: Path) -> tuple[list[str], dict[str, Any], dict[str, str], list
         progress.update(done / 1e6, total / 1e6, "MB checked")
         if actual != sums[name]:
             faults.append(f"{name}: its sha256 is {actual[:12]}…, {CHECKSUMS} says {sums[name][:12]}…")
-    manifest = _json(folder / MANIFEST)
+    home = f"{IN_BUNDLE}/" if any(name.startswith(f"{IN_BUNDLE}/") for name in sums) else ""
+    manifest = _json(folder / home / MANIFEST)
     if manifest is None:
-        return [*faults, f"{MANIFEST}: is missing or not a JSON object"], {}, sums, ignored
-    if MANIFEST not in sums:
-        faults.append(f"{MANIFEST}: is not in {CHECKSUMS}")
-    faults += _manifest(folder, manifest, sums)
+        return [*faults, f"{home}{MANIFEST}: is missing or not a JSON object"], {}, sums, ignored
+    if home + MANIFEST not in sums:
+        faults.append(f"{home}{MANIFEST}: is not in {CHECKSUMS}")
+    faults += _manifest(folder, home, manifest, sums)
     if "part" not in manifest and manifest.get("bom"):
-        listed = {name: sha256 for name, sha256 in sums.items() if name != bom.BOM}
-        faults += bom.faults(_text(folder / bom.BOM) or "", listed)
+        listed = {name: sha256 for name, sha256 in sums.items() if name != home + bom.BOM}
+        faults += bom.faults(_text(folder / home / bom.BOM) or "", listed)
     if "part" not in manifest:  # the package itself, not the adapter or the merged weights of one
-        faults += _for_ollama(folder, sums)
+        faults += _for_ollama(folder / home, {name.removeprefix(home) for name in sums if name.startswith(home)})
     return faults, manifest, sums, ignored
 
 
@@ -196,10 +199,10 @@ def _files(folder: Path) -> Iterator[str]:
                 yield relative if path.is_file() and stat.S_ISREG(path.stat().st_mode) else f"{relative} (no file)"
 
 
-def _manifest(folder: Path, manifest: Mapping[str, Any], sums: Mapping[str, str]) -> Iterator[str]:
-    """Where the manifest and the files disagree, and what its proof lacks."""
+def _manifest(folder: Path, home: str, manifest: Mapping[str, Any], sums: Mapping[str, str]) -> Iterator[str]:
+    """Where the manifest and the files disagree, and what its proof lacks; its names are those in `folder`/`home`."""
     try:
-        recorded = {str(f["name"]): (int(f["size"]), str(f["sha256"])) for f in manifest["files"]}
+        recorded = {home + str(f["name"]): (int(f["size"]), str(f["sha256"])) for f in manifest["files"]}
         checks, passed = list(manifest["proof"]["checks"]), manifest["proof"]["passed"]
         failed = [str(c["id"]) for c in checks if c["passed"] is not True and not _is_waived(c)]
         str(manifest["name"])
@@ -228,9 +231,9 @@ def _is_waived(check: Mapping[str, Any]) -> bool:
     return bool(check.get("waived")) and bool(check.get("subject")) and check["id"] in OF_THE_DEVICE
 
 
-def _for_ollama(folder: Path, sums: Mapping[str, str]) -> Iterator[str]:
+def _for_ollama(folder: Path, listed: Collection[str]) -> Iterator[str]:
     """What `template`, `system` and `params` say otherwise than the Modelfiles, and where FROM leads nowhere."""
-    modelfiles = [name for name in sorted(sums) if name == "Modelfile" or name.startswith("Modelfile.")]
+    modelfiles = [name for name in sorted(listed) if name == "Modelfile" or name.startswith("Modelfile.")]
     if "Modelfile" not in modelfiles:
         yield "Modelfile: is missing"
     files = {name: text for name in HUB_FILES if (text := _text(folder / name)) is not None}
@@ -245,7 +248,7 @@ def _for_ollama(folder: Path, sums: Mapping[str, str]) -> Iterator[str]:
             continue
         sources = [c.value.removeprefix("./") for c in commands if c.name == "model"]
         for source in sources:
-            if source not in sums:
+            if source not in listed:
                 yield f"{name}: is for {source}, which is not in the package"
         if (part := _PART.search(sources[0])) and len(set(sources)) < int(part[1]):
             yield f"{name}: names {len(set(sources))} of the {int(part[1])} parts of its weights, and would not run"

@@ -64,16 +64,15 @@ def _arrives(facts: ReportFacts, delivery: Delivery) -> Iterator[tuple[str, str]
         if delivery.in_parts
         else ""
     )
+    yield "pacote/", "O que a página e o Ollama usam, e as listas de onde veio. Dentro dela:"
     yield ", ".join(facts.packed_name(file) for file in facts.files), f"O modelo; o primeiro é o que se usa.{parts}"
     if facts.proof.mode != "free":
         yield "knowledge.jsonl, knowledge.bin, e5-small-enpt-q4.bin", "O material aprovado e o que o procura."
+    yield "bom.cdx.json, manifest.json", "A lista das partes e a linhagem."
     yield "runtime/", f"Os programas, para {_systems(delivery.targets)}, e a página."
     yield "dossie.pdf, dossie.html", "Este dossiê."
     signature = " SHA256SUMS.sig é a assinatura delas." if delivery.signer_numbers else ""
-    yield (
-        "bom.cdx.json, manifest.json, SHA256SUMS",
-        f"A lista das partes, a linhagem e a soma de cada arquivo.{signature}",
-    )
+    yield "SHA256SUMS", f"A soma de cada arquivo.{signature}"
 
 
 def _systems(targets: Sequence[str]) -> str:

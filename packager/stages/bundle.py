@@ -41,7 +41,7 @@ from packager.knowledge import engine, index
 from packager.knowledge.answer import examples
 from packager.package.bom import BOM
 from packager.package.parts import parts_of
-from packager.package.verify import MANIFEST
+from packager.package.verify import IN_BUNDLE, MANIFEST
 from packager.process import progress
 from packager.recipe.recipe import Recipe
 from packager.recipe.sections import Section
@@ -78,7 +78,8 @@ def bundle(
     """Write the bundle of a finished package into `out`."""
     manifest = json.loads((package.folder / MANIFEST).read_text(encoding="utf-8"))
     default = next(f for f in manifest["files"] if f["default"])
-    names = contents.carry_package(package, manifest, config.largest_file, out)
+    inside, replaced = out / IN_BUNDLE, (DOSSIER, DOSSIER_PDF)
+    names = contents.carry_package(package, manifest, config.largest_file, inside, replaced=replaced)
     runtime = out / "runtime"
     contents.carry_programs(servers, runtime)
     shutil.copytree(ASSETS, out, dirs_exist_ok=True, copy_function=shutil.copyfile)
@@ -126,10 +127,9 @@ def _write_read_me(facts: ClinicFacts, out: Path) -> None:
 
 
 def _delivery(facts: ClinicFacts, out: Path) -> Delivery:
-    """What the dossier says of the bundle itself; the package's own dossier, which it takes the place of, is not
-    counted in its size."""
+    """What the dossier says of the bundle itself."""
     settings = settings_of(facts)
-    files = [p for p in out.rglob("*") if p.is_file() and p.name not in (DOSSIER, DOSSIER_PDF)]
+    files = [p for p in out.rglob("*") if p.is_file()]
     return Delivery(
         version=facts.version,
         needed_ram_mb=settings["needed_ram_mb"],
@@ -175,8 +175,11 @@ def _with_what_ships(out: Path, facts: ClinicFacts, data: Dataset) -> ClinicFact
 def _close(recipe: Recipe, package: Package, facts: ClinicFacts, out: Path) -> list[str]:
     """Write the bill of materials and the checksums of all that lies there; returns the name of every file."""
     sums = contents.hashed(out)
-    described = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
-    made = [*parts_of(described, _adapter(package), recipe.dossier.data_licence), *programs(facts.targets, sums)]
+    described = json.loads((out / IN_BUNDLE / MANIFEST).read_text(encoding="utf-8"))
+    made = [
+        *parts_of(described, _adapter(package), recipe.dossier.data_licence, f"{IN_BUNDLE}/"),
+        *programs(facts.targets, sums),
+    ]
     return contents.close(recipe.name, sums, made, out)
 
 

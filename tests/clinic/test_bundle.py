@@ -21,7 +21,7 @@ from packager.clinic.config import ClinicFacts, proof_of, settings_of, write_con
 from packager.clinic.targets import TARGETS
 from packager.errors import InputError, MissingResource, ProofFailed
 from packager.package import signing
-from packager.package.verify import verify
+from packager.package.verify import IN_BUNDLE, verify
 from packager.prompt.ollama.hub_files import hub_files
 from packager.prompt.ollama.modelfile import commands_of, parse_modelfile, write_modelfile
 from packager.recipe.recipe import Recipe
@@ -154,18 +154,20 @@ def bundle(tmp_path: Path) -> Path:
     """A bundle of the right structure; its weights and programs are none."""
     folder = tmp_path / "bundle"
     write_config(facts(), folder / "runtime")
-    (folder / "tiny-Q4_K_M.gguf").write_bytes(b"GGUF" + bytes(range(256)) * 40_000)
+    inner = folder / IN_BUNDLE
+    inner.mkdir()
+    (inner / "tiny-Q4_K_M.gguf").write_bytes(b"GGUF" + bytes(range(256)) * 40_000)
     commands = commands_of(TEMPLATE, "Responda.", Serve(), ["<|im_end|>"], "tiny-Q4_K_M.gguf")
-    (folder / "Modelfile").write_text(write_modelfile(commands))
-    for name, text in hub_files((folder / "Modelfile").read_text()).items():
-        (folder / name).write_text(text)
+    (inner / "Modelfile").write_text(write_modelfile(commands))
+    for name, text in hub_files((inner / "Modelfile").read_text()).items():
+        (inner / name).write_text(text)
     for name in stick.LAUNCHERS:
         (folder / name).write_text(f"start {name} FIRST=.\n")
         (folder / name).chmod(0o755)
-    weights = folder / "tiny-Q4_K_M.gguf"
+    weights = inner / "tiny-Q4_K_M.gguf"
     entry = {"name": weights.name, "size": weights.stat().st_size, "sha256": sha256_of(weights)}
     proof = {"passed": True, "failed": [], "checks": [{"id": "smoke.stops", "passed": True}]}
-    (folder / "manifest.json").write_text(
+    (inner / "manifest.json").write_text(
         json.dumps({"name": "tiny", "files": [entry], "proof": proof, "bom": "bom.cdx.json"})
     )
     seal(folder)
@@ -213,7 +215,7 @@ def test_a_copy_goes_on_where_it_stopped(bundle: Path, target: Path, monkeypatch
     half = target / "tiny-20261125.2155"
     assert not (half / "SHA256SUMS").exists()
     if at != "last file":
-        partial = half / "tiny-Q4_K_M.gguf.partial"
+        partial = half / IN_BUNDLE / "tiny-Q4_K_M.gguf.partial"
         assert partial.stat().st_size
         if at == "altered":
             partial.write_bytes(b"GGUF" + b"\1" + partial.read_bytes()[5:])
@@ -250,7 +252,7 @@ def test_the_last_of_the_tries_counts_too(bundle: Path, target: Path, monkeypatc
         tries.append(names)
         copy_files(source, to, names)
         if len(tries) < stick.TRIES:
-            (to / "Modelfile").write_text("x")
+            (to / IN_BUNDLE / "Modelfile").write_text("x")
 
     monkeypatch.setattr(stick, "_copy_files", spoilt)
     assert contents(stick.copy(bundle, target)) == contents(bundle)
@@ -383,7 +385,7 @@ def test_every_file_altered_removed_or_added_is_named(bundle: Path, tmp_path: Pa
         if name.startswith("runtime/"):
             _refused(bundle, key, (added.name,))
         else:  # nothing of it is ever read
-            assert added.name in verify(bundle, Path(f"{key}.pub")).ignored
+            assert added.relative_to(bundle).as_posix() in verify(bundle, Path(f"{key}.pub")).ignored
         added.unlink()
     assert verify(bundle, Path(f"{key}.pub")).checked
 
@@ -395,8 +397,8 @@ def _refused(folder: Path, key: Path, names: tuple[str, ...]) -> None:
 
 
 def test_a_split_file_has_its_parts_in_manifest_and_modelfile(bundle: Path, tmp_path: Path) -> None:
-    entry = json.loads((bundle / "manifest.json").read_text())["files"][0] | {"default": True}
-    parts = [bundle / f"tiny-Q4_K_M-0000{n}-of-00002.gguf" for n in (1, 2)]
+    entry = json.loads((bundle / IN_BUNDLE / "manifest.json").read_text())["files"][0] | {"default": True}
+    parts = [bundle / IN_BUNDLE / f"tiny-Q4_K_M-0000{n}-of-00002.gguf" for n in (1, 2)]
     for part in parts:
         part.write_bytes(part.name.encode())
     recorded = [bundle_contents._part(entry, part, first=part is parts[0]) for part in parts]
@@ -404,8 +406,8 @@ def test_a_split_file_has_its_parts_in_manifest_and_modelfile(bundle: Path, tmp_
         (p.name, len(p.name), p is parts[0]) for p in parts
     ]
     assert recorded[1]["part_of"] == {"name": entry["name"], "size": entry["size"], "sha256": entry["sha256"]}
-    bundle_contents._name_every_part(bundle, entry["name"], [part.name for part in parts])
-    commands = parse_modelfile((bundle / "Modelfile").read_text())
+    bundle_contents._name_every_part(bundle / IN_BUNDLE, entry["name"], [part.name for part in parts])
+    commands = parse_modelfile((bundle / IN_BUNDLE / "Modelfile").read_text())
     assert [c.value for c in commands if c.name == "model"] == [f"./{part.name}" for part in parts]
     assert [c.value for c in commands if c.name == "requires"] == ["0.30.0"]
 

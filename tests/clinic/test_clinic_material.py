@@ -14,6 +14,7 @@ import pytest
 from clinic_bundle import PASSAGES, TARGET, Started
 
 from packager.knowledge import search
+from packager.package.verify import IN_BUNDLE
 
 QUESTIONS = ["oq e dengue", "pq a agua leva hipoclorito", "dipirona qts gotas", "", "quem ganhou o jogo", "coto umbigo"]
 
@@ -120,11 +121,11 @@ def test_strangers_find_nothing(tmp_path: Path, program: Path, programs: Path) -
         assert asked(running, 'dengue "\\\n\u0007 é')["passages"]
 
 
-@pytest.mark.parametrize("name", ["knowledge.bin", "knowledge.jsonl", "e5-small-enpt-q4.bin"])
+@pytest.mark.parametrize("name", ["pacote/knowledge.bin", "pacote/knowledge.jsonl", "pacote/e5-small-enpt-q4.bin"])
 def test_altered_material_is_not_used(tmp_path: Path, program: Path, programs: Path, name: str) -> None:
     bundle = bundle_of(tmp_path / "bundle", program, programs, "approved")
     with (bundle / name).open("r+b") as file:
-        file.seek(2000 if name != "knowledge.jsonl" else 100)
+        file.seek(2000 if not name.endswith(".jsonl") else 100)
         file.write(b"\x00")
     code, words = clinic_bundle.check(bundle)
     assert code == 3
@@ -147,7 +148,7 @@ def test_no_word_says_approved_where_nobody_is_named_who_did(
 
 def test_the_self_test_repeats_the_searches(tmp_path: Path, program: Path, programs: Path) -> None:
     bundle = bundle_of(tmp_path / "bundle", program, programs, "approved", approved_by="")
-    with search.opened(bundle, programs) as opened:
+    with search.opened(bundle / IN_BUNDLE, programs) as opened:
         found = [{"ask": question, "ranking": opened.ask(question, 10).ranking} for question in QUESTIONS]
     for searches, code, said in (
         (found, 0, f"Buscas no material do pacote, iguais às da prova: {len(found)} de {len(found)}"),
@@ -164,5 +165,5 @@ def test_the_program_ranks_as_the_build(tmp_path: Path, program: Path, programs:
     bundle = bundle_of(tmp_path / "bundle", program, programs, "approved")
     command = [program, "procurar", "--pasta", bundle]
     printed = subprocess.run(command, input="\n".join(QUESTIONS), capture_output=True, text=True, check=True).stdout
-    with search.opened(bundle, programs) as opened:
+    with search.opened(bundle / IN_BUNDLE, programs) as opened:
         assert printed.splitlines() == [found.ranking for found in opened.ask_all(QUESTIONS, 10)]

@@ -25,7 +25,7 @@ from packager.clinic import config as clinic_config
 from packager.clinic import starter
 from packager.clinic.targets import TARGETS
 from packager.errors import ProofFailed
-from packager.package.verify import verify
+from packager.package.verify import IN_BUNDLE, verify
 from packager.process.child import physical_cores
 
 SHELLS = [shell for shell in ("dash", "bash", "busybox") if shutil.which(shell)]
@@ -118,7 +118,7 @@ def test_only_what_is_started_is_read_at_the_start(bundle: Path) -> None:
 
 
 def test_iniciar_refuses_an_altered_package(bundle: Path) -> None:
-    with (bundle / CONFIG["model"]).open("r+b") as file:
+    with (bundle / IN_BUNDLE / CONFIG["model"]).open("r+b") as file:
         file.write(b"X")
     code, said = run(bundle, "iniciar.sh", "--sem-navegador")
     assert code == 3
@@ -154,7 +154,7 @@ def test_no_checksums(bundle: Path) -> None:
 )
 def test_a_machine_that_does_not_suffice(tmp_path: Path, program: Path, config: dict[str, object], words: str) -> None:
     bundle = clinic_bundle.make(tmp_path / "b", program, config)
-    (bundle / CONFIG["model"]).unlink()  # the machine is looked at before the files
+    (bundle / IN_BUNDLE / CONFIG["model"]).unlink()  # the machine is looked at before the files
     code, said = run(bundle, "iniciar.sh", "--sem-navegador")
     assert code == 4
     assert words in said
@@ -190,7 +190,7 @@ def test_each_processor_gets_the_best_program_that_it_can_run(
         said = subprocess.run([*command, "comando", "--pasta", str(bundle)], capture_output=True, text=True).stdout
         assert said.splitlines()[0] == str(bundle / "runtime" / TARGET / program_of_it)
         return
-    (bundle / CONFIG["model"]).unlink()  # the processor is looked at before the files
+    (bundle / IN_BUNDLE / CONFIG["model"]).unlink()  # the processor is looked at before the files
     started = subprocess.run([*command, "iniciar", "--pasta", str(bundle)], capture_output=True, text=True)
     assert started.returncode == 4
     assert "antigo demais: faltam as instruções sse4_2, que os processadores\ntêm desde" in started.stderr

@@ -13,6 +13,7 @@ import pytest
 from clinic_bundle import CONFIG, check, run, started
 
 from packager.package import signing
+from packager.package.verify import IN_BUNDLE
 
 needs_ssh_keygen = pytest.mark.skipif(not shutil.which("ssh-keygen"), reason="no ssh-keygen here")
 OLD, NEW = "20261125.2155", "20261126.0900"
@@ -96,7 +97,7 @@ def with_our_signature(folder: Path, program: Path, keys: dict[str, Path]) -> No
 
 def altered(folder: Path, program: Path, keys: dict[str, Path]) -> None:
     signed(folder, program, keys["ours"], NEW)
-    (folder / CONFIG["model"]).write_text("FALSO")
+    (folder / IN_BUNDLE / CONFIG["model"]).write_text("FALSO")
 
 
 def half_copied(folder: Path, program: Path, keys: dict[str, Path]) -> None:
@@ -107,7 +108,7 @@ def half_copied(folder: Path, program: Path, keys: dict[str, Path]) -> None:
 
 def half_copied_by_hand(folder: Path, program: Path, keys: dict[str, Path]) -> None:
     signed(folder, program, keys["ours"], NEW)
-    (folder / CONFIG["model"]).unlink()
+    (folder / IN_BUNDLE / CONFIG["model"]).unlink()
 
 
 def without_its_signature(folder: Path, program: Path, keys: dict[str, Path]) -> None:
@@ -116,7 +117,7 @@ def without_its_signature(folder: Path, program: Path, keys: dict[str, Path]) ->
 
 
 def of_another_generation(folder: Path, program: Path, keys: dict[str, Path]) -> None:
-    signed(folder, program, keys["ours"], NEW, format=4)
+    signed(folder, program, keys["ours"], NEW, format=3)
 
 
 @needs_ssh_keygen
@@ -155,7 +156,7 @@ def test_a_newer_one_that_may_not_be_started(
 def test_an_altered_one_falls_back_to_none_but_its_own(tmp_path: Path, program: Path, keys: dict[str, Path]) -> None:
     new = signed(tmp_path / "new", program, keys["ours"], NEW)
     old = clinic_bundle.make(tmp_path / "old", program, {"version": OLD})
-    (new / CONFIG["model"]).write_text("x")
+    (new / IN_BUNDLE / CONFIG["model"]).write_text("x")
     code, said = run(new, "iniciar.sh", "--sem-navegador")
     assert code == 3
     assert "Não está assinada" in said

@@ -12,6 +12,7 @@ from clinic_bundle import CONFIG, SERVER, TARGET
 from packager.clinic import host_server
 from packager.clinic.targets import TARGETS
 from packager.errors import MissingResource, StageCrash
+from packager.package.verify import IN_BUNDLE
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def test_it_answers_with_the_clinics_command_line(
         process = server.process
     assert process.ended()
     given = json.loads(record.read_text())
-    assert given[given.index("--model") + 1] == CONFIG["model"]
+    assert given[given.index("--model") + 1] == f"{IN_BUNDLE}/{CONFIG['model']}"
     assert given[given.index("--load-mode") + 1] == "none"
     assert given[given.index("--reasoning") + 1] == "off"
     assert "--jinja" in given

@@ -14,7 +14,7 @@
 
 enum { INDEX, LINES, MODEL, RANKED = 10, LONGEST_LINE = 8192, LONGEST_PROMPT = 1 << 16 };
 
-const char *const MATERIAL[MATERIAL_FILES] = {"knowledge.bin", "knowledge.jsonl", "e5-small-enpt-q4.bin"};
+const char *const MATERIAL[MATERIAL_FILES] = {PACKAGE "knowledge.bin", PACKAGE "knowledge.jsonl", PACKAGE "e5-small-enpt-q4.bin"};
 static const char *const VERDICTS[] = {"found", "near", "far", "dose", "local", "empty"};
 /* Of a line of knowledge.jsonl, what people are shown. */
 static const char *const SHOWN[] = {"question", "text", "source", "date", "page", "heading", "row"};

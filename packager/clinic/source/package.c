@@ -29,6 +29,13 @@ bool path_of(char *out, const char *folder, const char *name) {
     return snprintf(out, PATH_MAX_LENGTH, "%s%s%s", folder, slash, name) < PATH_MAX_LENGTH;
 }
 
+char *model_in(const char *config) {
+    char *name = json_text(json_member(config, "model")), *path = name ? malloc(sizeof PACKAGE + strlen(name)) : NULL;
+    if (path) strcat(strcpy(path, PACKAGE), name);
+    free(name);
+    return path;
+}
+
 static void fault(state *package, const char *name, const char *says) {
     package->faults++;
     complain("  - %s: %s\n", name, says);
@@ -110,7 +117,7 @@ static bool is_started(const char *name, const char *model, bool material) {
 static void mark_wanted(state *package, bool all) {
     char path[PATH_MAX_LENGTH];
     char *config = path_of(path, package->folder, "runtime/config.json") ? read_whole(path) : NULL;
-    char *model = json_text(json_member(config, "model"));
+    char *model = model_in(config);
     bool material = packaged_mode(config) != MODE_FREE;
     for (int i = 0; i < package->count; i++) {
         listed *file = &package->files[i];

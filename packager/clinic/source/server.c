@@ -7,6 +7,7 @@
 #include "json.h"
 #include "machine.h"
 #include "network.h"
+#include "package.h"
 #include "say.h"
 #include "threads.h"
 
@@ -33,7 +34,7 @@ static int command(char **argv, char **made, const char *program, const char *co
     snprintf(threads_text, sizeof threads_text, "%d", threads);
     argv[count++] = (char *)(size_t)program;
     argv[count++] = "--model";
-    argv[count++] = made[owned++] = json_text(json_member(config, "model"));
+    argv[count++] = made[owned++] = model_in(config);
     argv[count++] = "--host";
     argv[count++] = "127.0.0.1";
     argv[count++] = "--port";

@@ -11,7 +11,7 @@
 #include "say.h"
 #include "signature.h"
 
-enum { MOST_VERSIONS = 64, FORMAT = 3 };
+enum { MOST_VERSIONS = 64, FORMAT = 4 };
 
 typedef struct {
     char folder[PATH_MAX_LENGTH], version[128];
