@@ -24,7 +24,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
 import measuring  # noqa: E402
 
-from packager.process import child  # noqa: E402
+from packager.package.verify import inside  # noqa: E402
 
 TOKENS = 128
 SECONDS = 120
@@ -55,6 +55,7 @@ class Server:
         # Past the front, to llama-server itself, by the port and key that only its parent knows.
         words = Path(f"/proc/{self.pid}/cmdline").read_bytes().decode().split("\0")
         self.url = f"http://127.0.0.1:{words[words.index('--port') + 1]}"
+        self.threads = int(words[words.index("--threads") + 1])
         variables = Path(f"/proc/{self.pid}/environ").read_bytes().decode().split("\0")
         self.key = next(v.partition("=")[2] for v in variables if v.startswith("LLAMA_API_KEY="))
 
@@ -80,7 +81,7 @@ def run(bundle: Path, tools: Path, rounds: int) -> dict[str, Any]:
     """Medians of both sides, and their ratios."""
     facts = json.loads((bundle / "runtime" / "config.json").read_text(encoding="utf-8"))
     proven = json.loads((bundle / "runtime" / "prova.json").read_text(encoding="utf-8"))
-    threads, machine = max(1, child.physical_cores() - 1), measuring.machine()  # as the starter takes them
+    machine = measuring.machine()
     began = time.perf_counter()
     server = Server(bundle)
     started = time.perf_counter() - began
@@ -89,7 +90,7 @@ def run(bundle: Path, tools: Path, rounds: int) -> dict[str, Any]:
     try:
         server.speed()  # the weights are read from the disk once
         for _ in range(rounds):
-            sides["llama-bench"].append(bare(tools / "llama-bench", bundle / facts["model"], threads))
+            sides["llama-bench"].append(bare(tools / "llama-bench", inside(bundle) / facts["model"], server.threads))
             sides["server, greedy"].append(server.speed(temperature=0))
             sides["server, as the recipe samples"].append(server.speed(**recipe))
         for question in proven["questions"]:
@@ -102,7 +103,7 @@ def run(bundle: Path, tools: Path, rounds: int) -> dict[str, Any]:
     of_bench = {side: round(speed / medians["llama-bench"], 3) for side, speed in medians.items()}
     return {
         "machine": machine,
-        "threads": threads,
+        "threads": server.threads,
         "seconds_to_start": round(started, 2),
         "tokens_per_second": medians,
         "of_llama_bench": of_bench,

@@ -126,6 +126,11 @@ def render_verified(found: Verified) -> str:
     )
 
 
+def inside(folder: Path) -> Path:
+    """The folder of the package: that of a bundle, or else the folder itself."""
+    return folder / IN_BUNDLE if (folder / IN_BUNDLE).is_dir() else folder
+
+
 def version_of(folder: Path) -> str:
     """A package's version: the first digits of the sha256 of its checksums, so of every byte in it."""
     return sha256_of(folder / CHECKSUMS)[:12]

@@ -30,7 +30,7 @@ from packager.llamacpp.gguf_file import tensor_shapes
 from packager.llamacpp.imatrix import IMATRIX, importance_for
 from packager.llamacpp.quantizer import quantize_file
 from packager.package.gguf_metadata import described, lineage
-from packager.package.verify import MANIFEST
+from packager.package.verify import MANIFEST, inside
 from packager.pipeline import bundling
 from packager.process import child, progress
 from packager.stages import base as base_stage
@@ -50,12 +50,13 @@ class Rebuilt:
 
 
 def rebuild(package: Path, kit: Path, scratch: Path, *, base_model: str = "", threads: int = 0) -> Rebuilt:
-    """Make the weights of `package` again in the empty folder `scratch`.
+    """Make the weights of `package`, which may be a bundle, again in the empty folder `scratch`.
 
     `base_model` is where the base is on this machine, where the attestation knows only the name of a file;
     `threads` is how many quantize (0: the cores of this machine).
     """
     known = read(kit)
+    package = inside(package)
     manifest = json.loads((package / MANIFEST).read_text(encoding="utf-8"))
     notes = _tools(known)
     log = scratch / "rebuild.log"

@@ -33,7 +33,7 @@ from packager.errors import InputError, ProofFailed
 from packager.llamacpp.model import GgufModel
 from packager.package import signing
 from packager.package.bom import BOM
-from packager.package.verify import verify
+from packager.package.verify import IN_BUNDLE, verify
 from packager.pipeline import bundling, plan
 from packager.prompt.ollama.modelfile import parse_modelfile
 from packager.recipe import loading
@@ -118,11 +118,19 @@ def test_a_bundle_holds_the_package_and_what_runs_it(
     bundle = bundled(made, dummies, tiny_recipe, tmp_path / "out")
     assert f"All {verify(bundle.folder).checks} checks passed" == made["package"].proof
     told = json.loads((bundle.folder / "runtime" / "config.json").read_text(encoding="utf-8"))
-    assert (bundle.folder / told["model"]).samefile(made["package"].folder / told["model"])
-    changed = ("LEIA-ME.txt", "dossie.html", "dossie.pdf", BOM, "SHA256SUMS")
+    assert (bundle.folder / IN_BUNDLE / told["model"]).samefile(made["package"].folder / told["model"])
+    assert {path.name for path in bundle.folder.iterdir()} == {
+        "LEIA-ME.txt", "SHA256SUMS", "autoteste.bat", "autoteste.sh", "dossie.html", "dossie.pdf", "iniciar.bat",
+        "iniciar.sh", "pacote", "runtime",
+    }  # fmt: skip
+    changed = ("LEIA-ME.txt", "dossie.html", "dossie.pdf", "SHA256SUMS")
     for name in made["package"].files:
-        same = (bundle.folder / name).read_bytes() == (made["package"].folder / name).read_bytes()
-        assert same != (name in changed), name
+        inside, before = bundle.folder / IN_BUNDLE / name, (made["package"].folder / name).read_bytes()
+        if name in changed:
+            assert not inside.exists(), name
+            assert (bundle.folder / name).read_bytes() != before, name
+        else:
+            assert (inside.read_bytes() == before) == (name != BOM), name
     for target in TARGETS.values():
         for variant, said in zip(target.variants, told["targets"][target.name], strict=True):
             assert os.access(bundle.folder / "runtime" / target.name / target.binary(variant), os.X_OK)
@@ -165,11 +173,11 @@ def test_weights_too_large_for_a_stick_are_split_and_still_run(
     assert verify(bundle.folder).files == bundle.files
     told = json.loads((bundle.folder / "runtime" / "config.json").read_text(encoding="utf-8"))
     assert told["model"].startswith("tiny-Q8_0-00001-of-")
-    commands = parse_modelfile((bundle.folder / "Modelfile").read_text(encoding="utf-8"))
-    parts = sorted(p.name for p in bundle.folder.glob("tiny-Q8_0-*-of-*.gguf"))
+    commands = parse_modelfile((bundle.folder / IN_BUNDLE / "Modelfile").read_text(encoding="utf-8"))
+    parts = sorted(p.name for p in (bundle.folder / IN_BUNDLE).glob("tiny-Q8_0-*-of-*.gguf"))
     assert [c.value for c in commands if c.name == "model"] == [f"./{name}" for name in parts]
     assert told["ollama_minimum"] == "0.30.0"
-    with GgufModel.open(bundle.folder / told["model"], context=256) as model:
+    with GgufModel.open(bundle.folder / IN_BUNDLE / told["model"], context=256) as model:
         ids = model.prompt_ids([{"role": "user", "content": "O que é vacina?"}])
         said = model.text([t for t in model.generate(ids, Serve(temperature=0), 42) if t not in model.eog_tokens])
     assert said.strip() == next(a.answer for a in made["proof"].answers if a.ask == "O que é vacina?")
@@ -341,7 +349,7 @@ def test_the_server_renders_what_was_trained(bundle: Path) -> None:
     with (
         host_server.serving(bundle) as server,
         GgufModel.open(
-            bundle / json.loads((bundle / "runtime" / "config.json").read_text(encoding="utf-8"))["model"],
+            bundle / IN_BUNDLE / json.loads((bundle / "runtime" / "config.json").read_text(encoding="utf-8"))["model"],
             vocab_only=True,
         ) as model,
     ):

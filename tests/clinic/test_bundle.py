@@ -21,7 +21,7 @@ from packager.clinic.config import ClinicFacts, proof_of, settings_of, write_con
 from packager.clinic.targets import TARGETS
 from packager.errors import InputError, MissingResource, ProofFailed
 from packager.package import signing
-from packager.package.verify import IN_BUNDLE, verify
+from packager.package.verify import IN_BUNDLE, inside, verify
 from packager.prompt.ollama.hub_files import hub_files
 from packager.prompt.ollama.modelfile import commands_of, parse_modelfile, write_modelfile
 from packager.recipe.recipe import Recipe
@@ -191,6 +191,8 @@ def test_a_copy_is_whole_and_begins_with_the_version(bundle: Path, target: Path)
     assert (copied / "iniciar.sh").stat().st_mode & 0o777 == 0o755
     assert (target / "iniciar.bat").read_text() == "start iniciar.bat FIRST=tiny-20261125.2155\n"
     assert verify(copied).name == "tiny"
+    assert inside(copied) == copied / IN_BUNDLE
+    assert inside(inside(copied)) == copied / IN_BUNDLE  # a package itself
 
 
 @pytest.mark.parametrize("at", ["in the middle", "altered", "last file"])
