@@ -17,6 +17,8 @@ from pathlib import Path
 import clinic_bundle
 import pytest
 
+from packager.package.verify import IN_BUNDLE
+
 pytestmark = pytest.mark.slow
 TARGET = "windows-x86_64"
 
@@ -43,8 +45,8 @@ def small(bundle: Path, tmp_path: Path) -> Path:
     """The bundle without its weights and servers, under a path that cmd has to quote."""
     copy = tmp_path / "Área de trabalho" / "meu aps"
     shutil.copytree(bundle, copy, ignore=shutil.ignore_patterns("*.gguf", "llama-server*"))
-    for weights in bundle.glob("*.gguf"):
-        (copy / weights.name).write_bytes(b"GGUF")
+    for weights in (bundle / IN_BUNDLE).glob("*.gguf"):
+        (copy / IN_BUNDLE / weights.name).write_bytes(b"GGUF")
     clinic_bundle.close(copy)
     return copy
 
@@ -58,13 +60,13 @@ def batch(folder: Path, name: str, env: dict[str, str], *arguments: str) -> tupl
 
 
 def test_every_fault_is_named(small: Path, env: dict[str, str]) -> None:
-    (small / "README.md").write_text("x")
-    (small / "LICENSE").unlink()
+    (small / IN_BUNDLE / "README.md").write_text("x")
+    (small / IN_BUNDLE / "LICENSE").unlink()
     (small / "runtime" / "ação.txt").write_text("x")
     code, said = batch(small, "autoteste.bat", env)
     assert code == 3
-    assert "README.md: foi alterado" in said
-    assert "LICENSE: está faltando" in said
+    assert "pacote/README.md: foi alterado" in said
+    assert "pacote/LICENSE: está faltando" in said
     assert "runtime/ação.txt: não faz parte do pacote" in said
 
 
