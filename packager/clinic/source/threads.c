@@ -26,13 +26,12 @@ int free_threads(void) {
 }
 
 int changed_threads(watch *seen, process *server, int threads, bool used) {
-    int cores = physical_cores();
     double now = seconds_now(), took = now - seen->since;
-    if (cores < 3) return 0;
     seen->used = seen->used || used;
     if (took < PERIOD_SECONDS) return 0;
     double machine = computed_seconds(), own = process_seconds(server);
     bool first = !seen->since, idle = !seen->used;
+    int cores = physical_cores();
     int wanted = threads_beside(cores, (machine - seen->machine - (own - seen->server)) / took);
     seen->since = now, seen->machine = machine, seen->server = own, seen->used = used;
     if (first) return 0;
