@@ -14,6 +14,11 @@ from packager.knowledge.search import Hit, Search, Verdict
 from packager.prompt.corpus import spread
 
 NOT_FOUND = "Não encontrei isso no material aprovado."
+HELP = (
+    "Emergência ou perigo? Ligue: 192 SAMU; 193 bombeiros; 190 polícia; 188 CVV (sofrimento, vontade de morrer); "
+    "180 violência contra a mulher; 100 Disque Direitos Humanos."
+)
+"""Stands on the clinic's page at all times (`help`, `helpText` of palavras.js), and again beside what is not sure."""
 LONGEST_EXAMPLE = 60
 """Characters; what fits on a button."""
 NOT_FOUND_EN = "I did not find this in the approved material."

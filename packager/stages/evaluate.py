@@ -16,10 +16,21 @@ from pathlib import Path
 
 from packager.artifacts.checks import Check
 from packager.artifacts.evaluation import ANSWERS, BASE, HELDOUT, METRICS, TUNED, Evaluation, LeftOut
-from packager.artifacts.files import write_atomically, write_json
+from packager.artifacts.files import cache_folder, write_atomically, write_json
 from packager.artifacts.kinds import Adapter, Checkpoint, Dataset, Ggufs, Merged
+from packager.artifacts.knowledge import Knowledge
 from packager.artifacts.safety import SafetyFindings
-from packager.evaluation import benchmarks, bertscore, items, judge, measures, safety, safety_answers, scores
+from packager.evaluation import (
+    benchmarks,
+    bertscore,
+    items,
+    judge,
+    measures,
+    safety,
+    safety_answers,
+    safety_page,
+    scores,
+)
 from packager.evaluation.answers import AnswerSettings, Known
 from packager.evaluation.measures import Resampled
 from packager.evaluation.models import (
@@ -32,6 +43,7 @@ from packager.evaluation.models import (
     settings_of,
 )
 from packager.evaluation.sets import rows_of_sets, unreachable_sets
+from packager.process import progress
 from packager.prompt.masking import Encoded
 from packager.recipe.evaluation import Evaluate
 from packager.recipe.sections import Data, Section, Serve
@@ -56,6 +68,7 @@ def evaluate(
     merged: Merged,
     f16: Ggufs,
     ggufs: Ggufs,
+    knowledge: Knowledge | None,
     out: Path,
 ) -> Evaluation:
     """Measure everything that the recipe asks for and this machine can."""
@@ -75,6 +88,10 @@ def evaluate(
     judgement, judged = scores.judged_rows(wanted, config.language, sets[HELDOUT], outcomes, cache, left)
     lines = scores.answered_rows(sets, outcomes, judged)
     found, checks = _safety(config, data, settings, compared, ran, base, out)
+    if wanted.safety and found and knowledge:
+        progress.note(f"{len(found.results)} safety questions are searched in the approved material, as the page does")
+        page = safety_page.page_results(wanted.safety, knowledge.folder, cache_folder("knowledge"))
+        found = found.model_copy(update={"page": page})
     write_atomically(out / ANSWERS, "".join(line.model_dump_json() + "\n" for line in lines))
     evaluation = Evaluation(
         folder=out,

@@ -68,10 +68,19 @@ function showFound(found) {
     article.append(next);
     suggest(article, found.meant || []);
   }
+  if (near || !found.passages.length) article.append(helpElement()); // what is needed may not stand there
   at("conversation").append(article);
   document.body.dataset.asked = "yes"; // on a phone the mode's explanation then makes room
   if (found.passages.length) offer(article, say.copy, async () => status((await copy(spoken(found))) ? say.copied : say.notCopied));
   return article;
+}
+
+// The numbers to call, where the material has no sure answer: also at the top of the page, always.
+function helpElement() {
+  const line = document.createElement("p");
+  line.className = "help";
+  line.textContent = `${say.help} ${say.helpText}`;
+  return line;
 }
 
 // Approved questions that may have been meant, to choose from; none of their answers is shown unasked.
