@@ -31,6 +31,28 @@ class Mistaken(BaseModel):
     """Whether it is shown as the answer, and not as the closest."""
 
 
+class Outcomes(BaseModel):
+    """What the page shows for questions of one kind; the six counts add up to all of them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    right: int = 0
+    """Shown as the answer, and the first passage is the right one."""
+    right_below: int = 0
+    """Shown as the answer, and the right one is another of those shown."""
+    wrong: int = 0
+    """Shown as the answer, and none of those shown is right."""
+    near_right: int = 0
+    """Shown as no more than the closest, the right one among them."""
+    near_wrong: int = 0
+    silent: int = 0
+    """Nothing is shown."""
+
+    @property
+    def asked(self) -> int:
+        return self.right + self.right_below + self.wrong + self.near_right + self.near_wrong + self.silent
+
+
 class Knowledge(Checked):
     """`knowledge.jsonl`, `knowledge.bin`, the embedding model and its licence (docs/knowledge.md)."""
 
@@ -61,6 +83,13 @@ class Knowledge(Checked):
     """Share of the outside ones that are refused; None where none were asked."""
     unclaimed: float | None
     """Share of the near ones for which nothing is shown as the answer; None where none were asked."""
+    shown_inside: Outcomes | None = None
+    """The asked, by what the page shows; None in what was built before it was counted. So the next two: of the near
+    ones and of the outside ones nothing is right."""
+    shown_near: Outcomes | None = None
+    shown_outside: Outcomes | None = None
+    wordless: int = 0
+    """Questions without a word to search for; they are in none of these counts and shares."""
     by_people: bool
     """Whether the questions are those of the recipe, and not made by the build."""
     searches: tuple[Searched, ...] = ()

@@ -109,6 +109,10 @@ class SafetyFindings(Value):
         """How many questions of these kinds ended so on the page."""
         return sum(one.outcome in outcomes and one.kind in kinds for one in self.page)
 
+    def page_passed(self, kinds: Collection[str]) -> tuple[int, int]:
+        """How many questions of these kinds the page passes, and of how many."""
+        return self.page_of(SAFE, kinds), self.page_of((*SAFE, *FAULTS), kinds)
+
     @property
     def grave(self) -> tuple[str, ...]:
         """Its kinds that are grave, in their order."""

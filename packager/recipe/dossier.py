@@ -8,11 +8,13 @@ from packager.recipe.sections import Section
 class Dossier(Section):
     purpose: str = ""
     """What the model is for, in a sentence or two of Portuguese; empty: the institution fills it in by hand, and so
-    with the next five."""
+    with the next six."""
     users: str = ""
     """Who is to use it."""
     data_origin: str = ""
     """Who wrote the questions and answers, from what, and who reviewed them."""
+    base_origin: str = ""
+    """What the base model was trained on and by whom, as its publisher says."""
     data_licence: str = ""
     """By what licence or right they are used."""
     approval: str = ""

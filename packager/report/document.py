@@ -63,7 +63,14 @@ class Blanks:
     box: bool = False
 
 
-Block = Heading | Paragraph | Listing | Table | Spoken | Blanks
+@dataclass(frozen=True)
+class Choices:
+    """Labels with an empty square before each, one of which people tick."""
+
+    labels: tuple[str, ...]
+
+
+Block = Choices | Heading | Paragraph | Listing | Table | Spoken | Blanks
 
 
 @dataclass(frozen=True)

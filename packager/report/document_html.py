@@ -5,7 +5,18 @@ from __future__ import annotations
 from html import escape
 from pathlib import Path
 
-from packager.report.document import Blanks, Block, Document, Heading, Listing, Paragraph, Spoken, Table, numbered
+from packager.report.document import (
+    Blanks,
+    Block,
+    Choices,
+    Document,
+    Heading,
+    Listing,
+    Paragraph,
+    Spoken,
+    Table,
+    numbered,
+)
 
 STYLE = Path(__file__).with_name("document.css")
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -48,8 +59,11 @@ def _written(number: str, block: Block) -> str:
             return "<ul>\n" + "\n".join(f"<li>{escape(item)}</li>" for item in items) + "\n</ul>"
         case Table():
             return _table(block)
+        case Choices(labels):
+            lines = "\n".join(f'<p class="choice"><i></i>{escape(label)}</p>' for label in labels)
+            return f'<div class="blanks">\n{lines}\n</div>'
         case Spoken(asked, answered, remark):
-            said = f'<p class="quiet">{escape(remark)}</p>' if remark else ""
+            said = f'<p class="remark">{escape(remark)}</p>' if remark else ""
             return f'<div class="spoken"><p class="asked">{escape(asked)}</p>' \
                    f"<blockquote>{escape(answered)}</blockquote>{said}</div>"  # fmt: skip
         case Blanks(labels, box):

@@ -11,10 +11,21 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 
-from packager.report.document import Blanks, Block, Document, Heading, Listing, Paragraph, Spoken, Table, numbered
+from packager.report.document import (
+    Blanks,
+    Block,
+    Choices,
+    Document,
+    Heading,
+    Listing,
+    Paragraph,
+    Spoken,
+    Table,
+    numbered,
+)
 
 PLAIN, BOLD = "Vera", "VeraBd"
-BLUE, GREY, LINE, SAND = "#1f5a92", "#57606a", "#d0d7de", "#fff8e1"
+BLUE, GREY, LINE, SAND = "#1f5a92", "#3d444d", "#b5bdc6", "#fff8e1"
 MARGIN = 48.0
 """Points."""
 ROOM = {1: 175.0, 2: 110.0}
@@ -75,7 +86,7 @@ def _styles() -> dict[str, Any]:
         "head": like("head", fontName=BOLD, fontSize=7.6, leading=10, spaceAfter=0),
         "asked": like("asked", fontName=BOLD, spaceAfter=1, keepWithNext=1),
         "answered": like("answered", leftIndent=12, spaceAfter=2),
-        "remark": like("remark", fontSize=8, leading=11, leftIndent=12, textColor=HexColor(GREY), spaceAfter=8),
+        "remark": like("remark", fontSize=8.4, leading=11.5, leftIndent=12, spaceAfter=8),
     }  # fmt: skip
 
 
@@ -96,7 +107,9 @@ def _flowing(number: str, block: Block, styles: Mapping[str, Any], width: float)
         case Spoken(asked, answered, remark):
             yield _text(asked, styles["asked"])
             yield _text(answered, styles["answered"])
-            yield _text(remark, styles["remark"])
+            yield _text(f"» {remark}" if remark else "", styles["remark"])
+        case Choices(labels):
+            yield from (_choice(label, styles, width) for label in labels)
         case Blanks():
             yield KeepTogether([_blanks(block, styles, width)])
 
@@ -137,6 +150,16 @@ def _blanks(blanks: Blanks, styles: Mapping[str, Any], width: float) -> Any:
     rows = [[_text(label, styles["cell"]), ""] for label in blanks.labels]
     return Grid(rows, colWidths=[width * 0.36, width * 0.64], rowHeights=[25] * len(rows), spaceAfter=8,
                 style=[("VALIGN", (0, 0), (-1, -1), "BOTTOM"), ("LINEBELOW", (1, 0), (1, -1), 0.6, dark)])  # fmt: skip
+
+
+def _choice(label: str, styles: Mapping[str, Any], width: float) -> Any:
+    """An empty square and what it stands for."""
+    from reportlab.lib.colors import black
+    from reportlab.platypus import Table as Grid
+
+    square = Grid([[""]], colWidths=[10], rowHeights=[10], style=[("BOX", (0, 0), (-1, -1), 0.9, black)])
+    middle = [("VALIGN", (0, 0), (-1, -1), "MIDDLE"), ("LEFTPADDING", (0, 0), (0, 0), 4)]
+    return Grid([[square, _text(label, styles["cell"])]], colWidths=[24, width - 24], rowHeights=[20], style=middle)
 
 
 def _text(text: str, style: Any) -> Any:

@@ -20,6 +20,7 @@ from packager.report import (
     dossier_page,
     dossier_proven,
     dossier_risk,
+    dossier_safety,
     dossier_signed,
     dossier_use,
     dossier_wrong,
@@ -43,7 +44,7 @@ from packager.report.dossier_chapters import (
     WEAKNESSES,
     see,
 )
-from packager.report.dossier_words import MODES
+from packager.report.dossier_words import MODES, TELEPHONES
 from packager.report.facts import ReportFacts
 from packager.report.words import PORTUGUESE as SAY
 
@@ -59,14 +60,14 @@ ASKED_FOR = (
     ("Registrar o uso no prontuário", f"O programa não registra nada: registra quem usa ({see(USERS)})."),
     (
         "Auditar e acompanhar",
-        f"O autoteste repete a prova ({see(UPDATING)}); erros vão para a ficha ({see(INCIDENT)}). Quando rever, a "
-        f"instituição marca ({see(RISK)}).",
+        f"{{again}}; erros vão para a ficha ({see(INCIDENT)}). Quando rever, a instituição marca ({see(RISK)}).",
     ),
     ("Informar o paciente", f"Faz quem usa ({see(USERS)})."),
     ("Ter responsáveis e, em certos hospitais, comissão própria", f"A preencher: {see(RESPONSIBLE, OPINION)}."),
     ("LGPD: que dados foram tratados", f"{see(DATA, PRIVACY).capitalize()}."),
 )
-"""What the resolution and the law ask of an institution, as public summaries have it."""
+"""What the resolution and the law ask of an institution, as public summaries have it; `again` is how the proof is
+repeated."""
 
 
 def write_dossier(facts: ReportFacts, knowledge: Knowledge | None, out: Path, delivery: Delivery | None = None) -> None:
@@ -88,16 +89,17 @@ def dossier_of(facts: ReportFacts, knowledge: Knowledge | None = None, delivery:
         *dossier_made.model(facts),
         *dossier_use.privacy(facts),
         *dossier_proven.checks(facts, knowledge),
-        *dossier_proven.safety(facts),
+        *dossier_safety.safety(facts),
         *dossier_wrong.weaknesses(facts, knowledge),
-        *dossier_install.installation(facts, delivery),
+        *dossier_install.installation(facts, knowledge, delivery),
         *dossier_install.updating(facts, knowledge, delivery),
-        *_norms(),
+        *_norms(delivery),
         *dossier_use.incident(facts),
         *dossier_signed.responsible(facts),
         *dossier_signed.opinion(),
         *dossier_annex.all_checks(facts),
         *dossier_annex.technical(facts),
+        *dossier_annex.glossary(facts),
         *dossier_annex.sources(knowledge),
     ]
     return Document("pt-BR", f"Dossiê: {dossier_first.title(facts)}", dossier_first.subtitle(), tuple(blocks))
@@ -141,7 +143,7 @@ def _purpose(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[Block]
     yield Listing(
         (
             "fazer diagnóstico, prognóstico ou triagem, prescrever, calcular dose, dar atestado;",
-            "emergências: nelas se liga 192 (SAMU); violência, 190; sofrimento e risco de suicídio, 188 (CVV);",
+            f"emergências: nelas se liga ({TELEPHONES});",
             "falar com pacientes sem um profissional no meio;",
             "decidir sozinho o que quer que seja, ou ser ligado a um sistema que age por conta própria;",
             "perguntas com dados que identifiquem pacientes;",
@@ -168,7 +170,7 @@ def _users(facts: ReportFacts) -> Iterator[Block]:
     )
 
 
-def _norms() -> Iterator[Block]:
+def _norms(delivery: Delivery | None) -> Iterator[Block]:
     yield Heading(NORMS)
     yield Paragraph(LAWYER, "notice")
     yield Listing(
@@ -179,4 +181,11 @@ def _norms() -> Iterator[Block]:
         )
     )
     yield Heading("O que se pede, segundo resumos públicos, e onde está", 2)
-    yield Table(ASKED_FOR, ("o que se pede", "onde está, ou quem o faz"), (0.36, 0.64))
+    again = f"O autoteste repete a prova em cada computador ({see(UPDATING)})"
+    if delivery is None:
+        again = f"packager verify confere o pacote ({see(UPDATING)}); o autoteste vem com a pasta para a clínica"
+    yield Table(
+        tuple((asked, where.replace("{again}", again)) for asked, where in ASKED_FOR),
+        ("o que se pede", "onde está, ou quem o faz"),
+        (0.36, 0.64),
+    )

@@ -7,9 +7,11 @@ from collections.abc import Iterator, Sequence
 from packager.artifacts.checks import Check
 from packager.artifacts.kinds import Adapter
 from packager.artifacts.knowledge import Knowledge
-from packager.report.document import Block, Heading, Listing, Paragraph, Table
-from packager.report.dossier_chapters import ALL_CHECKS, SOURCES, TECHNICAL
+from packager.report.document import Block, Heading, Paragraph, Table
+from packager.report.dossier_chapters import ALL_CHECKS, GLOSSARY, SOURCES, TECHNICAL, WEAKNESSES, see
 from packager.report.dossier_limits import limit, measured
+from packager.report.dossier_made import source_groups
+from packager.report.dossier_terms import TERMS
 from packager.report.dossier_words import CHECKED, STAGES, WHY
 from packager.report.facts import ReportFacts
 from packager.report.words import PORTUGUESE as SAY
@@ -34,6 +36,13 @@ def all_checks(facts: ReportFacts) -> Iterator[Block]:
             ("verificação", "por que importa", "medido", "limite", "resultado"),
             (0.28, 0.28, 0.16, 0.17, 0.11),
         )
+        if stage == "smoke":
+            yield Paragraph(
+                "São as perguntas de smoke da receita: olham a forma da resposta e algumas palavras. As perguntas de "
+                f"conteúdo, que o modelo pode errar sem que nada pare, são outras: {see(WEAKNESSES)}. Memória: a do "
+                "modelo sozinho, ao responder; o limite é a memória toda do computador que a receita supõe.",
+                "quiet",
+            )
 
 
 def _row(name: str, those: Sequence[Check]) -> tuple[str, ...]:
@@ -106,18 +115,47 @@ def _base(facts: ReportFacts) -> Iterator[tuple[str, str]]:
             f"{SAY.number(adapter.steps, 0)} passos, {SAY.number(train.epochs, 1)} passagens pelos dados, semente "
             f"{train.seed}",
         )
-        yield "Perda nas respostas reservadas", _losses(facts, adapter)
+        yield from _losses(facts, adapter)
 
 
-def _losses(facts: ReportFacts, adapter: Adapter) -> str:
+def _losses(facts: ReportFacts, adapter: Adapter) -> Iterator[tuple[str, str]]:
+    """The same quantity measured twice, and why the two differ."""
+    rounded = " comprimido em 4 bits, como no treino" if adapter.method == "qlora" else ""
+    yield (
+        "Perda, medida no treino (anexo A.2)",
+        f"{SAY.number(adapter.heldout_loss_before)} no modelo base{rounded}, {SAY.number(adapter.heldout_loss_after)} "
+        "depois do treino; em todas as respostas reservadas para medir",
+    )
     merged = facts.merged
-    if merged.heldout_loss_base is None or merged.heldout_loss is None:
-        return f"{SAY.number(adapter.heldout_loss_before)} antes, {SAY.number(adapter.heldout_loss_after)} depois"
-    return f"{SAY.number(merged.heldout_loss_base)} no modelo base, {SAY.number(merged.heldout_loss)} neste"
+    if merged.heldout_loss_base is not None and merged.heldout_loss is not None:
+        yield (
+            "Perda, medida depois da junção (anexo A.3)",
+            f"{SAY.number(merged.heldout_loss_base)} no modelo base sem compressão, {SAY.number(merged.heldout_loss)} "
+            f"neste; em {SAY.number(merged.heldout_tokens, 0)} tokens das mesmas respostas. A grandeza é a mesma; "
+            "mudam a precisão dos números e quantas respostas se contam, por isso os valores não são iguais.",
+        )
 
 
 def sources(knowledge: Knowledge | None) -> Iterator[Block]:
     """All that the approved material rests on."""
     if knowledge:
         yield Heading(SOURCES, annex=True)
-        yield Listing(knowledge.sources)
+        for name, those in source_groups(knowledge.sources):
+            yield Heading(f"{name} ({len(those)})", 2)
+            yield Paragraph(" · ".join(_by_document(those)), "quiet")
+
+
+def _by_document(sources: Sequence[str]) -> list[str]:
+    """Each document once, the articles that are cited of it in brackets behind it."""
+    found: dict[str, list[str]] = {}
+    for source in sources:
+        document, mark, article = source.partition(", art")
+        found.setdefault(document, []).extend([f"art{article}"] if mark else [])
+    return [f"{document} ({'; '.join(cited)})" if cited else document for document, cited in found.items()]
+
+
+def glossary(facts: ReportFacts) -> Iterator[Block]:
+    """The words of the trade that this document cannot do without."""
+    yield Heading(GLOSSARY, annex=True)
+    words = [(word, means) for word, means, modes in TERMS if facts.proof.mode in modes]
+    yield Table(tuple(words), ("palavra", "o que quer dizer aqui"), (0.24, 0.76))

@@ -14,8 +14,9 @@ CHAPTERS = (
     RESPONSIBLE, OPINION,
 )  # fmt: skip
 """In the order of the document."""
-ALL_CHECKS, TECHNICAL, SOURCES = "Todas as verificações", "Dados técnicos", "Fontes do material aprovado"
-ANNEXES = (ALL_CHECKS, TECHNICAL, SOURCES)
+ALL_CHECKS, TECHNICAL, GLOSSARY = "Todas as verificações", "Dados técnicos", "Palavras do ofício"
+SOURCES = "Fontes do material aprovado"
+ANNEXES = (ALL_CHECKS, TECHNICAL, GLOSSARY, SOURCES)
 """Behind the chapters; the last one only where there is approved material."""
 
 

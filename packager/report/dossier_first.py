@@ -13,6 +13,7 @@ from packager.report.document import Blanks, Block, Listing, Paragraph, Table
 from packager.report.dossier_chapters import (
     CHECKS,
     DATA,
+    GLOSSARY,
     INCIDENT,
     INSTALLING,
     MODEL,
@@ -28,6 +29,7 @@ from packager.report.dossier_chapters import (
     WEAKNESSES,
     see,
 )
+from packager.report.dossier_safety import page_of
 from packager.report.dossier_words import MODES
 from packager.report.facts import ReportFacts
 from packager.report.words import PORTUGUESE as SAY
@@ -79,7 +81,9 @@ def beginning(facts: ReportFacts, knowledge: Knowledge | None, delivery: Deliver
     )
     yield Paragraph("Em aberto, e a resolver antes do uso:")
     yield Listing(tuple(open_points(facts, knowledge, delivery)))
-    yield Paragraph("Onde cada pergunta de uma comissão é respondida:")
+    yield Paragraph(
+        f"Onde cada pergunta de uma comissão é respondida (o que querem dizer as palavras do ofício: {see(GLOSSARY)}):"
+    )
     yield Table(
         tuple((str(n), asked, where) for n, (asked, where) in enumerate(QUESTIONS, 1)),
         ("", "pergunta", "resposta"),
@@ -96,6 +100,7 @@ def _identity(facts: ReportFacts, delivery: Delivery | None) -> Iterator[Block]:
             ("Feito em", delivery.made),
         ]
     rows += [
+        ("Feito por", facts.recipe.dossier.author or f"não consta: a receita não diz ({see(RESPONSIBLE)})"),
         ("Feito com", f"packager {__version__}"),
         ("Arquivo do modelo", f"{facts.packed_name(file)}, SHA-256 {file.sha256}"),
         ("Como responde", MODES.get(facts.proof.mode, facts.proof.mode)),
@@ -110,6 +115,22 @@ def _identity(facts: ReportFacts, delivery: Delivery | None) -> Iterator[Block]:
         yield Blanks(("Versão entregue (está em LEIA-ME.txt):", "Data da entrega:"))
 
 
+def _unsafe(facts: ReportFacts) -> Iterator[str]:
+    """What was measured of the page's answers to safety questions."""
+    found = facts.evaluation.safety if facts.evaluation else None
+    if found is None or facts.proof.mode == "free":
+        return
+    page = page_of(facts)
+    if page is None:
+        yield f"O que a página mostra a emergências, autoagressão e doses não se mediu: {see(SAFETY)}."
+        return
+    passed, asked = page.page_passed(page.kinds)
+    if passed < asked:
+        counted = SAY.counted(asked - passed, ("pergunta", "perguntas"), ("question", "questions"))
+        where = see(SAFETY, WEAKNESSES)
+        yield f"A {counted} de segurança, de {asked}, a página mostra um texto que não serve ({where})."
+
+
 def open_points(facts: ReportFacts, knowledge: Knowledge | None, delivery: Delivery | None) -> Iterator[str]:
     """What the records do not show, a sentence each."""
     said = facts.recipe.dossier
@@ -118,6 +139,7 @@ def open_points(facts: ReportFacts, knowledge: Knowledge | None, delivery: Deliv
             "Este pacote ainda não traz a página da clínica, que este dossiê descreve; nele o modelo só se abre com o "
             f"Ollama, e ali fala sozinho ({see(INSTALLING)})."
         )
+    yield from _unsafe(facts)
     if facts.evaluation is None or facts.evaluation.safety is None:
         silent = " (na página deste pacote ele não fala)" if facts.proof.mode == "approved" else ""
         yield f"Não se mediu como o modelo responde a emergências, autoagressão e doses{silent}: {see(SAFETY)}."

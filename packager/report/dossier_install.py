@@ -21,7 +21,7 @@ NOT_TRIED = (
 """As docs/clinic.md has it."""
 
 
-def installation(facts: ReportFacts, delivery: Delivery | None) -> Iterator[Block]:
+def installation(facts: ReportFacts, knowledge: Knowledge | None, delivery: Delivery | None) -> Iterator[Block]:
     """What arrives, how it is started and checked, what it needs, and what it leaves on the machine."""
     yield Heading(INSTALLING)
     if delivery is None:
@@ -32,16 +32,17 @@ def installation(facts: ReportFacts, delivery: Delivery | None) -> Iterator[Bloc
         )
         yield Listing(
             (
-                "Chega: uma pasta com o modelo (.gguf), LEIA-ME.txt, este dossiê, a lista de partes (bom.cdx.json) e "
-                "as somas (SHA256SUMS).",
                 "Abre-se com o Ollama, que a instituição instala à parte: LEIA-ME.txt diz os comandos. Ali o modelo "
                 "fala sozinho.",
-                f"Precisa de cerca de {SAY.number(facts.recipe.device.ram_gb, 1)} GB de memória livre.",
+                f"Memória: {_memory(facts)}",
             )
         )
+        yield Heading("O que chega", 2)
+        rows = (*_of_people(), *_in_the_package(facts, knowledge))
+        yield Table(rows, ("arquivo", "para quê"), (0.34, 0.66))
         return
     yield Heading("O que chega no pendrive", 2)
-    yield Table(tuple(_arrives(facts, delivery)), ("arquivo", "para quê"), (0.34, 0.66))
+    yield Table(tuple(_arrives(facts, knowledge, delivery)), ("arquivo", "para quê"), (0.34, 0.66))
     yield Heading("Como o técnico começa", 2)
     yield Listing(tuple(_starts(delivery)))
     yield Heading("Do que o computador precisa", 2)
@@ -51,28 +52,60 @@ def installation(facts: ReportFacts, delivery: Delivery | None) -> Iterator[Bloc
     yield Paragraph(NOT_TRIED, "quiet")
 
 
-def _arrives(facts: ReportFacts, delivery: Delivery) -> Iterator[tuple[str, str]]:
+def _memory(facts: ReportFacts) -> str:
+    """What the model was measured to need, and what the recipe takes the computer to have."""
+    supposed = f"a receita supõe um computador com {SAY.number(facts.recipe.device.ram_gb, 1)} GB ao todo"
+    needs = [c.ram_gb for c in facts.choice.candidates if c.type == facts.files[0].type]
+    if not needs:
+        return f"{supposed}; a do modelo não se mediu."
+    return (
+        f"o modelo ocupou {SAY.number(needs[0], 2)} GB ao responder, na máquina que fez o pacote (anexo A.8); "
+        f"{supposed}, com o sistema e os outros programas."
+    )
+
+
+def _arrives(facts: ReportFacts, knowledge: Knowledge | None, delivery: Delivery) -> Iterator[tuple[str, str]]:
     yield (
         f"pasta {facts.recipe.name}-{delivery.version}",
         f"Tudo, cerca de {SAY.megabytes(delivery.size)}. Nada é baixado.",
     )
     yield "iniciar.bat, iniciar.sh", "Abrem o assistente (Windows, Linux)."
     yield "autoteste.bat, autoteste.sh", "Conferem tudo neste computador."
-    yield "LEIA-ME.txt", "As instruções para o técnico, com a versão."
-    parts = (
-        " Em partes, por serem grandes demais para um pendrive: cada uma com o seu número no nome."
-        if delivery.in_parts
-        else ""
-    )
-    yield "pacote/", "O que a página e o Ollama usam, e as listas de onde veio. Dentro dela:"
-    yield ", ".join(facts.packed_name(file) for file in facts.files), f"O modelo; o primeiro é o que se usa.{parts}"
-    if facts.proof.mode != "free":
-        yield "knowledge.jsonl, knowledge.bin, e5-small-enpt-q4.bin", "O material aprovado e o que o procura."
-    yield "bom.cdx.json, manifest.json", "A lista das partes e a linhagem."
     yield "runtime/", f"Os programas, para {_systems(delivery.targets)}, e a página."
+    if delivery.in_parts:
+        yield (
+            "…-00001-of-…",
+            "O modelo vai em partes, por ser grande demais para um pendrive: cada uma com o seu número.",
+        )
+    if delivery.signer_numbers:
+        yield "SHA256SUMS.sig", "A assinatura das somas."
+    yield from _of_people()
+    yield "pacote/", "O que a página e o Ollama usam, e as listas de onde veio. Dentro dela:"
+    yield from _in_the_package(facts, knowledge)
+
+
+def _of_people() -> Iterator[tuple[str, str]]:
+    """What lies at the top of a package as of a bundle, for people to open."""
+    yield "LEIA-ME.txt", "As instruções para o técnico."
     yield "dossie.pdf, dossie.html", "Este dossiê."
-    signature = " SHA256SUMS.sig é a assinatura delas." if delivery.signer_numbers else ""
-    yield "SHA256SUMS", f"A soma de cada arquivo.{signature}"
+    yield "SHA256SUMS", "A soma de cada arquivo."
+
+
+def _in_the_package(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[tuple[str, str]]:
+    """Every file that the package brings, for programs and for who looks into it."""
+    yield ", ".join(facts.packed_name(file) for file in facts.files), "O modelo; o primeiro é o que se usa."
+    if knowledge:
+        yield "knowledge.jsonl, knowledge.bin", "O material que a página mostra, e o índice em que a busca o acha."
+        yield (
+            "e5-small-enpt-q4.bin",
+            "O modelo que compara o sentido da pergunta com o das passagens (e5). Não escreve nada; licença em "
+            "LICENSE-e5.txt.",
+        )
+    modelfiles = ", ".join("Modelfile" if n == 0 else f"Modelfile.{f.type}" for n, f in enumerate(facts.files))
+    yield f"{modelfiles}, template, system, params", "Só para quem usa o Ollama."
+    yield "report.html, metrics.json, README.md", "O relatório técnico, os seus números, e a ficha do modelo."
+    yield "bom.cdx.json, manifest.json", "A lista das partes (CycloneDX), e a linhagem com cada parâmetro."
+    yield "LICENSE…, NOTICE", "As licenças do modelo base e das outras partes."
 
 
 def _systems(targets: Sequence[str]) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from packager.artifacts.knowledge import Knowledge
+from packager.data.letters import unaccented
 from packager.package import licence
 from packager.report.data_words import reason
 from packager.report.document import Blanks, Block, Heading, Listing, Paragraph, Table
@@ -15,8 +16,26 @@ from packager.report.words import PORTUGUESE as SAY
 
 NAMED = (0.3, 0.7)
 TOPICS_SHOWN = 40
-SOURCES_SHOWN = 8
-"""Of approved material, in the chapter; all are in the annex."""
+SOURCE_KINDS = (
+    ("Constituição, leis e decretos", ("constituicao", "lei ", "decreto", "ato das disposicoes", "consolidacao das")),
+    ("Portarias, resoluções e códigos", ("portaria", "resolucao", "instrucao normativa", "codigo", "politica")),
+    (
+        "Protocolos, manuais, cadernos e guias",
+        (
+            "pcdt",
+            "protocolo",
+            "manual",
+            "caderno",
+            "caderneta",
+            "guia",
+            "diretriz",
+            "cartilha",
+            "manejo",
+        ),
+    ),
+    ("Outros documentos", ("",)),
+)
+"""Kinds of document, and how their names begin, without accents; the first that fits."""
 
 
 def data(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[Block]:
@@ -70,9 +89,9 @@ def _material(facts: ReportFacts, knowledge: Knowledge) -> Iterator[Block]:
         f"{SAY.number(knowledge.passages, 0)} passagens, que dizem apoiar-se em {sources} "
         f"{'fonte' if sources == 1 else 'fontes'}. Cada uma traz a sua; o programa não confere se a fonte diz o mesmo."
     )
-    yield Listing(knowledge.sources[:SOURCES_SHOWN])
-    if sources > SOURCES_SHOWN:
-        yield Paragraph(f"Todas as {sources}: {see(SOURCES)}.")
+    grouped = source_groups(knowledge.sources)
+    yield Listing(tuple(f"{name}: {len(those)}" for name, those in grouped))
+    yield Paragraph(f"Todas, pelo nome: {see(SOURCES)}.")
     pairs = len(knowledge.contradictions)
     yield Paragraph(
         f"Passagens repetidas: {len(knowledge.duplicates)}. Pares que respondem de modo diferente a perguntas quase "
@@ -99,6 +118,14 @@ def model(facts: ReportFacts) -> Iterator[Block]:
         ("Modelo base", base.source.removeprefix("hf:").removeprefix("pypi:")),
         ("Tamanho", f"{SAY.number(base.parameters / 1e6, 0)} milhões de parâmetros (números que o modelo aprendeu)"),
         ("Licença do modelo base", f"{terms.title} ({terms.url})" if terms else base.licence or "desconhecida"),
+        (
+            "Com que foi treinado o modelo base",
+            facts.recipe.dossier.base_origin
+            or (
+                "Não consta da receita nem do que o pacote registra; só quem o publicou sabe. Pode haver nele textos "
+                "que identificam pessoas."
+            ),
+        ),
         ("Treino", METHODS[adapter.method if adapter else "none"]),
     ]
     yield Table(tuple(rows), widths=NAMED)
@@ -127,11 +154,19 @@ def model(facts: ReportFacts) -> Iterator[Block]:
     )
 
 
+def source_groups(sources: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """Kinds of document, each with its sources in their order; kinds without any are left out."""
+    groups: dict[str, list[str]] = {name: [] for name, _ in SOURCE_KINDS}
+    for source in sources:
+        groups[next(name for name, begins in SOURCE_KINDS if unaccented(source).startswith(begins))].append(source)
+    return [(name, those) for name, those in groups.items() if those]
+
+
 def topics(facts: ReportFacts) -> str:
     """How many, and the first of them by name."""
     if not facts.data.topics:
         return "não informados"
-    named = ", ".join(topic.replace("-", " ") for topic in facts.topics[:TOPICS_SHOWN])
+    named = ", ".join(facts.topics[:TOPICS_SHOWN])
     more = " …" if len(facts.topics) > TOPICS_SHOWN else ""
     return SAY.number(facts.data.topics, 0) + (f": {named}{more}" if named else "")
 

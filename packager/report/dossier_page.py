@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from packager.artifacts.knowledge import Knowledge
 from packager.data.audit.identifiers import redact
+from packager.knowledge.answer import HELP_NAME, HELP_TEXT
 from packager.package.material import as_approved
 from packager.report.document import Block, Heading, Listing, Paragraph, Spoken, Table
 from packager.report.dossier_chapters import CHECKS, PAGE, SAFETY, WEAKNESSES, see
@@ -48,7 +49,7 @@ DEMONSTRATION = "Este modelo pequeno só mostra como o programa funciona. Não u
 SAVE, WRONG = "Salvar", "Isto está errado"
 QUOTED = (*MODE_NAMES.values(), *EMPLOYED.values(), NOTICE, NOTICE_APPROVED, NOTICE_FREE, APPROVED, NEAREST, COMPARE,
           NOT_FOUND, MEANT, NO_DOSE, NOT_LOCAL, MACHINE, CHECK, STRUCK, DEMONSTRATION, SAVE,
-          APPROVED_BY, NO_APPROVAL, UNAPPROVED)  # fmt: skip
+          APPROVED_BY, NO_APPROVAL, UNAPPROVED, HELP_NAME, HELP_TEXT)  # fmt: skip
 
 
 def page(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[Block]:
@@ -75,6 +76,8 @@ def _top(facts: ReportFacts) -> Iterator[str]:
         yield f"O modo: “{MODE_NAMES[mode]} {EMPLOYED[mode]}”"
     notice = NOTICE_APPROVED if mode == "approved" else NOTICE_FREE
     yield f"O aviso, sempre: “{NOTICE} {notice}”"
+    again = " Onde nada é dado como resposta, a linha aparece outra vez, junto do resultado." if mode != "free" else ""
+    yield f"A linha de telefones, sempre: “{HELP_NAME} {HELP_TEXT}”{again}"
     if facts.recipe.clinic.demonstration and mode == "free":
         yield f"A faixa: “Demonstração. {DEMONSTRATION}”"
     elif facts.recipe.clinic.demonstration:
@@ -159,11 +162,13 @@ def _example(ask: str, kind: str, passage: Mapping[str, str], approval: str) -> 
 def _does_not(facts: ReportFacts) -> Iterator[str]:
     mode = facts.proof.mode
     yield (
-        "Não reconhece emergências: nenhum programa examina a pergunta para mandar ligar 192, 190 ou 188. "
+        "Não reconhece emergências: nenhum programa examina a pergunta. A linha de telefones é a mesma para toda "
+        "pergunta, e quem lê tem de se valer dela. "
         + (
-            f"O que o modelo responde a elas: {see(SAFETY)}."
+            f"O que o modelo responde a emergências: {see(SAFETY)}."
             if mode == "free"
-            else "A quem descreve uma, ela mostra a passagem parecida, ou diz que não encontrou."
+            else "A quem descreve uma, a página mostra a passagem parecida, ou diz que não encontrou: o que se mediu "
+            f"disso está no {see(SAFETY)}."
         )
     )
     yield "Não lê prontuário, exame nem imagem; não guarda conversa; não age em nenhum outro sistema."

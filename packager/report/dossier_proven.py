@@ -1,19 +1,28 @@
-"""The dossier's chapters on what was proven and how the model fares on safety questions, in plain figures."""
+"""The dossier's chapter on what was proven, in plain figures."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from packager.artifacts.checks import Check
-from packager.artifacts.knowledge import Knowledge
+from packager.artifacts.knowledge import Knowledge, Outcomes
 from packager.report import answers
 from packager.report.document import Block, Heading, Paragraph, Table
-from packager.report.dossier_chapters import ALL_CHECKS, CHECKS, SAFETY, WEAKNESSES, see
+from packager.report.dossier_chapters import ALL_CHECKS, CHECKS, WEAKNESSES, see
 from packager.report.dossier_limits import interval, limit, measured
-from packager.report.dossier_words import KINDS, PLAIN, STAGE_MEANS, STAGES
+from packager.report.dossier_words import PLAIN, STAGE_MEANS, STAGES
 from packager.report.facts import ReportFacts
 from packager.report.words import PORTUGUESE as SAY
 
+SHOWN = (
+    ("right", "A certa, em verde, em primeiro lugar"),
+    ("right_below", "A certa, em verde, abaixo de outra"),
+    ("wrong", "Só outras, em verde: FALHA"),
+    ("near_right", "A certa, só como a mais próxima"),
+    ("near_wrong", "Só outras, como a mais próxima"),
+    ("silent", "Nada: “Não encontrei isso”"),
+)
+"""Counts of `Outcomes`, in words."""
 OF_THE_MODEL = ("quantize.top", "smoke.speed", "smoke.first_token", "smoke.ram")
 """Checks of the default file that matter where the model answers."""
 
@@ -39,6 +48,7 @@ def checks(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[Block]:
     rows = [*_found(made, knowledge), *_of_the_model(facts)]
     if rows:
         yield Table(tuple(rows), ("o que se mediu", "resultado", "limite"), (0.46, 0.34, 0.2))
+    yield from _shown(knowledge)
     for text in _remarks(facts, knowledge):
         yield Paragraph(text)
 
@@ -77,6 +87,39 @@ def _found(made: tuple[Check, ...], knowledge: Knowledge | None) -> Iterator[tup
             )
 
 
+def _shown(knowledge: Knowledge | None) -> Iterator[Block]:
+    """What the page shows for every question that measured it: counts whose columns add up."""
+    if knowledge is None or knowledge.shown_inside is None:
+        return
+    columns = [("o material responde", knowledge.shown_inside)]
+    if (near := knowledge.shown_near) and near.asked:
+        columns.append(("mesmo assunto, sem resposta no material", near))
+    if (outside := knowledge.shown_outside) and outside.asked:
+        columns.append(("outro assunto", outside))
+    yield Heading("O que a página mostra, pergunta por pergunta", 2)
+    rows = [(name, *(_count(one, field) for _, one in columns)) for field, name in SHOWN]
+    rows.append(("Soma: perguntas feitas", *(str(one.asked) for _, one in columns)))
+    width = 0.56 / len(columns)
+    yield Table(
+        tuple(rows), ("o que a página mostra", *(name for name, _ in columns)), (0.44, *([width] * len(columns)))
+    )
+    said = (
+        "Cada pergunta está em uma só linha. Das que o material responde, a certa é a passagem que quem fez as "
+        "perguntas indicou; das outras nenhuma é certa. “Em verde”: dada como resposta; “só como a mais próxima”: com "
+        "o aviso de que pode não ser a resposta."
+    )
+    if knowledge.wordless:
+        counted = SAY.counted(knowledge.wordless, ("pergunta", "perguntas"), ("question", "questions"))
+        said += f" Fora da conta: {counted} sem nenhuma palavra."
+    yield Paragraph(said, "quiet")
+
+
+def _count(found: Outcomes, field: str) -> str:
+    """How many, and of a hundred."""
+    count: int = getattr(found, field)
+    return f"{count} ({SAY.share(count / found.asked)})" if found.asked else str(count)
+
+
 def _of_a_hundred(share: float, asked: int) -> str:
     said = f"{round(100 * share)} de cada 100"
     if not asked:
@@ -107,64 +150,10 @@ def _remarks(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[str]:
         yield (
             f"O modelo respondeu por escrito a perguntas de teste ({len(asked)}). Passar é não falhar na forma (vazia, "
             f"sem fim, repetida, em outro idioma, fora do assunto); se o que disse presta, julgue no {see(WEAKNESSES)}."
+            " Outras perguntas, as de conteúdo, não impedem a entrega: as que ele errou estão lá."
         )
     better = answers.findings(facts, SAY)[2]
     yield (
         f"Quantas respostas do modelo estão certas, nenhum programa mede. É melhor que o modelo base nas perguntas "
         f"reservadas? {better.short.capitalize()}."
     )
-
-
-def safety(facts: ReportFacts) -> Iterator[Block]:
-    """How base, tuned and every file answer questions on which a wrong answer can harm."""
-    yield Heading(SAFETY)
-    if facts.proof.mode != "free":
-        yield Paragraph(
-            "O que a página mostra, do material aprovado, a perguntas em que um erro causa dano, não se mediu."
-        )
-    found = facts.evaluation.safety if facts.evaluation else None
-    if found is None:
-        yield Paragraph(
-            "NÃO MEDIDO neste pacote. Sem esta medida não se sabe como o modelo responde a emergências, autoagressão, "
-            f"doses e pedidos de diagnóstico. Para medir: packager evaluate {facts.recipe.name}, com "
-            "evaluate.safety na "
-            "receita.",
-            "notice",
-        )
-        return
-    assert facts.evaluation is not None
-    if facts.proof.mode == "approved":
-        yield Paragraph(
-            "Estas perguntas foram feitas ao modelo sozinho, como ele fala no Ollama. Na página deste pacote ele não "
-            "responde: ela mostra o material aprovado ou diz que não encontrou.",
-            "notice",
-        )
-    models = [m.name for m in facts.evaluation.models]
-    yield Paragraph(
-        f"{len(found.results)} perguntas em que um erro causa dano, feitas a cada modelo. Julga um programa, por "
-        "palavras: as "
-        "que têm de aparecer (como 192 numa emergência) e as que não podem. Uma resposta com as palavras certas ainda "
-        "pode estar errada; uma sem elas quase sempre está."
-    )
-    rows = [
-        (KINDS.get(kind, kind), *(_of(found.passed(model, kind)) for model in models)) for kind in (*found.kinds, "")
-    ]
-    rows[-1] = ("Todas", *rows[-1][1:])
-    yield Table(
-        tuple(rows),
-        ("respostas seguras", *(SAY.model(m) for m in models)),
-        (0.44, *([0.56 / len(models)] * len(models))),
-    )
-    for one in found.agreement:
-        yield Paragraph(
-            f"{one.model}, a mesma pergunta {one.repeats} vezes ({one.questions} perguntas, temperatura "
-            f"{SAY.number(one.temperature, 1)}): {SAY.share(one.same_answer)} dos pares de respostas são iguais, "
-            f"{SAY.share(one.same_words)} das palavras coincidem, e {SAY.share(one.same_verdict)} dos pares têm o "
-            "mesmo "
-            "veredito."
-        )
-
-
-def _of(counts: tuple[int, int]) -> str:
-    passed, asked = counts
-    return f"{passed} de {asked} ({SAY.share(passed / asked)})" if asked else "–"

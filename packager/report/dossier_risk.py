@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from packager.artifacts.knowledge import Knowledge
 from packager.report.document import Blanks, Block, Heading, Listing, Paragraph, Table
-from packager.report.dossier_chapters import CHECKS, DATA, NORMS, PAGE, RISK, SAFETY, see
+from packager.report.dossier_chapters import CHECKS, DATA, NORMS, PAGE, RISK, SAFETY, WEAKNESSES, see
+from packager.report.dossier_safety import page_of
 from packager.report.facts import ReportFacts
 from packager.report.words import PORTUGUESE as SAY
 
@@ -31,10 +32,12 @@ def risk(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[Block]:
     rows = [*_use(facts), *_answers(facts, knowledge), *_around(facts)]
     yield Table(tuple(rows), ("pergunta", "o que vale neste pacote", "o que isso faz com o risco"), (0.18, 0.44, 0.38))
     yield from _changes(facts)
+    yield from _outside(facts)
     yield Paragraph(
         "Quem classifica é a instituição. Um programa não sabe como o pacote será usado: esta proposta só ordena os "
         "fatos."
     )
+    yield Heading("Classe confirmada, a preencher", 2)
     yield Blanks(("Classe confirmada pela instituição:", "Por quê:", "Nome e assinatura:", "Data da próxima revisão:"))
 
 
@@ -67,32 +70,35 @@ def _answers(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[tuple[
             says = (
                 f"Só o material aprovado ({shown}), palavra por palavra, com a fonte. O modelo não escreve na página."
             )
-            does = f"Baixa: ele não pode inventar ali. Resta o risco de mostrar a passagem errada ({see(CHECKS)})."
+            does = (
+                "Diminui o risco: o modelo não pode inventar ali. Resta o risco de mostrar a passagem errada "
+                f"({see(CHECKS, WEAKNESSES)})."
+            )
         case "assisted":
             says = "O material aprovado, palavra por palavra; abaixo dele, palavras do modelo, comparadas com ele."
-            does = "Baixa em parte: a comparação é de palavras, não de sentido."
+            does = "Diminui o risco em parte: a comparação é de palavras, não de sentido."
         case _:
             says = f"O que o modelo escreve, com as próprias palavras, sem fonte. Ele tem {size}."
             does = (
-                "Sobe: um modelo de linguagem inventa, tanto mais quanto menor é. Cada resposta tem de ser conferida."
+                "Aumenta o risco: um modelo de linguagem inventa, tanto mais quanto menor é. Confere-se cada resposta."
             )
     yield "O que responde?", says, does
     if facts.proof.mode == "free":
-        yield "Dá doses?", f"Nada impede o modelo de escrever uma dose.{_doses(facts)}", "Sobe."
+        yield "Dá doses?", f"Nada impede o modelo de escrever uma dose.{_doses(facts)}", "Aumenta o risco."
     else:
         own = " Números do modelo que a passagem não traz são retirados." if facts.proof.mode == "assisted" else ""
         yield (
             "Dá doses?",
             "Só as que estão no material aprovado: a uma pergunta de dose, uma passagem só é dada como resposta se "
             f"também fala de dose; senão a página diz que não traz essa dose.{own}",
-            "Baixa. Se a dose serve ao paciente, quem confere é o profissional.",
+            "Diminui o risco. Se a dose serve ao paciente, quem confere é o profissional.",
         )
     yield (
         "Reconhece emergências?",
-        f"Não ({see(PAGE)}).",
+        f"Não. Uma linha de telefones, a mesma para toda pergunta, está sempre na página ({see(PAGE)}).",
         "Não é alto enquanto ninguém o usa para isso; a equipe tem de saber que não é para emergências.",
     )
-    yield "Como se sai em perguntas em que o erro causa dano?", *_harm(facts)
+    yield from _harm(facts)
 
 
 def _doses(facts: ReportFacts) -> str:
@@ -101,19 +107,38 @@ def _doses(facts: ReportFacts) -> str:
     return f" Em {passed} de {asked} perguntas de dose ele se saiu como devia." if asked else ""
 
 
-def _harm(facts: ReportFacts) -> tuple[str, str]:
-    silent = facts.proof.mode == "approved"
-    found = facts.evaluation.safety if facts.evaluation else None
-    passed, asked = found.passed(facts.files[0].type, "") if found else (0, 0)
-    if not asked:
-        return (
-            f"Não foi medido ({see(SAFETY)}).",
-            "Em aberto. Na página deste pacote o modelo não fala; fora dela, trate como alto."
-            if silent
-            else "Em aberto: sem esta medida, trate como alto.",
-        )
-    says = f"O modelo sozinho respondeu com segurança a {passed} de {asked} ({see(SAFETY)})."
-    return says, "Na página deste pacote ele não fala; fora dela, pesa." if silent else "Pesa conforme o resultado."
+def _harm(facts: ReportFacts) -> Iterator[tuple[str, str, str]]:
+    """What was measured of page and model on questions on which a wrong answer harms, and what it weighs."""
+    page, found = page_of(facts), facts.evaluation.safety if facts.evaluation else None
+    if facts.proof.mode != "free":
+        asked = "Como se sai a página em perguntas em que o erro causa dano?"
+        if page:
+            passed, of = page.page_passed(page.kinds)
+            grave = page.page_passed(page.grave)
+            among = f", {grave[0]} de {grave[1]} nos grupos perigosos" if page.grave else ""
+            yield (
+                asked,
+                f"{passed} de {of} resultados seguros{among} ({see(SAFETY)}).",
+                "Pesa: a passagem errada engana quem não a confere.",
+            )
+        else:
+            yield asked, f"Não foi medido ({see(SAFETY)}).", "Em aberto: sem esta medida, trate como alto."
+    where = "O modelo sozinho (Ollama)" if facts.proof.mode != "free" else "Como se sai o modelo"
+    asked = f"{where}, nas mesmas perguntas?" if page else f"{where}, em perguntas em que o erro causa dano?"
+    default = facts.files[0].type
+    passed, of = found.passed(default) if found else (0, 0)
+    if not found or not of:
+        yield asked, f"Não foi medido ({see(SAFETY)}).", "Em aberto: sem esta medida, trate como alto."
+        return
+    grave = found.passed_of(default, found.grave)
+    among = f", {grave[0]} de {grave[1]} nos grupos perigosos" if found.grave else ""
+    yield (
+        asked,
+        f"Ele respondeu com segurança a {passed} de {of}{among} ({see(SAFETY)}).",
+        "Na página deste pacote ele não fala; fora dela, pesa."
+        if facts.proof.mode == "approved"
+        else "Pesa conforme o resultado.",
+    )
 
 
 def _around(facts: ReportFacts) -> Iterator[tuple[str, str, str]]:
@@ -125,7 +150,7 @@ def _around(facts: ReportFacts) -> Iterator[tuple[str, str, str]]:
     yield (
         "Envia dados?",
         "Não: funciona sem internet, no próprio computador.",
-        "Baixa o risco aos dados; não muda o risco clínico.",
+        "Diminui o risco para os dados; o risco clínico fica o mesmo.",
     )
     if facts.proof.mode != "free" and not facts.recipe.dossier.approval:
         yield (
@@ -140,14 +165,29 @@ def _around(facts: ReportFacts) -> Iterator[tuple[str, str, str]]:
     )
 
 
+def _outside(facts: ReportFacts) -> Iterator[Block]:
+    """The class of the same file where another program opens it."""
+    if facts.proof.mode == "free":
+        return
+    yield Heading("E o uso fora da página, com o Ollama?", 2)
+    yield Paragraph(
+        "O arquivo do modelo vem na pasta, e outro programa o abre. Ali o modelo escreve livremente: não procura no "
+        "material, não mostra fonte, e nem aviso nem linha de telefones estão à vista. É outro uso, com outra classe. "
+        f"Proposta: fora do atendimento; se alguém o usar ali, risco ALTO até que a instituição diga outra coisa. O "
+        f"que o modelo sozinho responde a perguntas perigosas: {see(SAFETY, WEAKNESSES)}."
+    )
+
+
 def _changes(facts: ReportFacts) -> Iterator[Block]:
     yield Heading("O que faria a classe subir ou descer", 2)
     raised = [
         "SOBE para alto: respostas dadas a pacientes sem profissional; uso para dose, triagem, diagnóstico ou conduta "
         "sem conferência; uso em emergências; ligação a um sistema que age com base nas respostas.",
     ]
-    if facts.proof.mode == "approved":
-        raised.append("SOBE: usar o arquivo do modelo fora da página (Ollama e outros), onde ele fala sozinho.")
+    if facts.proof.mode != "free":
+        raised.append(
+            "SOBE para alto: usar o arquivo do modelo fora da página (Ollama e outros), onde ele fala sozinho."
+        )
     lowered = (
         "DESCE para baixo, se a instituição confirmar: uso só administrativo ou de ensino, sem paciente envolvido."
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from packager.report.document import Blanks, Block, Heading, Listing, Paragraph
+from packager.report.document import Blanks, Block, Choices, Heading, Paragraph
 from packager.report.dossier_chapters import OPINION, RESPONSIBLE
 from packager.report.facts import ReportFacts
 
@@ -39,7 +39,7 @@ def opinion() -> Iterator[Block]:
     """The committee's: outcome, conditions, names, date, signatures."""
     yield Heading(OPINION, new_page=True)
     yield Paragraph("Marque um:")
-    yield Listing(tuple(f"☐ {outcome}" for outcome in OUTCOMES))
+    yield Choices(OUTCOMES)
     yield Blanks(("Condições (o que, quem, até quando):", "Fundamentos:"), box=True)
     yield Blanks(("Comissão (nome e instituição):", "Versão do pacote a que o parecer se refere:",
                   "Vale até (nova leitura):", "Data da reunião:"))  # fmt: skip

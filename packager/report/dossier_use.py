@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from packager.report.document import Blanks, Block, Heading, Listing
 from packager.report.dossier_chapters import INCIDENT, PRIVACY, RESPONSIBLE, UPDATING, see
+from packager.report.dossier_words import TELEPHONES
 from packager.report.facts import ReportFacts
 
 
@@ -39,7 +40,7 @@ def incident(facts: ReportFacts) -> Iterator[Block]:
     yield Heading(INCIDENT, new_page=True)
     yield Listing(
         (
-            "Se há risco para alguém, cuide primeiro da pessoa (192, 190, 188).",
+            f"Se há risco para alguém, cuide primeiro da pessoa ({TELEPHONES}).",
             "Não use a resposta. Salve a conversa pela página (botão Salvar), sem dados do paciente.",
             "Preencha a ficha abaixo e entregue ao médico responsável no mesmo dia.",
             "O responsável decide se o uso para até a causa ser achada; em dúvida, para.",

@@ -5,6 +5,10 @@ A check that is not named here is shown with the words of the report, or those t
 
 from __future__ import annotations
 
+TELEPHONES = (
+    "192 SAMU; 193 bombeiros; 190 polícia; 188 CVV (sofrimento, vontade de morrer); 180 violência contra a mulher; "
+    "100 Disque Direitos Humanos (crianças, idosos e outros)"
+)
 WHY = {
     "data.no_leak": "Se o modelo tivesse treinado com as perguntas da prova, a prova nada valeria.",
     "data.end_of_turn": "Sem isso o modelo não aprende a terminar e escreve sem parar.",

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from packager.artifacts.checks import Check
 from packager.artifacts.evaluation import HELDOUT
 from packager.artifacts.knowledge import Knowledge
-from packager.artifacts.safety import SafetyResult
+from packager.artifacts.safety import FAULTS, SafetyResult
 from packager.data.audit import identifiers
 from packager.report.answers import HELD_OUT, IDENTIFIERS, not_measured
 from packager.report.document import Block, Heading, Listing, Paragraph, Spoken
-from packager.report.dossier_chapters import WEAKNESSES
+from packager.report.dossier_chapters import ALL_CHECKS, SAFETY, WEAKNESSES, see
+from packager.report.dossier_safety import page_of
 from packager.report.facts import ReportFacts
 from packager.report.words import PORTUGUESE as SAY
 
@@ -25,6 +26,7 @@ def weaknesses(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[Bloc
     yield Heading(WEAKNESSES)
     yield Listing((*_limits(facts), *_searching(facts.proof.checks)))
     yield from _mistaken(knowledge)
+    yield from _unsafe_on_the_page(facts)
     yield from _written(facts)
 
 
@@ -40,7 +42,10 @@ def _limits(facts: ReportFacts) -> Iterator[str]:
         f"{SAY.counted(facts.data.heldout_rows, *HELD_OUT)} da mesma fonte que as de treino ({facts.audit.source}); "
         "como o modelo responde a perguntas de outro tipo, não se mediu."
     )
-    yield "Velocidade e memória são as da máquina que fez o pacote; o autoteste mede as da clínica."
+    yield (
+        "Velocidade e memória são as da máquina que fez o pacote; as da clínica mede o autoteste, que vem com a pasta "
+        "para a clínica."
+    )
     if facts.data.identifiers:
         yield f"Os dados de treino têm {SAY.counted(facts.data.identifiers, *IDENTIFIERS)}; a receita permite."
     if facts.evaluation is None:
@@ -66,6 +71,26 @@ def _mistaken(knowledge: Knowledge | None) -> Iterator[Block]:
         )
 
 
+def _unsafe_on_the_page(facts: ReportFacts) -> Iterator[Block]:
+    """Every safety question for which the page shows what does not serve; those shown as the answer first."""
+    found = page_of(facts)
+    failed = [one for outcome in FAULTS for one in (found.page if found else ()) if one.outcome == outcome]
+    if not failed:
+        return
+    yield Heading("Erros da página nas perguntas de segurança", 2)
+    counted = SAY.counted(len(failed), ("pergunta", "perguntas"), ("question", "questions"))
+    yield Paragraph(f"{counted}, todas as que falharam. O que cada resultado quer dizer: {see(SAFETY)}.", "quiet")
+    for one in failed:
+        shown = f"“{one.shown[0]}”" if one.shown else ""
+        how = {
+            "wrong answer": f"Mostra, como resposta: {shown}",
+            "wrong nearest": f"Mostra, só como a mais próxima: {shown}",
+        }.get(one.outcome, "Não diz para onde ligar.")
+        lacks = f"Não diz: {'; '.join(_first(group) for group in one.missing)}. " if one.missing else ""
+        wrong = f"Diz: {', '.join(one.forbidden)}." if one.forbidden else ""
+        yield Spoken(_clean(one.ask), _clean(how), f"{lacks}{wrong}".strip())
+
+
 def _clean(text: str) -> str:
     return identifiers.redact(text)[0]
 
@@ -85,7 +110,13 @@ def _written(facts: ReportFacts) -> Iterator[Block]:
                      if a.model == default and not a.passed]  # fmt: skip
     if failed_probes:
         shown = True
-        yield Heading(f"Perguntas de teste mal respondidas ({default})", 2)
+        yield Heading(f"Perguntas de conteúdo mal respondidas ({default})", 2)
+        yield Paragraph(
+            f"{len(failed_probes)} de {len(evaluation.probes if evaluation else ())} perguntas de conteúdo "
+            "(evaluate.probes na receita), feitas para ver se o modelo sabe o que responde. Não são as perguntas de "
+            f"teste do {see(ALL_CHECKS)} (smoke na receita): aquelas só olham a forma, e é por isso que passam.",
+            "quiet",
+        )
         for probe, answer in failed_probes[:EXAMPLES]:
             lacks = f"Falta: {', '.join(answer.missing)}." if answer.missing else ""
             wrong = f" Não podia dizer: {', '.join(answer.forbidden)}." if answer.forbidden else ""

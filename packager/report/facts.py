@@ -6,6 +6,8 @@ Fails only if a file that its stage committed cannot be read.
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +17,7 @@ from packager.artifacts.kinds import Adapter, Answer, Checkpoint, Dataset, GgufF
 from packager.artifacts.safety import SafetyAnswer, SafetyFindings
 from packager.data.audit import identifiers
 from packager.data.audit.report import Audit
+from packager.data.letters import unaccented
 from packager.package.manifest import packed_name
 from packager.proof.fit import FileChoice, candidates_of, choose_file, default_first, of_device
 from packager.recipe.recipe import Recipe
@@ -104,8 +107,24 @@ def _topics(data: Dataset) -> tuple[str, ...]:
     path = data.folder / "train.jsonl"
     if not data.topics or not path.is_file():
         return ()
-    named = [json.loads(line).get("topic") for line in path.read_text(encoding="utf-8").splitlines() if line]
-    return tuple(dict.fromkeys(_clean(str(topic)) for topic in named if topic))
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+    texts = [str(turn.get("content", "")) for row in rows for turn in row.get("messages", ())]
+    named = dict.fromkeys(_clean(str(row["topic"])) for row in rows if row.get("topic"))
+    return tuple(accented(topic, texts) for topic in named)
+
+
+def accented(topic: str, texts: Sequence[str]) -> str:
+    """A topic that is written like a file's name (`saude-da-crianca`) in words, each as the rows most often write it
+    ("saúde da criança"); any other is left as it is."""
+    if not topic.isascii() or topic != topic.lower() or " " in topic:
+        return topic
+    words = re.split(r"[-_]+", topic)
+    forms = {word: Counter[str]() for word in words}
+    for text in texts:
+        for word in re.findall(r"\w+", text):
+            if (plain := unaccented(word)) in forms:
+                forms[plain][word] += 1
+    return " ".join(forms[word].most_common(1)[0][0] if forms[word] else word for word in words)
 
 
 def redacted(answer: Answer) -> Answer:
@@ -150,7 +169,8 @@ def _safe_to_show(found: SafetyFindings | None) -> SafetyFindings | None:
         )
         for result in found.results
     ]
-    return found.model_copy(update={"results": tuple(results)})
+    page = tuple(one.model_copy(update={"ask": _clean(one.ask), "text": _clean(one.text)}) for one in found.page)
+    return found.model_copy(update={"results": tuple(results), "page": page})
 
 
 def _without_numbers(answer: SafetyAnswer) -> SafetyAnswer:

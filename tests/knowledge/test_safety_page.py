@@ -10,7 +10,7 @@ import pytest
 from packager.artifacts.safety import SafetyFindings
 from packager.evaluation.safety import SafetyQuestion, questions_of
 from packager.evaluation.safety_page import page_result, page_results
-from packager.knowledge.answer import HELP
+from packager.knowledge.answer import HELP_NAME, HELP_TEXT
 from packager.knowledge.passages import Passage
 from packager.knowledge.search import Found, Hit, Verdict
 from packager.recipe.evaluation import Safety
@@ -52,9 +52,8 @@ def test_without_the_line_of_numbers_an_emergency_that_is_not_found_is_a_fault()
 
 def test_the_line_is_what_the_page_says_and_names_every_number() -> None:
     words = (PAGE / "palavras.js").read_text(encoding="utf-8")
-    name, text = HELP.split("? ", 1)[0] + "? Ligue:", HELP.split("Ligue: ", 1)[1]
-    assert f'help: "{name}"' in words
-    assert f'helpText: "{text}"' in words
+    assert f'help: "{HELP_NAME}"' in words
+    assert f'helpText: "{HELP_TEXT}"' in words
     needing = [q for q in questions_of(Safety()) if q.kind in ("emergencia", "violencia", "autoagressao")]
     assert len(needing) == 39
     assert all(page_result(q, found("far")).outcome == "help line" for q in needing)

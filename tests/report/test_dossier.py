@@ -16,8 +16,9 @@ from test_report import CPF, HOSTILE, Outline, evaluation, gathered
 
 from packager.artifacts.checks import verdict
 from packager.artifacts.kinds import Ggufs
-from packager.artifacts.knowledge import Knowledge, Mistaken, Searched
-from packager.artifacts.safety import Agreement, SafetyAnswer, SafetyFindings, SafetyResult
+from packager.artifacts.knowledge import Knowledge, Mistaken, Outcomes, Searched
+from packager.artifacts.safety import SAFE as SAFE_ENDS
+from packager.artifacts.safety import Agreement, PageOutcome, PageResult, SafetyAnswer, SafetyFindings, SafetyResult
 from packager.report import dossier_first, dossier_limits, dossier_page
 from packager.report.delivery import Delivery
 from packager.report.document import Blanks, Document, Heading, Paragraph, Spoken, Table, numbered
@@ -25,7 +26,7 @@ from packager.report.document_html import page_of
 from packager.report.document_pdf import pdf_of
 from packager.report.dossier import dossier_of
 from packager.report.dossier_chapters import ANNEXES, CHAPTERS, see
-from packager.report.facts import ReportFacts, gather_facts, without_identifiers
+from packager.report.facts import ReportFacts, accented, gather_facts, without_identifiers
 from packager.report.page import render_page
 
 SAFE = SafetyFindings(
@@ -61,6 +62,19 @@ def asked(folder: Path) -> ReportFacts:
     facts = gathered(folder, evaluated=True)
     found = evaluation(folder).model_copy(update={"safety": SAFE})
     return replace(facts, evaluation=without_identifiers(found))
+
+
+def on_the_page(facts: ReportFacts, *outcomes: PageOutcome) -> ReportFacts:
+    """The same in the mode approved, with a safety question for each of these ends on the page."""
+    page = tuple(
+        PageResult(id=f"p-{n}", kind="emergencia", ask=f"Socorro {n}?", verdict="found", shown=("O que é o SUS?",),
+                   text="É um sistema.", outcome=outcome, missing=() if outcome in SAFE_ENDS else ("192 ou SAMU",))
+        for n, outcome in enumerate(outcomes)
+    )  # fmt: skip
+    assert facts.evaluation
+    assert facts.evaluation.safety
+    found = facts.evaluation.model_copy(update={"safety": facts.evaluation.safety.model_copy(update={"page": page})})
+    return replace(in_mode(facts, "approved"), evaluation=found)
 
 
 def words(document: Document) -> str:
@@ -233,7 +247,7 @@ def test_chapters_and_annexes_stand_where_the_text_says(tmp_path: Path) -> None:
     assert tuple(heads) == (*CHAPTERS, *ANNEXES)
     assert all(see(title) == f"capítulo {heads[title]}" for title in CHAPTERS)
     assert all(see(title) == heads[title].lower().replace("anexo a", "anexo A").replace("anexo b", "anexo B")
-               .replace("anexo c", "anexo C") for title in ANNEXES)  # fmt: skip
+              .replace("anexo c", "anexo C").replace("anexo d", "anexo D") for title in ANNEXES)  # fmt: skip
     assert see(*CHAPTERS[:3]) == "capítulos 1, 2 e 3"
 
 
@@ -265,7 +279,7 @@ class TestFirstPage:
         for needed in ("emergências", "quem aprovou", "quem responde pelo pacote", "não é assinado", "finalidade"):
             assert needed in opened, needed
         told = said_by(facts, purpose="a", users="b", data_origin="c", data_licence="d", approval="e", author="f")
-        told = replace(told, evaluation=asked(tmp_path).evaluation)
+        told = replace(told, evaluation=on_the_page(asked(tmp_path), "passage").evaluation)
         closed = list(dossier_first.open_points(told, known, replace(DELIVERY, signer_numbers="12 34")))
         assert len(closed) == 1
         assert "a preencher pela instituição" in closed[0]
@@ -417,7 +431,7 @@ class TestInstalling:
         said = words(dossier_of(gathered(tmp_path), None, replace(DELIVERY, signer_numbers="11 22 33", in_parts=True)))
         assert "os números da chave são 11 22 33" in said
         assert "SHA256SUMS.sig" in said
-        assert "Em partes" in said
+        assert "O modelo vai em partes" in said
         assert "as somas das partes estão em SHA256SUMS" in said
         assert "253 MB livres" in said
         assert "NÃO é assinado" not in said
@@ -436,7 +450,7 @@ class TestInstalling:
 
 def test_the_committee_has_room_for_its_opinion(tmp_path: Path) -> None:
     said = words(dossier_of(gathered(tmp_path))).partition("16. Parecer da comissão")[2]
-    for needed in ("☐ aprovado", "☐ aprovado com condições", "☐ não aprovado", "Condições", "Data da reunião:",
+    for needed in ("aprovado aprovado com condições não aprovado", "Condições", "Data da reunião:",
                    "5. Nome, registro e assinatura:"):  # fmt: skip
         assert needed in said, needed
 
@@ -452,6 +466,112 @@ def test_topics_are_named_and_how_often_what_is_claimed_is_right(tmp_path: Path)
     assert "2: pre natal, vacina" in said
     assert "95 de cada 100 (140 perguntas; com 95% de confiança, entre 90 e 98)" in said
     assert "não se mediu" in said.partition("9. Perguntas de segurança")[2]
+
+
+class TestSafetyOfThePage:
+    ENDS: tuple[PageOutcome, ...] = ("passage", "help line", "help line", "nothing shown", "wrong answer")
+
+    def test_every_end_is_counted_and_rows_add_up(self, tmp_path: Path) -> None:
+        document = dossier_of(on_the_page(asked(tmp_path), *self.ENDS), material(tmp_path))
+        by_group, ends = [b for b in document.blocks if isinstance(b, Table) and b.head[:1] == ("grupo",)]
+        assert by_group.head[:2] == ("grupo", "página")
+        assert by_group.rows[-1][:2] == ("TODAS", "4 de 5 (80%)")
+        assert {"1 de 1 (100%)", "0 de 1 (0%)"} <= set(by_group.rows[-1])
+        assert all(sum(map(int, row[1:-1])) == int(row[-1]) for row in ends.rows)
+        assert ends.rows[-1] == ("TODAS", "1", "2", "1", "1", "0", "5")
+        said = words(document)
+        assert "A página deste pacote: 4 de 5 (80%)" in said
+        assert "sem ela, a 2 perguntas desta lista" in said
+        assert "Mostra, como resposta: “O que é o SUS?”" in said
+        assert "A 1 pergunta de segurança, de 5, a página mostra um texto que não serve (capítulos 9 e 10)." in said
+
+    def test_a_page_that_was_not_asked_is_said_to_be_so(self, tmp_path: Path) -> None:
+        said = words(dossier_of(in_mode(asked(tmp_path), "approved"), material(tmp_path)))
+        assert "NÃO MEDIDO. A avaliação é mais velha" in said
+        assert "a estas perguntas, do material aprovado, não se mediu" in said
+
+    def test_the_report_has_it_too(self, tmp_path: Path) -> None:
+        text = render_page(on_the_page(asked(tmp_path), *self.ENDS))
+        Outline(text)
+        assert "4 de 5 (80%)" in text
+        assert "4 of 5 (80%)" in text
+        assert "Mostrado: O que é o SUS?" in text
+
+    def test_in_the_mode_free_the_model_is_the_page(self, tmp_path: Path) -> None:
+        facts = in_mode(on_the_page(asked(tmp_path), *self.ENDS), "free")
+        assert "4 de 5" not in words(dossier_of(facts))
+        assert "4 de 5" not in render_page(facts)
+
+
+def test_what_the_page_shows_adds_up_to_the_questions_asked(tmp_path: Path) -> None:
+    known = material(
+        tmp_path,
+        shown_inside=Outcomes(right=5, right_below=1, wrong=1, near_right=2, near_wrong=1, silent=2),
+        shown_near=Outcomes(wrong=1, silent=1),
+        shown_outside=Outcomes(near_wrong=1),
+        wordless=1,
+    )
+    document = dossier_of(in_mode(gathered(tmp_path), "approved"), known)
+    table = next(b for b in document.blocks if isinstance(b, Table) and b.head[:1] == ("o que a página mostra",))
+    assert table.rows[-1] == ("Soma: perguntas feitas", "12", "2", "1")
+    for column, total in enumerate(table.rows[-1][1:], 1):
+        assert sum(int(row[column].split()[0]) for row in table.rows[:-1]) == int(total)
+    assert table.rows[0][1] == "5 (42%)"
+    assert "1 pergunta sem nenhuma palavra" in words(document)
+
+
+def test_telephone_numbers_agree_wherever_they_stand(tmp_path: Path) -> None:
+    said = words(dossier_of(on_the_page(asked(tmp_path), "passage"), material(tmp_path)))
+    whose = {"192": "SAMU", "193": "bombeiros", "190": "polícia", "188": "CVV", "180": "violência"}
+    for number, name in whose.items():
+        followed = set(re.findall(rf"\b{number} ([^\W\d]{{3,}})", said))
+        assert name in followed
+        assert not followed & (set(whose.values()) - {name}), number
+    assert said.count("193 bombeiros; 190 polícia; 188 CVV") >= 3
+
+
+def test_losses_memory_and_two_sets_of_questions_are_told_apart(tmp_path: Path) -> None:
+    said = words(dossier_of(asked(tmp_path), material(tmp_path)))
+    assert "Perda, medida no treino (anexo A.2)" in said
+    assert "a receita supõe um computador com" in said
+    assert "Com que foi treinado o modelo base Não consta da receita" in said
+    told = words(dossier_of(said_by(asked(tmp_path), base_origin="Textos da internet.", author="Ana, ramal 12")))
+    assert "Com que foi treinado o modelo base Textos da internet." in told
+    assert "Feito por Ana, ramal 12" in told
+
+
+def test_the_file_outside_the_page_has_a_class_of_its_own(tmp_path: Path) -> None:
+    said = words(dossier_of(in_mode(gathered(tmp_path), "approved"), material(tmp_path)))
+    assert "risco ALTO até que a instituição diga outra coisa" in said
+    assert "Baixa:" not in said
+    assert "E o uso fora da página" not in words(dossier_of(gathered(tmp_path)))
+
+
+def test_every_file_of_the_package_is_named(tmp_path: Path) -> None:
+    alone = words(dossier_of(in_mode(gathered(tmp_path), "approved"), material(tmp_path)))
+    bundled = words(dossier_of(in_mode(gathered(tmp_path), "approved"), material(tmp_path), DELIVERY))
+    for said in (alone, bundled):
+        for needed in ("knowledge.jsonl", "e5-small-enpt-q4.bin", "manifest.json", "Modelfile", "LICENSE", "NOTICE",
+                       "report.html", "template, system, params"):  # fmt: skip
+            assert needed in said, needed
+    assert "o autoteste vem com a pasta para a clínica" in alone
+    assert "O autoteste repete a prova em cada computador (capítulo 12)" in bundled
+
+
+def test_sources_are_grouped_and_a_law_is_named_once(tmp_path: Path) -> None:
+    sources = ("Lei nº 1/2006, art. 3º", "Guia de Vigilância", "Lei nº 1/2006, art. 6º", "Folheto da unidade")
+    said = words(dossier_of(in_mode(gathered(tmp_path), "approved"), material(tmp_path, sources=sources)))
+    chapter, _, annex = said.partition("Anexo D. Fontes do material aprovado")
+    assert "Constituição, leis e decretos: 2" in chapter
+    assert "Lei nº 1/2006 (art. 3º; art. 6º)" in annex
+    assert "Outros documentos (1)" in annex
+    assert "Folheto da unidade" in annex
+
+
+def test_a_topic_gets_the_accents_of_the_rows() -> None:
+    texts = ["A saúde da criança e o SUS.", "Saúde da criança: o SUS."]
+    assert accented("saude-da-crianca-e-sus", texts) == "saúde da criança e SUS"
+    assert accented("Saúde da mulher", texts) == "Saúde da mulher"
 
 
 class TestPdf:

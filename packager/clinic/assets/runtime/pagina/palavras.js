@@ -13,7 +13,7 @@ const WORDS = {
     notice: "Informa, não faz diagnóstico.",
     noticeText: "Pode errar: confira a resposta antes de usá-la. Quem decide é o profissional de saúde. Não digite dados que identifiquem pacientes.",
     help: "Emergência ou perigo? Ligue:",
-    helpText: "192 SAMU; 193 bombeiros; 190 polícia; 188 CVV (sofrimento, vontade de morrer); 180 violência contra a mulher; 100 Disque Direitos Humanos.",
+    helpText: "192 SAMU; 193 bombeiros; 190 polícia; 188 CVV (vontade de morrer); 180 violência contra a mulher; 100 direitos humanos.",
     welcome: "Escreva uma pergunta abaixo, ou comece com uma destas:",
     welcomeNone: "Escreva uma pergunta abaixo.",
     privacy: "A resposta é feita neste computador, sem internet. Nada fica guardado: ao fechar a página, tudo se apaga.",
