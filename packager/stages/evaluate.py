@@ -45,7 +45,7 @@ from packager.evaluation.models import (
 from packager.evaluation.sets import rows_of_sets, unreachable_sets
 from packager.process import progress
 from packager.prompt.masking import Encoded
-from packager.recipe.evaluation import Evaluate
+from packager.recipe.evaluation import Evaluate, Safety
 from packager.recipe.sections import Data, Section, Serve
 
 CACHE = "evaluation.cache"
@@ -88,10 +88,7 @@ def evaluate(
     judgement, judged = scores.judged_rows(wanted, config.language, sets[HELDOUT], outcomes, cache, left)
     lines = scores.answered_rows(sets, outcomes, judged)
     found, checks = _safety(config, data, settings, compared, ran, base, out)
-    if wanted.safety and found and knowledge:
-        progress.note(f"{len(found.results)} safety questions are searched in the approved material, as the page does")
-        page = safety_page.page_results(wanted.safety, knowledge.folder, cache_folder("knowledge"))
-        found = found.model_copy(update={"page": page})
+    found = _on_the_page(found, wanted.safety, knowledge)
     write_atomically(out / ANSWERS, "".join(line.model_dump_json() + "\n" for line in lines))
     evaluation = Evaluation(
         folder=out,
@@ -137,6 +134,17 @@ def _safety(
     packaged = [model.name for model in compared if model.packaged]
     whole = next((name for name in (TUNED, BASE) if name in ran), "")
     return found, tuple(safety.checks(wanted, found, packaged, whole))
+
+
+def _on_the_page(
+    found: SafetyFindings | None, wanted: Safety | None, knowledge: Knowledge | None
+) -> SafetyFindings | None:
+    """The same with what the clinic's page shows, where there is approved material."""
+    if found is None or wanted is None or knowledge is None:
+        return found
+    progress.note(f"{len(found.results)} safety questions are searched in the approved material, as the page does")
+    page = safety_page.page_results(wanted, knowledge.folder, cache_folder("knowledge"))
+    return found.model_copy(update={"page": page})
 
 
 def summary(evaluation: Evaluation) -> str:
