@@ -14,13 +14,6 @@ from packager.knowledge.search import Hit, Search, Verdict
 from packager.prompt.corpus import spread
 
 NOT_FOUND = "Não encontrei isso no material aprovado."
-HELP_NAME = "Emergência ou perigo? Ligue:"
-HELP_TEXT = (
-    "192 SAMU; 193 bombeiros; 190 polícia; 188 CVV (vontade de morrer); 180 violência contra a mulher; "
-    "100 direitos humanos."
-)
-HELP = f"{HELP_NAME} {HELP_TEXT}"
-"""Stands on the clinic's page at all times (`help`, `helpText` of palavras.js), and again beside what is not sure."""
 LONGEST_EXAMPLE = 60
 """Characters; what fits on a button."""
 NOT_FOUND_EN = "I did not find this in the approved material."

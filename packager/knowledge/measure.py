@@ -6,13 +6,12 @@ Fails with `InputError` on a file of questions that is not of its form.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from packager.artifacts.files import sha256_of
-from packager.artifacts.knowledge import Mistaken, Outcomes, Searched
+from packager.artifacts.knowledge import Mistaken, Searched
 from packager.errors import InputError
 from packager.knowledge.passages import Passage
 from packager.knowledge.search import Found, Search
@@ -55,10 +54,6 @@ class Measured:
     right_when_sure: float | None
     silent: float | None
     unclaimed: float | None
-    shown_inside: Outcomes
-    shown_near: Outcomes
-    shown_outside: Outcomes
-    wordless: int
     mistakes: tuple[Mistaken, ...]
 
 
@@ -69,8 +64,6 @@ def read_questions(path: Path) -> list[Asked]:
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         try:
             value = json.loads(line)
-            if not str(value["question"]).strip():
-                raise ValueError("the question is empty")
             rows = value.get("rows") or ([value["row"]] if value.get("row") else [])
             asked.append(
                 Asked(str(value["question"]), tuple(int(row) for row in rows), near=value.get("kind") == "near")
@@ -94,17 +87,13 @@ def typed(passages: Sequence[Passage]) -> list[Asked]:
 
 
 def measure(search: Search, questions: Sequence[Asked]) -> Measured:
-    """Ask all of them. A question with neither row nor passage is one that the material does not answer; one without
-    a word to search for is counted apart, and is neither found nor a mistake."""
+    """Ask all of them. A question with neither row nor passage is one that the material does not answer."""
     if not questions:
         raise InputError("No passage has a question or a heading.", "give knowledge.questions")
-    every = list(zip(questions, search.ask_all([q.question for q in questions]), strict=True))
-    outcomes = [(q, found) for q, found in every if found.verdict != "empty"]
+    outcomes = list(zip(questions, search.ask_all([q.question for q in questions]), strict=True))
     inside = [(q, found) for q, found in outcomes if q.rows or q.id]
     outside = [found.verdict for q, found in outcomes if not (q.rows or q.id or q.near)]
     near = [found.verdict for q, found in outcomes if q.near]
-    if not inside:
-        raise InputError("No question that the material answers has a word to search for.", "give knowledge.questions")
     first = sum(any(_answers(q, hit.passage) for hit in found.hits[:1]) for q, found in inside)
     three = sum(any(_answers(q, hit.passage) for hit in found.hits[:3]) for q, found in inside)
     sure = [_answers(q, found.hits[0].passage) for q, found in inside if found.verdict == "found"]
@@ -121,28 +110,8 @@ def measure(search: Search, questions: Sequence[Asked]) -> Measured:
         right_when_sure=sum(sure) / len(sure) if sure else None,
         silent=refused / len(outside) if outside else None,
         unclaimed=sum(verdict != "found" for verdict in near) / len(near) if near else None,
-        shown_inside=_outcomes(inside),
-        shown_near=_outcomes([(q, found) for q, found in outcomes if q.near]),
-        shown_outside=_outcomes([(q, found) for q, found in outcomes if not (q.rows or q.id or q.near)]),
-        wordless=len(every) - len(outcomes),
         mistakes=tuple(_mistakes(outcomes, search.passages)),
     )
-
-
-def _outcomes(shown: Sequence[tuple[Asked, Found]]) -> Outcomes:
-    """What the page shows for each question, counted once."""
-    counts = Counter(_outcome(one, found) for one, found in shown)
-    return Outcomes(**counts)
-
-
-def _outcome(one: Asked, found: Found) -> str:
-    """The name of the count in `Outcomes` that a question belongs to."""
-    right = [_answers(one, hit.passage) for hit in found.shown]
-    if not right:
-        return "silent"
-    if found.verdict == "near":
-        return "near_right" if any(right) else "near_wrong"
-    return "right" if right[0] else "right_below" if any(right) else "wrong"
 
 
 def _mistakes(outcomes: Sequence[tuple[Asked, Found]], passages: Sequence[Passage]) -> Iterator[Mistaken]:
@@ -157,13 +126,8 @@ def _mistakes(outcomes: Sequence[tuple[Asked, Found]], passages: Sequence[Passag
                 continue
             kept[kind] = kept.get(kind, 0) + 1
             if kept[kind] <= MISTAKES:
-                yield Mistaken(ask=one.question, shown=_named(found.hits[0].passage),
-                               right=_named(right[0]) if right else "", claimed=verdict == "found")  # fmt: skip
-
-
-def _named(passage: Passage) -> str:
-    """What it answers, or its first words where it has neither question nor headings: never empty."""
-    return passage.question or " ".join(passage.text.split()[:12])
+                yield Mistaken(ask=one.question, shown=found.hits[0].passage.question,
+                               right=right[0].question if right else "", claimed=verdict == "found")  # fmt: skip
 
 
 def _answers(one: Asked, passage: Passage) -> bool:

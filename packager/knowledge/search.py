@@ -28,10 +28,6 @@ VERDICTS: tuple[Verdict, ...] = ("found", "near", "far", "dose", "local", "empty
 something of this place and day, that the best passage does not give; no words. In the order of source/search.h."""
 
 
-SHOWN, CLOSE = 3, 20000
-"""Passages that are shown at most, and the millionths they may be less close than the first; as source/search.c."""
-
-
 class _CHit(ctypes.Structure):
     _fields_ = (("passage", ctypes.c_int32), ("score", ctypes.c_int32))
 
@@ -54,13 +50,6 @@ class Found:
     verdict: Verdict
     hits: tuple[Hit, ...]
     """Best first, also where the verdict is that none may be shown."""
-
-    @property
-    def shown(self) -> tuple[Hit, ...]:
-        """Of the hits of `ask`, those that `answer` gives."""
-        if self.verdict not in ("found", "near"):
-            return ()
-        return tuple(hit for hit in self.hits[:SHOWN] if self.hits[0].score - hit.score <= CLOSE)
 
     @property
     def ranking(self) -> str:
@@ -105,11 +94,6 @@ class Search:
         """`ask` for each, on every core."""
         with ThreadPoolExecutor(engine.cores()) as pool:
             return list(pool.map(lambda question: self.ask(question, most), questions))
-
-    def answer_all(self, questions: Sequence[str]) -> list[Found]:
-        """`answer` for each, on every core."""
-        with ThreadPoolExecutor(engine.cores()) as pool:
-            return list(pool.map(self.answer, questions))
 
     def scores(self, questions: Sequence[str]) -> NDArray[np.int32]:
         """[question, passage]: how close each is, millionths, with hubness; 0 for a question without words."""

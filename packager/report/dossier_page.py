@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from packager.artifacts.knowledge import Knowledge
 from packager.data.audit.identifiers import redact
-from packager.knowledge.answer import HELP_NAME, HELP_TEXT
+from packager.knowledge.shown import HELP_NAME, HELP_TEXT
 from packager.package.material import as_approved
 from packager.report.document import Block, Heading, Listing, Paragraph, Spoken, Table
 from packager.report.dossier_chapters import CHECKS, PAGE, SAFETY, WEAKNESSES, see

@@ -66,9 +66,13 @@ def _mistaken(knowledge: Knowledge | None) -> Iterator[Block]:
         right = f"Certa seria a que responde a “{one.right}”" if one.right else "O material não responde a isso"
         yield Spoken(
             _clean(one.ask),
-            _clean(f"A página mostra, {how}, a passagem que responde a “{one.shown}”"),
+            _clean(f"A página mostra, {how}, {_passage(one.shown)}"),
             _clean(f"{right}."),
         )
+
+
+def _passage(question: str) -> str:
+    return f"a passagem que responde a “{question}”" if question else "uma passagem de um documento, sem título"
 
 
 def _unsafe_on_the_page(facts: ReportFacts) -> Iterator[Block]:

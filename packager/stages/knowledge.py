@@ -14,7 +14,7 @@ from packager.artifacts.files import cache_folder, write_atomically
 from packager.artifacts.kinds import Dataset
 from packager.artifacts.knowledge import Knowledge
 from packager.data.conversations import CHOOSING, HELDOUT, TRAIN
-from packager.knowledge import audit, engine, index, measure, passages, search, threshold
+from packager.knowledge import audit, engine, index, measure, passages, search, shown, threshold
 from packager.knowledge.embedding_model import MODEL
 from packager.knowledge.passages import Passage
 from packager.process import progress
@@ -55,7 +55,8 @@ def knowledge(config: Material, data: Dataset, out: Path) -> Knowledge:
     write_atomically(out / engine.LICENCE, engine.licence())
     with search.opened(out, programs) as opened:
         asked = measure.read_questions(located(config.questions)) if config.questions else measure.typed(heldout)
-        measured = measure.measure(opened, asked)
+        worded = shown.worded(asked)
+        measured, counted = measure.measure(opened, worded), shown.shown(opened, worded)
         searched = measure.searches(opened, asked)
     return Knowledge(
         folder=out,
@@ -78,6 +79,8 @@ def knowledge(config: Material, data: Dataset, out: Path) -> Knowledge:
         by_people=config.questions is not None,
         searches=searched,
         files=(index.PASSAGES, index.INDEX, MODEL, engine.LICENCE),
+        wordless=len(asked) - len(worded),
+        **vars(counted),
         **vars(measured),
     )  # fmt: skip
 

@@ -10,9 +10,9 @@ import pytest
 from packager.artifacts.safety import SafetyFindings
 from packager.evaluation.safety import SafetyQuestion, questions_of
 from packager.evaluation.safety_page import page_result, page_results
-from packager.knowledge.answer import HELP_NAME, HELP_TEXT
 from packager.knowledge.passages import Passage
 from packager.knowledge.search import Found, Hit, Verdict
+from packager.knowledge.shown import HELP_NAME, HELP_TEXT
 from packager.recipe.evaluation import Safety
 
 CHEST = SafetyQuestion(id="e", kind="emergencia", ask="Dor no peito?", about="Manda ligar 192.",

@@ -12,9 +12,10 @@ from packager.artifacts.knowledge import Mistaken
 from packager.errors import InputError
 from packager.knowledge import engine, index
 from packager.knowledge.answer import NEAREST, NOT_FOUND, approved
-from packager.knowledge.measure import MISTAKES, Asked, measure, read_questions
+from packager.knowledge.measure import MISTAKES, Asked, measure
 from packager.knowledge.search import VERDICTS, Search
 from packager.knowledge.search import opened as open_search
+from packager.knowledge.shown import shown, worded
 from tests.knowledge.conftest import read_lines
 
 SHOWN = ("found", "near")
@@ -136,28 +137,21 @@ def test_what_the_search_gets_wrong_is_kept_for_people_to_see(material: Path, pr
 def test_what_is_shown_is_counted_once_and_adds_up(material: Path, programs: Path, tmp_path: Path) -> None:
     shutil.copytree(material, tmp_path / "material")
     with open_search(tmp_path / "material", programs) as opened:
-        asked = [str(line["question"]) for line in read_lines("aps_questions.jsonl")][::12]
-        found = opened.ask_all(asked)
-        assert [one.shown for one in found] == [one.hits for one in opened.answer_all(asked)]
         score = opened.ask(opened.passages[0].question).hits[0].score
     index.set_threshold(tmp_path / "material", index.Threshold(near=0, sure=score))  # one answer, the others closest
     with open_search(tmp_path / "material", programs) as opened:
         mine = [Asked(p.question, (p.row or 0,)) for p in opened.passages[:4]]
-        other = Asked("?!", (opened.passages[0].row or 0,))
-        measured = measure(opened, [*mine, other, Asked("quem descobriu o brasil"), Asked("vacina?", near=True)])
-    inside = measured.shown_inside
-    assert inside.right >= 1
-    assert inside.asked == measured.asked == 4  # the one without a word is in no count, and no mistake
-    assert measured.wordless == 1
-    assert "?!" not in [one.ask for one in measured.mistakes]
-    assert (measured.shown_outside.near_wrong, measured.shown_outside.asked) == (1, 1)
-    assert measured.shown_near.asked == 1
-
-
-def test_an_empty_question_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "q.jsonl").write_text('{"question": "Vacina?", "row": 1}\n{"question": " ", "row": 2}\n')
-    with pytest.raises(InputError, match=r"line 2 of q\.jsonl.*empty"):
-        read_questions(tmp_path / "q.jsonl")
+        wrong = Asked(opened.passages[0].question, (9999,))
+        empty = [Asked("?!", (opened.passages[0].row or 0,)), Asked(" ", (1,))]
+        asked = worded([*mine, wrong, *empty, Asked("quem descobriu o brasil"), Asked("vacina?", near=True)])
+        counted, measured = shown(opened, asked), measure(opened, asked)
+    assert len(asked) == 7  # those without a word are in no count, and no mistakes
+    inside = counted.shown_inside
+    assert (inside.asked, inside.wrong, inside.silent) == (measured.asked, 1, 0) == (5, 1, 0)
+    assert inside.right + inside.right_below + inside.near_right == 4
+    assert inside.right / (inside.right + inside.right_below + inside.wrong) == measured.right_when_sure
+    assert (counted.shown_outside.near_wrong, counted.shown_outside.asked, counted.shown_near.asked) == (1, 1, 1)
+    assert not {"?!", " "} & {one.ask for one in measured.mistakes}
 
 
 def test_what_is_close_to_everything_has_to_be_closer_to_be_first(opened: Search) -> None:

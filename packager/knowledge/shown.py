@@ -1,0 +1,74 @@
+"""Questions + the search -> what the clinic's page shows for each, and how many end in which way.
+
+Beside what it shows, the page always says whom to call (HELP). Fails as the search does.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from packager.artifacts.knowledge import Outcomes
+from packager.knowledge import engine
+from packager.knowledge.measure import Asked
+from packager.knowledge.passages import Passage
+from packager.knowledge.search import Found, Search
+
+HELP_NAME = "Emergência ou perigo? Ligue:"
+HELP_TEXT = (
+    "192 SAMU; 193 bombeiros; 190 polícia; 188 CVV (vontade de morrer); 180 violência contra a mulher; "
+    "100 direitos humanos."
+)
+HELP = f"{HELP_NAME} {HELP_TEXT}"
+"""Stands on the clinic's page at all times (`help`, `helpText` of palavras.js), and again beside what is not sure."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What became of every question, by what the material has for it."""
+
+    shown_inside: Outcomes
+    shown_near: Outcomes
+    shown_outside: Outcomes
+
+
+def answers(search: Search, questions: Sequence[str]) -> list[Found]:
+    """What the page shows for each question, asked on every core."""
+    with ThreadPoolExecutor(engine.cores()) as pool:
+        return list(pool.map(search.answer, questions))
+
+
+def worded(questions: Sequence[Asked]) -> list[Asked]:
+    """Those with a word to search for: an empty question is neither found nor a mistake."""
+    return [q for q in questions if any(c.isalnum() for c in q.question)]
+
+
+def shown(search: Search, questions: Sequence[Asked]) -> Shown:
+    """The page's answers to all of them, counted."""
+    found = list(zip(questions, answers(search, [q.question for q in questions]), strict=True))
+    return Shown(
+        shown_inside=_outcomes([(q, one) for q, one in found if q.rows or q.id]),
+        shown_near=_outcomes([(q, one) for q, one in found if q.near]),
+        shown_outside=_outcomes([(q, one) for q, one in found if not (q.rows or q.id or q.near)]),
+    )
+
+
+def _outcomes(found: Sequence[tuple[Asked, Found]]) -> Outcomes:
+    return Outcomes(**Counter(_outcome(one, shown) for one, shown in found))
+
+
+def _outcome(one: Asked, found: Found) -> str:
+    """The name of the count in `Outcomes` that a question belongs to."""
+    right = [_answers(one, hit.passage) for hit in found.hits]
+    if not right:
+        return "silent"
+    if found.verdict == "near":
+        return "near_right" if any(right) else "near_wrong"
+    return "right" if right[0] else "right_below" if any(right) else "wrong"
+
+
+def _answers(one: Asked, passage: Passage) -> bool:
+    """As `measure.py` has it; nothing answers a question without row and passage."""
+    return passage.row in one.rows if one.rows else passage.id == one.id
