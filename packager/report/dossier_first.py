@@ -99,8 +99,9 @@ def _identity(facts: ReportFacts, delivery: Delivery | None) -> Iterator[Block]:
             ("Versão do pacote", delivery.version),
             ("Feito em", delivery.made),
         ]
+    nobody = f"Não consta da receita (dossier.author); preencher no {see(RESPONSIBLE)}"
     rows += [
-        ("Feito por", facts.recipe.dossier.author or f"não consta: a receita não diz ({see(RESPONSIBLE)})"),
+        ("Feito por", facts.recipe.dossier.author or nobody),
         ("Feito com", f"packager {__version__}"),
         ("Arquivo do modelo", f"{facts.packed_name(file)}, SHA-256 {file.sha256}"),
         ("Como responde", MODES.get(facts.proof.mode, facts.proof.mode)),
