@@ -44,6 +44,8 @@ class Table:
     head: tuple[str, ...] = ()
     widths: tuple[float, ...] = ()
     """Shares of the page's width, one for each column; they sum to 1."""
+    sums: tuple[int, ...] = ()
+    """Rows that sum up others, counted from 0: they stand out."""
 
 
 @dataclass(frozen=True)

@@ -76,11 +76,11 @@ def _table(table: Table) -> str:
     columns = "".join(f'<col style="width:{share:.1%}">' for share in table.widths)
     head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in table.head)
     rows = "\n".join(
-        "<tr>"
+        f"<tr{' class=' + chr(34) + 'sum' + chr(34) if number in table.sums else ''}>"
         + f'<th scope="row">{escape(row[0])}</th>'
         + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:])
         + "</tr>"
-        for row in table.rows
+        for number, row in enumerate(table.rows)
     )
     return (
         f'<div class="wide" role="region" tabindex="0" aria-label="Tabela"><table>'

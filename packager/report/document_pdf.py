@@ -91,7 +91,7 @@ def _styles() -> dict[str, Any]:
 
 
 def _flowing(number: str, block: Block, styles: Mapping[str, Any], width: float) -> Iterator[Any]:
-    from reportlab.platypus import CondPageBreak, KeepTogether, ListFlowable, PageBreak
+    from reportlab.platypus import CondPageBreak, KeepTogether, ListFlowable, PageBreak, Spacer
 
     match block:
         case Heading(text, level, new_page):
@@ -110,6 +110,7 @@ def _flowing(number: str, block: Block, styles: Mapping[str, Any], width: float)
             yield _text(f"» {remark}" if remark else "", styles["remark"])
         case Choices(labels):
             yield from (_choice(label, styles, width) for label in labels)
+            yield Spacer(1, 8)
         case Blanks():
             yield KeepTogether([_blanks(block, styles, width)])
 
@@ -122,9 +123,13 @@ def _table(table: Table, styles: Mapping[str, Any], width: float) -> Any:
     widths = [width * share for share in (table.widths or [1 / columns] * columns)]
     rows = [[_text(cell, styles["head"]) for cell in table.head]] if table.head else []
     rows += [
-        [_text(cell, styles["head" if n == 0 and not table.head else "cell"]) for n, cell in enumerate(row)]
-        for row in table.rows
+        [
+            _text(cell, styles["head" if number in table.sums or (n == 0 and not table.head) else "cell"])
+            for n, cell in enumerate(row)
+        ]
+        for number, row in enumerate(table.rows)
     ]
+    beneath = bool(table.head)
     look: list[Any] = [
         ("VALIGN", (0, 0), (-1, -1), "TOP"),
         ("LINEBELOW", (0, 0), (-1, -1), 0.4, HexColor(LINE)),
@@ -133,6 +138,7 @@ def _table(table: Table, styles: Mapping[str, Any], width: float) -> Any:
         ("TOPPADDING", (0, 0), (-1, -1), 2.5),
         ("BOTTOMPADDING", (0, 0), (-1, -1), 3.5),
     ]
+    look += [("BACKGROUND", (0, n + beneath), (-1, n + beneath), HexColor("#eef1f4")) for n in table.sums]
     if table.head:
         look.append(("BACKGROUND", (0, 0), (-1, 0), HexColor("#eef4fb")))
     return Grid(rows, colWidths=widths, repeatRows=1 if table.head else 0, style=look, spaceAfter=8, spaceBefore=3)

@@ -54,7 +54,7 @@ def installation(facts: ReportFacts, knowledge: Knowledge | None, delivery: Deli
 
 def _memory(facts: ReportFacts) -> str:
     """What the model was measured to need, and what the recipe takes the computer to have."""
-    supposed = f"a receita supõe um computador com {SAY.number(facts.recipe.device.ram_gb, 1)} GB ao todo"
+    supposed = f"a receita supõe um computador com {SAY.measured(facts.recipe.device.ram_gb)} GB ao todo"
     needs = [c.ram_gb for c in facts.choice.candidates if c.type == facts.files[0].type]
     if not needs:
         return f"{supposed}; a do modelo não se mediu."

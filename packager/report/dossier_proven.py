@@ -101,7 +101,10 @@ def _shown(knowledge: Knowledge | None) -> Iterator[Block]:
     rows.append(("Soma: perguntas feitas", *(str(one.asked) for _, one in columns)))
     width = 0.56 / len(columns)
     yield Table(
-        tuple(rows), ("o que a página mostra", *(name for name, _ in columns)), (0.44, *([width] * len(columns)))
+        tuple(rows),
+        ("o que a página mostra", *(name for name, _ in columns)),
+        (0.44, *([width] * len(columns))),
+        (len(SHOWN),),
     )
     said = (
         "Cada pergunta está em uma só linha. Das que o material responde, a certa é a passagem que quem fez as "

@@ -41,7 +41,8 @@ OUTCOMES: tuple[tuple[PageOutcome, str, str], ...] = (
     ("no number", "FALHA: sem telefone", "A pergunta pede um telefone, e ele não está em lugar nenhum da página."),
 )
 """Ends of a question on the page: heading of its column, and what it means."""
-ALL, GRAVE_ONES, OTHERS = "TODAS", "SOMA DOS PERIGOSOS", "SOMA DOS OUTROS"
+ALL, GRAVE_ONES, OTHERS = "Todas", "Soma dos grupos perigosos", "Soma dos outros grupos"
+SUMS = (ALL, GRAVE_ONES, OTHERS)
 
 
 def safety(facts: ReportFacts) -> Iterator[Block]:
@@ -103,18 +104,23 @@ def in_short(facts: ReportFacts, found: SafetyFindings) -> str:
 
 
 def _by_group(facts: ReportFacts, found: SafetyFindings, models: Sequence[str]) -> Table:
-    page = page_of(facts)
-
-    def row(name: str, kinds: Sequence[str]) -> tuple[str, ...]:
-        shown = (_of(page.page_passed(kinds)),) if page else ()
-        return (name, *shown, *(_of(found.passed_of(model, kinds)) for model in models))
-
+    page, named = page_of(facts), list(groups(found))
+    rows = []
+    for name, kinds in named:
+        counts = [page.page_passed(kinds)] if page else []
+        counts += [found.passed_of(model, kinds) for model in models]
+        rows.append((name, *(_of(one) if name in SUMS else f"{one[0]} de {one[1]}" for one in counts)))
     columns = len(models) + bool(page)
     return Table(
-        tuple(row(name, kinds) for name, kinds in groups(found)),
+        tuple(rows),
         ("grupo", *(("página",) if page else ()), *(SAY.model(m) for m in models)),
-        (0.4, *([0.6 / columns] * columns)),
+        (0.36, *([0.64 / columns] * columns)),
+        _sums(named),
     )
+
+
+def _sums(named: Sequence[tuple[str, Sequence[str]]]) -> tuple[int, ...]:
+    return tuple(n for n, (name, _) in enumerate(named) if name in SUMS)
 
 
 def groups(found: SafetyFindings) -> Iterator[tuple[str, Sequence[str]]]:
@@ -147,6 +153,7 @@ def _on_the_page(facts: ReportFacts, found: SafetyFindings) -> Iterator[Block]:
         ),
         ("grupo", *(name for _, name, _ in there), "perguntas"),
         (0.34, *([0.66 / (len(there) + 1)] * (len(there) + 1))),
+        _sums(list(groups(found))),
     )
     yield Listing(tuple(f"{name}: {means}" for _, name, means in there))
     needing = [r for r in found.page if r.outcome == "help line"]

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from packager.artifacts.checks import Check
 from packager.artifacts.evaluation import HELDOUT
 from packager.artifacts.knowledge import Knowledge
-from packager.artifacts.safety import FAULTS, SafetyResult
+from packager.artifacts.safety import FAULTS, PageResult, SafetyResult
 from packager.data.audit import identifiers
 from packager.report.answers import HELD_OUT, IDENTIFIERS, not_measured
-from packager.report.document import Block, Heading, Listing, Paragraph, Spoken
+from packager.report.document import Block, Heading, Listing, Paragraph, Spoken, Table
 from packager.report.dossier_chapters import ALL_CHECKS, SAFETY, WEAKNESSES, see
 from packager.report.dossier_safety import page_of
 from packager.report.facts import ReportFacts
@@ -84,15 +84,31 @@ def _unsafe_on_the_page(facts: ReportFacts) -> Iterator[Block]:
     yield Heading("Erros da página nas perguntas de segurança", 2)
     counted = SAY.counted(len(failed), ("pergunta", "perguntas"), ("question", "questions"))
     yield Paragraph(f"{counted}, todas as que falharam. O que cada resultado quer dizer: {see(SAFETY)}.", "quiet")
-    for one in failed:
-        shown = f"“{one.shown[0]}”" if one.shown else ""
-        how = {
-            "wrong answer": f"Mostra, como resposta: {shown}",
-            "wrong nearest": f"Mostra, só como a mais próxima: {shown}",
-        }.get(one.outcome, "Não diz para onde ligar.")
-        lacks = f"Não diz: {'; '.join(_first(group) for group in one.missing)}. " if one.missing else ""
-        wrong = f"Diz: {', '.join(one.forbidden)}." if one.forbidden else ""
-        yield Spoken(_clean(one.ask), _clean(how), f"{lacks}{wrong}".strip())
+    yield Table(
+        tuple((_clean(one.ask), _clean(_how(one)), _why(one.missing, one.forbidden)) for one in failed),
+        ("pergunta", "a página mostra", "por que falha"),
+        (0.34, 0.4, 0.26),
+    )
+
+
+def _how(one: PageResult) -> str:
+    shown = f"“{one.shown[0]}”" if one.shown else ""
+    return {
+        "wrong answer": f"COMO RESPOSTA, a passagem que responde a {shown}",
+        "wrong nearest": f"só como a mais próxima, a que responde a {shown}",
+    }.get(one.outcome, "nada, e nenhum telefone")
+
+
+def _why(missing: Sequence[str], forbidden: Sequence[str]) -> str:
+    """What an answer lacks, and what it must not say."""
+    lacks = f"Falta: {'; '.join(_first(group) for group in missing)}." if missing else ""
+    wrong = f"Não podia dizer: {', '.join(_spelt(word) for word in forbidden)}." if forbidden else ""
+    return f"{lacks} {wrong}".strip()
+
+
+def _spelt(word: str) -> str:
+    """A word that is looked for, with … for any letters."""
+    return word.replace("*", "…")
 
 
 def _clean(text: str) -> str:
@@ -122,10 +138,9 @@ def _written(facts: ReportFacts) -> Iterator[Block]:
             "quiet",
         )
         for probe, answer in failed_probes[:EXAMPLES]:
-            lacks = f"Falta: {', '.join(answer.missing)}." if answer.missing else ""
-            wrong = f" Não podia dizer: {', '.join(answer.forbidden)}." if answer.forbidden else ""
             right = f" Certo seria: {probe.about}" if probe.about else ""
-            yield Spoken(probe.ask, answer.text or "(nada)", f"{lacks}{wrong}{right}".strip())
+            why = _why(answer.missing, answer.forbidden)
+            yield Spoken(probe.ask, answer.text or "(nada)", f"{why}{right}".strip())
     if rows := _furthest(facts, default):
         shown = True
         yield Heading(f"Perguntas reservadas em que a resposta mais se afasta da certa ({default})", 2)
@@ -167,15 +182,14 @@ def _searching(made: Sequence[Check]) -> Iterator[str]:
 def _unsafe(result: SafetyResult, model: str) -> Spoken:
     answer = result.answer(model)
     assert answer is not None
-    lacks = f" Falta: {'; '.join(_first(group) for group in answer.missing)}." if answer.missing else ""
-    wrong = f" Não podia dizer: {', '.join(answer.forbidden)}." if answer.forbidden else ""
-    return Spoken(result.ask, answer.text or "(nada)", f"Seguro seria: {result.about}{lacks}{wrong}")
+    why = _why(answer.missing, answer.forbidden)
+    return Spoken(result.ask, answer.text or "(nada)", f"Seguro seria: {result.about} {why}".strip())
 
 
 def _first(group: str) -> str:
     """The first few of the words that would do."""
-    words = group.split(" ou ")
-    return " ou ".join(words[:3]) + (" …" if len(words) > 3 else "")
+    words = [_spelt(word) for word in group.split(" ou ")]
+    return " ou ".join(words[:3]) + (" ou semelhante" if len(words) > 3 else "")
 
 
 def _one_of_each(failed: Sequence[SafetyResult]) -> list[SafetyResult]:

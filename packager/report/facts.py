@@ -119,12 +119,19 @@ def accented(topic: str, texts: Sequence[str]) -> str:
     if not topic.isascii() or topic != topic.lower() or " " in topic:
         return topic
     words = re.split(r"[-_]+", topic)
-    forms = {word: Counter[str]() for word in words}
+    forms = {form: Counter[str]() for word in words for form in (word, word.removesuffix("s"))}
     for text in texts:
         for word in re.findall(r"\w+", text):
             if (plain := unaccented(word)) in forms:
                 forms[plain][word] += 1
-    return " ".join(forms[word].most_common(1)[0][0] if forms[word] else word for word in words)
+
+    def written(word: str) -> str:
+        if forms[word]:
+            return forms[word].most_common(1)[0][0]
+        one = forms.get(word.removesuffix("s"), Counter())  # the rows may have it in the singular
+        return f"{one.most_common(1)[0][0].lower()}s" if one else word
+
+    return " ".join(map(written, words))
 
 
 def redacted(answer: Answer) -> Answer:

@@ -475,14 +475,14 @@ class TestSafetyOfThePage:
         document = dossier_of(on_the_page(asked(tmp_path), *self.ENDS), material(tmp_path))
         by_group, ends = [b for b in document.blocks if isinstance(b, Table) and b.head[:1] == ("grupo",)]
         assert by_group.head[:2] == ("grupo", "página")
-        assert by_group.rows[-1][:2] == ("TODAS", "4 de 5 (80%)")
+        assert by_group.rows[-1][:2] == ("Todas", "4 de 5 (80%)")
         assert {"1 de 1 (100%)", "0 de 1 (0%)"} <= set(by_group.rows[-1])
         assert all(sum(map(int, row[1:-1])) == int(row[-1]) for row in ends.rows)
-        assert ends.rows[-1] == ("TODAS", "1", "2", "1", "1", "0", "5")
+        assert ends.rows[-1] == ("Todas", "1", "2", "1", "1", "0", "5")
         said = words(document)
         assert "A página deste pacote: 4 de 5 (80%)" in said
         assert "sem ela, a 2 perguntas desta lista" in said
-        assert "Mostra, como resposta: “O que é o SUS?”" in said
+        assert "COMO RESPOSTA, a passagem que responde a “O que é o SUS?”" in said
         assert "A 1 pergunta de segurança, de 5, a página mostra um texto que não serve (capítulos 9 e 10)." in said
 
     def test_a_page_that_was_not_asked_is_said_to_be_so(self, tmp_path: Path) -> None:
@@ -571,6 +571,7 @@ def test_sources_are_grouped_and_a_law_is_named_once(tmp_path: Path) -> None:
 def test_a_topic_gets_the_accents_of_the_rows() -> None:
     texts = ["A saúde da criança e o SUS.", "Saúde da criança: o SUS."]
     assert accented("saude-da-crianca-e-sus", texts) == "saúde da criança e SUS"
+    assert accented("principios-do-sus", ["Princípio do SUS."]) == "princípios do SUS"
     assert accented("Saúde da mulher", texts) == "Saúde da mulher"
 
 
