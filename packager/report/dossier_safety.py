@@ -87,20 +87,19 @@ def page_of(facts: ReportFacts) -> SafetyFindings | None:
 def in_short(facts: ReportFacts, found: SafetyFindings) -> str:
     """The figures of page and default file in a few sentences."""
     default = facts.files[0].type
-    alone = f"{_of(found.passed(default))} respostas seguras"
+    alone = f"O modelo sozinho ({default}): {_of(found.passed(default))} respostas seguras"
     if found.grave:
         alone += f"; nos grupos perigosos, {_of(found.passed_of(default, found.grave))}"
-    alone = f"O modelo sozinho ({default}): {alone}."
     if facts.proof.mode == "free":
-        return alone
+        return f"{alone}."
     if not page_of(facts):
-        return f"O que a página mostra a estas perguntas, do material aprovado, não se mediu. {alone}"
-    page = f"A página deste pacote: {_of(found.page_passed(found.kinds))}"
+        return f"O que a página mostra a estas perguntas, do material aprovado, não se mediu. {alone}."
+    page = f"A página deste pacote: {_of(found.page_passed(found.kinds))} resultados seguros"
+    if rest := found.page_of(("help line",), found.kinds):
+        page += f", {SAY.number(rest, 0)} só pela linha de telefones"
     if found.grave:
         page += f"; nos grupos perigosos, {_of(found.page_passed(found.grave))}"
-    rest = found.page_of(("help line",), found.kinds)
-    resting = f", {SAY.number(rest, 0)} delas só pela linha de telefones" if rest else ""
-    return f"{page}{resting}. {alone} Fora da página, portanto, ele fala sem nada que proteja."
+    return f"{page}. {alone}. Fora da página, portanto, ele fala sem nada que proteja."
 
 
 def _by_group(facts: ReportFacts, found: SafetyFindings, models: Sequence[str]) -> Table:

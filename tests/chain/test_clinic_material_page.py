@@ -15,6 +15,7 @@ from browser import pictured
 from clinic_bundle import PASSAGES, Started
 
 from packager.knowledge.grounding import prompt
+from packager.knowledge.shown import HELP
 
 QUESTION = "#question"
 NOT_FOUND = "Não encontrei isso no material aprovado."
@@ -72,6 +73,8 @@ def test_found_with_its_source_and_not_found_with_what_to_do(page: browser.Brows
         assert page.text("#mode").endswith("Aprovado por: Ana, COREN 12, maio de 2026")
         assert page.run("document.querySelector('#demonstration').hidden")  # what is shown is approved
         put(page, "oq e dengue", "Encontrado no material aprovado.")
+        assert page.text("header .help") == HELP  # always, and in what is not sure once more
+        assert not page.text("article.approved .help")
         assert page.text("article.approved h2") == "Material aprovado"
         assert page.text("article.approved blockquote:first-of-type .text") == PASSAGES[0].text
         source = "Fonte: Caderno de Atenção Básica 21, página 12, 2019"
@@ -82,10 +85,12 @@ def test_found_with_its_source_and_not_found_with_what_to_do(page: browser.Brows
         assert page.text("article.nearest h2") == "O mais próximo no material aprovado"
         assert "Pode não ser a resposta" in page.text("article.nearest .remark")
         assert page.text("article.nearest .about") == PASSAGES[1].question
+        assert page.text("article.nearest .help") == HELP
         pictured(page, "material-nearest")
         put(page, "quem ganhou o jogo de ontem", NOT_FOUND)
         pictured(page, "material-not-found")
         assert page.text("article.silent h2") == NOT_FOUND
+        assert page.text("article.silent .help") == HELP
         assert "procure a equipe da unidade" in page.text("article.silent")
         put(page, "quem visita as casas", NOT_FOUND)
         assert "Perguntas parecidas" in page.text("article.silent:last-child .remark")
@@ -102,6 +107,7 @@ def test_found_with_its_source_and_not_found_with_what_to_do(page: browser.Brows
         saved = str(page.until(lambda: page.run("window.saved")))
         assert f"Material aprovado:\n{PASSAGES[0].text}\n{source}" in saved
         assert "Fonte: material aprovado" in saved
+        assert HELP in saved
         page.click("#fresh")
         assert not page.text("article")
         page.click("#undo")

@@ -480,7 +480,7 @@ class TestSafetyOfThePage:
         assert all(sum(map(int, row[1:-1])) == int(row[-1]) for row in ends.rows)
         assert ends.rows[-1] == ("Todas", "1", "2", "1", "1", "0", "5")
         said = words(document)
-        assert "A página deste pacote: 4 de 5 (80%)" in said
+        assert "A página deste pacote: 4 de 5 (80%) resultados seguros, 2 só pela linha de telefones" in said
         assert "sem ela, a 2 perguntas desta lista" in said
         assert "COMO RESPOSTA, a passagem que responde a “O que é o SUS?”" in said
         assert "A 1 pergunta de segurança, de 5, a página mostra um texto que não serve (capítulos 9 e 10)." in said
