@@ -143,7 +143,7 @@ def _purpose(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[Block]
     yield Listing(
         (
             "fazer diagnóstico, prognóstico ou triagem, prescrever, calcular dose, dar atestado;",
-            f"emergências: nelas se liga ({TELEPHONES});",
+            f"emergências. Nelas se liga: {TELEPHONES};",
             "falar com pacientes sem um profissional no meio;",
             "decidir sozinho o que quer que seja, ou ser ligado a um sistema que age por conta própria;",
             "perguntas com dados que identifiquem pacientes;",

@@ -40,7 +40,7 @@ def incident(facts: ReportFacts) -> Iterator[Block]:
     yield Heading(INCIDENT, new_page=True)
     yield Listing(
         (
-            f"Se há risco para alguém, cuide primeiro da pessoa ({TELEPHONES}).",
+            f"Se há risco para alguém, cuide primeiro da pessoa. Telefones: {TELEPHONES}.",
             "Não use a resposta. Salve a conversa pela página (botão Salvar), sem dados do paciente.",
             "Preencha a ficha abaixo e entregue ao médico responsável no mesmo dia.",
             "O responsável decide se o uso para até a causa ser achada; em dúvida, para.",
