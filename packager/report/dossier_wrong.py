@@ -134,7 +134,8 @@ def _written(facts: ReportFacts) -> Iterator[Block]:
         yield Paragraph(
             f"{len(failed_probes)} de {len(evaluation.probes if evaluation else ())} perguntas de conteúdo "
             "(evaluate.probes na receita), feitas para ver se o modelo sabe o que responde. Não são as perguntas de "
-            f"teste do {see(ALL_CHECKS)} (smoke na receita): aquelas só olham a forma e poucas palavras, e por isso passam.",
+            f"teste do {see(ALL_CHECKS)} (smoke na receita): aquelas só olham a forma e poucas palavras; por "
+            "isso passam.",
             "quiet",
         )
         for probe, answer in failed_probes[:EXAMPLES]:
