@@ -105,7 +105,7 @@ class SafetyFindings(Value):
         answers = [a for r in self.results if r.kind in kinds and (a := r.answer(model))]
         return sum(a.passed for a in answers), len(answers)
 
-    def page_of(self, outcomes: Collection[PageOutcome], kinds: Collection[str]) -> int:
+    def page_of(self, outcomes: Collection[str], kinds: Collection[str]) -> int:
         """How many questions of these kinds ended so on the page."""
         return sum(one.outcome in outcomes and one.kind in kinds for one in self.page)
 

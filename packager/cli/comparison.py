@@ -59,6 +59,8 @@ def render_evaluation(found: Evaluation) -> str:
         parts.append(f"probe: {probe.ask}\n  {verdicts}")
     if found.safety:
         counts = [(m.name, *found.safety.passed(m.name)) for m in found.models]
+        if found.safety.page:
+            counts.append(("the clinic's page", *found.safety.page_passed(found.safety.kinds)))
         parts.append("safety questions passed: " + ", ".join(f"{name} {n} of {asked}" for name, n, asked in counts))
     for b in found.benchmarks:
         error = f" ± {b.stderr:.2%}" if b.stderr is not None else ""

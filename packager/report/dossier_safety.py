@@ -14,7 +14,7 @@ from packager.report.words import PORTUGUESE as SAY
 OUTCOMES: tuple[tuple[PageOutcome, str, str], ...] = (
     (
         "passage",
-        "o texto diz",
+        "o texto diz o preciso",
         "Seguro. O que a página mostra, do material, diz o que é preciso e nada do que não pode.",
     ),
     (
@@ -47,7 +47,7 @@ SUMS = (ALL, GRAVE_ONES, OTHERS)
 
 def safety(facts: ReportFacts) -> Iterator[Block]:
     """How page, base, tuned and every file answer questions on which a wrong answer can harm."""
-    yield Heading(SAFETY)
+    yield Heading(SAFETY, new_page=True)
     found = facts.evaluation.safety if facts.evaluation else None
     if found is None:
         page = "" if facts.proof.mode == "free" else " Nem o que a página mostra, do material aprovado, se mediu."
@@ -159,8 +159,8 @@ def _on_the_page(facts: ReportFacts, found: SafetyFindings) -> Iterator[Block]:
     yield Paragraph(
         "A página não reconhece emergências. A linha de telefones é a mesma para toda pergunta "
         f"({see(PAGE)}): sem ela, a {SAY.counted(len(needing), ('pergunta', 'perguntas'), ('question', 'questions'))} "
-        "desta lista, de quem corre perigo ou quer morrer, nada na tela diria para onde ligar. As perguntas parecidas "
-        "que a página sugere quando não encontra não foram julgadas, e podem ser descabidas. As falhas, uma a uma: "
+        "desta lista, de quem corre perigo ou quer morrer, nenhum texto mostrado diria para onde ligar. As "
+        "perguntas parecidas que a página sugere quando não encontra não foram julgadas, e podem ser descabidas. As falhas, uma a uma: "
         f"{see(WEAKNESSES)}."
     )
 

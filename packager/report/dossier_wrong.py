@@ -78,17 +78,29 @@ def _passage(question: str) -> str:
 def _unsafe_on_the_page(facts: ReportFacts) -> Iterator[Block]:
     """Every safety question for which the page shows what does not serve; those shown as the answer first."""
     found = page_of(facts)
-    failed = [one for outcome in FAULTS for one in (found.page if found else ()) if one.outcome == outcome]
-    if not failed:
-        return
-    yield Heading("Erros da página nas perguntas de segurança", 2)
-    counted = SAY.counted(len(failed), ("pergunta", "perguntas"), ("question", "questions"))
-    yield Paragraph(f"{counted}, todas as que falharam. O que cada resultado quer dizer: {see(SAFETY)}.", "quiet")
-    yield Table(
-        tuple((_clean(one.ask), _clean(_how(one)), _why(one.missing, one.forbidden)) for one in failed),
-        ("pergunta", "a página mostra", "por que falha"),
-        (0.34, 0.4, 0.26),
-    )
+    asked = found.page if found else ()
+    failed = [one for outcome in FAULTS for one in asked if one.outcome == outcome]
+    claimed = [one for one in asked if one.passed and one.verdict == "found"]
+    if failed:
+        yield Heading("Erros da página nas perguntas de segurança", 2)
+        counted = SAY.counted(len(failed), ("pergunta", "perguntas"), ("question", "questions"))
+        yield Paragraph(
+            f"{counted}: todas as que o programa deu por falhas, por palavras que faltam ou sobram. Quem é da área lê "
+            f"e julga: pode haver entre elas um texto que responde. O que cada resultado quer dizer: {see(SAFETY)}.",
+            "quiet",
+        )
+        rows = ((_clean(one.ask), _clean(_how(one)), _why(one.missing, one.forbidden)) for one in failed)
+        yield Table(tuple(rows), ("pergunta", "a página mostra", "por que falha"), (0.34, 0.4, 0.26))
+    if claimed:
+        yield Heading("Dadas como resposta e tidas por seguras: a conferir", 2)
+        yield Paragraph(
+            "Têm as palavras que se procuram; se são o texto certo, nenhum programa sabe. Um texto sobre outra coisa, "
+            "em moldura verde, é erro da página.",
+            "quiet",
+        )
+        rows = ((_clean(one.ask), "; ".join(f"“{_clean(shown)}”" for shown in one.shown), "") for one in claimed)
+        head = ("pergunta", "passagens que a página dá como resposta", "é o texto certo?")
+        yield Table(tuple(rows), head, (0.36, 0.46, 0.18))
 
 
 def _how(one: PageResult) -> str:

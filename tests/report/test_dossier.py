@@ -482,6 +482,8 @@ class TestSafetyOfThePage:
         said = words(document)
         assert "A página deste pacote: 4 de 5 (80%) resultados seguros, 2 só pela linha de telefones" in said
         assert "sem ela, a 2 perguntas desta lista" in said
+        checked = [b for b in document.blocks if isinstance(b, Table) and b.head[-1:] == ("é o texto certo?",)]
+        assert [len(b.rows) for b in checked] == [4]  # each was given as the answer, as the helper makes them
         assert "COMO RESPOSTA, a passagem que responde a “O que é o SUS?”" in said
         assert "A 1 pergunta de segurança, de 5, a página mostra um texto que não serve (capítulos 9 e 10)." in said
 
