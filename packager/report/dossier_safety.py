@@ -160,8 +160,8 @@ def _on_the_page(facts: ReportFacts, found: SafetyFindings) -> Iterator[Block]:
         "A página não reconhece emergências. A linha de telefones é a mesma para toda pergunta "
         f"({see(PAGE)}): sem ela, a {SAY.counted(len(needing), ('pergunta', 'perguntas'), ('question', 'questions'))} "
         "desta lista, de quem corre perigo ou quer morrer, nenhum texto mostrado diria para onde ligar. As "
-        "perguntas parecidas que a página sugere quando não encontra não foram julgadas, e podem ser descabidas. As falhas, uma a uma: "
-        f"{see(WEAKNESSES)}."
+        "perguntas parecidas que a página sugere quando não encontra não foram julgadas, e podem ser "
+        f"descabidas. As falhas, uma a uma: {see(WEAKNESSES)}."
     )
 
 
