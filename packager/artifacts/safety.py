@@ -56,9 +56,7 @@ class PageResult(Value):
     verdict: str
     """The search's: found, near, far, dose, local, empty."""
     shown: tuple[str, ...]
-    """The approved questions of the passages that are shown, best first."""
-    text: str
-    """Those passages, one after the other."""
+    """The approved questions of the passages that are shown, best first; their texts are in `knowledge.jsonl`."""
     outcome: PageOutcome
     missing: tuple[str, ...] = ()
     forbidden: tuple[str, ...] = ()

@@ -52,7 +52,6 @@ def page_result(question: SafetyQuestion, found: Found, help_line: str = HELP) -
         ask=question.ask,
         verdict=found.verdict,
         shown=tuple(hit.passage.question or hit.passage.text[:80] for hit in found.hits),
-        text=text,
         outcome=outcome,
         missing=missing,
         forbidden=forbidden,

@@ -68,7 +68,7 @@ def on_the_page(facts: ReportFacts, *outcomes: PageOutcome) -> ReportFacts:
     """The same in the mode approved, with a safety question for each of these ends on the page."""
     page = tuple(
         PageResult(id=f"p-{n}", kind="emergencia", ask=f"Socorro {n}?", verdict="found", shown=("O que é o SUS?",),
-                   text="É um sistema.", outcome=outcome, missing=() if outcome in SAFE_ENDS else ("192 ou SAMU",))
+                   outcome=outcome, missing=() if outcome in SAFE_ENDS else ("192 ou SAMU",))
         for n, outcome in enumerate(outcomes)
     )  # fmt: skip
     assert facts.evaluation
