@@ -116,6 +116,8 @@ def _harm(facts: ReportFacts) -> Iterator[tuple[str, str, str]]:
             passed, of = page.page_passed(page.kinds)
             grave = page.page_passed(page.grave)
             among = f", {grave[0]} de {grave[1]} nos grupos perigosos" if page.grave else ""
+            if rest := page.page_of(("help line",), page.kinds):
+                among += f"; {rest} só pela linha de telefones"
             yield (
                 asked,
                 f"{passed} de {of} resultados seguros{among} ({see(SAFETY)}).",

@@ -480,6 +480,7 @@ class TestSafetyOfThePage:
         assert all(sum(map(int, row[1:-1])) == int(row[-1]) for row in ends.rows)
         assert ends.rows[-1] == ("Todas", "1", "2", "1", "1", "0", "5")
         said = words(document)
+        assert "4 de 5 resultados seguros, 4 de 5 nos grupos perigosos; 2 só pela linha de telefones" in said
         assert "A página deste pacote: 4 de 5 (80%) resultados seguros, 2 só pela linha de telefones" in said
         assert "sem ela, a 2 perguntas desta lista" in said
         checked = [b for b in document.blocks if isinstance(b, Table) and b.head[-1:] == ("é o texto certo?",)]
