@@ -86,11 +86,13 @@ def typed(passages: Sequence[Passage]) -> list[Asked]:
     ]
 
 
-def measure(search: Search, questions: Sequence[Asked]) -> Measured:
-    """Ask all of them. A question with neither row nor passage is one that the material does not answer."""
+def measure(search: Search, questions: Sequence[Asked], answers: Sequence[Found] | None = None) -> Measured:
+    """Ask all of them, but where `answers` has what `search.ask_all` found. A question with neither row nor passage is
+    one that the material does not answer."""
     if not questions:
         raise InputError("No passage has a question or a heading.", "give knowledge.questions")
-    outcomes = list(zip(questions, search.ask_all([q.question for q in questions]), strict=True))
+    answers = search.ask_all([q.question for q in questions]) if answers is None else answers
+    outcomes = list(zip(questions, answers, strict=True))
     inside = [(q, found) for q, found in outcomes if q.rows or q.id]
     outside = [found.verdict for q, found in outcomes if not (q.rows or q.id or q.near)]
     near = [found.verdict for q, found in outcomes if q.near]

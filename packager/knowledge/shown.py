@@ -14,7 +14,10 @@ from packager.artifacts.knowledge import Outcomes
 from packager.knowledge import engine
 from packager.knowledge.measure import Asked
 from packager.knowledge.passages import Passage
-from packager.knowledge.search import Found, Search
+from packager.knowledge.search import Found, Hit, Search
+
+MOST, CLOSE = 3, 20_000
+"""Passages that are shown at most, and the millionths they may be less close than the first: as source/search.c."""
 
 HELP_NAME = "Emergência ou perigo? Ligue:"
 HELP_TEXT = (
@@ -45,9 +48,16 @@ def worded(questions: Sequence[Asked]) -> list[Asked]:
     return [q for q in questions if any(c.isalnum() for c in q.question)]
 
 
-def shown(search: Search, questions: Sequence[Asked]) -> Shown:
-    """The page's answers to all of them, counted."""
-    found = list(zip(questions, answers(search, [q.question for q in questions]), strict=True))
+def on_the_page(found: Found) -> tuple[Hit, ...]:
+    """Of what `search.ask` found, what the page shows: as `search.answer`, without asking again."""
+    if found.verdict not in ("found", "near"):
+        return ()
+    return tuple(hit for hit in found.hits[:MOST] if found.hits[0].score - hit.score <= CLOSE)
+
+
+def shown(questions: Sequence[Asked], asked: Sequence[Found]) -> Shown:
+    """What the page shows for all of them, counted; `asked` is what `search.ask_all` found."""
+    found = list(zip(questions, asked, strict=True))
     return Shown(
         shown_inside=_outcomes([(q, one) for q, one in found if q.rows or q.id]),
         shown_near=_outcomes([(q, one) for q, one in found if q.near]),
@@ -61,7 +71,7 @@ def _outcomes(found: Sequence[tuple[Asked, Found]]) -> Outcomes:
 
 def _outcome(one: Asked, found: Found) -> str:
     """The name of the count in `Outcomes` that a question belongs to."""
-    right = [_answers(one, hit.passage) for hit in found.hits]
+    right = [_answers(one, hit.passage) for hit in on_the_page(found)]
     if not right:
         return "silent"
     if found.verdict == "near":

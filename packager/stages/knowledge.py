@@ -56,7 +56,8 @@ def knowledge(config: Material, data: Dataset, out: Path) -> Knowledge:
     with search.opened(out, programs) as opened:
         asked = measure.read_questions(located(config.questions)) if config.questions else measure.typed(heldout)
         worded = shown.worded(asked)
-        measured, counted = measure.measure(opened, worded), shown.shown(opened, worded)
+        found_of = opened.ask_all([one.question for one in worded])
+        measured, counted = measure.measure(opened, worded, found_of), shown.shown(worded, found_of)
         searched = measure.searches(opened, asked)
     return Knowledge(
         folder=out,
