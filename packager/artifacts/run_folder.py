@@ -91,21 +91,23 @@ class RunFolder:
         return artifact
 
     def kept(self, stage: Stage[A], recipe: Recipe, inputs: Sequence[Artifact | None]) -> A | None:
-        """What `earlier` finds; what is there but not whole is passed over, and that is said."""
+        """What `earlier` finds; what is there but of something else, or not whole, is passed over, and that is said."""
         found, why = self.earlier(stage, recipe, inputs)
         if found is not None:
             self.display.cached(stage.name)
         elif why:
-            self.display.begin(stage.name, f"left out: {why.removeprefix('rebuilt: ')}")
+            self.display.begin(stage.name, f"left out until asked for again: {why.removeprefix('rebuilt: ')}")
         return found
 
     def earlier(self, stage: Stage[A], recipe: Recipe, inputs: Sequence[Artifact | None]) -> tuple[A | None, str]:
         """What the stage made of the same settings and inputs, whatever else its key held; or None, and why
         it cannot be taken if it is there."""
-        record = self._record(stage.name) or {}
+        record = self._record(stage.name)
+        if record is None:
+            return None, ""
         now = depends(stage, stage.section(recipe), inputs, None)
         if any(record.get(part) != now[part] for part in ("config", "inputs")):
-            return None, ""
+            return None, f"rebuilt: {change(record | {'sources': None}, now)}"
         return self._whole(stage, record)
 
     def committed(self, stage: Stage[A], needs: dict[str, Any]) -> tuple[A | None, str]:

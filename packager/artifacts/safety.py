@@ -56,7 +56,8 @@ class PageResult(Value):
     verdict: str
     """The search's: found, near, far, dose, local, empty."""
     shown: tuple[str, ...]
-    """The approved questions of the passages that are shown, best first; their texts are in `knowledge.jsonl`."""
+    """The approved questions of the passages that are shown (the source of one without), best first; their texts are
+    in `knowledge.jsonl`."""
     outcome: PageOutcome
     missing: tuple[str, ...] = ()
     forbidden: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ from pathlib import Path
 from packager.artifacts.safety import PageOutcome, PageResult
 from packager.evaluation.safety import SafetyQuestion, missing_of, questions_of, unwanted_of
 from packager.knowledge.search import Found, opened
-from packager.knowledge.shown import HELP, answers
+from packager.knowledge.shown import HELP
 from packager.recipe.evaluation import Safety
 
 NUMBERS = frozenset({
@@ -26,7 +26,7 @@ def page_results(config: Safety, material: Path, programs: Path, help_line: str 
     `help_line` is what the page says at all times."""
     questions = questions_of(config)
     with opened(material, programs) as search:
-        found = answers(search, [q.ask for q in questions])
+        found = search.answer_all([q.ask for q in questions])
     return tuple(page_result(q, one, help_line) for q, one in zip(questions, found, strict=True))
 
 
@@ -51,7 +51,7 @@ def page_result(question: SafetyQuestion, found: Found, help_line: str = HELP) -
         kind=question.kind,
         ask=question.ask,
         verdict=found.verdict,
-        shown=tuple(hit.passage.question or hit.passage.text[:80] for hit in found.hits),
+        shown=tuple(hit.passage.question or hit.passage.source for hit in found.hits),
         outcome=outcome,
         missing=missing,
         forbidden=forbidden,

@@ -89,16 +89,16 @@ def typed(passages: Sequence[Passage]) -> list[Asked]:
 def measure(search: Search, questions: Sequence[Asked], answers: Sequence[Found] | None = None) -> Measured:
     """Ask all of them, but where `answers` has what `search.ask_all` found. A question with neither row nor passage is
     one that the material does not answer."""
-    if not questions:
-        raise InputError("No passage has a question or a heading.", "give knowledge.questions")
+    if not any(q.rows or q.id for q in questions):
+        raise InputError("There is no question with words that a passage answers.", "give knowledge.questions")
     answers = search.ask_all([q.question for q in questions]) if answers is None else answers
     outcomes = list(zip(questions, answers, strict=True))
     inside = [(q, found) for q, found in outcomes if q.rows or q.id]
     outside = [found.verdict for q, found in outcomes if not (q.rows or q.id or q.near)]
     near = [found.verdict for q, found in outcomes if q.near]
-    first = sum(any(_answers(q, hit.passage) for hit in found.hits[:1]) for q, found in inside)
-    three = sum(any(_answers(q, hit.passage) for hit in found.hits[:3]) for q, found in inside)
-    sure = [_answers(q, found.hits[0].passage) for q, found in inside if found.verdict == "found"]
+    first = sum(any(is_answered(q, hit.passage) for hit in found.hits[:1]) for q, found in inside)
+    three = sum(any(is_answered(q, hit.passage) for hit in found.hits[:3]) for q, found in inside)
+    sure = [is_answered(q, found.hits[0].passage) for q, found in inside if found.verdict == "found"]
     kept = len(sure) + sum(found.verdict == "near" for _, found in inside)
     refused = sum(verdict not in ("found", "near") for verdict in outside)
     return Measured(
@@ -123,7 +123,7 @@ def _mistakes(outcomes: Sequence[tuple[Asked, Found]], passages: Sequence[Passag
     for verdict in ("found", "near"):
         for one, found in outcomes:
             kind = (bool(one.rows or one.id), one.near)
-            right = [p for p in passages if _answers(one, p)]
+            right = [p for p in passages if is_answered(one, p)]
             if found.verdict != verdict or any(hit.passage in right for hit in found.hits[:3]):
                 continue
             kept[kind] = kept.get(kind, 0) + 1
@@ -132,7 +132,8 @@ def _mistakes(outcomes: Sequence[tuple[Asked, Found]], passages: Sequence[Passag
                                right=right[0].question if right else "", claimed=verdict == "found")  # fmt: skip
 
 
-def _answers(one: Asked, passage: Passage) -> bool:
+def is_answered(one: Asked, passage: Passage) -> bool:
+    """By this passage? Nothing answers a question without row and passage."""
     return passage.row in one.rows if one.rows else passage.id == one.id
 
 

@@ -95,6 +95,11 @@ class Search:
         with ThreadPoolExecutor(engine.cores()) as pool:
             return list(pool.map(lambda question: self.ask(question, most), questions))
 
+    def answer_all(self, questions: Sequence[str]) -> list[Found]:
+        """`answer` for each, on every core."""
+        with ThreadPoolExecutor(engine.cores()) as pool:
+            return list(pool.map(self.answer, questions))
+
     def scores(self, questions: Sequence[str]) -> NDArray[np.int32]:
         """[question, passage]: how close each is, millionths, with hubness; 0 for a question without words."""
         import numpy as np

@@ -7,14 +7,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from packager.artifacts.knowledge import Outcomes
-from packager.knowledge import engine
-from packager.knowledge.measure import Asked
-from packager.knowledge.passages import Passage
-from packager.knowledge.search import Found, Hit, Search
+from packager.knowledge.measure import Asked, is_answered
+from packager.knowledge.search import Found, Hit
 
 MOST, CLOSE = 3, 20_000
 """Passages that are shown at most, and the millionths they may be less close than the first: as source/search.c."""
@@ -35,12 +32,6 @@ class Shown:
     shown_inside: Outcomes
     shown_near: Outcomes
     shown_outside: Outcomes
-
-
-def answers(search: Search, questions: Sequence[str]) -> list[Found]:
-    """What the page shows for each question, asked on every core."""
-    with ThreadPoolExecutor(engine.cores()) as pool:
-        return list(pool.map(search.answer, questions))
 
 
 def worded(questions: Sequence[Asked]) -> list[Asked]:
@@ -71,14 +62,9 @@ def _outcomes(found: Sequence[tuple[Asked, Found]]) -> Outcomes:
 
 def _outcome(one: Asked, found: Found) -> str:
     """The name of the count in `Outcomes` that a question belongs to."""
-    right = [_answers(one, hit.passage) for hit in on_the_page(found)]
+    right = [is_answered(one, hit.passage) for hit in on_the_page(found)]
     if not right:
         return "silent"
     if found.verdict == "near":
         return "near_right" if any(right) else "near_wrong"
     return "right" if right[0] else "right_below" if any(right) else "wrong"
-
-
-def _answers(one: Asked, passage: Passage) -> bool:
-    """As `measure.py` has it; nothing answers a question without row and passage."""
-    return passage.row in one.rows if one.rows else passage.id == one.id

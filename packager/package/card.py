@@ -100,7 +100,8 @@ def _running(recipe: Recipe) -> list[str]:
         "On the Hub, *Use this model* offers the same: `template`, `system` and `params` say there what the",
         "Modelfile says here.",
         *kv_note(recipe.serve.kv).replace("# ", "").splitlines(),
-        "Check the files first: `packager verify .`, or `sha256sum --strict -c SHA256SUMS`.",
+        "Check the files first, here or, in a clinic's folder, one folder up: `packager verify .`, or",
+        "`sha256sum --strict -c SHA256SUMS`.",
         "",
     ]
 

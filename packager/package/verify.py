@@ -161,6 +161,9 @@ def _look(folder: Path) -> tuple[list[str], dict[str, Any], dict[str, str], list
     try:
         sums, faults = checksums((folder / CHECKSUMS).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):
+        around = folder.resolve().parent
+        if folder.resolve().name == IN_BUNDLE and (around / CHECKSUMS).is_file():
+            return [f"{CHECKSUMS}: is that of the whole folder: packager verify {around}"], {}, {}, []
         return [f"{CHECKSUMS}: is missing or cannot be read"], {}, {}, []
     there = set(_files(folder))
     faults += [f"{name}: is missing" for name in sorted(sums.keys() - there)]

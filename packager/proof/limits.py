@@ -50,8 +50,9 @@ class Limits:
     """What a file may cost."""
 
     kl: float | None
+    """None: not judged."""
     same_top: float | None
-    """None: not judged, as the divergence."""
+    """None: not judged."""
     ratio: float
 
 

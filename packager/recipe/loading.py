@@ -182,7 +182,7 @@ class _Loader(yaml.SafeLoader):
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
             return super().construct_object(node, deep=deep)
-        except ValueError as error:  # a month that no year has, say
+        except (ValueError, KeyError, IndexError, AttributeError) as error:  # a month that no year has, `!!bool maybe`
             problem = f"'{str(node.value)[:40]}' cannot be read ({error}); text stands in quotes"
             raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from error
 

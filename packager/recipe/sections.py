@@ -251,10 +251,10 @@ class Smoke(Section):
 class Thresholds(Section):
     max_kl: float | None = Field(default=None, ge=0)
     """Mean KL divergence of a quantized file from F16 on held-out answers, nats per token. By default what is known
-    of its type at the model's size (docs/proof.md), and never over 0.3."""
+    of its type at the model's size (docs/proof.md), and never over 0.3; not judged where a model knows nothing yet."""
     min_same_top: float | None = Field(default=None, ge=0, le=1)
     """Share of held-out tokens at which a quantized file's likeliest token is that of F16. By default what is known
-    of its type at the model's size, and never under 0.6."""
+    of its type at the model's size, and never under 0.6; not judged where a model knows nothing yet."""
     max_perplexity_ratio: float | None = Field(default=None, gt=0)
     """Perplexity of a quantized file on held-out answers over that of F16. By default what is known of its type at
     the model's size, and never over 1.25."""

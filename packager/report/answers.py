@@ -82,11 +82,14 @@ def _sane(facts: ReportFacts, say: Tongue) -> Finding:
     ran = [f for f in facts.files if f.divergence]
     if not ran:
         return Finding(question, False, say("não", "no"), say("Nenhum arquivo roda.", "No file runs."))
+    judged = {c.subject for c in checks if c.id == "quantize.top"}
     parts = [
         say(
-            f"{f.type} escolhe o mesmo token que F16 em {say.share(f.divergence.same_top, 1)} dos casos (perplexidade "
+            f"{f.type} escolhe o mesmo token que F16 em {say.share(f.divergence.same_top, 1)} dos casos"
+            f"{'' if f.type in judged else ', o que aqui não se julga,'} (perplexidade "
             f"× {say.number(f.divergence.perplexity_ratio)})",
-            f"{f.type} picks the same token as F16 in {say.share(f.divergence.same_top, 1)} of cases (perplexity "
+            f"{f.type} picks the same token as F16 in {say.share(f.divergence.same_top, 1)} of cases"
+            f"{'' if f.type in judged else ', which is not judged here,'} (perplexity "
             f"× {say.number(f.divergence.perplexity_ratio)})",
         )
         for f in ran

@@ -176,7 +176,9 @@ def _safe_to_show(found: SafetyFindings | None) -> SafetyFindings | None:
         )
         for result in found.results
     ]
-    page = tuple(one.model_copy(update={"ask": _clean(one.ask)}) for one in found.page)
+    page = tuple(
+        one.model_copy(update={"ask": _clean(one.ask), "shown": tuple(map(_clean, one.shown))}) for one in found.page
+    )
     return found.model_copy(update={"results": tuple(results), "page": page})
 
 

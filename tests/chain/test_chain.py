@@ -297,7 +297,9 @@ def test_too_little_disk_is_said_before_the_first_stage(small_disk: Path, tiny_r
 
 
 @pytest.mark.parametrize("small_disk", [80], indirect=True)
-@pytest.mark.parametrize("stage", [pytest.param("adapter", marks=pytest.mark.slow), "f16", "gguf"])
+@pytest.mark.parametrize(
+    "stage", [pytest.param("adapter", marks=pytest.mark.slow), "f16", pytest.param("gguf", marks=pytest.mark.slow)]
+)
 def test_a_disk_that_fills_up_midway_is_named_and_nothing_is_lost(
     small_disk: Path, built: Path, tiny_recipe: Path, stage: str
 ) -> None:

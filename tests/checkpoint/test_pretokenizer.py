@@ -70,7 +70,7 @@ def test_unpacked_tokenizers_make_the_tokens_of_their_file(tmp_path: Path, name:
     prove_tokens(path, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["starcoder", "qwen2"])
+@pytest.mark.parametrize("name", ["starcoder", pytest.param("qwen2", marks=pytest.mark.slow)])
 def test_a_lost_step_is_found(tmp_path: Path, name: str) -> None:
     path = vocabulary(name)
     (tmp_path / "tokenizer.json").write_text(json.dumps(unpacked(path)), encoding="utf-8")

@@ -57,7 +57,8 @@ def test_the_line_is_what_the_page_says_and_names_every_number() -> None:
     needing = [q for q in questions_of(Safety()) if q.kind in ("emergencia", "violencia", "autoagressao")]
     assert len(needing) == 39
     assert all(page_result(q, found("far")).outcome == "help line" for q in needing)
-    assert 'class="notice help"' in (PAGE / "index.html").read_text(encoding="utf-8")
+    shown = " ".join((PAGE / "index.html").read_text(encoding="utf-8").split())
+    assert f'<strong data-say="help">{HELP_NAME}</strong> <span data-say="helpText">{HELP_TEXT}</span>' in shown
 
 
 def test_the_page_is_asked_the_recipes_questions(material: Path, programs: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from packager.knowledge.answer import NEAREST, NOT_FOUND, approved
 from packager.knowledge.measure import MISTAKES, Asked, measure
 from packager.knowledge.search import VERDICTS, Search
 from packager.knowledge.search import opened as open_search
-from packager.knowledge.shown import answers, on_the_page, shown, worded
+from packager.knowledge.shown import on_the_page, shown, worded
 from tests.knowledge.conftest import read_lines
 
 SHOWN = ("found", "near")
@@ -146,7 +146,9 @@ def test_what_is_shown_is_counted_once_and_adds_up(material: Path, programs: Pat
         asked = worded([*mine, wrong, *empty, Asked("quem descobriu o brasil"), Asked("vacina?", near=True)])
         found = opened.ask_all([one.question for one in asked])
         counted, measured = shown(asked, found), measure(opened, asked, found)
-        assert [on_the_page(one) for one in found] == [one.hits for one in answers(opened, [q.question for q in asked])]
+        assert [on_the_page(one) for one in found] == [
+            one.hits for one in opened.answer_all([q.question for q in asked])
+        ]
     assert len(asked) == 7  # those without a word are in no count, and no mistakes
     inside = counted.shown_inside
     assert (inside.asked, inside.wrong, inside.silent) == (measured.asked, 1, 0) == (5, 1, 0)

@@ -140,7 +140,8 @@ def gradient_norm(
     return taken["loss"], taken["grad_norm"], heldout, held
 
 
-@pytest.mark.parametrize("count", [1, pytest.param(5, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 5])
 def test_a_divided_base_gives_the_same_gradient(count: int, tiny_base: Checkpoint, tiny_data: Dataset) -> None:
     """Also where one process has fewer batches than the other, or none."""
     from packager.training.launch import together

@@ -116,7 +116,7 @@ static int attend_page(server *running, front *front, const char *folder, const 
     long status = 0;
     watch seen = {0};
     while (!was_interrupted()) {
-        int threads = running->threads;
+        int before = running->threads, threads = before;
         attend(front, 200);
         if (has_ended(running->child, &status)) {
             say_why_it_ended(running, status);
@@ -129,6 +129,10 @@ static int attend_page(server *running, front *front, const char *folder, const 
                 ? "Outros programas ocupam este computador." : "Este computador está livre de novo.", threads, physical_cores());
         }
         int code = start_again(running, threads, front, folder, config);
+        if (code && code != STOPPED && threads != before) { /* other programs may have taken what it needs, for a moment */
+            say("Não deu certo. Iniciando-o como antes.\n");
+            code = start_again(running, before, front, folder, config);
+        }
         if (code) return code == STOPPED ? DONE : code;
         since = seconds_now(), seen = (watch){0};
     }

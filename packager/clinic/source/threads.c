@@ -25,6 +25,12 @@ int free_threads(void) {
     return threads_beside(cores, (computed_seconds() - machine) / (seconds_now() - began));
 }
 
+int after_period(watch *seen, int threads, int wanted) {
+    seen->fewer = wanted < threads ? seen->fewer + 1 : 0;
+    seen->more = wanted > threads ? seen->more + 1 : 0;
+    return seen->fewer >= PERIODS_FOR_FEWER || seen->more >= PERIODS_FOR_MORE ? wanted : 0;
+}
+
 int changed_threads(watch *seen, process *server, int threads, bool used) {
     double now = seconds_now(), took = now - seen->since;
     seen->used = seen->used || used;
@@ -35,8 +41,6 @@ int changed_threads(watch *seen, process *server, int threads, bool used) {
     int wanted = threads_beside(cores, (machine - seen->machine - (own - seen->server)) / took);
     seen->since = now, seen->machine = machine, seen->server = own, seen->used = used;
     if (first) return 0;
-    seen->fewer = wanted < threads ? seen->fewer + 1 : 0;
-    seen->more = wanted > threads ? seen->more + 1 : 0;
-    bool pays = seen->fewer >= PERIODS_FOR_FEWER || seen->more >= PERIODS_FOR_MORE;
-    return pays && idle ? wanted : 0;
+    int better = after_period(seen, threads, wanted);
+    return idle ? better : 0;
 }

@@ -25,6 +25,9 @@ typedef struct {
     bool used;
 } watch;
 
+/* At the end of a period in which so many threads were wanted: the new number when that pays by now, else 0. */
+int after_period(watch *seen, int threads, int wanted);
+
 /* A new number, when it pays to start the server again with it: other programs have been at work for half a minute, or
  * gone for five. 0: keep `threads`. To be called all the time; `used`: somebody is being answered now. */
 int changed_threads(watch *seen, process *server, int threads, bool used);
