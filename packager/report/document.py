@@ -34,6 +34,8 @@ class Paragraph:
 @dataclass(frozen=True)
 class Listing:
     items: tuple[str, ...]
+    small: bool = False
+    """In small letters and close together, for long lists."""
 
 
 @dataclass(frozen=True)
@@ -101,3 +103,21 @@ def numbered(blocks: Sequence[Block]) -> Iterator[tuple[str, Block]]:
             chapters, section = chapters + 1, 0
             within = str(chapters)
             yield within, block
+
+
+def texts_of(blocks: Sequence[Block]) -> Iterator[str]:
+    """Everything that the blocks say, text by text."""
+    for block in blocks:
+        match block:
+            case Heading(text) | Paragraph(text):
+                yield text
+            case Listing(items):
+                yield from items
+            case Table(rows, head):
+                yield from head
+                for row in rows:
+                    yield from row
+            case Spoken(asked, answered, remark):
+                yield from (asked, answered, remark)
+            case Blanks(labels) | Choices(labels):
+                yield from labels

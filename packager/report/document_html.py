@@ -55,8 +55,12 @@ def _written(number: str, block: Block) -> str:
             return f'<h{level + 1} id="s{number.replace(" ", "-")}"{mark}>{number}. {escape(text)}</h{level + 1}>'
         case Paragraph(text, kind):
             return f"<p{f' class={chr(34)}{kind}{chr(34)}' if kind else ''}>{escape(text)}</p>"
-        case Listing(items):
-            return "<ul>\n" + "\n".join(f"<li>{escape(item)}</li>" for item in items) + "\n</ul>"
+        case Listing(items, small):
+            return (
+                f"<ul{' class=' + chr(34) + 'small' + chr(34) if small else ''}>\n"
+                + "\n".join(f"<li>{escape(item)}</li>" for item in items)
+                + "\n</ul>"
+            )
         case Table():
             return _table(block)
         case Choices(labels):

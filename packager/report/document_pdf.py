@@ -79,9 +79,10 @@ def _styles() -> dict[str, Any]:
         "h1": like("h1", fontName=BOLD, fontSize=17, leading=22),
         "h2": like("h2", fontName=BOLD, fontSize=12.5, leading=16, spaceBefore=12, textColor=HexColor(BLUE)),
         "h3": like("h3", fontName=BOLD, fontSize=10, leading=14, spaceBefore=6),
+        "listed": like("listed", fontSize=7.6, leading=10, spaceAfter=1.5),
         "quiet": like("quiet", fontSize=8, leading=11, textColor=HexColor(GREY)),
         "notice": like("notice", backColor=HexColor(SAND), borderColor=HexColor("#b58100"), borderWidth=0.7,
-                       borderPadding=6, spaceBefore=10, spaceAfter=16),
+                       borderPadding=6, spaceBefore=14, spaceAfter=16),
         "cell": like("cell", fontSize=7.6, leading=10, spaceAfter=0),
         "head": like("head", fontName=BOLD, fontSize=7.6, leading=10, spaceAfter=0),
         "asked": like("asked", fontName=BOLD, spaceAfter=1, keepWithNext=1),
@@ -99,9 +100,10 @@ def _flowing(number: str, block: Block, styles: Mapping[str, Any], width: float)
             yield _text(f"{number}. {text}", styles["h2" if level == 1 else "h3"])
         case Paragraph(text, kind):
             yield _text(text, styles[kind])
-        case Listing(items):
-            bullets = [_text(item, styles[""]) for item in items]
-            yield ListFlowable(bullets, bulletType="bullet", start="•", bulletFontName=PLAIN, leftIndent=12)
+        case Listing(items, small):
+            bullets = [_text(item, styles["listed" if small else ""]) for item in items]
+            yield ListFlowable(bullets, bulletType="bullet", start="•", bulletFontName=PLAIN,
+                               bulletFontSize=7.6 if small else 9, leftIndent=12)  # fmt: skip
         case Table():
             yield _table(block, styles, width)
         case Spoken(asked, answered, remark):
@@ -139,6 +141,8 @@ def _table(table: Table, styles: Mapping[str, Any], width: float) -> Any:
         ("BOTTOMPADDING", (0, 0), (-1, -1), 3.5),
     ]
     look += [("BACKGROUND", (0, n + beneath), (-1, n + beneath), HexColor("#eef1f4")) for n in table.sums]
+    if len(rows) > 3:  # no row stands alone on a page
+        look += [("NOSPLIT", (0, -2), (-1, -1)), ("NOSPLIT", (0, 0), (-1, 1 + beneath))]
     if table.head:
         look.append(("BACKGROUND", (0, 0), (-1, 0), HexColor("#eef4fb")))
     return Grid(rows, colWidths=widths, repeatRows=1 if table.head else 0, style=look, spaceAfter=8, spaceBefore=3)

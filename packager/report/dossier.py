@@ -13,6 +13,7 @@ from pathlib import Path
 from packager.artifacts.files import write_atomically
 from packager.artifacts.knowledge import Knowledge
 from packager.report import (
+    dossier_alone,
     dossier_annex,
     dossier_first,
     dossier_install,
@@ -26,7 +27,7 @@ from packager.report import (
     dossier_wrong,
 )
 from packager.report.delivery import Delivery
-from packager.report.document import Blanks, Block, Document, Heading, Listing, Paragraph, Table
+from packager.report.document import Blanks, Block, Document, Heading, Listing, Paragraph, Table, texts_of
 from packager.report.document_html import page_of
 from packager.report.document_pdf import pdf_of
 from packager.report.dossier_chapters import (
@@ -57,12 +58,12 @@ LAWYER = (
 )
 ASKED_FOR = (
     ("Classificar o risco antes do uso", f"Proposta no {see(RISK)}; a instituição confirma."),
-    ("Registrar o uso no prontuário", f"O programa não registra nada: registra quem usa ({see(USERS)})."),
+    ("Registrar o uso no prontuário", f"O programa não registra nada; quem o usa registra ({see(USERS)})."),
     (
         "Auditar e acompanhar",
         f"{{again}}; erros vão para a ficha ({see(INCIDENT)}). Quando rever, a instituição marca ({see(RISK)}).",
     ),
-    ("Informar o paciente", f"Faz quem usa ({see(USERS)})."),
+    ("Informar o paciente", f"Quem usa informa ({see(USERS)})."),
     ("Ter responsáveis e, em certos hospitais, comissão própria", f"A preencher: {see(RESPONSIBLE, OPINION)}."),
     ("LGPD: que dados foram tratados", f"{see(DATA, PRIVACY).capitalize()}."),
 )
@@ -84,9 +85,9 @@ def dossier_of(facts: ReportFacts, knowledge: Knowledge | None = None, delivery:
         *_purpose(facts, knowledge),
         *_users(facts),
         *dossier_page.page(facts, knowledge),
-        *dossier_risk.risk(facts, knowledge),
+        *dossier_risk.risk(facts, knowledge, delivery),
         *dossier_made.data(facts, knowledge),
-        *dossier_made.model(facts),
+        *dossier_made.model(facts, knowledge),
         *dossier_use.privacy(facts),
         *dossier_proven.checks(facts, knowledge),
         *dossier_safety.safety(facts),
@@ -94,14 +95,15 @@ def dossier_of(facts: ReportFacts, knowledge: Knowledge | None = None, delivery:
         *dossier_install.installation(facts, knowledge, delivery),
         *dossier_install.updating(facts, knowledge, delivery),
         *_norms(delivery),
-        *dossier_use.incident(facts),
+        *dossier_use.incident(facts, delivery),
         *dossier_signed.responsible(facts),
         *dossier_signed.opinion(),
         *dossier_annex.all_checks(facts),
         *dossier_annex.technical(facts),
-        *dossier_annex.glossary(facts),
-        *dossier_annex.sources(knowledge),
     ]
+    blocks = [*blocks, *dossier_annex.glossary("\n".join(texts_of(blocks))), *dossier_annex.sources(knowledge)]
+    if delivery is None:
+        blocks = list(dossier_alone.marked(blocks))
     return Document("pt-BR", f"Dossiê: {dossier_first.title(facts)}", dossier_first.subtitle(), tuple(blocks))
 
 
@@ -118,7 +120,7 @@ def _purpose(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[Block]
     answers = f"{what} um modelo de linguagem que responde por escrito, em {LANGUAGES[recipe.language]}"
     rows = SAY.number(facts.data.train_rows, 0)
     learned = (
-        f", a perguntas como as {rows} com que foi treinado{topics}."
+        f", a perguntas como as {rows} dos dados de treino{topics}."
         if facts.adapter
         else ". Não foi treinado aqui: é o modelo base, empacotado."
     )
@@ -127,19 +129,19 @@ def _purpose(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[Block]
         sources = SAY.counted(len(knowledge.sources), ("fonte", "fontes"), ("source", "sources"))
         passages = SAY.counted(knowledge.passages, ("passagem", "passagens"), ("passage", "passages"))
         yield Paragraph(
-            f"O pacote traz também material aprovado: {passages} de {sources}. "
+            f"O pacote traz também material: {passages} de {sources}. "
             f"{MODES.get(facts.proof.mode, facts.proof.mode)} O que se vê na página: {see(PAGE)}."
         )
     if facts.proof.mode == "approved":
         yield Paragraph(
-            "O modelo vem na pasta, mas neste modo a página não o usa: serve a quem o abre com outro programa."
+            "O modelo vem na pasta, mas neste modo a página não o usa. Ele serve a quem o abre com outro programa."
         )
     if recipe.smoke:
         yield Paragraph(f"Perguntas típicas: {' · '.join(q.ask for q in recipe.smoke[:6])}")
     yield Heading("Não serve para", 2)
     beyond = "assuntos fora dos dados com que foi treinado: ali o modelo responde do mesmo jeito, e inventa mais."
     if facts.proof.mode == "approved":
-        beyond = "assuntos fora do material aprovado: ali a página deve dizer que não encontrou, e às vezes erra nisso."
+        beyond = "assuntos fora do material: ali a página deve dizer que não encontrou, e às vezes erra nisso."
     yield Listing(
         (
             "fazer diagnóstico, prognóstico ou triagem, prescrever, calcular dose, dar atestado;",

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from packager.artifacts.checks import Check
 from packager.artifacts.kinds import Adapter
 from packager.artifacts.knowledge import Knowledge
-from packager.report.document import Block, Heading, Paragraph, Table
+from packager.report.document import Block, Heading, Listing, Paragraph, Table
 from packager.report.dossier_chapters import ALL_CHECKS, GLOSSARY, SOURCES, TECHNICAL, WEAKNESSES, see
+from packager.report.dossier_figures import seen
 from packager.report.dossier_limits import limit, measured
-from packager.report.dossier_made import source_groups
-from packager.report.dossier_terms import TERMS
+from packager.report.dossier_sources import amount, by_document, source_groups
+from packager.report.dossier_terms import of_text
 from packager.report.dossier_words import CHECKED, STAGES, WHY
 from packager.report.facts import ReportFacts
 from packager.report.words import PORTUGUESE as SAY
@@ -36,13 +37,30 @@ def all_checks(facts: ReportFacts) -> Iterator[Block]:
             ("verificação", "por que importa", "medido", "limite", "resultado"),
             (0.28, 0.28, 0.16, 0.17, 0.11),
         )
+        if stage == "merge" and facts.adapter:
+            yield Paragraph(_of_which_rows(facts), "quiet")
         if stage == "smoke":
             yield Paragraph(
-                "São as perguntas de smoke da receita: olham a forma da resposta e algumas palavras. As perguntas de "
-                f"conteúdo, que o modelo pode errar sem que nada pare, são outras: {see(WEAKNESSES)}. Memória: a do "
-                "modelo sozinho, ao responder; o limite é a memória toda do computador que a receita supõe.",
+                "São as perguntas de teste da receita (smoke): olham a forma da resposta e algumas palavras. As "
+                f"perguntas de conteúdo, que o modelo pode errar sem que nada pare, são outras: {see(WEAKNESSES)}. "
+                "Memória: a do modelo sozinho, ao responder; o limite é toda a do computador que a receita supõe.",
                 "quiet",
             )
+
+
+def _of_which_rows(facts: ReportFacts) -> str:
+    """Which rows and precisions the losses of this stage compare."""
+    assert facts.adapter
+    trained = facts.adapter.as_trained
+    rounded = "comprimido em 4 bits, como no treino" if facts.adapter.on_nf4 else "sem compressão"
+    said = (
+        f"A perda em respostas reservadas compara, em {SAY.number(facts.merged.heldout_tokens, 0)} tokens delas, o "
+        f"modelo que segue com o modelo base sem compressão (números do {see(TECHNICAL)}, B.2)."
+    )
+    if trained:
+        rows = SAY.counted(trained.rows, ("linha", "linhas"), ("row", "rows"))
+        said += f" “A conferência vê a mesma perda que o treino”: {rows}, o modelo base {rounded}, nas duas contas."
+    return said
 
 
 def _row(name: str, those: Sequence[Check]) -> tuple[str, ...]:
@@ -112,8 +130,8 @@ def _base(facts: ReportFacts) -> Iterator[tuple[str, str]]:
         yield (
             "Quanto se treinou",
             f"{SAY.number(adapter.trainable_parameters / 1e6, 1)} milhões de números novos, "
-            f"{SAY.number(adapter.steps, 0)} passos, {SAY.number(train.epochs, 1)} passagens pelos dados, semente "
-            f"{train.seed}",
+            f"{SAY.number(adapter.steps, 0)} passos de {train.batch.examples_per_step} exemplos; "
+            f"{SAY.number(facts.data.train_rows, 0)} perguntas e respostas: {seen(facts)}; semente {train.seed}",
         )
         yield from _losses(facts, adapter)
 
@@ -141,21 +159,11 @@ def sources(knowledge: Knowledge | None) -> Iterator[Block]:
     if knowledge:
         yield Heading(SOURCES, annex=True)
         for name, those in source_groups(knowledge.sources):
-            yield Heading(f"{name} ({len(those)})", 2)
-            yield Paragraph(" · ".join(_by_document(those)), "quiet")
+            yield Heading(f"{name}: {amount(those)}", 2)
+            yield Listing(tuple(by_document(those)), small=True)
 
 
-def _by_document(sources: Sequence[str]) -> list[str]:
-    """Each document once, the articles that are cited of it in brackets behind it."""
-    found: dict[str, list[str]] = {}
-    for source in sources:
-        document, mark, article = source.partition(", art")
-        found.setdefault(document, []).extend([f"art{article}"] if mark else [])
-    return [f"{document} ({'; '.join(cited)})" if cited else document for document, cited in found.items()]
-
-
-def glossary(facts: ReportFacts) -> Iterator[Block]:
-    """The words of the trade that this document cannot do without."""
+def glossary(text: str) -> Iterator[Block]:
+    """The words of the trade that `text`, all the rest of the document, cannot do without."""
     yield Heading(GLOSSARY, annex=True)
-    words = [(word, means) for word, means, modes in TERMS if facts.proof.mode in modes]
-    yield Table(tuple(words), ("palavra", "o que quer dizer aqui"), (0.24, 0.76))
+    yield Table(of_text(text), ("palavra", "o que quer dizer aqui"), (0.24, 0.76))

@@ -6,7 +6,7 @@ PURPOSE, USERS, PAGE = "Finalidade e limites", "Quem usa, e como", "O que a clí
 RISK, DATA, MODEL = "Classe de risco proposta", "Dados e sua origem", "Modelo e arquivos"
 PRIVACY, CHECKS = "Privacidade no uso (LGPD)", "O que foi verificado, e o que isso significa"
 SAFETY, WEAKNESSES = "Perguntas de segurança", "Fraquezas conhecidas, com exemplos"
-INSTALLING, UPDATING = "Instalação", "Conferência, atualização e volta atrás"
+INSTALLING, UPDATING = "Instalação", "Conferência, atualização e retorno à versão anterior"
 INCIDENT, RESPONSIBLE = "Quando errar: o que fazer", "Responsáveis"
 OPINION, NORMS = "Parecer da comissão", "As normas"
 CHAPTERS = (
@@ -14,10 +14,20 @@ CHAPTERS = (
     RESPONSIBLE, OPINION,
 )  # fmt: skip
 """In the order of the document."""
-ALL_CHECKS, TECHNICAL, GLOSSARY = "Todas as verificações", "Dados técnicos", "Palavras do ofício"
-SOURCES = "Fontes do material aprovado"
+ALL_CHECKS, TECHNICAL, GLOSSARY = "Todas as verificações", "Dados técnicos", "Glossário"
+SOURCES = "Fontes do material"
 ANNEXES = (ALL_CHECKS, TECHNICAL, GLOSSARY, SOURCES)
-"""Behind the chapters; the last one only where there is approved material."""
+"""Behind the chapters; the last one only where there is material."""
+
+OF_THE_FOLDER = {
+    PAGE: "Vale para a pasta para a clínica.",
+    PRIVACY: "Vale para a pasta para a clínica.",
+    CHECKS: "O que fala da página vale para a pasta para a clínica.",
+    SAFETY: "O que fala da página vale para a pasta para a clínica.",
+    WEAKNESSES: "O que fala da página vale para a pasta para a clínica.",
+    INCIDENT: "O que fala da página vale para a pasta para a clínica.",
+}
+"""Chapters on the page, which a package alone does not bring, and what its dossier says of that under their titles."""
 
 
 def see(*titles: str) -> str:

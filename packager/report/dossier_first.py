@@ -6,10 +6,12 @@ from collections.abc import Iterator
 
 from packager import __version__
 from packager.artifacts.knowledge import Knowledge
+from packager.artifacts.safety import FAULTS
 from packager.package import licence
 from packager.report.answers import IDENTIFIERS
 from packager.report.delivery import Delivery
 from packager.report.document import Blanks, Block, Listing, Paragraph, Table
+from packager.report.dossier_alone import two_uses
 from packager.report.dossier_chapters import (
     CHECKS,
     DATA,
@@ -29,7 +31,7 @@ from packager.report.dossier_chapters import (
     WEAKNESSES,
     see,
 )
-from packager.report.dossier_safety import page_of
+from packager.report.dossier_safety import ends_in_words, page_of
 from packager.report.dossier_words import MODES
 from packager.report.facts import ReportFacts
 from packager.report.words import PORTUGUESE as SAY
@@ -46,7 +48,10 @@ QUESTIONS = (
     ("O que vê quem usa, e o que acontece com o que se digita?", see(PAGE, PRIVACY)),
     ("Quão bom é? O que foi verificado, e o que isso prova?", see(CHECKS)),
     ("O que ele erra? Há exemplos?", see(SAFETY, WEAKNESSES)),
-    ("Como se instala, confere, atualiza e volta atrás? É isto o que foi provado?", see(INSTALLING, UPDATING)),
+    (
+        "Como se instala, confere e atualiza, e como se volta à versão anterior? É isto o que foi provado?",
+        see(INSTALLING, UPDATING),
+    ),
     ("O que fazer quando errar?", see(INCIDENT)),
     ("Quem responde, e quem aprovou?", see(DATA, RESPONSIBLE, OPINION)),
 )
@@ -74,20 +79,17 @@ def beginning(facts: ReportFacts, knowledge: Knowledge | None, delivery: Deliver
             "notice",
         )
     yield Paragraph(
-        "Tudo o que segue foi tirado, por programa, da receita, da prova e da avaliação deste modelo. O que só pessoas "
-        "sabem está em linhas em branco. “Receita”, aqui, é o arquivo em que quem fez o pacote disse de que e como ele "
-        "é feito; não é prescrição. “Prova” são os testes automáticos ("
-        f"{see(CHECKS)})."
+        "Um programa tirou tudo o que segue da receita, da prova e da avaliação deste modelo. O que só pessoas sabem "
+        "está em linhas em branco. “Receita” é o arquivo que diz de que e como o pacote é feito; não é prescrição. "
+        f"“Prova” são os testes automáticos ({see(CHECKS)})."
     )
     yield Paragraph("Em aberto, e a resolver antes do uso:")
     yield Listing(tuple(open_points(facts, knowledge, delivery)))
-    yield Paragraph(
-        f"Onde cada pergunta de uma comissão é respondida (o que querem dizer as palavras do ofício: {see(GLOSSARY)}):"
-    )
+    yield Paragraph(f"Onde este dossiê responde a cada pergunta de uma comissão (glossário: {see(GLOSSARY)}):")
     yield Table(
         tuple((str(n), asked, where) for n, (asked, where) in enumerate(QUESTIONS, 1)),
         ("", "pergunta", "resposta"),
-        (0.06, 0.62, 0.32),
+        (0.05, 0.7, 0.25),
     )
 
 
@@ -99,21 +101,16 @@ def _identity(facts: ReportFacts, delivery: Delivery | None) -> Iterator[Block]:
             ("Versão do pacote", delivery.version),
             ("Feito em", delivery.made),
         ]
-    nobody = f"Não consta da receita (dossier.author); preencher no {see(RESPONSIBLE)}"
+    nobody = f"Não consta da receita; preencher no {see(RESPONSIBLE)}"
     rows += [
-        ("Feito por", facts.recipe.dossier.author or nobody),
-        ("Feito com", f"packager {__version__}"),
+        ("Feito por", f"{facts.recipe.dossier.author or nobody} · com o packager {__version__}"),
         ("Arquivo do modelo", f"{facts.packed_name(file)}, SHA-256 {file.sha256}"),
         ("Como responde", MODES.get(facts.proof.mode, facts.proof.mode)),
     ]
     yield Table(tuple(rows), widths=(0.24, 0.76))
     if not delivery:
-        yield Paragraph(
-            "Este exemplar é do pacote sem o programa da clínica. Versão e data nascem com a pasta para a clínica "
-            "(packager bundle), que traz o seu próprio dossiê, já com elas.",
-            "quiet",
-        )
-        yield Blanks(("Versão entregue (está em LEIA-ME.txt):", "Data da entrega:"))
+        yield two_uses(facts)
+        yield Blanks(("Versão da pasta (no LEIA-ME.txt dela), e data:",))
 
 
 def _unsafe(facts: ReportFacts) -> Iterator[str]:
@@ -123,31 +120,21 @@ def _unsafe(facts: ReportFacts) -> Iterator[str]:
         return
     page = page_of(facts)
     if page is None:
-        yield f"O que a página mostra a emergências, autoagressão e doses não se mediu: {see(SAFETY)}."
+        yield f"Não se mediu o que a página mostra a emergências, autoagressão e doses: {see(SAFETY)}."
         return
-    passed, asked = page.page_passed(page.kinds)
-    if passed < asked:
-        counted = SAY.counted(asked - passed, ("pergunta", "perguntas"), ("question", "questions"))
-        where = see(SAFETY, WEAKNESSES)
-        yield f"A {counted} de segurança, de {asked}, a página mostra um texto que não serve ({where})."
+    if page.page_of(("help line", *FAULTS), page.kinds):
+        yield f"Segurança, medida por palavras: {ends_in_words(page, page.kinds)} ({see(SAFETY, WEAKNESSES)})."
 
 
 def open_points(facts: ReportFacts, knowledge: Knowledge | None, delivery: Delivery | None) -> Iterator[str]:
     """What the records do not show, a sentence each."""
     said = facts.recipe.dossier
-    if delivery is None:
-        yield (
-            "Este pacote ainda não traz a página da clínica, que este dossiê descreve; nele o modelo só se abre com o "
-            f"Ollama, e ali fala sozinho ({see(INSTALLING)})."
-        )
     yield from _unsafe(facts)
     if facts.evaluation is None or facts.evaluation.safety is None:
         silent = " (na página deste pacote ele não fala)" if facts.proof.mode == "approved" else ""
         yield f"Não se mediu como o modelo responde a emergências, autoagressão e doses{silent}: {see(SAFETY)}."
     if knowledge and not said.approval:
-        yield (
-            f"Não consta quem aprovou o material, e a página o diz a quem a abre: a preencher e assinar no {see(DATA)}."
-        )
+        yield (f"Não consta quem aprovou o material, e a página avisa disso. Preencher e assinar no {see(DATA)}.")
     if knowledge and not knowledge.by_people:
         yield "As perguntas que mediram a busca foram feitas por programa; pessoas perguntam de outro jeito."
     if knowledge and knowledge.contradictions:
@@ -157,7 +144,7 @@ def open_points(facts: ReportFacts, knowledge: Knowledge | None, delivery: Deliv
         left = SAY.counted(facts.data.identifiers, *IDENTIFIERS)
         yield f"Nos dados de treino ficaram: {left} ({see(DATA)})."
     if facts.recipe.clinic.demonstration and facts.proof.mode != "free":
-        yield f"É demonstração, e a página não o mostra neste modo ({see(PAGE)}): a instituição avisa quem usa."
+        yield f"É demonstração, e neste modo a página não avisa disso ({see(PAGE)}): a instituição avisa quem usa."
     for text, what in (
         (said.purpose, f"a finalidade ({see(PURPOSE)})"),
         (said.users, f"quem usa ({see(USERS)})"),

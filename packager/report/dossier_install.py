@@ -179,16 +179,15 @@ def updating(facts: ReportFacts, knowledge: Knowledge | None, delivery: Delivery
             "A desta tabela é do arquivo inteiro, que só quem fez o pacote tem; packager verify --rebuild o refaz.",
             "notice",
         )
-    yield Heading("Atualizar e voltar atrás", 2)
+    yield Heading("Atualizar e voltar à versão anterior", 2)
     if delivery is None:
-        yield Listing(("Guarde a pasta da versão anterior: voltar atrás é registrar no Ollama o arquivo dela.",))
+        yield Listing(("Guarde a pasta da versão anterior: para voltar a ela, registre no Ollama o arquivo dela.",))
     else:
         yield Listing(
             (
                 "Atualizar: pôr a pasta da versão nova ao lado da antiga; abre a mais nova que estiver inteira. Se a "
                 "antiga é assinada, só entra uma que a mesma chave assinou.",
-                "Voltar atrás: apagar ou tirar a pasta da versão nova; a anterior volta a abrir. Guarde sempre a "
-                "anterior.",
+                "Voltar: apagar ou tirar a pasta da versão nova; a anterior volta a abrir. Guarde sempre a anterior.",
             )
         )
     yield Paragraph("Cada versão tem o seu dossiê: uma atualização pede nova leitura, novo parecer e nova assinatura.")
@@ -205,7 +204,7 @@ def _sums(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[tuple[str
 
 def _same(facts: ReportFacts, delivery: Delivery | None) -> Iterator[str]:
     if delivery:
-        again = "as perguntas da prova" if facts.proof.mode == "free" else "as buscas da prova no material aprovado"
+        again = "as perguntas da prova" if facts.proof.mode == "free" else "as buscas da prova no material"
         yield (
             "Na clínica, sem mais nada: iniciar confere os arquivos que usa antes de abrir; autoteste confere todos e "
             f"repete {again} neste computador: tem de sair o mesmo."
@@ -230,5 +229,5 @@ def _same(facts: ReportFacts, delivery: Delivery | None) -> Iterator[str]:
         )
     yield (
         "Refazer para crer: packager verify PASTA --rebuild ATESTADO refaz, do treino e do modelo base, os arquivos do "
-        "modelo, e compara byte por byte. O ATESTADO pede-se a quem fez o pacote (packager attest)."
+        "modelo, e compara byte por byte. Peça o ATESTADO a quem fez o pacote (packager attest)."
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 
 from packager.artifacts.checks import Check
+from packager.report.rounding import per_cent
 from packager.report.words import PORTUGUESE as SAY
 
 LEAST = frozenset({
@@ -62,7 +63,7 @@ def interval(share: float, asked: int) -> tuple[int, int]:
     z = 1.96
     middle = (share + z * z / (2 * asked)) / (1 + z * z / asked)
     half = z * math.sqrt(share * (1 - share) / asked + z * z / (4 * asked * asked)) / (1 + z * z / asked)
-    return round(100 * (middle - half)), round(100 * (middle + half))
+    return int(per_cent(middle - half)), int(per_cent(middle + half))
 
 
 def _with_unit(value: float | str, unit: str) -> str:

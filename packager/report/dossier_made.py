@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from packager.artifacts.knowledge import Knowledge
-from packager.data.letters import unaccented
 from packager.package import licence
 from packager.report.data_words import reason
 from packager.report.document import Blanks, Block, Heading, Listing, Paragraph, Table
 from packager.report.dossier_chapters import DATA, MODEL, SOURCES, TECHNICAL, see
+from packager.report.dossier_figures import seen
+from packager.report.dossier_sources import amount, source_groups
 from packager.report.dossier_words import IDENTIFIERS, METHODS
 from packager.report.facts import ReportFacts
 from packager.report.words import PORTUGUESE as SAY
 
 NAMED = (0.3, 0.7)
 TOPICS_SHOWN = 40
-SOURCE_KINDS = (
-    ("Constituição, leis e decretos", ("constituicao", "lei ", "decreto", "ato das disposicoes", "consolidacao das")),
-    ("Portarias, resoluções e códigos", ("portaria", "resolucao", "instrucao normativa", "codigo", "politica")),
-    (
-        "Protocolos, manuais, cadernos e guias",
-        (
-            "pcdt",
-            "protocolo",
-            "manual",
-            "caderno",
-            "caderneta",
-            "guia",
-            "diretriz",
-            "cartilha",
-            "manejo",
-        ),
-    ),
-    ("Outros documentos", ("",)),
-)
-"""Kinds of document, and how their names begin, without accents; the first that fits."""
 
 
 def data(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[Block]:
@@ -46,7 +27,8 @@ def data(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[Block]:
         ("Fonte", audit.source + (f", revisão {audit.revision}" if audit.revision else "")),
         ("Linhas lidas e aproveitadas", f"{SAY.number(audit.rows_read, 0)} lidas, {SAY.number(audit.rows_kept, 0)} "
          "aproveitadas"),
-        ("Para o treino", f"{SAY.number(used.train_rows, 0)} perguntas e respostas"),
+        ("Para o treino", f"{SAY.number(used.train_rows, 0)} perguntas e respostas"
+         + (f"; {seen(facts)}" if facts.adapter else "")),
         ("Reservadas para medir", f"{SAY.number(used.heldout_rows, 0)}, nunca treinadas; {used.leaked} estão também "
          "no treino"),
         ("Reservadas para escolher", f"{SAY.number(used.choosing_rows, 0)}, nunca treinadas: decidem entre modelos, e "
@@ -62,6 +44,8 @@ def data(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[Block]:
         (said.data_licence, "Licença ou direito de uso", "Licença ou direito de uso dos dados:"),
     ):
         yield Paragraph(f"{name}: {text}") if text else Blanks((label,))
+        if text and text == said.data_origin:
+            yield Blanks(("Quem escreveu os textos (nome, profissão, ou programa):",))
     yield from _patients(facts)
     if knowledge:
         yield from _material(facts, knowledge)
@@ -72,7 +56,7 @@ def _patients(facts: ReportFacts) -> Iterator[Block]:
     found = ", ".join(f"{SAY.number(one.count, 0)} {one.kind}" for one in facts.audit.identifiers) or "nenhum"
     yield Paragraph(
         "Antes do treino, cada texto passa por uma busca automática de CPF, cartão SUS (CNS), telefone, e-mail e nomes "
-        f"depois de “paciente”. Nos textos da fonte se achou: {found}. Regra da receita: "
+        f"depois de “paciente”. Achados nos textos da fonte: {found}. Regra da receita: "
         f"{IDENTIFIERS[facts.recipe.data.identifiers]}. Restaram nas linhas usadas: {facts.data.identifiers}."
     )
     yield Paragraph(
@@ -83,14 +67,15 @@ def _patients(facts: ReportFacts) -> Iterator[Block]:
 
 def _material(facts: ReportFacts, knowledge: Knowledge) -> Iterator[Block]:
     """What the page shows, from what, and who approved it."""
-    yield Heading("Material aprovado: o que é e quem o aprovou", 2)
+    yield Heading("Material do pacote: o que é e quem o aprovou", 2)
     sources = len(knowledge.sources)
     yield Paragraph(
         f"{SAY.number(knowledge.passages, 0)} passagens, que dizem apoiar-se em {sources} "
         f"{'fonte' if sources == 1 else 'fontes'}. Cada uma traz a sua; o programa não confere se a fonte diz o mesmo."
+        f"{_same_rows(facts)}"
     )
     grouped = source_groups(knowledge.sources)
-    yield Listing(tuple(f"{name}: {len(those)}" for name, those in grouped))
+    yield Listing(tuple(f"{name}: {amount(those)}" for name, those in grouped))
     yield Paragraph(f"Todas, pelo nome: {see(SOURCES)}.")
     pairs = len(knowledge.contradictions)
     yield Paragraph(
@@ -109,7 +94,7 @@ def _material(facts: ReportFacts, knowledge: Knowledge) -> Iterator[Block]:
                   "Assinatura:"))  # fmt: skip
 
 
-def model(facts: ReportFacts) -> Iterator[Block]:
+def model(facts: ReportFacts, knowledge: Knowledge | None = None) -> Iterator[Block]:
     """The base, its licence, the training and the files, in plain words."""
     base, adapter = facts.base, facts.adapter
     terms = licence.known(base.licence)
@@ -129,6 +114,12 @@ def model(facts: ReportFacts) -> Iterator[Block]:
         ("Treino", METHODS[adapter.method if adapter else "none"]),
     ]
     yield Table(tuple(rows), widths=NAMED)
+    if knowledge:
+        yield Paragraph(
+            "Para achar as passagens, o pacote traz um segundo modelo, o e5 (multilingual-e5-small): ele compara "
+            "sentidos e não escreve nada. Licença do e5: MIT, com o texto em LICENSE-e5.txt. Ela deixa usar, copiar e "
+            "mudar, também com fim comercial, se o aviso de autoria vai junto."
+        )
     yield Heading("Arquivos entregues", 2)
     yield Table(
         tuple(
@@ -154,12 +145,13 @@ def model(facts: ReportFacts) -> Iterator[Block]:
     )
 
 
-def source_groups(sources: Sequence[str]) -> list[tuple[str, list[str]]]:
-    """Kinds of document, each with its sources in their order; kinds without any are left out."""
-    groups: dict[str, list[str]] = {name: [] for name, _ in SOURCE_KINDS}
-    for source in sources:
-        groups[next(name for name, begins in SOURCE_KINDS if unaccented(source).startswith(begins))].append(source)
-    return [(name, those) for name, those in groups.items() if those]
+def _same_rows(facts: ReportFacts) -> str:
+    """Whether the passages are the data's own questions and answers."""
+    section = facts.recipe.knowledge
+    if section is None or not section.rows:
+        return ""
+    more = " Outras vêm dos documentos que a receita nomeia." if section.folder else ""
+    return f" As passagens são as mesmas perguntas e respostas dos dados acima, treinadas e reservadas.{more}"
 
 
 def topics(facts: ReportFacts) -> str:

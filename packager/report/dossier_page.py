@@ -37,18 +37,19 @@ UNAPPROVED = (
 APPROVED, NEAREST = "Material aprovado", "O mais próximo no material aprovado"
 COMPARE = "Pode não ser a resposta: veja se a pergunta abaixo é a sua. Se não for, pergunte à equipe da unidade."
 NOT_FOUND, MEANT = "Não encontrei isso no material aprovado.", "Perguntas parecidas no material aprovado:"
+NEXT_FAR = "Tente perguntar com outras palavras ou procure a equipe da unidade."
 NO_DOSE = "O material aprovado não traz essa dose. Consulte a prescrição, a bula ou o profissional responsável."
 NOT_LOCAL = (
     "O material aprovado não traz informações deste lugar ou deste dia. Pergunte na recepção da unidade."
 )  # fmt: skip
-REFUSED = {"dose": NO_DOSE, "local": NOT_LOCAL}
+REFUSED = {"far": NEXT_FAR, "dose": NO_DOSE, "local": NOT_LOCAL}
 """What stands behind NOT_FOUND, by the search's verdict."""
 MACHINE, CHECK = "Resposta do computador", "escrita por um programa; confira antes de usar"
 STRUCK = "[Frase retirada: não está no material aprovado.]"
 DEMONSTRATION = "Este modelo pequeno só mostra como o programa funciona. Não use as respostas com pacientes."
 SAVE, WRONG = "Salvar", "Isto está errado"
 QUOTED = (*MODE_NAMES.values(), *EMPLOYED.values(), NOTICE, NOTICE_APPROVED, NOTICE_FREE, APPROVED, NEAREST, COMPARE,
-          NOT_FOUND, MEANT, NO_DOSE, NOT_LOCAL, MACHINE, CHECK, STRUCK, DEMONSTRATION, SAVE,
+          NOT_FOUND, MEANT, NEXT_FAR, NO_DOSE, NOT_LOCAL, MACHINE, CHECK, STRUCK, DEMONSTRATION, SAVE,
           APPROVED_BY, NO_APPROVAL, UNAPPROVED, HELP_NAME, HELP_TEXT)  # fmt: skip
 
 
@@ -82,8 +83,8 @@ def _top(facts: ReportFacts) -> Iterator[str]:
         yield f"A faixa: “Demonstração. {DEMONSTRATION}”"
     elif facts.recipe.clinic.demonstration:
         yield (
-            "A faixa de demonstração NÃO aparece neste modo, porque o modelo não fala sozinho; que é demonstração, "
-            "diz este dossiê."
+            "A faixa de demonstração NÃO aparece neste modo, porque o modelo não fala sozinho. Este dossiê diz que é "
+            "demonstração; a página, não."
         )
     if mode != "free" and facts.recipe.dossier.approval:
         yield f"Quem aprovou o material: “{APPROVED_BY} {facts.recipe.dossier.approval}”"
@@ -100,26 +101,40 @@ def _labels(mode: str) -> Iterator[tuple[str, str, str]]:
     if mode != "free":
         yield (
             f"“{APPROVED}”, com um sinal de visto, em moldura verde",
-            "Uma passagem aprovada se parece bastante com a pergunta.",
+            "A passagem mais próxima se parece bastante com a pergunta. Se a pergunta tem uma palavra de dose (mg, "
+            "gotas, comprimido…), a passagem também tem uma; o mesmo vale para as palavras de lugar e dia.",
             "O texto é do material, palavra por palavra, com a pergunta a que responde acima e a fonte abaixo. Cabe a "
             "quem lê conferir se responde à pergunta feita: o programa escolhe por semelhança e erra às vezes "
             f"({see(CHECKS)}).",
         )
         yield (
             f"“≈ {NEAREST}”, em moldura tracejada, e “{COMPARE}”",
-            "A passagem mais próxima se parece pouco com a pergunta.",
-            "Não é dada como resposta; só vale se a pergunta aprovada for a de quem perguntou.",
+            "A passagem mais próxima se parece pouco com a pergunta, e o programa não viu na pergunta uma palavra de "
+            "dose, de lugar ou de dia.",
+            "Ela não é dada como resposta; só vale se a pergunta acima dela for a de quem perguntou.",
         )
         yield (
-            f"“{NOT_FOUND}”, às vezes com “{MEANT}”",
-            "Nada no material se parece com a pergunta.",
-            "O programa não sabe, e diz isso.",
+            f"“{NOT_FOUND} {NEXT_FAR}”, às vezes com “{MEANT}”",
+            "A passagem mais próxima não se parece o bastante com a pergunta. Com uma palavra de dose, de lugar ou de "
+            "dia na pergunta, a passagem precisa parecer-se mais.",
+            "O programa não achou, e diz isso. O material pode ter a resposta assim mesmo.",
         )
-        yield (f"“{NO_DOSE}”", "Pergunta de dose que o material não responde.", "Nenhuma dose é mostrada.")
-        yield (f"“{NOT_LOCAL}”", "Pergunta sobre este lugar ou este dia.", "O material não sabe da unidade.")
+        yield (
+            f"“{NOT_FOUND} {NO_DOSE}”",
+            "A pergunta tem uma palavra de dose, e a passagem mais próxima não tem nenhuma.",
+            "Nada é mostrado. O programa reconhece perguntas de dose por uma lista de palavras e deixa passar algumas; "
+            f"a essas, a página pode mostrar uma passagem ({see(WEAKNESSES)}).",
+        )
+        yield (
+            f"“{NOT_FOUND} {NOT_LOCAL}”",
+            "A pergunta tem uma palavra de lugar ou de dia (telefone, horário, amanhã…), e a passagem mais próxima não "
+            "tem nenhuma.",
+            "O material não sabe da unidade. O programa deixa passar algumas dessas perguntas; a essas, a página pode "
+            f"mostrar uma passagem, até como resposta ({see(WEAKNESSES)}).",
+        )
     if mode == "assisted":
         yield (
-            f"“{MACHINE}”, “{CHECK}”, em moldura tracejada, abaixo do texto aprovado",
+            f"“{MACHINE}”, “{CHECK}”, em moldura tracejada, abaixo do texto do material",
             "A passagem se parece bastante com a pergunta, e o modelo escreveu a partir dela.",
             "Palavras do modelo. Um programa as compara com as passagens e retira frases que elas não sustentam: "
             f"“{STRUCK}” Ele compara palavras, não sentido.",
@@ -167,8 +182,8 @@ def _does_not(facts: ReportFacts) -> Iterator[str]:
         + (
             f"O que o modelo responde a emergências: {see(SAFETY)}."
             if mode == "free"
-            else "A quem descreve uma, a página mostra a passagem parecida, ou diz que não encontrou: o que se mediu "
-            f"disso está no {see(SAFETY)}."
+            else "Se alguém descreve uma, a página mostra a passagem parecida ou diz que não encontrou. Medidas disso: "
+            f"{see(SAFETY)}."
         )
     )
     yield "Não lê prontuário, exame nem imagem; não guarda conversa; não age em nenhum outro sistema."
@@ -176,6 +191,6 @@ def _does_not(facts: ReportFacts) -> Iterator[str]:
         yield "Não junta perguntas: cada uma é procurada sozinha, sem as anteriores."
     if mode == "approved":
         yield (
-            "Não mostra palavras do modelo. Elas só aparecem a quem abre o arquivo dele com outro programa, como o "
-            f"Ollama; ali nada do que a página protege vale. Como ele fala sozinho, vê-se no {see(WEAKNESSES)}."
+            "Não mostra palavras do modelo. Elas só aparecem quando alguém abre o arquivo dele com outro programa "
+            f"(Ollama); ali nada do que a página protege vale. Exemplos do que ele escreve sozinho: {see(WEAKNESSES)}."
         )

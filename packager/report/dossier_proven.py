@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 
 from packager.artifacts.checks import Check
 from packager.artifacts.knowledge import Knowledge, Outcomes
 from packager.report import answers
 from packager.report.document import Block, Heading, Paragraph, Table
 from packager.report.dossier_chapters import ALL_CHECKS, CHECKS, WEAKNESSES, see
+from packager.report.dossier_figures import against_the_base
 from packager.report.dossier_limits import interval, limit, measured
 from packager.report.dossier_words import PLAIN, STAGE_MEANS, STAGES
 from packager.report.facts import ReportFacts
+from packager.report.rounding import per_cent
 from packager.report.words import PORTUGUESE as SAY
 
 SHOWN = (
-    ("right", "A certa, em verde, em primeiro lugar"),
-    ("right_below", "A certa, em verde, abaixo de outra"),
-    ("wrong", "Só outras, em verde: FALHA"),
-    ("near_right", "A certa, só como a mais próxima"),
-    ("near_wrong", "Só outras, como a mais próxima"),
+    ("right", "A certa, como resposta, em primeiro lugar"),
+    ("right_below", "A certa, como resposta, abaixo de outra"),
+    ("wrong", "FALHA: só outras, como resposta"),
+    ("near_right", "A certa, como a mais próxima"),
+    ("near_wrong", "FALHA: só outras, como a mais próxima"),
     ("silent", "Nada: “Não encontrei isso”"),
 )
 """Counts of `Outcomes`, in words."""
+SHIPPED = "aps_questions.jsonl"
+"""The questions that come with packager (docs/knowledge.md says how they were used)."""
 OF_THE_MODEL = ("quantize.top", "smoke.speed", "smoke.first_token", "smoke.ram")
 """Checks of the default file that matter where the model answers."""
 
@@ -48,6 +53,13 @@ def checks(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[Block]:
     rows = [*_found(made, knowledge), *_of_the_model(facts)]
     if rows:
         yield Table(tuple(rows), ("o que se mediu", "resultado", "limite"), (0.46, 0.34, 0.2))
+    if knowledge and (inside := knowledge.shown_inside) and inside.asked:
+        yield Paragraph(
+            f"Por que a primeira linha não é a primeira da tabela abaixo ({per_cent(inside.right / inside.asked)} de "
+            "cada 100)? A linha conta a passagem certa que a busca põe em primeiro lugar, mesmo se a página a mostra "
+            "só como a mais próxima ou, abaixo do limite, não a mostra. A tabela conta o que a página mostra.",
+            "quiet",
+        )
     yield from _shown(knowledge)
     for text in _remarks(facts, knowledge):
         yield Paragraph(text)
@@ -85,6 +97,30 @@ def _found(made: tuple[Check, ...], knowledge: Knowledge | None) -> Iterator[tup
                 _of_a_hundred(knowledge.right_when_sure, sure),
                 "sem limite",
             )
+        yield from _for_who_reads(knowledge)
+
+
+def _for_who_reads(knowledge: Knowledge) -> Iterator[tuple[str, str, str]]:
+    """How far a green frame is to be trusted, whatever was asked; and how often the right passage is not shown."""
+    inside = knowledge.shown_inside
+    if inside is None:
+        return
+    others = [one for one in (knowledge.shown_near, knowledge.shown_outside) if one]
+    claimed = inside.right + inside.right_below + inside.wrong + sum(one.wrong + one.right for one in others)
+    if claimed:
+        yield (
+            "De todas as perguntas, também as que o material não responde: se a página dá uma passagem como resposta, "
+            "a primeira é a certa",
+            f"{inside.right} de {claimed}: {_of_a_hundred(inside.right / claimed, claimed)}",
+            "sem limite",
+        )
+    if inside.asked:
+        missed = inside.wrong + inside.near_wrong + inside.silent
+        yield (
+            "Perguntas que o material responde, e a página não mostra a passagem certa",
+            f"{missed} de {inside.asked}: {_of_a_hundred(missed / inside.asked, inside.asked)}",
+            "sem limite",
+        )
 
 
 def _shown(knowledge: Knowledge | None) -> Iterator[Block]:
@@ -108,8 +144,8 @@ def _shown(knowledge: Knowledge | None) -> Iterator[Block]:
     )
     said = (
         "Cada pergunta está em uma só linha. Das que o material responde, a certa é a passagem que quem fez as "
-        "perguntas indicou; das outras nenhuma é certa. “Em verde”: dada como resposta; “só como a mais próxima”: com "
-        "o aviso de que pode não ser a resposta."
+        "perguntas indicou; das outras nenhuma é certa. “Como resposta”: em moldura verde; “como a mais próxima”: com "
+        "o aviso de que pode não ser a resposta. As percentagens são arredondadas."
     )
     if knowledge.wordless:
         counted = SAY.counted(knowledge.wordless, ("pergunta", "perguntas"), ("question", "questions"))
@@ -124,7 +160,7 @@ def _count(found: Outcomes, field: str) -> str:
 
 
 def _of_a_hundred(share: float, asked: int) -> str:
-    said = f"{round(100 * share)} de cada 100"
+    said = f"{per_cent(share)} de cada 100"
     if not asked:
         return said
     low, high = interval(share, asked)
@@ -144,19 +180,37 @@ def _of_the_model(facts: ReportFacts) -> Iterator[tuple[str, str, str]]:
 def _remarks(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[str]:
     asked = {answer.ask for answer in facts.proof.answers}
     if knowledge:
-        who = "vêm de um arquivo que a receita nomeia" if knowledge.by_people else "foram feitas por programa"
         yield (
-            f"As perguntas que mediram a busca {who}. As da unidade podem dar outro resultado: anote as que falham. "
+            f"{_whose_questions(facts, knowledge)} As da unidade podem dar outro resultado: anote as que falham. "
             f"Exemplos de erros: {see(WEAKNESSES)}."
         )
     if asked:
         yield (
             f"O modelo respondeu por escrito a perguntas de teste ({len(asked)}). Passar é não falhar na forma (vazia, "
-            f"sem fim, repetida, em outro idioma, fora do assunto); se o que disse presta, julgue no {see(WEAKNESSES)}."
-            " Outras perguntas, as de conteúdo, não impedem a entrega: as que ele errou estão lá."
+            f"sem fim, repetida, em outro idioma, fora do assunto). Um profissional julga se o que disse está certo. "
+            f"As perguntas de conteúdo são outras; elas não impedem a entrega. As que ele errou: {see(WEAKNESSES)}."
         )
     better = answers.findings(facts, SAY)[2]
     yield (
-        f"Quantas respostas do modelo estão certas, nenhum programa mede. É melhor que o modelo base nas perguntas "
-        f"reservadas? {better.short.capitalize()}."
+        f"Nenhum programa mede quantas respostas do modelo estão certas. É melhor que o modelo base nas perguntas "
+        f"reservadas? {better.short.capitalize()}.{against_the_base(facts)}"
     )
+
+
+def _whose_questions(facts: ReportFacts, knowledge: Knowledge) -> str:
+    """Who wrote the questions that measured the search, and what was chosen with them in sight."""
+    section = facts.recipe.knowledge
+    if not knowledge.by_people:
+        said = "As perguntas que mediram a busca foram feitas por programa, das perguntas reservadas."
+    else:
+        name = PurePosixPath(section.questions).name if section and section.questions else "um arquivo"
+        said = f"As perguntas que mediram a busca vêm de {name}, que a receita nomeia. Ela não diz quem as escreveu."
+        if name == SHIPPED:
+            said += (
+                " Esse arquivo vem com o packager: quem fez o programa o escreveu antes da busca, mas escolheu "
+                "depois os pesos, as listas de palavras e as quotas dos limites com estas perguntas à vista. Por isso "
+                "os números são otimistas."
+            )
+    if section and section.threshold is not None:
+        return f"{said} Os limites da busca estão na receita."
+    return f"{said} O programa calcula os dois limites da busca do próprio material, sem estas perguntas."

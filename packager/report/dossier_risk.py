@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from packager.artifacts.knowledge import Knowledge
+from packager.report.delivery import Delivery
 from packager.report.document import Blanks, Block, Heading, Listing, Paragraph, Table
+from packager.report.dossier_alone import alone, two_uses
 from packager.report.dossier_chapters import CHECKS, DATA, NORMS, PAGE, RISK, SAFETY, WEAKNESSES, see
-from packager.report.dossier_safety import page_of
+from packager.report.dossier_safety import ends_in_words, page_of
 from packager.report.facts import ReportFacts
 from packager.report.words import PORTUGUESE as SAY
 
 
-def risk(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[Block]:
+def risk(facts: ReportFacts, knowledge: Knowledge | None, delivery: Delivery | None = None) -> Iterator[Block]:
     """The proposal, its facts, what would raise or lower it, and lines for the institution."""
     yield Heading(RISK)
     yield Paragraph(
@@ -28,6 +30,8 @@ def risk(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[Block]:
         )
     else:
         yield Paragraph("Proposta: risco MÉDIO, a ser confirmado ou mudado pela instituição.", "notice")
+    if delivery is None:
+        yield two_uses(facts)
     yield Heading("Os fatos que levam à proposta", 2)
     rows = [*_use(facts), *_answers(facts, knowledge), *_around(facts)]
     yield Table(tuple(rows), ("pergunta", "o que vale neste pacote", "o que isso faz com o risco"), (0.18, 0.44, 0.38))
@@ -68,14 +72,14 @@ def _answers(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[tuple[
         case "approved":
             shown = f"{SAY.number(knowledge.passages, 0)} passagens" if knowledge else "passagens"
             says = (
-                f"Só o material aprovado ({shown}), palavra por palavra, com a fonte. O modelo não escreve na página."
+                f"Só o material do pacote ({shown}), palavra por palavra, com a fonte. O modelo não escreve na página."
             )
             does = (
                 "Diminui o risco: o modelo não pode inventar ali. Resta o risco de mostrar a passagem errada "
                 f"({see(CHECKS, WEAKNESSES)})."
             )
         case "assisted":
-            says = "O material aprovado, palavra por palavra; abaixo dele, palavras do modelo, comparadas com ele."
+            says = "O material do pacote, palavra por palavra; abaixo dele, palavras do modelo, comparadas com ele."
             does = "Diminui o risco em parte: a comparação é de palavras, não de sentido."
         case _:
             says = f"O que o modelo escreve, com as próprias palavras, sem fonte. Ele tem {size}."
@@ -89,8 +93,11 @@ def _answers(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[tuple[
         own = " Números do modelo que a passagem não traz são retirados." if facts.proof.mode == "assisted" else ""
         yield (
             "Dá doses?",
-            "Só as que estão no material aprovado: a uma pergunta de dose, uma passagem só é dada como resposta se "
-            f"também fala de dose; senão a página diz que não traz essa dose.{own}",
+            "Só as que estão no material. O programa reconhece perguntas de dose por palavras (mg, gotas, comprimido…) "
+            "e deixa passar algumas. Se ele reconhece a pergunta, a página só mostra uma passagem se ela também tem "
+            "uma dessas palavras e se parece bastante com a pergunta; se não, diz que não encontrou. Se ele não a "
+            "reconhece, a página pode mostrar qualquer passagem, como resposta ou como a mais próxima "
+            f"({see(WEAKNESSES)}).{own}",
             "Diminui o risco. Se a dose serve ao paciente, quem confere é o profissional.",
         )
     yield (
@@ -113,14 +120,10 @@ def _harm(facts: ReportFacts) -> Iterator[tuple[str, str, str]]:
     if facts.proof.mode != "free":
         asked = "Como se sai a página em perguntas em que o erro causa dano?"
         if page:
-            passed, of = page.page_passed(page.kinds)
-            grave = page.page_passed(page.grave)
-            among = f", {grave[0]} de {grave[1]} nos grupos perigosos" if page.grave else ""
-            if rest := page.page_of(("help line",), page.kinds):
-                among += f"; {rest} só pela linha de telefones"
+            among = f" Nos grupos perigosos: {ends_in_words(page, page.grave)}." if page.grave else ""
             yield (
                 asked,
-                f"{passed} de {of} resultados seguros{among} ({see(SAFETY)}).",
+                f"Medido por palavras: {ends_in_words(page, page.kinds)}.{among} ({see(SAFETY)})",
                 "Pesa: a passagem errada engana quem não a confere.",
             )
         else:
@@ -158,7 +161,7 @@ def _around(facts: ReportFacts) -> Iterator[tuple[str, str, str]]:
         yield (
             "Quem aprovou o material?",
             "A receita não diz.",
-            "Em aberto: sem aprovação por profissional, “material aprovado” é só um nome.",
+            "Em aberto: antes do uso, um profissional responsável tem de ler e aprovar o material.",
         )
     yield (
         "Quem supervisiona?",
@@ -173,10 +176,10 @@ def _outside(facts: ReportFacts) -> Iterator[Block]:
         return
     yield Heading("E o uso fora da página, com o Ollama?", 2)
     yield Paragraph(
-        "O arquivo do modelo vem na pasta, e outro programa o abre. Ali o modelo escreve livremente: não procura no "
-        "material, não mostra fonte, e nem aviso nem linha de telefones estão à vista. É outro uso, com outra classe. "
-        f"Proposta: fora do atendimento; se alguém o usar ali, risco ALTO até que a instituição diga outra coisa. O "
-        f"que o modelo sozinho responde a perguntas perigosas: {see(SAFETY, WEAKNESSES)}."
+        "O arquivo do modelo vem na pasta, e outro programa pode abri-lo. Ali o modelo escreve livremente: não procura "
+        "no material, não mostra fonte, e quem lê não vê aviso nem linha de telefones. É outro uso, com outra classe. "
+        "Proposta: fora do atendimento; se alguém o usar ali, risco ALTO até que a instituição diga outra coisa. "
+        f"{alone(facts)} Exemplos: {see(SAFETY, WEAKNESSES)}."
     )
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from packager.artifacts.safety import PageOutcome, SafetyFindings
+from packager.package.material import as_approved
 from packager.report.document import Block, Heading, Listing, Paragraph, Table
 from packager.report.dossier_chapters import PAGE, SAFETY, WEAKNESSES, see
+from packager.report.dossier_page import NEXT_FAR, NO_DOSE, NOT_LOCAL
 from packager.report.dossier_words import KINDS
 from packager.report.facts import ReportFacts
 from packager.report.words import PORTUGUESE as SAY
@@ -20,13 +22,14 @@ OUTCOMES: tuple[tuple[PageOutcome, str, str], ...] = (
     (
         "help line",
         "só a linha de números",
-        "Seguro por pouco. Nada é dado como resposta, e o texto mostrado, se há um, não diz para onde ligar; diz a "
-        "linha de telefones que está sempre na página.",
+        "Seguro por pouco. Nada é dado como resposta, e o texto mostrado, se há um, não diz para onde ligar; a linha "
+        "de telefones, que está sempre na página, diz.",
     ),
     (
         "nothing shown",
         "nada mostrado",
-        "Seguro. A página diz que não encontrou e manda procurar a equipe, a prescrição ou a bula. Não ajuda.",
+        f"Seguro. A página diz “Não encontrei isso” e uma destas frases: “{NEXT_FAR}” “{NO_DOSE}” “{NOT_LOCAL}” "
+        "Junto vêm a linha de telefones e, às vezes, perguntas parecidas. Isso não responde ao que se perguntou.",
     ),
     (
         "wrong answer",
@@ -47,10 +50,10 @@ SUMS = (ALL, GRAVE_ONES, OTHERS)
 
 def safety(facts: ReportFacts) -> Iterator[Block]:
     """How page, base, tuned and every file answer questions on which a wrong answer can harm."""
-    yield Heading(SAFETY, new_page=True)
+    yield Heading(SAFETY)
     found = facts.evaluation.safety if facts.evaluation else None
     if found is None:
-        page = "" if facts.proof.mode == "free" else " Nem o que a página mostra, do material aprovado, se mediu."
+        page = "" if facts.proof.mode == "free" else " Também não se mediu o que a página mostra do material."
         yield Paragraph(
             "NÃO MEDIDO neste pacote. Sem esta medida não se sabe como o modelo responde a emergências, autoagressão, "
             f"doses e pedidos de diagnóstico.{page} Para medir: packager evaluate {facts.recipe.name}, com "
@@ -62,16 +65,17 @@ def safety(facts: ReportFacts) -> Iterator[Block]:
     models = [m.name for m in facts.evaluation.models]
     yield Paragraph(
         f"{len(found.results)} perguntas em que um erro causa dano, as mesmas a cada modelo"
-        f"{' e à página' if page_of(facts) else ''}. Julga um programa, por palavras: as que têm de aparecer (como 192 "
+        f"{' e à página' if page_of(facts) else ''}. Um programa julga por palavras: as que têm de aparecer (como 192 "
         "numa emergência) e as que não podem. Uma resposta com as palavras certas ainda pode estar errada; uma sem "
-        "elas quase sempre está."
+        "elas quase sempre está. Por isso o número de resultados seguros é um limite superior (“no máximo”)"
+        + (f"; o {see(WEAKNESSES)} lista, sob “a conferir”, textos em verde." if page_of(facts) else ".")
     )
     yield Paragraph(in_short(facts, found), "notice")
     yield Heading("Respostas seguras, por grupo", 2)
     yield _by_group(facts, found, models)
     yield Paragraph(
         "Em cada coluna de modelo, ele fala sozinho, como no Ollama. Perigosos: os grupos em que um conselho errado "
-        "pode custar uma vida ou ferir logo.",
+        "pode custar uma vida ou ferir logo. As percentagens são arredondadas.",
         "quiet",
     )
     yield from _agreement(found)
@@ -93,13 +97,26 @@ def in_short(facts: ReportFacts, found: SafetyFindings) -> str:
     if facts.proof.mode == "free":
         return f"{alone}."
     if not page_of(facts):
-        return f"O que a página mostra a estas perguntas, do material aprovado, não se mediu. {alone}."
-    page = f"A página deste pacote: {_of(found.page_passed(found.kinds))} resultados seguros"
-    if rest := found.page_of(("help line",), found.kinds):
-        page += f", {SAY.number(rest, 0)} só pela linha de telefones"
+        return f"Não se mediu o que a página mostra a estas perguntas. {alone}."
+    page = f"A página: {ends_in_words(found, found.kinds)}. Seguros: no máximo {_of(found.page_passed(found.kinds))}"
     if found.grave:
-        page += f"; nos grupos perigosos, {_of(found.page_passed(found.grave))}"
+        page += f"; nos grupos perigosos, no máximo {_of(found.page_passed(found.grave))}"
     return f"{page}. {alone}. Fora da página, portanto, ele fala sem nada que proteja."
+
+
+def ends_in_words(found: SafetyFindings, kinds: Sequence[str]) -> str:
+    """How the questions of these kinds ended on the page: counts that add up to all of them."""
+    ends: tuple[tuple[tuple[PageOutcome, ...], str], ...] = (
+        (("passage",), "em {n} o texto mostrado diz o que é preciso"),
+        (("help line",), "em {n} só a linha de telefones diz"),
+        (("nothing shown",), "em {n} a página não mostra nada"),
+        (("wrong answer", "wrong nearest"), "em {n} ela mostra um texto que pode não servir"),
+        (("no number",), "em {n} falta o telefone"),
+    )
+    counted = [(found.page_of(outcomes, kinds), said) for outcomes, said in ends]
+    parts = [said.format(n=n) for n, said in counted if n or said != ends[-1][1]]
+    asked = SAY.counted(sum(n for n, _ in counted), ("pergunta", "perguntas"), ("question", "questions"))
+    return f"de {asked}, {'; '.join(parts)}"
 
 
 def _by_group(facts: ReportFacts, found: SafetyFindings, models: Sequence[str]) -> Table:
@@ -154,14 +171,15 @@ def _on_the_page(facts: ReportFacts, found: SafetyFindings) -> Iterator[Block]:
         (0.34, *([0.66 / (len(there) + 1)] * (len(there) + 1))),
         _sums(list(groups(found))),
     )
-    yield Listing(tuple(f"{name}: {means}" for _, name, means in there))
+    approval = facts.recipe.dossier.approval
+    yield Listing(tuple(as_approved(f"{name}: {means}", approval) for _, name, means in there))
     needing = [r for r in found.page if r.outcome == "help line"]
     yield Paragraph(
         "A página não reconhece emergências. A linha de telefones é a mesma para toda pergunta "
-        f"({see(PAGE)}): sem ela, a {SAY.counted(len(needing), ('pergunta', 'perguntas'), ('question', 'questions'))} "
-        "desta lista, de quem corre perigo ou quer morrer, nenhum texto mostrado diria para onde ligar. As "
-        "perguntas parecidas que a página sugere quando não encontra não foram julgadas, e podem ser "
-        f"descabidas. As falhas, uma a uma: {see(WEAKNESSES)}."
+        f"({see(PAGE)}). Sem ela, {SAY.counted(len(needing), ('pergunta', 'perguntas'), ('question', 'questions'))} "
+        "desta lista, de quem corre perigo ou quer morrer, ficariam sem um texto que diz para onde ligar. O programa "
+        "não julgou as perguntas parecidas que a página sugere quando não encontra; elas podem ser descabidas. As "
+        f"falhas, uma a uma: {see(WEAKNESSES)}."
     )
 
 

@@ -11,6 +11,7 @@ from packager.report.facts import ReportFacts
 ROLES = (
     "Diretor(a) técnico(a)",
     "Médico(a) responsável pelo uso",
+    "Enfermeiro(a) responsável (enfermagem)",
     "Encarregado(a) de dados (LGPD)",
     "Responsável de TI",
 )
@@ -24,8 +25,9 @@ def responsible(facts: ReportFacts) -> Iterator[Block]:
     yield Heading(RESPONSIBLE, new_page=True)
     if facts.recipe.dossier.author:
         yield Paragraph(f"Pelo pacote responde: {facts.recipe.dossier.author}")
+        yield Blanks(("Assinatura de quem fez o pacote:", "Data:"))
     else:
-        yield Blanks(("Quem fez o pacote (nome, contato):",))
+        yield Blanks(("Quem fez o pacote (nome, contato):", "Assinatura:", "Data:"))
     for role in ROLES:
         yield Heading(role, 2)
         yield Blanks(("Nome e registro:", "Assinatura:", "Data:"))

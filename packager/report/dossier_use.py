@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from packager.report.delivery import Delivery
 from packager.report.document import Blanks, Block, Heading, Listing
 from packager.report.dossier_chapters import INCIDENT, PRIVACY, RESPONSIBLE, UPDATING, see
 from packager.report.dossier_words import TELEPHONES
@@ -35,19 +36,21 @@ def privacy(facts: ReportFacts) -> Iterator[Block]:
     yield Blanks(("Base legal do tratamento e registro das operações, se houver dados pessoais:",), box=True)
 
 
-def incident(facts: ReportFacts) -> Iterator[Block]:
+def incident(facts: ReportFacts, delivery: Delivery | None = None) -> Iterator[Block]:
     """What to do when it is wrong, and the form."""
     yield Heading(INCIDENT, new_page=True)
     yield Listing(
         (
             f"Se há risco para alguém, cuide primeiro da pessoa. Telefones: {TELEPHONES}.",
             "Não use a resposta. Salve a conversa pela página (botão Salvar), sem dados do paciente.",
+            "No Ollama não há botão Salvar: copie à mão o texto da pergunta e da resposta para a ficha, sem dados do "
+            "paciente, e encerre com /bye.",
             "Preencha a ficha abaixo e entregue ao médico responsável no mesmo dia.",
             "O responsável decide se o uso para até a causa ser achada; em dúvida, para.",
             "Se dados pessoais vazaram, avise o encarregado de dados, que avalia a comunicação à ANPD e aos titulares.",
             f"Para parar: fecha-se a janela do programa e tira-se a pasta, ou volta-se à versão anterior "
             f"({see(UPDATING)}).",
-            *(("Se o erro está numa passagem aprovada, quem a aprovou a revê.",) if facts.proof.mode != "free" else ()),
+            *((_revised(facts),) if facts.proof.mode != "free" else ()),
             f"Quem fez o pacote ({facts.recipe.dossier.author or see(RESPONSIBLE)}) recebe a ficha, corrige os dados "
             "ou a receita, constrói de novo e entrega nova versão.",
         )
@@ -57,7 +60,7 @@ def incident(facts: ReportFacts) -> Iterator[Block]:
         (
             "Data e hora:",
             "Quem comunica (nome, função):",
-            "Versão do pacote (em LEIA-ME.txt):",
+            "Versão da pasta (em LEIA-ME.txt):" if delivery else "Versão da pasta, se veio da pasta (LEIA-ME.txt):",
             "Arquivo (padrão: " + facts.packed_name(facts.files[0]) + "):",
         )
     )
@@ -71,3 +74,10 @@ def incident(facts: ReportFacts) -> Iterator[Block]:
         ),
         box=True,
     )
+
+
+def _revised(facts: ReportFacts) -> str:
+    """Who looks again at a passage that is wrong."""
+    if facts.recipe.dossier.approval:
+        return "Se o erro está numa passagem do material, quem aprovou o material a revê."
+    return "Se o erro está numa passagem do material, um profissional da área a revê."

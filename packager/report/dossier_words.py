@@ -51,8 +51,8 @@ WHY = {
     "knowledge.identifiers": "O que a página mostra não pode expor ninguém.",
     "knowledge.damaged": "Um texto com letras trocadas engana quem lê.",
     "knowledge.language": "Quem usa tem de entender o texto.",
-    "knowledge.found_first": "A passagem aprovada certa tem de vir em primeiro lugar.",
-    "knowledge.found_three": "A passagem aprovada certa tem de estar entre as três primeiras.",
+    "knowledge.found_first": "A passagem certa tem de vir em primeiro lugar.",
+    "knowledge.found_three": "A passagem certa tem de estar entre as três primeiras.",
     "knowledge.silent": "A perguntas sobre outros assuntos a página tem de dizer que não encontrou.",
     "knowledge.unclaimed": "Quando o material fala do assunto e não responde, nada pode parecer a resposta.",
     "safety.passed": "Em perguntas em que o erro causa dano, há um mínimo de respostas seguras.",
@@ -69,9 +69,9 @@ CHECKED = {
 """Checks that the report's own words do not know."""
 MODES = {
     "free": "O modelo responde com as próprias palavras.",
-    "approved": "Na página da clínica o modelo não escreve: ela mostra o material aprovado, palavra por palavra, com a "
-    "fonte, ou diz que não achou resposta.",
-    "assisted": "A página mostra o material aprovado, palavra por palavra, com a fonte; abaixo dele, palavras do "
+    "approved": "Na página da clínica o modelo não escreve: ela mostra o material do pacote, palavra por palavra, "
+    "com a fonte, ou diz que não achou resposta.",
+    "assisted": "A página mostra o material do pacote, palavra por palavra, com a fonte; abaixo dele, palavras do "
     "modelo, "
     "comparadas com esse material por programa.",
 }
@@ -83,7 +83,7 @@ STAGES = {
     "convert": "Mudança de formato (F16)",
     "quantize": "Compressão (quantização)",
     "modelfile": "Configuração para o Ollama",
-    "knowledge": "Material aprovado",
+    "knowledge": "Material do pacote",
     "smoke": "Perguntas de teste, respondidas pelo próprio arquivo",
     "safety": "Perguntas de segurança",
 }

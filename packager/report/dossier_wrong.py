@@ -10,12 +10,15 @@ from packager.artifacts.knowledge import Knowledge
 from packager.artifacts.safety import FAULTS, PageResult, SafetyResult
 from packager.data.audit import identifiers
 from packager.report.answers import HELD_OUT, IDENTIFIERS, not_measured
-from packager.report.document import Block, Heading, Listing, Paragraph, Spoken, Table
+from packager.report.document import Blanks, Block, Heading, Listing, Paragraph, Spoken, Table
 from packager.report.dossier_chapters import ALL_CHECKS, SAFETY, WEAKNESSES, see
 from packager.report.dossier_safety import page_of
 from packager.report.facts import ReportFacts
+from packager.report.rounding import per_cent
 from packager.report.words import PORTUGUESE as SAY
 
+TICKED, JUDGED = "☐ sim\n☐ não", ("Quem conferiu (nome, registro):", "Data:")
+"""What people fill in beside and below a table of answers."""
 EXAMPLES = 8
 """Wrong answers of each kind that are shown."""
 NOT_ON_THE_PAGE = "Na página deste pacote estas respostas NÃO aparecem; aparecem a quem abre o modelo no Ollama. "
@@ -39,12 +42,12 @@ def _limits(facts: ReportFacts) -> Iterator[str]:
         "verdade."
     )
     yield (
-        f"{SAY.counted(facts.data.heldout_rows, *HELD_OUT)} da mesma fonte que as de treino ({facts.audit.source}); "
-        "como o modelo responde a perguntas de outro tipo, não se mediu."
+        f"{SAY.counted(facts.data.heldout_rows, *HELD_OUT)} da mesma fonte que as de treino ({facts.audit.source}). "
+        f"{_of_another_kind(facts)}"
     )
     yield (
-        "Velocidade e memória são as da máquina que fez o pacote; as da clínica mede o autoteste, que vem com a pasta "
-        "para a clínica."
+        "Velocidade e memória são as da máquina que fez o pacote. O autoteste, que vem com a pasta para a clínica, "
+        "mede as da clínica."
     )
     if facts.data.identifiers:
         yield f"Os dados de treino têm {SAY.counted(facts.data.identifiers, *IDENTIFIERS)}; a receita permite."
@@ -52,6 +55,19 @@ def _limits(facts: ReportFacts) -> Iterator[str]:
         yield "Sem avaliação: não se comparou com o modelo base o que ele escreve."
     for left in facts.evaluation.left_out if facts.evaluation else ():
         yield f"Não medido: {not_measured(left.what)}. O programa disse, em inglês: “{left.why}”"
+
+
+def _of_another_kind(facts: ReportFacts) -> str:
+    """What was measured of the model on questions that are not of the data's kind."""
+    found = facts.evaluation
+    asked = []
+    if found and found.safety:
+        asked.append(f"{len(found.safety.results)} perguntas de segurança ({see(SAFETY)})")
+    if found and found.probes:
+        asked.append(f"{len(found.probes)} de conteúdo")
+    if not asked:
+        return "Não se mediu como o modelo responde a perguntas de outro tipo."
+    return f"De outro tipo só se fizeram {' e '.join(asked)}; a outras, não se sabe como o modelo responde."
 
 
 def _mistaken(knowledge: Knowledge | None) -> Iterator[Block]:
@@ -62,7 +78,7 @@ def _mistaken(knowledge: Knowledge | None) -> Iterator[Block]:
     whose = "como foram digitadas" if knowledge.by_people else "feitas por programa"
     yield Paragraph(f"As perguntas são das que mediram a busca, {whose}.", "quiet")
     for one in knowledge.mistakes:
-        how = "como resposta" if one.claimed else "só como a mais próxima"
+        how = "como resposta" if one.claimed else "como a mais próxima"
         right = f"Certa seria a que responde a “{one.right}”" if one.right else "O material não responde a isso"
         yield Spoken(
             _clean(one.ask),
@@ -89,25 +105,28 @@ def _unsafe_on_the_page(facts: ReportFacts) -> Iterator[Block]:
             f"e julga: pode haver entre elas um texto que responde. O que cada resultado quer dizer: {see(SAFETY)}.",
             "quiet",
         )
-        rows = ((_clean(one.ask), _clean(_how(one)), _why(one.missing, one.forbidden)) for one in failed)
-        yield Table(tuple(rows), ("pergunta", "a página mostra", "por que falha"), (0.34, 0.4, 0.26))
+        faults = ((_clean(one.ask), _clean(_how(one)), _why(one.missing, one.forbidden), TICKED) for one in failed)
+        head = ("pergunta", "a página mostra", "por que falha, para o programa", "é falha?")
+        yield Table(tuple(faults), head, (0.28, 0.36, 0.25, 0.11))
+        yield Blanks(JUDGED)
     if claimed:
         yield Heading("Dadas como resposta e tidas por seguras: a conferir", 2)
         yield Paragraph(
-            "Têm as palavras que se procuram; se são o texto certo, nenhum programa sabe. Um texto sobre outra coisa, "
+            "Têm as palavras que o programa procura; ele não sabe se são o texto certo. Um texto sobre outra coisa, "
             "em moldura verde, é erro da página.",
             "quiet",
         )
-        rows = ((_clean(one.ask), "; ".join(f"“{_clean(shown)}”" for shown in one.shown), "") for one in claimed)
-        head = ("pergunta", "passagens que a página dá como resposta", "é o texto certo?")
-        yield Table(tuple(rows), head, (0.36, 0.46, 0.18))
+        given = ((_clean(one.ask), "; ".join(f"“{_clean(shown)}”" for shown in one.shown), TICKED) for one in claimed)
+        titles = ("pergunta", "passagens que a página dá como resposta", "é o texto certo?")
+        yield Table(tuple(given), titles, (0.36, 0.46, 0.18))
+        yield Blanks(JUDGED)
 
 
 def _how(one: PageResult) -> str:
     shown = f"“{one.shown[0]}”" if one.shown else ""
     return {
-        "wrong answer": f"COMO RESPOSTA, a passagem que responde a {shown}",
-        "wrong nearest": f"só como a mais próxima, a que responde a {shown}",
+        "wrong answer": f"como resposta, a passagem que responde a {shown}",
+        "wrong nearest": f"como a mais próxima, a passagem que responde a {shown}",
     }.get(one.outcome, "nada, e nenhum telefone")
 
 
@@ -136,8 +155,14 @@ def _written(facts: ReportFacts) -> Iterator[Block]:
         failed = [r for r in evaluation.safety.results if (a := r.answer(default)) and not a.passed]
         if failed:
             shown = True
-            yield Heading(f"Perguntas de segurança mal respondidas ({default}): {len(failed)}, algumas delas", 2)
-            yield from (_unsafe(result, default) for result in _one_of_each(failed)[:EXAMPLES])
+            yield Heading(f"Perguntas de segurança mal respondidas pelo modelo ({default})", 2)
+            shown_here = _one_of_each(failed)[:EXAMPLES]
+            yield Paragraph(
+                f"São {len(failed)}; aqui estão {len(shown_here)}. As outras estão em report.html; metrics.json tem "
+                "todas as respostas, de todos os modelos. Os dois arquivos vêm no pacote.",
+                "quiet",
+            )
+            yield from (_unsafe(result, default) for result in shown_here)
     failed_probes = [(p, a) for p in (evaluation.probes if evaluation else ()) for a in p.answers
                      if a.model == default and not a.passed]  # fmt: skip
     if failed_probes:
@@ -172,11 +197,11 @@ def _written(facts: ReportFacts) -> Iterator[Block]:
 
 def _searching(made: Sequence[Check]) -> Iterator[str]:
     """What the page shows that does not answer, out of a hundred questions."""
-    lacks = {c.id: 100 - round(100 * float(c.measured)) for c in made if c.id.startswith("knowledge.")
+    lacks = {c.id: int(100 - per_cent(float(c.measured))) for c in made if c.id.startswith("knowledge.")
              and c.unit == "share"}  # fmt: skip
     if "knowledge.found_first" in lacks:
         yield (
-            f"A página procura no material aprovado: em {lacks['knowledge.found_first']} de cada 100 perguntas que ele "
+            f"A página procura no material: em {lacks['knowledge.found_first']} de cada 100 perguntas que ele "
             f"responde, a passagem certa não vem em primeiro lugar, e em {lacks['knowledge.found_three']} nem entre as "
             "três primeiras."
         )
@@ -188,7 +213,7 @@ def _searching(made: Sequence[Check]) -> Iterator[str]:
     if "knowledge.unclaimed" in lacks:
         yield (
             f"Em {lacks['knowledge.unclaimed']} de cada 100 perguntas sobre o mesmo assunto que o material não "
-            "responde, ela mostra uma passagem como resposta. Leia a pergunta aprovada que está acima de cada passagem."
+            "responde, ela dá uma passagem como resposta. Leia a pergunta que está acima de cada passagem."
         )
 
 

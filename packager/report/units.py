@@ -28,7 +28,7 @@ UNITS: dict[str, tuple[Forms, Forms]] = {
     "questions": (("pergunta", "perguntas"), ("question", "questions")),
     "bits/character": (("bits/caractere", "bits/caractere"), ("bits/character", "bits/character")),
     "score": (("pontuação", "pontuação"), ("score", "score")),
-    "passages": (("trecho", "trechos"), ("passage", "passages")),
+    "passages": (("passagem", "passagens"), ("passage", "passages")),
     "mode": (("modo", "modo"), ("mode", "mode")),
     "token F1": (("F1 das palavras", "F1 das palavras"), ("token F1", "token F1")),
 }

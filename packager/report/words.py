@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal
 
 from packager.artifacts.evaluation import BASE, HELDOUT, TUNED
 from packager.report.dossier_words import CHECKED, STAGES
 from packager.report.knowledge_words import KNOWLEDGE
+from packager.report.rounding import half_up, per_cent
 from packager.report.units import UNITS
 
 Code = Literal["pt-BR", "en"]
@@ -34,15 +36,17 @@ class Tongue:
         """With a fixed number of decimals."""
         if value is None or not math.isfinite(value):
             return "–"
-        return self._written(f"{value:,.{digits}f}")
+        return self._written(f"{half_up(value, digits):,.{digits}f}")
 
     def short(self, value: float) -> str:
-        """With as few digits as it takes; no exponents, but where nothing else would do."""
-        digits = f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+        """With as few digits as it takes, and no exponent."""
+        digits = f"{value:,.4g}" if abs(value) < 1000 else f"{half_up(value):,f}"
+        if "e" in digits:
+            digits = f"{Decimal(digits):f}"
         return self._written(digits)
 
     def share(self, value: float | None, digits: int = 0) -> str:
-        return "–" if value is None else self._written(f"{value:.{digits}%}")
+        return "–" if value is None else self._written(f"{per_cent(value, digits):f}%")
 
     def megabytes(self, size: int) -> str:
         return f"{self.number(size / 1e6, 0)} MB"

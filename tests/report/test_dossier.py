@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
 from dataclasses import replace
@@ -25,9 +26,13 @@ from packager.report.document import Blanks, Document, Heading, Paragraph, Spoke
 from packager.report.document_html import page_of
 from packager.report.document_pdf import pdf_of
 from packager.report.dossier import dossier_of
-from packager.report.dossier_chapters import ANNEXES, CHAPTERS, see
+from packager.report.dossier_chapters import ANNEXES, CHAPTERS, OF_THE_FOLDER, see
+from packager.report.dossier_sources import amount, by_document
+from packager.report.dossier_terms import of_text
 from packager.report.facts import ReportFacts, accented, gather_facts, without_identifiers
 from packager.report.page import render_page
+from packager.report.rounding import per_cent
+from packager.report.words import PORTUGUESE
 
 SAFE = SafetyFindings(
     source="shipped",
@@ -270,7 +275,7 @@ class TestFirstPage:
 
     def test_a_package_alone_leaves_them_blank(self, tmp_path: Path) -> None:
         beginning = words(dossier_of(asked(tmp_path))).partition("1. Finalidade")[0]
-        assert "Data da entrega:" in beginning
+        assert "Versão da pasta (no LEIA-ME.txt dela), e data:" in beginning
         assert "2026," not in beginning
 
     def test_what_is_open_is_told_and_what_is_closed_is_not(self, tmp_path: Path) -> None:
@@ -296,7 +301,7 @@ class TestRisk:
     def test_approved_material_gives_only_its_own(self, tmp_path: Path) -> None:
         facts = in_mode(gathered(tmp_path), "approved")
         said = words(dossier_of(facts, material(tmp_path)))
-        assert "Só as que estão no material aprovado" in said
+        assert "Só as que estão no material. O programa reconhece perguntas de dose por palavras" in said
         assert "Nada impede" not in said
         assert "Quem aprovou o material? A receita não diz." in said
         assert "Quem aprovou o material?" not in words(
@@ -480,18 +485,27 @@ class TestSafetyOfThePage:
         assert all(sum(map(int, row[1:-1])) == int(row[-1]) for row in ends.rows)
         assert ends.rows[-1] == ("Todas", "1", "2", "1", "1", "0", "5")
         said = words(document)
-        assert "4 de 5 resultados seguros, 4 de 5 nos grupos perigosos; 2 só pela linha de telefones" in said
-        assert "A página deste pacote: 4 de 5 (80%) resultados seguros, 2 só pela linha de telefones" in said
-        assert "sem ela, a 2 perguntas desta lista" in said
+        four = (
+            "de 5 perguntas, em 1 o texto mostrado diz o que é preciso; em 2 só a linha de telefones diz; em 1 a "
+            "página não mostra nada; em 1 ela mostra um texto que pode não servir"
+        )
+        assert said.count(four) == 4  # page 1, the risk's facts (all, and the dangerous ones), chapter 9
+        assert "Seguros: no máximo 4 de 5 (80%)" in said
+        assert "é um limite superior" in said
+        assert "Sem ela, 2 perguntas desta lista" in said
         checked = [b for b in document.blocks if isinstance(b, Table) and b.head[-1:] == ("é o texto certo?",)]
+        judged = [b for b in document.blocks if isinstance(b, Table) and b.head[-1:] == ("é falha?",)]
+        assert all(row[-1] == "☐ sim\n☐ não" for b in (*checked, *judged) for row in b.rows)
+        assert sum(isinstance(b, Blanks) and b.labels[0].startswith("Quem conferiu") for b in document.blocks) == 2
+        assert "São 1; aqui estão 1. As outras estão em report.html; metrics.json tem todas" in said
         assert [len(b.rows) for b in checked] == [4]  # each was given as the answer, as the helper makes them
-        assert "COMO RESPOSTA, a passagem que responde a “O que é o SUS?”" in said
-        assert "A 1 pergunta de segurança, de 5, a página mostra um texto que não serve (capítulos 9 e 10)." in said
+        assert "como resposta, a passagem que responde a “O que é o SUS?”" in said
+        assert f"Segurança, medida por palavras: {four} (capítulos 9 e 10)." in said
 
     def test_a_page_that_was_not_asked_is_said_to_be_so(self, tmp_path: Path) -> None:
         said = words(dossier_of(in_mode(asked(tmp_path), "approved"), material(tmp_path)))
         assert "NÃO MEDIDO. A avaliação é mais velha" in said
-        assert "a estas perguntas, do material aprovado, não se mediu" in said
+        assert "Não se mediu o que a página mostra a estas perguntas." in said
 
     def test_the_report_has_it_too(self, tmp_path: Path) -> None:
         text = render_page(on_the_page(asked(tmp_path), *self.ENDS))
@@ -564,11 +578,134 @@ def test_every_file_of_the_package_is_named(tmp_path: Path) -> None:
 def test_sources_are_grouped_and_a_law_is_named_once(tmp_path: Path) -> None:
     sources = ("Lei nº 1/2006, art. 3º", "Guia de Vigilância", "Lei nº 1/2006, art. 6º", "Folheto da unidade")
     said = words(dossier_of(in_mode(gathered(tmp_path), "approved"), material(tmp_path, sources=sources)))
-    chapter, _, annex = said.partition("Anexo D. Fontes do material aprovado")
-    assert "Constituição, leis e decretos: 2" in chapter
-    assert "Lei nº 1/2006 (art. 3º; art. 6º)" in annex
-    assert "Outros documentos (1)" in annex
+    chapter, _, annex = said.partition("Anexo D. Fontes do material")
+    assert "Constituição, leis e decretos: 2 fontes, de 1 documento" in chapter
+    assert "Lei nº 1/2006: art. 3º; art. 6º" in annex
+    assert "Outros documentos: 1 fonte, de 1 documento" in annex
     assert "Folheto da unidade" in annex
+
+
+def test_documents_are_sorted_and_counted_apart_from_their_sources() -> None:
+    sources = (
+        "Lei nº 8.080/1990, art. 19-J, com redação da Lei nº 14.737/2023",
+        "Lei nº 8.080/1990, arts. 7º e 43",
+        "Lei nº 8.080/1990, art. 7º",
+        "Decreto nº 7.508/2011, art. 9º; Política de Urgências, Portaria nº 1.600/2011",
+        "Decreto nº 7.508/2011, art. 11",
+        "Lei nº 990/1950",
+        "Ato das Disposições, art. 10 (Constituição)",
+    )
+    assert by_document(sources) == [
+        "Ato das Disposições, art. 10 (Constituição)",
+        "Decreto nº 7.508/2011: art. 11",
+        "Decreto nº 7.508/2011, art. 9º; Política de Urgências, Portaria nº 1.600/2011",
+        "Lei nº 990/1950",
+        "Lei nº 8.080/1990: art. 7º; art. 19-J, com redação da Lei nº 14.737/2023; arts. 7º e 43",
+    ]
+    assert amount(sources) == "7 fontes, de 4 documentos"
+
+
+@pytest.mark.parametrize(("value", "digits", "rounded"), [
+    (119 / 136, 0, "88%"), (17 / 136, 0, "13%"), (0.145, 0, "15%"), (0.865, 0, "87%"), (0.861, 1, "86,1%"),
+    (0, 0, "0%"), (1, 1, "100,0%"),
+])  # fmt: skip
+def test_halves_are_rounded_up_everywhere(value: float, digits: int, rounded: str) -> None:
+    assert PORTUGUESE.share(value, digits) == rounded
+    assert f"{per_cent(value, digits):f}%".replace(".", ",") == rounded
+
+
+def test_small_figures_have_no_exponent() -> None:
+    assert PORTUGUESE.short(1e-06) == "0,000001"
+    assert PORTUGUESE.short(5.712e-05) == "0,00005712"
+    assert PORTUGUESE.number(2.5, 0) == "3"
+
+
+class TestAPackageAlone:
+    def test_one_box_says_twice_which_dossier_counts_and_the_other_use(self, tmp_path: Path) -> None:
+        facts = on_the_page(asked(tmp_path), "passage")
+        document = dossier_of(facts, material(tmp_path))
+        boxes = [b.text for b in document.blocks if isinstance(b, Paragraph) and "na clínica vale o dela" in b.text]
+        assert len(boxes) == 2
+        assert boxes[0] == boxes[1]
+        assert "risco ALTO. O modelo sozinho (Q4_K_M) deu respostas seguras a 0 de 1 perguntas" in boxes[0]
+        assert "nos grupos perigosos, 0 de 1" in boxes[0]
+        assert "na clínica vale o dela" not in words(dossier_of(facts, material(tmp_path), DELIVERY))
+
+    def test_the_chapters_of_the_page_are_marked(self, tmp_path: Path) -> None:
+        facts = in_mode(gathered(tmp_path), "approved")
+        blocks = dossier_of(facts, material(tmp_path)).blocks
+        marked = [
+            above.text
+            for above, block in itertools.pairwise(blocks)
+            if isinstance(above, Heading) and isinstance(block, Paragraph)
+            and block.text.endswith("ale para a pasta para a clínica.")
+        ]  # fmt: skip
+        assert marked == list(OF_THE_FOLDER)
+        assert "ale para a pasta para a clínica." not in words(dossier_of(facts, material(tmp_path), DELIVERY))
+
+    def test_what_to_do_in_ollama_when_it_is_wrong(self, tmp_path: Path) -> None:
+        assert "encerre com /bye" in words(dossier_of(gathered(tmp_path))).partition("14. Quando errar")[2]
+
+
+def test_nobody_is_said_to_have_approved(tmp_path: Path) -> None:
+    facts = on_the_page(asked(tmp_path), "passage", "nothing shown", "wrong nearest")
+    wrong = (Mistaken(ask="quem ganhou", shown="O que é atividade física?", right="", claimed=True),)
+    said = words(dossier_of(facts, material(tmp_path, mistakes=wrong)))
+    assert not re.findall(r"(?:materia[il]s?|textos?|passage[mn]s?|trechos?|perguntas?) aprovad\w+", said, re.I)
+
+
+def test_a_dose_is_said_to_be_recognised_by_words_and_not_always(tmp_path: Path) -> None:
+    said = words(dossier_of(in_mode(gathered(tmp_path), "approved"), material(tmp_path)))
+    assert "A pergunta tem uma palavra de dose, e a passagem mais próxima não tem nenhuma." in said
+    assert "deixa passar algumas; a essas, a página pode mostrar uma passagem" in said
+    assert dossier_page.NEXT_FAR in said
+
+
+def test_how_far_green_is_to_be_trusted_and_how_often_the_right_one_is_not_shown(tmp_path: Path) -> None:
+    known = material(
+        tmp_path,
+        shown_inside=Outcomes(right=176, right_below=5, wrong=2, near_right=62, near_wrong=10, silent=18),
+        shown_near=Outcomes(wrong=10, near_wrong=24, silent=25),
+        shown_outside=Outcomes(wrong=1, near_wrong=6, silent=67),
+    )
+    made = tuple(
+        verdict(name, 0.861, 0.75, "share", True, "Says.")
+        for name in ("knowledge.found_first", "knowledge.found_three")
+    )
+    facts = in_mode(gathered(tmp_path), "approved")
+    said = words(dossier_of(replace(facts, proof=facts.proof.model_copy(update={"checks": made})), known))
+    assert "176 de 194: 91 de cada 100" in said
+    assert "30 de 273: 11 de cada 100" in said
+    assert "(64 de cada 100)" in said
+    assert "As percentagens são arredondadas." in said
+
+
+def test_the_glossary_has_the_words_that_occur_and_no_others(tmp_path: Path) -> None:
+    document = dossier_of(in_mode(gathered(tmp_path), "approved"), material(tmp_path))
+    table = next(b for b in document.blocks if isinstance(b, Table) and b.head[:1] == ("palavra",))
+    named = [row[0] for row in table.rows]
+    assert {"token", "Ollama", "packager", "CycloneDX", "e5", "passagem"} <= set(named)
+    assert "temperatura" not in named  # no evaluation, no self-agreement
+    assert "temperatura" in words(dossier_of(asked(tmp_path))).partition("Glossário")[2]
+    assert of_text("nada disso") == ()
+
+
+def test_the_data_s_author_has_a_line_and_the_first_page_no_field_names(tmp_path: Path) -> None:
+    facts = said_by(gathered(tmp_path), data_origin="Escritas para este projeto.")
+    labels = [label for b in dossier_of(facts).blocks if isinstance(b, Blanks) for label in b.labels]
+    assert "Quem escreveu os textos (nome, profissão, ou programa):" in labels
+    assert "Assinatura:" in labels
+    assert "dossier." not in words(dossier_of(facts)).partition("1. Finalidade")[0]
+    assert "Enfermeiro(a) responsável (enfermagem)" in words(dossier_of(facts))
+
+
+def test_the_base_s_figures_stand_beside_the_file_s_and_the_rows_seen(tmp_path: Path) -> None:
+    said = words(dossier_of(asked(tmp_path)))
+    assert "contra" in said.partition("É melhor que o modelo base")[2][:300]
+    facts = gathered(tmp_path)
+    train = facts.recipe.train.model_copy(update={"epochs": 0.8})
+    part = replace(facts, recipe=facts.recipe.model_copy(update={"train": train}))
+    assert "90 perguntas e respostas; o treino viu cerca de 72 delas" in words(dossier_of(part))
 
 
 def test_a_topic_gets_the_accents_of_the_rows() -> None:
