@@ -163,7 +163,7 @@ def _examples(knowledge: Knowledge | None, approval: str) -> Iterator[Block]:
         elif kind not in firsts:
             firsts[kind] = _example(one.ask, kind, passages[found["hits"][0][0]], approval)
     if firsts:
-        whose = "como foram digitadas" if knowledge.by_people else "feitas por programa"
+        whose = "do arquivo que a receita nomeia" if knowledge.by_people else "feitas por programa"
         yield Heading(f"Exemplos: perguntas {whose}, e o que a busca da prova achou", 2)
         yield from (firsts[kind] for kind in ("found", "near", "") if kind in firsts)
 

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from packager.artifacts.checks import Check
 from packager.artifacts.knowledge import Knowledge, Outcomes
 from packager.report import answers
-from packager.report.document import Block, Heading, Paragraph, Table
+from packager.report.document import Blanks, Block, Heading, Paragraph, Table
 from packager.report.dossier_chapters import ALL_CHECKS, CHECKS, WEAKNESSES, see
 from packager.report.dossier_figures import against_the_base
 from packager.report.dossier_limits import interval, limit, measured
@@ -61,6 +61,8 @@ def checks(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[Block]:
             "quiet",
         )
     yield from _shown(knowledge)
+    if knowledge and knowledge.by_people:
+        yield Blanks(("Quem escreveu as perguntas da busca (pessoas, ou programa):",))
     for text in _remarks(facts, knowledge):
         yield Paragraph(text)
 
@@ -207,9 +209,9 @@ def _whose_questions(facts: ReportFacts, knowledge: Knowledge) -> str:
         said = f"As perguntas que mediram a busca vêm de {name}, que a receita nomeia. Ela não diz quem as escreveu."
         if name == SHIPPED:
             said += (
-                " Esse arquivo vem com o packager: quem fez o programa o escreveu antes da busca, mas escolheu "
-                "depois os pesos, as listas de palavras e as quotas dos limites com estas perguntas à vista. Por isso "
-                "os números são otimistas."
+                " Esse arquivo vem com o packager e foi escrito antes da busca. Quem fez o programa escolheu depois os "
+                "pesos, as listas de palavras e as quotas dos limites com estas perguntas à vista: por isso os números "
+                "são otimistas."
             )
     if section and section.threshold is not None:
         return f"{said} Os limites da busca estão na receita."

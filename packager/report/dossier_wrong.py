@@ -75,7 +75,7 @@ def _mistaken(knowledge: Knowledge | None) -> Iterator[Block]:
     if knowledge is None or not knowledge.mistakes:
         return
     yield Heading("Erros da página: passagens que não respondem ao que se perguntou", 2)
-    whose = "como foram digitadas" if knowledge.by_people else "feitas por programa"
+    whose = "do arquivo que a receita nomeia" if knowledge.by_people else "feitas por programa"
     yield Paragraph(f"As perguntas são das que mediram a busca, {whose}.", "quiet")
     for one in knowledge.mistakes:
         how = "como resposta" if one.claimed else "como a mais próxima"
