@@ -67,7 +67,7 @@ def _of_another_kind(facts: ReportFacts) -> str:
         asked.append(f"{len(found.probes)} de conteúdo")
     if not asked:
         return "Não se mediu como o modelo responde a perguntas de outro tipo."
-    return f"De outro tipo só se fizeram {' e '.join(asked)}; a outras, não se sabe como o modelo responde."
+    return f"Além delas, o modelo só respondeu a {' e '.join(asked)}. Não se sabe como responde a outras."
 
 
 def _mistaken(knowledge: Knowledge | None) -> Iterator[Block]:
