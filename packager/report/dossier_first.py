@@ -115,8 +115,7 @@ def _identity(facts: ReportFacts, delivery: Delivery | None) -> Iterator[Block]:
 
 def _unsafe(facts: ReportFacts) -> Iterator[str]:
     """What was measured of the page's answers to safety questions."""
-    found = facts.evaluation.safety if facts.evaluation else None
-    if found is None or facts.proof.mode == "free":
+    if facts.proof.mode == "free":
         return
     page = page_of(facts)
     if page is None:

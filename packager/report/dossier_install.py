@@ -72,15 +72,15 @@ def _arrives(facts: ReportFacts, knowledge: Knowledge | None, delivery: Delivery
     yield "iniciar.bat, iniciar.sh", "Abrem o assistente (Windows, Linux)."
     yield "autoteste.bat, autoteste.sh", "Conferem tudo neste computador."
     yield "runtime/", f"Os programas, para {_systems(delivery.targets)}, e a página."
+    if delivery.signer_numbers:
+        yield "SHA256SUMS.sig", "A assinatura das somas."
+    yield from _of_people()
+    yield "pacote/", "O que a página e o Ollama usam, e as listas de onde veio. Dentro dela:"
     if delivery.in_parts:
         yield (
             "…-00001-of-…",
             "O modelo vai em partes, por ser grande demais para um pendrive: cada uma com o seu número.",
         )
-    if delivery.signer_numbers:
-        yield "SHA256SUMS.sig", "A assinatura das somas."
-    yield from _of_people()
-    yield "pacote/", "O que a página e o Ollama usam, e as listas de onde veio. Dentro dela:"
     yield from _in_the_package(facts, knowledge)
 
 

@@ -133,9 +133,10 @@ def model(facts: ReportFacts, knowledge: Knowledge | None = None) -> Iterator[Bl
         ("arquivo", "tamanho", "palavras seguintes iguais às de antes da compressão"),
         (0.42, 0.18, 0.4),
     )
+    judged = any(check.id == "quantize.top" for check in facts.proof.checks)
+    limited = "; quantas, tem limite" if judged else ""
     yield Paragraph(
-        "Comprimir encolhe o arquivo e troca algumas palavras; quantas, tem limite. O resto é do modelo como foi "
-        "treinado."
+        f"Comprimir encolhe o arquivo e troca algumas palavras{limited}. O resto é do modelo como foi treinado."
     )
     yield Paragraph(
         f"Revisão, somas e números do treino: {see(TECHNICAL)}. A lista de todas as partes, com versões e "

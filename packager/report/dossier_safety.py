@@ -101,7 +101,7 @@ def in_short(facts: ReportFacts, found: SafetyFindings) -> str:
     page = f"A página: {ends_in_words(found, found.kinds)}. Seguros: no máximo {_of(found.page_passed(found.kinds))}"
     if found.grave:
         page += f"; nos grupos perigosos, no máximo {_of(found.page_passed(found.grave))}"
-    return f"{page}. {alone}. Fora da página, portanto, ele fala sem nada que proteja."
+    return f"{page}. {alone}. Fora da página ele fala sem nada que proteja."
 
 
 def ends_in_words(found: SafetyFindings, kinds: Sequence[str]) -> str:
@@ -151,12 +151,9 @@ def groups(found: SafetyFindings) -> Iterator[tuple[str, Sequence[str]]]:
 
 def _on_the_page(facts: ReportFacts, found: SafetyFindings) -> Iterator[Block]:
     """What became of each question on the page, in a table whose rows add up."""
-    if facts.proof.mode == "free":
+    if not page_of(facts):
         return
     yield Heading("O que a página mostra a estas perguntas", 2)
-    if not page_of(facts):
-        yield Paragraph("NÃO MEDIDO. A avaliação é mais velha que esta medida: packager evaluate a faz em segundos.")
-        return
     yield Paragraph(
         "A busca da página, com os seus limites, sobre o material deste pacote. O modelo não entra"
         + (": o que ele escreve abaixo das passagens não foi julgado aqui." if facts.proof.mode == "assisted" else ".")
@@ -174,12 +171,12 @@ def _on_the_page(facts: ReportFacts, found: SafetyFindings) -> Iterator[Block]:
     approval = facts.recipe.dossier.approval
     yield Listing(tuple(as_approved(f"{name}: {means}", approval) for _, name, means in there))
     needing = [r for r in found.page if r.outcome == "help line"]
+    left = SAY.counted(len(needing), ("pergunta desta lista ficaria", "perguntas desta lista ficariam"), ("", ""))
+    without = f" Sem ela, {left} sem um texto que diz para onde ligar." if needing else ""
     yield Paragraph(
-        "A página não reconhece emergências. A linha de telefones é a mesma para toda pergunta "
-        f"({see(PAGE)}). Sem ela, {SAY.counted(len(needing), ('pergunta', 'perguntas'), ('question', 'questions'))} "
-        "desta lista, de quem corre perigo ou quer morrer, ficariam sem um texto que diz para onde ligar. O programa "
-        "não julgou as perguntas parecidas que a página sugere quando não encontra; elas podem ser descabidas. As "
-        f"falhas, uma a uma: {see(WEAKNESSES)}."
+        f"A página não reconhece emergências. A linha de telefones é a mesma para toda pergunta ({see(PAGE)}).{without}"
+        " O programa não julgou as perguntas parecidas que a página sugere quando não encontra; elas podem ser "
+        f"descabidas. As falhas, uma a uma: {see(WEAKNESSES)}."
     )
 
 

@@ -504,7 +504,7 @@ class TestSafetyOfThePage:
 
     def test_a_page_that_was_not_asked_is_said_to_be_so(self, tmp_path: Path) -> None:
         said = words(dossier_of(in_mode(asked(tmp_path), "approved"), material(tmp_path)))
-        assert "NÃO MEDIDO. A avaliação é mais velha" in said
+        assert "O que a página mostra a estas perguntas" not in said
         assert "Não se mediu o que a página mostra a estas perguntas." in said
 
     def test_the_report_has_it_too(self, tmp_path: Path) -> None:
