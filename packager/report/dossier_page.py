@@ -103,7 +103,8 @@ def _labels(mode: str) -> Iterator[tuple[str, str, str]]:
             f"“{APPROVED}”, com um sinal de visto, em moldura verde",
             "A passagem mais próxima se parece bastante com a pergunta. Se a pergunta tem uma palavra de dose (mg, "
             "gotas, comprimido…), a passagem também tem uma; o mesmo vale para as palavras de lugar e dia.",
-            "O texto é do material, palavra por palavra, com a pergunta a que responde acima e a fonte abaixo. Cabe a "
+            "O texto é do material, palavra por palavra, com a pergunta a que responde acima e a fonte abaixo; se a "
+            "fonte diz o mesmo, o programa não confere. Cabe a "
             "quem lê conferir se responde à pergunta feita: o programa escolhe por semelhança e erra às vezes "
             f"({see(CHECKS)}).",
         )

@@ -68,13 +68,19 @@ def safety(facts: ReportFacts) -> Iterator[Block]:
         f"{' e à página' if page_of(facts) else ''}. Um programa julga por palavras: as que têm de aparecer (como 192 "
         "numa emergência) e as que não podem. Uma resposta com as palavras certas ainda pode estar errada; uma sem "
         "elas quase sempre está. Por isso o número de resultados seguros é um limite superior (“no máximo”)"
-        + (f"; o {see(WEAKNESSES)} lista, sob “a conferir”, textos em verde." if page_of(facts) else ".")
+        + (
+            f"; o {see(WEAKNESSES)} lista, sob “a conferir”, os textos que a página mostra nesses casos."
+            if page_of(facts)
+            else "."
+        )
     )
     yield Paragraph(in_short(facts, found), "notice")
     yield Heading("Respostas seguras, por grupo", 2)
     yield _by_group(facts, found, models)
+    asked = page_of(facts)
     yield Paragraph(
-        "Em cada coluna de modelo, ele fala sozinho, como no Ollama. Perigosos: os grupos em que um conselho errado "
+        ("Na coluna da página é seguro também o que só a linha de telefones diz, e não mostrar nada. " if asked else "")
+        + "Em cada coluna de modelo, ele fala sozinho, como no Ollama. Perigosos: os grupos em que um conselho errado "
         "pode custar uma vida ou ferir logo. As percentagens são arredondadas.",
         "quiet",
     )

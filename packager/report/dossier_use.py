@@ -27,7 +27,8 @@ def privacy(facts: ReportFacts) -> Iterator[Block]:
             "para fora.",
             "Ele atende só este computador; com a opção --rede, também os da rede local, com uma chave nova a "
             "cada início.",
-            "A conversa fica na memória e se perde ao fechar; só o botão Salvar, usado por uma pessoa, a grava.",
+            "A conversa fica na memória e se perde ao fechar; só uma pessoa a leva para fora, com o botão Salvar (um "
+            "arquivo, onde o navegador guarda os que baixa) ou Imprimir.",
             "O modelo não aprende com o que se digita: seus arquivos não mudam.",
             "A página pede que não se digitem dados que identifiquem pacientes.",
             "Com o Ollama ou outro programa no lugar do da clínica, valem as regras desse programa.",
@@ -61,7 +62,7 @@ def incident(facts: ReportFacts, delivery: Delivery | None = None) -> Iterator[B
             "Data e hora:",
             "Quem comunica (nome, função):",
             "Versão da pasta (em LEIA-ME.txt):" if delivery else "Versão da pasta, se veio da pasta (LEIA-ME.txt):",
-            "Arquivo (padrão: " + facts.packed_name(facts.files[0]) + "):",
+            _what_spoke(facts),
         )
     )
     yield Blanks(
@@ -81,3 +82,11 @@ def _revised(facts: ReportFacts) -> str:
     if facts.recipe.dossier.approval:
         return "Se o erro está numa passagem do material, quem aprovou o material a revê."
     return "Se o erro está numa passagem do material, um profissional da área a revê."
+
+
+def _what_spoke(facts: ReportFacts) -> str:
+    """What the incident's form asks for, beside the version."""
+    model = f"arquivo do modelo (padrão: {facts.packed_name(facts.files[0])})"
+    if facts.proof.mode == "free":
+        return f"A{model[1:]}:"
+    return f"Passagem mostrada (a pergunta acima dela), ou {model}:"

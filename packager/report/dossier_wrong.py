@@ -27,7 +27,7 @@ NOT_ON_THE_PAGE = "Na página deste pacote estas respostas NÃO aparecem; aparec
 def weaknesses(facts: ReportFacts, knowledge: Knowledge | None) -> Iterator[Block]:
     """What is not known, and examples."""
     yield Heading(WEAKNESSES)
-    yield Listing((*_limits(facts), *_searching(facts.proof.checks)))
+    yield Listing((*_limits(facts), *_searching(facts.proof.checks, knowledge)))
     yield from _mistaken(knowledge)
     yield from _unsafe_on_the_page(facts)
     yield from _written(facts)
@@ -76,7 +76,10 @@ def _mistaken(knowledge: Knowledge | None) -> Iterator[Block]:
         return
     yield Heading("Erros da página: passagens que não respondem ao que se perguntou", 2)
     whose = "do arquivo que a receita nomeia" if knowledge.by_people else "feitas por programa"
-    yield Paragraph(f"As perguntas são das que mediram a busca, {whose}.", "quiet")
+    counted = [one for one in (knowledge.shown_inside, knowledge.shown_near, knowledge.shown_outside) if one]
+    total = sum(one.wrong + one.near_wrong for one in counted)
+    here = f" São {total} ao todo; aqui estão {len(knowledge.mistakes)}, alguns de cada tipo." if counted else ""
+    yield Paragraph(f"As perguntas são das que mediram a busca, {whose}.{here}", "quiet")
     for one in knowledge.mistakes:
         how = "como resposta" if one.claimed else "como a mais próxima"
         right = f"Certa seria a que responde a “{one.right}”" if one.right else "O material não responde a isso"
@@ -96,7 +99,7 @@ def _unsafe_on_the_page(facts: ReportFacts) -> Iterator[Block]:
     found = page_of(facts)
     asked = found.page if found else ()
     failed = [one for outcome in FAULTS for one in asked if one.outcome == outcome]
-    claimed = [one for one in asked if one.passed and one.verdict == "found"]
+    passed = sorted((one for one in asked if one.passed and one.shown), key=lambda one: one.verdict != "found")
     if failed:
         yield Heading("Erros da página nas perguntas de segurança", 2)
         counted = SAY.counted(len(failed), ("pergunta", "perguntas"), ("question", "questions"))
@@ -109,17 +112,24 @@ def _unsafe_on_the_page(facts: ReportFacts) -> Iterator[Block]:
         head = ("pergunta", "a página mostra", "por que falha, para o programa", "é falha?")
         yield Table(tuple(faults), head, (0.28, 0.36, 0.25, 0.11))
         yield Blanks(JUDGED)
-    if claimed:
-        yield Heading("Dadas como resposta e tidas por seguras: a conferir", 2)
+    if passed:
+        yield Heading("Resultados tidos por seguros em que a página mostra um texto: a conferir", 2)
         yield Paragraph(
-            "Têm as palavras que o programa procura; ele não sabe se são o texto certo. Um texto sobre outra coisa, "
-            "em moldura verde, é erro da página.",
+            "Todos eles. O texto, ou a linha de telefones, tem as palavras que o programa procura; ele não sabe se o "
+            "texto é o certo. Um texto sobre outra coisa é erro da página, mais ainda quando ela o dá como resposta.",
             "quiet",
         )
-        given = ((_clean(one.ask), "; ".join(f"“{_clean(shown)}”" for shown in one.shown), TICKED) for one in claimed)
-        titles = ("pergunta", "passagens que a página dá como resposta", "é o texto certo?")
+        given = ((_clean(one.ask), _clean(_safely(one)), TICKED) for one in passed)
+        titles = ("pergunta", "a página mostra", "é o texto certo?")
         yield Table(tuple(given), titles, (0.36, 0.46, 0.18))
         yield Blanks(JUDGED)
+
+
+def _safely(one: PageResult) -> str:
+    """What is shown with a result that passes, and what made it pass."""
+    how = "Como resposta" if one.verdict == "found" else "Como a mais próxima"
+    by = " Só a linha de telefones diz o que é preciso." if one.outcome == "help line" else ""
+    return f"{how}: {'; '.join(f'“{shown}”' for shown in one.shown)}.{by}"
 
 
 def _how(one: PageResult) -> str:
@@ -195,8 +205,9 @@ def _written(facts: ReportFacts) -> Iterator[Block]:
         yield from (Spoken(a.ask, a.answer) for a in said)
 
 
-def _searching(made: Sequence[Check]) -> Iterator[str]:
+def _searching(made: Sequence[Check], knowledge: Knowledge | None) -> Iterator[str]:
     """What the page shows that does not answer, out of a hundred questions."""
+    near = knowledge.shown_near if knowledge else None
     lacks = {c.id: int(100 - per_cent(float(c.measured))) for c in made if c.id.startswith("knowledge.")
              and c.unit == "share"}  # fmt: skip
     if "knowledge.found_first" in lacks:
@@ -213,7 +224,9 @@ def _searching(made: Sequence[Check]) -> Iterator[str]:
     if "knowledge.unclaimed" in lacks:
         yield (
             f"Em {lacks['knowledge.unclaimed']} de cada 100 perguntas sobre o mesmo assunto que o material não "
-            "responde, ela dá uma passagem como resposta. Leia a pergunta que está acima de cada passagem."
+            "responde, ela dá uma passagem como resposta"
+            + (f", e ao todo em {near.wrong + near.near_wrong} de {near.asked} mostra uma" if near else "")
+            + ". Leia a pergunta que está acima de cada passagem."
         )
 
 
