@@ -315,6 +315,7 @@ def test_it_fits(page: browser.Browser, served: Started, width: int, height: int
     page.devtools("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
     page.size(width, height)  # 683 by 384 is 1366 by 768 at 200 %
     pictured(page, f"welcome-{width}-{scheme}")
+    assert page.run("document.querySelector('#conversation').scrollTop") == 0  # it is read from its beginning
     page.type(QUESTION, "Uma pergunta com uma palavra-muito-" + "comprida" * 8 + browser.ENTER)
     page.until(lambda: page.text("#status") == "Resposta completa.")
     pictured(page, f"page-{width}-{scheme}")

@@ -42,9 +42,10 @@ function show(role, text) {
   return article;
 }
 
-// Keep the newest words in sight, unless the person has scrolled up to read.
+// Keep the newest words in sight, unless the person has scrolled up to read; a welcome is read from its beginning.
 function follow(always) {
   const box = at("conversation");
+  if (!at("welcome").hidden) return;
   if (always || box.scrollHeight - box.scrollTop - box.clientHeight < 120) box.scrollTop = box.scrollHeight;
 }
 
