@@ -169,7 +169,7 @@ def test_changed_code_reruns_its_stage_and_what_it_changes(
 @pytest.mark.parametrize(
     ("file", "stage"),
     [
-        ("adapter/adapter_model.safetensors", "adapter"),
+        pytest.param("adapter/adapter_model.safetensors", "adapter", marks=pytest.mark.slow),
         ("f16/model-F16.gguf", "f16"),
         ("package/tiny-Q8_0.gguf", "package"),
         ("package/manifest.json", "package"),
@@ -210,7 +210,7 @@ def wait_for(path: Path, build: subprocess.Popen[str]) -> None:
         time.sleep(0.005)
 
 
-@pytest.mark.parametrize("stages", [("adapter", "merged", "package"), pytest.param(STAGES, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stages", [("merged",), pytest.param(STAGES, marks=pytest.mark.slow)])
 def test_kill_in_a_stage_then_finish(tiny_recipe: Path, tmp_path: Path, stages: Sequence[str]) -> None:
     run = tmp_path / "tiny"
     for stage in stages:

@@ -415,6 +415,7 @@ def test_a_pair_that_was_trained_and_is_not_in_the_file(tiny_recipe: Path, copie
     assert found <= {"merge.pairs", "merge.tuned_loss"}
 
 
+@pytest.mark.slow
 def test_a_head_of_its_own_that_is_said_to_be_tied(tiny_recipe: Path, copied: Path) -> None:
     found = certain(caught(tiny_recipe, copied, Fault("base", after=train_with_a_head_of_its_own)))
     assert {"merge.tied_head", "merge.base_loss"} <= found
@@ -624,6 +625,7 @@ def lose_tokenizer_model(folder: Path) -> None:
     (folder / "tokenizer.model").unlink()
 
 
+@pytest.mark.slow
 def test_a_removed_tokenizer_model(taught_data: Path, tmp_path: Path) -> None:
     base = tmp_path / "base"
     base.mkdir()

@@ -131,6 +131,7 @@ def damage(folder: Path, out: Path, head: float | None = None, **settings: objec
     return out
 
 
+@pytest.mark.slow
 def test_weights_are_known_by_their_headers_before_they_are_fetched(
     tmp_path: Path, standin: Callable[[str], Path]
 ) -> None:
@@ -178,6 +179,7 @@ def test_a_broken_download_goes_on_where_it_broke(builder: Builder, standin: Cal
     assert made.read_bytes() == (standin("llama3") / "model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_hub_that_keeps_breaking_off_is_said_and_the_next_build_goes_on(builder: Builder) -> None:
     builder.hub.breaks["model.safetensors"] = 100
     done = builder("build", "--until", "base")

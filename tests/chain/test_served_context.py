@@ -61,6 +61,7 @@ def logits(base: Checkpoint, rows: Dataset, context: int, folder: Path) -> Check
     return check
 
 
+@pytest.mark.slow
 def test_longrope_beyond_its_original_length(made: Any, tmp_path: Path) -> None:
     """llama.cpp chooses the long factors by the context it is opened with, transformers by the text."""
     factors = {"short_factor": [1.0] * 8, "long_factor": [4.0] * 8, "type": "longrope"}

@@ -45,7 +45,7 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
                                    "num_hidden_layers": 62}),
 }  # fmt: skip
 """The model type of transformers' class, and what a real one of that name has beside a plain one."""
-SLOW = ("gemma2", "gemma3-4b", "gemma3-27b", "phi-4-mini", "qwen3")
+SLOW = ("gemma2", "gemma3-4b", "gemma3-27b", "llama-3.2", "phi-4-mini", "qwen3")
 LIMITS = {"phi3": 65, "phi-4-mini": 128}
 
 

@@ -34,7 +34,6 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = OTHERS | {
 }  # fmt: skip
 NAMES = ("llama-3.2", "qwen2-yarn", "qwen3", "phi3", "phi-4-mini", "gemma2", "gemma3", "gemma3-4b", "mistral",
          "granite", "smollm3")  # fmt: skip
-FAST = ("llama-3.2",)
 
 
 def in_old_words(config: dict[str, Any]) -> dict[str, Any]:
@@ -58,7 +57,8 @@ def in_old_words(config: dict[str, Any]) -> dict[str, Any]:
     return old
 
 
-@pytest.mark.parametrize("name", [n if n in FAST else pytest.param(n, marks=pytest.mark.slow) for n in NAMES])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
 def test_both_forms_make_one_file(name: str, vendored: Path, spm_data: Dataset, tmp_path: Path) -> None:
     kind, fields = KINDS[name]
     new = tmp_path / "new"

@@ -20,7 +20,7 @@ from packager.recipe.loading import ROOT
 
 VOCABULARIES = ROOT / "vendor" / "llama.cpp" / "models"
 NAMES = ("gpt-2", "mpt", "starcoder", "refact", "llama-bpe", "qwen2", "qwen35")
-FAST = ("gpt-2", "mpt", "starcoder", "refact", "qwen2")
+FAST = ("gpt-2", "starcoder", "refact")
 TEXTS = [*CONTENTS, *SPLITS, *neighbours()]
 
 

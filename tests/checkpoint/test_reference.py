@@ -113,6 +113,7 @@ def test_a_weight_that_is_not_there_is_named(tiny_base: Checkpoint, tmp_path: Pa
         predicted(tmp_path / "base")
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_model(tmp_path: Path) -> None:
     """A model of 400 MB in fp16 is asked within less than that above an empty process's memory."""
     from transformers import LlamaConfig, LlamaForCausalLM

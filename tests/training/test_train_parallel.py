@@ -56,6 +56,7 @@ def by_two(tiny_base: Checkpoint, tiny_data: Dataset, tmp_path_factory: pytest.T
     return trained(config, tiny_base, tiny_data, tmp_path_factory.mktemp("by_two"))
 
 
+@pytest.mark.slow
 def test_two_processes_train_what_one_does(
     by_two: Trained, tiny_base: Checkpoint, tiny_data: Dataset, tmp_path: Path
 ) -> None:
