@@ -18,7 +18,7 @@ from packager.checkpoint import lora, weights
 from packager.checkpoint.matrices import Matrices
 from packager.checkpoint.matrices import opened as opened_matrices
 from packager.checkpoint.nf4 import round_trip
-from packager.checkpoint.streaming import Adapted, lacking, streamed
+from packager.checkpoint.streaming import Batch, lacking, streamed
 from packager.process import progress
 from packager.prompt.masking import Encoded
 from packager.proof import divergence
@@ -37,15 +37,15 @@ LOGIT_BYTES = 64 << 20
 class Reference:
     """A checkpoint that can be asked for its predictions. Made by `opened`."""
 
-    def __init__(self, model: Any, device: Any, adapted: Adapted | None = None) -> None:
-        self._model, self._device, self._adapted = model, device, adapted
+    def __init__(self, model: Any, device: Any, batch: Batch | None = None) -> None:
+        self._model, self._device, self._batch = model, device, batch
         self._body = getattr(model, model.base_model_prefix)
         self._forward = self._body.forward
 
     @property
     def splits(self) -> bool:
         """Can samples go through the base alone, in the same pass?"""
-        return self._adapted is not None and self._adapted.splits
+        return self._batch is not None and self._batch.splits
 
     def predictions(self, samples: Sequence[Encoded], bare: int = 0) -> Iterator[tuple[divergence.Float32, list[int]]]:
         """Yield log-probabilities [n, vocabulary] and the n tokens that follow, for all positions of
@@ -59,7 +59,7 @@ class Reference:
         hidden = torch.cat([h[list(s.at)] for h, s in zip(self._hidden(samples, first_bare), samples, strict=True)])
         adapted = torch.arange(len(targets), device=self._device) < sum(len(s.at) for s in samples[:first_bare])
         for start in range(0, len(targets), rows):
-            self._adapt(adapted[None, start : start + rows, None])
+            self._running(adapted[None, start : start + rows, None])
             logits = self._head(hidden[start : start + rows])
             yield torch.log_softmax(logits, dim=-1).cpu().numpy(), targets[start : start + rows]
 
@@ -70,10 +70,10 @@ class Reference:
         found = [-log_p[np.arange(len(t)), t].astype(np.float64) for log_p, t in self.predictions(samples, bare)]
         return np.concatenate(found)
 
-    def _adapt(self, rows: Tensor) -> None:
-        """Adapt only what `rows` says from now on; it broadcasts over a layer's outputs."""
-        if self._adapted is not None:
-            self._adapted.rows = rows
+    def _running(self, adapted: Tensor, tokens: Tensor | None = None) -> None:
+        """What runs from now on: only what `adapted` says, which broadcasts over a layer's outputs, has the adapter."""
+        if self._batch is not None:
+            self._batch.adapted, self._batch.tokens = adapted, tokens
 
     def observe(self, samples: Sequence[Encoded], see: Callable[[str, Tensor], None]) -> None:
         """Run the samples through the layers. For every batch and every linear layer but the head,
@@ -96,10 +96,8 @@ class Reference:
             for name, module in self._model.named_modules():
                 if type(module) is nn.Linear and module is not head:
                     hooks.callback(module.register_forward_pre_hook(watch(name)).remove)
-            self._adapt(torch.tensor(True, device=self._device))
-            for batch, ids in self._padded(samples):
-                lengths = torch.tensor([len(samples[i].ids) for i in batch], device=self._device)
-                real = torch.arange(ids.shape[1], device=self._device) < lengths[:, None]
+            for _, ids, real in self._padded(samples):
+                self._running(torch.tensor(True, device=self._device), real)
                 self._body(input_ids=ids, use_cache=False)
 
     def _hidden(self, samples: Sequence[Encoded], first_bare: int) -> list[Tensor]:
@@ -107,16 +105,17 @@ class Reference:
         import torch
 
         found: list[Any] = [None] * len(samples)
-        for batch, ids in self._padded(samples):
-            self._adapt(torch.tensor(batch, device=self._device)[:, None, None] < first_bare)
+        for batch, ids, real in self._padded(samples):
+            self._running(torch.tensor(batch, device=self._device)[:, None, None] < first_bare, real)
             with torch.no_grad():
                 states = self._body(input_ids=ids, use_cache=False).last_hidden_state
             for row, i in zip(states, batch, strict=True):
                 found[i] = row[: len(samples[i].ids)].clone()
         return found
 
-    def _padded(self, samples: Sequence[Encoded]) -> Iterator[tuple[list[int], Tensor]]:
-        """Lots of samples of like length: their numbers, and their tokens [samples, longest]."""
+    def _padded(self, samples: Sequence[Encoded]) -> Iterator[tuple[list[int], Tensor, Tensor]]:
+        """Lots of samples of like length: their numbers, their tokens [samples, longest], and which of these are
+        theirs (bool)."""
         import torch
 
         order = sorted(range(len(samples)), key=lambda i: len(samples[i].ids))
@@ -124,7 +123,9 @@ class Reference:
             width = max(len(samples[i].ids) for i in batch)
             # Padding is on the right, where causal attention never looks.
             rows = [[*samples[i].ids, *[0] * (width - len(samples[i].ids))] for i in batch]
-            yield batch, torch.tensor(rows, device=self._device)
+            lengths = torch.tensor([len(samples[i].ids) for i in batch], device=self._device)
+            real = torch.arange(width, device=self._device) < lengths[:, None]
+            yield batch, torch.tensor(rows, device=self._device), real
 
     def _head(self, hidden: Tensor) -> Tensor:
         """The model's own head, whatever it does around its matrix: the model runs with a body that
@@ -159,12 +160,12 @@ def opened(
             return
         pairs = lora.read_pairs(adapter, tensors) if adapter else {}
         whole = lora.read_whole(adapter, tensors) if adapter else {}
-        adapted = Adapted(splits=not whole)
-        model = streamed(folder, matrices, tensors | whole, pairs, adapted, nf4=nf4)
+        batch = Batch(splits=not whole)
+        model = streamed(folder, matrices, tensors | whole, pairs, batch, nf4=nf4)
         if model is None:
             yield Reference(_in_memory(folder, adapter, nf4=nf4).to(device), device)
         else:
-            yield Reference(model, device, adapted)
+            yield Reference(model, device, batch)
 
 
 def base_and_tuned(

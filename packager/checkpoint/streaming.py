@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Adapted:
-    """What of the rows that run through the layers the adapter is added to."""
+class Batch:
+    """Of the texts that run through the layers: what is computed, and what the adapter is added to."""
 
     splits: bool
     """Whether there is a base to be had without the adapter: embeddings that were trained whole replace it."""
-    rows: Tensor | None = None
+    adapted: Tensor | None = None
     """bool, broadcasts over the outputs of a layer; set before every pass."""
+    tokens: Tensor | None = None
+    """bool [texts, width]: where there are tokens and not padding, which no matrix is multiplied with; None: all."""
 
 
 def lacking(name: str) -> ProofFailed:
@@ -38,7 +40,7 @@ def streamed(
     matrices: Matrices,
     tensors: Mapping[str, weights.Tensor],
     pairs: Mapping[str, lora.Pair],
-    adapted: Adapted,
+    batch: Batch,
     *,
     nf4: bool,
 ) -> Any:
@@ -67,7 +69,7 @@ def streamed(
                 raise lacking(f"{name}.{part}")
             if part == "weight" and type(module) is nn.Linear:
                 round_to_nf4 = nf4 and module is not head
-                product = _product(module, matrices, tensor, pairs.get(f"{name}.weight"), adapted, nf4=round_to_nf4)
+                product = _product(module, matrices, tensor, pairs.get(f"{name}.weight"), batch, nf4=round_to_nf4)
                 module.forward = product  # type: ignore[method-assign, assignment]
             elif part == "weight" and module is table:
                 module.forward = _lookup(matrices, tensor)
@@ -85,32 +87,41 @@ def _product(
     matrices: Matrices,
     tensor: weights.Tensor,
     pair: lora.Pair | None,
-    adapted: Adapted,
+    batch: Batch,
     *,
     nf4: bool,
 ) -> Callable[[Tensor], Tensor]:
-    """x [..., in] -> x W' + scale (x A') B' + bias, W read block by block (whole, to round it to NF4)."""
+    """x [..., in] -> x W' + scale (x A') B' + bias, and 0 for padding; W read block by block (whole, to round it)."""
     import torch
 
     low_rank = (torch.from_numpy(pair.a.copy()), torch.from_numpy(pair.b.copy())) if pair else None
     factors: list[Tensor] = []
     """What DoRA multiplies the outputs of each block with; found when it is first run."""
 
-    def forward(x: Tensor) -> Tensor:
-        out = x.new_empty((*x.shape[:-1], tensor.rows))
+    def of_tokens(x: Tensor, adapted: Tensor | None) -> Tensor:
+        out = x.new_empty((len(x), tensor.rows))
         first = not factors
         for start, stop, matrix in matrices.blocks(tensor, nf4=nf4):
-            out[..., start:stop] = x @ matrix.T
+            out[:, start:stop] = x @ matrix.T
             if pair and low_rank and pair.magnitude is not None and first:
                 length = (matrix + pair.scale * (low_rank[1][start:stop] @ low_rank[0]).to(x.device)).norm(dim=1)
                 factors.append(torch.from_numpy(pair.magnitude[start:stop].copy()).to(x.device) / length)
         if pair and low_rank:
             a, b = (side.to(x.device) for side in low_rank)
-            assert adapted.rows is not None
-            out += pair.scale * ((x @ a.T) @ b.T) * adapted.rows
+            assert adapted is not None
+            out.addmm_((x @ a.T) * (pair.scale * adapted), b.T)
             if factors:
-                out *= torch.where(adapted.rows, torch.cat(factors), 1.0)
+                out *= torch.where(adapted, torch.cat(factors), 1.0)
         return out if module.bias is None else out + module.bias
+
+    def forward(x: Tensor) -> Tensor:
+        rows, shape = x.reshape(-1, x.shape[-1]), (*x.shape[:-1], tensor.rows)
+        adapted = batch.adapted.expand(*x.shape[:-1], 1).reshape(-1, 1) if pair and batch.adapted is not None else None
+        if batch.tokens is None or batch.tokens.shape != x.shape[:-1]:
+            return of_tokens(rows, adapted).view(shape)
+        where = batch.tokens.flatten().nonzero().flatten()
+        found = of_tokens(rows[where], None if adapted is None else adapted[where])
+        return found.new_zeros((len(rows), tensor.rows)).index_copy_(0, where, found).view(shape)
 
     return forward
 
