@@ -1,10 +1,10 @@
-"""Training speed: the originals' way, a plain packed step and ours, in one run on one machine.
+"""Training speed: the originals' way, Unsloth, a plain packed step and ours, in one run on one machine.
 
     python bench/training.py peak guard original plain step free > results.jsonl
 
 Each word is an experiment (see `EXPERIMENTS`; `all` is all of them); a JSON line each is printed and,
 with --out FILE, written. Needs a CUDA device, but for `cpu` and `cpu_recipe`
-(the default recipe's rows and examples a step; needs its build).
+(the default recipe's rows and examples a step; needs its build). `unsloth` needs that package.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import subprocess
 import sys
+import tempfile
 import traceback
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,6 +27,7 @@ import torch
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
 import measuring  # noqa: E402
+import shapes  # noqa: E402
 import training_models as models  # noqa: E402
 import training_sides as sides  # noqa: E402
 from training_guard import guard  # noqa: E402
@@ -85,6 +88,21 @@ def cpu(rows: Sequence[Encoded], examples: int) -> dict[str, Any]:
     }
 
 
+def unsloth() -> dict[str, Any]:
+    """The peer, in a process of its own, on a checkpoint of the same shape."""
+    from transformers import AutoTokenizer
+
+    with tempfile.TemporaryDirectory() as folder:
+        made = shapes.base("qwen25_1.5b", Path(folder) / "base").folder
+        tokenizer = AutoTokenizer.from_pretrained(made)
+        tokenizer.pad_token, tokenizer.eos_token = "<|endoftext|>", "<|im_end|>"  # without one it does not load
+        tokenizer.save_pretrained(made)
+        command = [sys.executable, str(Path(__file__).with_name("training_unsloth.py")), str(made)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
 def recipe_rows() -> list[Encoded]:
     """The rows that the default recipe trains on, from its build."""
     folder = Path("build/smollm2_aps/data")
@@ -97,6 +115,7 @@ EXPERIMENTS = {
     "cpu_recipe": lambda: cpu(recipe_rows(), 4),
     "peak": lambda: {"tflops": sides.matmul_peak() / 1e12},
     "original": lambda: sides.original(QWEN, models.rows(QWEN, 512), 3),
+    "unsloth": unsloth,
     "plain": lambda: sides.plain(QWEN, models.rows(QWEN, 512), 5),
     "step": lambda: step(compiled=True),
     "step_not_compiled": step,

@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from packager.artifacts.files import link_or_copy, sha256_of, write_atomically
+from packager.artifacts.files import hashes_of, link_or_copy, sha256_of, write_atomically
 from packager.artifacts.kinds import Ggufs, Modelfile
 from packager.artifacts.knowledge import Knowledge
 from packager.errors import ProofFailed, StageCrash
@@ -48,7 +48,8 @@ def write_modelfiles(recipe: Recipe, ggufs: Ggufs, modelfile: Modelfile, licence
 
 def close(recipe: Recipe, ggufs: Ggufs, parts: Sequence[Part], out: Path) -> tuple[str, ...]:
     """Write the bill of materials and SHA256SUMS; returns the name of every file."""
-    sums = {p.name: sha256_of(p) for p in sorted(out.iterdir()) if p.name != "key"}
+    paths = sorted(p for p in out.iterdir() if p.name != "key")
+    sums = {path.name: sha256 for path, sha256 in zip(paths, hashes_of(paths), strict=True)}
     for file in ggufs.files:  # hashed again: what was proven is what is packed
         if sums[packed_name(recipe, file)] != file.sha256:
             raise ProofFailed(f"{file.name} changed after it was proven.", "run the build with --verify")
