@@ -1,4 +1,4 @@
-"""Training speed: the originals' way, Unsloth, a plain packed step and ours, in one run on one machine.
+"""Training speed: the originals' way, Unsloth's, a plain packed step and ours, on one machine.
 
     python bench/training.py peak guard original plain step free > results.jsonl
 
@@ -95,7 +95,7 @@ def unsloth() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         made = shapes.base("qwen25_1.5b", Path(folder) / "base").folder
         tokenizer = AutoTokenizer.from_pretrained(made)
-        tokenizer.pad_token, tokenizer.eos_token = "<|endoftext|>", "<|im_end|>"  # without one it does not load
+        tokenizer.pad_token, tokenizer.eos_token = "<|endoftext|>", "<|im_end|>"  # Unsloth does not load without
         tokenizer.save_pretrained(made)
         command = [sys.executable, str(Path(__file__).with_name("training_unsloth.py")), str(made)]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)

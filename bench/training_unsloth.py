@@ -3,8 +3,8 @@
     python bench/training_unsloth.py FOLDER
 
 It changes transformers for the whole process, so it gets one of its own. Prints a JSON line: with 16 flashcards a step,
-padded to the longest, and with four sequences of 8,192 tokens a step, rows end to end. Needs a CUDA device and the
-package `unsloth`, which is no dependency of this project.
+padded to the longest, and with four sequences of 8,192 tokens a step, rows end to end. Needs a CUDA device,
+Python 3.12 and the package `unsloth`, which is no dependency of this project.
 """
 
 from __future__ import annotations
@@ -26,12 +26,14 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
 import training_models as models  # noqa: E402
 
+from packager.prompt.masking import Encoded  # noqa: E402
+
 SHAPE = models.SHAPES["qwen25_1.5b"]
 PACKED, WIDTH = 4, 8192
 STEPS, WARM = {"step": 40, "packed": 6}, 3
 
 
-def padded(rows: Sequence[Any]) -> tuple[dict[str, torch.Tensor], int]:
+def padded(rows: Sequence[Encoded]) -> tuple[dict[str, torch.Tensor], int]:
     """A batch with the loss on answers, and its real tokens."""
     width = max(len(row.ids) for row in rows)
     ids = torch.zeros((len(rows), width), dtype=torch.int64)
@@ -55,7 +57,7 @@ def packed() -> Iterator[tuple[dict[str, torch.Tensor], int]]:
     ids = torch.tensor([i for row in rows for i in row.ids])
     labels = torch.tensor([i if t else -100 for row in rows for i, t in zip(row.ids, row.trained, strict=True)])
     size = PACKED * WIDTH
-    for start in itertools.cycle(range(0, len(ids) - size, size)):
+    for start in itertools.cycle(range(0, len(ids) - size + 1, size)):
         cut = slice(start, start + size)
         yield {"input_ids": ids[cut].view(PACKED, WIDTH), "labels": labels[cut].view(PACKED, WIDTH)}, size
 

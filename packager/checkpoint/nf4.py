@@ -41,7 +41,7 @@ def round_trip(matrix: Tensor) -> Tensor:
 def _nearest(scaled: Tensor, middles: Tensor) -> Tensor:
     """Which of NF4's values is nearest, int32: how many of the `middles` between them lie below.
 
-    On a CPU they are counted one after the other, which numpy does several times as fast as torch searches.
+    On a CPU numpy counts them one after the other, comparing whole vectors; torch searches for each weight.
     """
     import numpy as np
     import torch

@@ -10,6 +10,7 @@ that the configuration asks for is not in the files.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from packager.checkpoint import lora, weights
 from packager.checkpoint.matrices import Matrices
 from packager.checkpoint.matrices import opened as opened_matrices
 from packager.checkpoint.nf4 import round_trip
-from packager.checkpoint.streaming import Batch, lacking, streamed
+from packager.checkpoint.streaming import Pass, lacking, streamed
 from packager.process import progress
 from packager.prompt.masking import Encoded
 from packager.proof import divergence
@@ -37,15 +38,13 @@ LOGIT_BYTES = 64 << 20
 class Reference:
     """A checkpoint that can be asked for its predictions. Made by `opened`."""
 
-    def __init__(self, model: Any, device: Any, batch: Batch | None = None) -> None:
-        self._model, self._device, self._batch = model, device, batch
+    def __init__(self, model: Any, device: Any, current: Pass | None = None, *, splits: bool = False) -> None:
+        """`splits`: can samples go through the base alone, in the same pass? Not where the adapter's own embeddings
+        replace it."""
+        self.splits = splits
+        self._model, self._device, self._pass = model, device, current or Pass()
         self._body = getattr(model, model.base_model_prefix)
         self._forward = self._body.forward
-
-    @property
-    def splits(self) -> bool:
-        """Can samples go through the base alone, in the same pass?"""
-        return self._batch is not None and self._batch.splits
 
     def predictions(self, samples: Sequence[Encoded], bare: int = 0) -> Iterator[tuple[divergence.Float32, list[int]]]:
         """Yield log-probabilities [n, vocabulary] and the n tokens that follow, for all positions of
@@ -59,7 +58,7 @@ class Reference:
         hidden = torch.cat([h[list(s.at)] for h, s in zip(self._hidden(samples, first_bare), samples, strict=True)])
         adapted = torch.arange(len(targets), device=self._device) < sum(len(s.at) for s in samples[:first_bare])
         for start in range(0, len(targets), rows):
-            self._running(adapted[None, start : start + rows, None])
+            self._pass.adapted, self._pass.tokens = adapted[None, start : start + rows, None], None
             logits = self._head(hidden[start : start + rows])
             yield torch.log_softmax(logits, dim=-1).cpu().numpy(), targets[start : start + rows]
 
@@ -70,25 +69,19 @@ class Reference:
         found = [-log_p[np.arange(len(t)), t].astype(np.float64) for log_p, t in self.predictions(samples, bare)]
         return np.concatenate(found)
 
-    def _running(self, adapted: Tensor, tokens: Tensor | None = None) -> None:
-        """What runs from now on: only what `adapted` says, which broadcasts over a layer's outputs, has the adapter."""
-        if self._batch is not None:
-            self._batch.adapted, self._batch.tokens = adapted, tokens
-
     def observe(self, samples: Sequence[Encoded], see: Callable[[str, Tensor], None]) -> None:
         """Run the samples through the layers. For every batch and every linear layer but the head,
         `see(name of the layer, its inputs [tokens, in])`; padding is left out."""
         import torch
         from torch import nn
 
-        real: Any = None
         head = self._model.get_output_embeddings()
 
         def watch(name: str) -> Callable[..., None]:
             def hook(_: Any, inputs: tuple[Tensor, ...]) -> None:
                 rows = inputs[0].reshape(-1, inputs[0].shape[-1])
-                if len(rows) == real.numel():  # an expert is given some of the tokens, in an order of its own
-                    see(name, rows[real.flatten()])
+                if len(rows) == math.prod(self._pass.shape):  # an expert is given some of them, in an order of its own
+                    see(name, rows if self._pass.tokens is None else rows[self._pass.tokens])
 
             return hook
 
@@ -96,36 +89,43 @@ class Reference:
             for name, module in self._model.named_modules():
                 if type(module) is nn.Linear and module is not head:
                     hooks.callback(module.register_forward_pre_hook(watch(name)).remove)
-            for _, ids, real in self._padded(samples):
-                self._running(torch.tensor(True, device=self._device), real)
-                self._body(input_ids=ids, use_cache=False)
+            self._pass.adapted = torch.tensor(True, device=self._device)
+            for _, ids, tokens in self._padded(samples):
+                self._run(ids, tokens)
 
     def _hidden(self, samples: Sequence[Encoded], first_bare: int) -> list[Tensor]:
         """The last hidden states [tokens, hidden] of every sample; those from `first_bare` on without adapter."""
         import torch
 
         found: list[Any] = [None] * len(samples)
-        for batch, ids, real in self._padded(samples):
-            self._running(torch.tensor(batch, device=self._device)[:, None, None] < first_bare, real)
+        for batch, ids, tokens in self._padded(samples):
+            self._pass.adapted = torch.tensor(batch, device=self._device)[:, None, None] < first_bare
             with torch.no_grad():
-                states = self._body(input_ids=ids, use_cache=False).last_hidden_state
+                states = self._run(ids, tokens).last_hidden_state
             for row, i in zip(states, batch, strict=True):
                 found[i] = row[: len(samples[i].ids)].clone()
         return found
 
-    def _padded(self, samples: Sequence[Encoded]) -> Iterator[tuple[list[int], Tensor, Tensor]]:
-        """Lots of samples of like length: their numbers, their tokens [samples, longest], and which of these are
-        theirs (bool)."""
+    def _run(self, ids: Tensor, tokens: Tensor | None) -> Any:
+        self._pass.shape, self._pass.tokens = tuple(ids.shape), tokens
+        return self._body(input_ids=ids, use_cache=False)
+
+    def _padded(self, samples: Sequence[Encoded]) -> Iterator[tuple[list[int], Tensor, Tensor | None]]:
+        """Lots of samples of like length: their numbers, their tokens [samples, longest], and where these are
+        (`Pass.tokens`)."""
         import torch
 
         order = sorted(range(len(samples)), key=lambda i: len(samples[i].ids))
         for batch in _batches(order, [len(s.ids) for s in samples]):
-            width = max(len(samples[i].ids) for i in batch)
+            lengths = [len(samples[i].ids) for i in batch]
+            width = max(lengths)
             # Padding is on the right, where causal attention never looks.
             rows = [[*samples[i].ids, *[0] * (width - len(samples[i].ids))] for i in batch]
-            lengths = torch.tensor([len(samples[i].ids) for i in batch], device=self._device)
-            real = torch.arange(width, device=self._device) < lengths[:, None]
-            yield batch, torch.tensor(rows, device=self._device), real
+            tokens = None
+            if min(lengths) < width:
+                places = torch.arange(width) < torch.tensor(lengths)[:, None]
+                tokens = places.flatten().nonzero().flatten().to(self._device)
+            yield batch, torch.tensor(rows, device=self._device), tokens
 
     def _head(self, hidden: Tensor) -> Tensor:
         """The model's own head, whatever it does around its matrix: the model runs with a body that
@@ -160,12 +160,12 @@ def opened(
             return
         pairs = lora.read_pairs(adapter, tensors) if adapter else {}
         whole = lora.read_whole(adapter, tensors) if adapter else {}
-        batch = Batch(splits=not whole)
-        model = streamed(folder, matrices, tensors | whole, pairs, batch, nf4=nf4)
+        current = Pass()
+        model = streamed(folder, matrices, tensors | whole, pairs, current, nf4=nf4)
         if model is None:
             yield Reference(_in_memory(folder, adapter, nf4=nf4).to(device), device)
         else:
-            yield Reference(model, device, batch)
+            yield Reference(model, device, current, splits=not whole)
 
 
 def base_and_tuned(

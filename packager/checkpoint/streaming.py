@@ -20,15 +20,16 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Batch:
-    """Of the texts that run through the layers: what is computed, and what the adapter is added to."""
+class Pass:
+    """What the layers compute when texts run through them; set before."""
 
-    splits: bool
-    """Whether there is a base to be had without the adapter: embeddings that were trained whole replace it."""
     adapted: Tensor | None = None
-    """bool, broadcasts over the outputs of a layer; set before every pass."""
+    """bool, broadcasts over the outputs of a layer: what the adapter is added to."""
+    shape: tuple[int, ...] = ()
+    """[texts, width]."""
     tokens: Tensor | None = None
-    """bool [texts, width]: where there are tokens and not padding, which no matrix is multiplied with; None: all."""
+    """Numbers of the places, text after text, that hold tokens; None where there is no padding. A layer that is given
+    another shape multiplies all that it is given."""
 
 
 def lacking(name: str) -> ProofFailed:
@@ -40,7 +41,7 @@ def streamed(
     matrices: Matrices,
     tensors: Mapping[str, weights.Tensor],
     pairs: Mapping[str, lora.Pair],
-    batch: Batch,
+    current: Pass,
     *,
     nf4: bool,
 ) -> Any:
@@ -69,7 +70,7 @@ def streamed(
                 raise lacking(f"{name}.{part}")
             if part == "weight" and type(module) is nn.Linear:
                 round_to_nf4 = nf4 and module is not head
-                product = _product(module, matrices, tensor, pairs.get(f"{name}.weight"), batch, nf4=round_to_nf4)
+                product = _product(module, matrices, tensor, pairs.get(f"{name}.weight"), current, nf4=round_to_nf4)
                 module.forward = product  # type: ignore[method-assign, assignment]
             elif part == "weight" and module is table:
                 module.forward = _lookup(matrices, tensor)
@@ -87,7 +88,7 @@ def _product(
     matrices: Matrices,
     tensor: weights.Tensor,
     pair: lora.Pair | None,
-    batch: Batch,
+    current: Pass,
     *,
     nf4: bool,
 ) -> Callable[[Tensor], Tensor]:
@@ -116,12 +117,14 @@ def _product(
 
     def forward(x: Tensor) -> Tensor:
         rows, shape = x.reshape(-1, x.shape[-1]), (*x.shape[:-1], tensor.rows)
-        adapted = batch.adapted.expand(*x.shape[:-1], 1).reshape(-1, 1) if pair and batch.adapted is not None else None
-        if batch.tokens is None or batch.tokens.shape != x.shape[:-1]:
+        adapted = None
+        if pair and current.adapted is not None:
+            adapted = current.adapted.expand(*x.shape[:-1], 1).reshape(-1, 1)
+        tokens = current.tokens
+        if tokens is None or x.shape[:-1] != current.shape:
             return of_tokens(rows, adapted).view(shape)
-        where = batch.tokens.flatten().nonzero().flatten()
-        found = of_tokens(rows[where], None if adapted is None else adapted[where])
-        return found.new_zeros((len(rows), tensor.rows)).index_copy_(0, where, found).view(shape)
+        found = of_tokens(rows[tokens], None if adapted is None else adapted[tokens])
+        return found.new_zeros((len(rows), tensor.rows)).index_copy_(0, tokens, found).view(shape)
 
     return forward
 

@@ -1,6 +1,6 @@
 """The package in a real Ollama: it is created there, and renders and counts training's prompts.
 
-Needs an `ollama` on the PATH (0.12.6 or newer, which renders without generating or cutting off). It listens on
+Needs an `ollama` on the PATH that renders without generating and without cutting off (0.33 does). It listens on
 loopback, keeps models and home in folders of the test, and is told to ask nobody else (OLLAMA_NO_CLOUD=1).
 """
 
@@ -104,7 +104,7 @@ def test_it_renders_and_counts_training_s_prompts(ollama: Ollama, copied: Path, 
     for number, one in enumerate(conversations):
         trained = template.render(one.trained, add_generation_prompt=True)
         body = {"model": "tiny", "messages": list(one.sent), "stream": False}
-        whole = {"_debug_render_only": True, "truncate": False}  # what outgrows num_ctx loses its first messages else
+        whole = {"_debug_render_only": True, "truncate": False}  # otherwise what is longer than num_ctx loses messages
         served = ollama.ask("/api/chat", body | whole)["_debug_info"]["rendered_template"]
         if served not in (trained, trained.removeprefix(template.bos_token)):
             differing.append((served, trained))

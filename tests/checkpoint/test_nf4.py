@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from packager.checkpoint.nf4 import round_trip
+from packager.checkpoint.nf4 import PIECE, _nearest, round_trip
 
 
 def drawn(rows: int, columns: int) -> torch.Tensor:
@@ -33,6 +33,15 @@ def test_a_matrix_that_is_no_whole_number_of_blocks() -> None:
     matrix = drawn(33, 50)
     assert round_trip(matrix).shape == (33, 50)
     assert (round_trip(matrix) - matrix).norm() < 0.1 * matrix.norm()
+
+
+def test_the_nearest_value_is_that_of_torch_s_search() -> None:
+    """Also in the middle between two, and beside it; over more weights than are compared at once."""
+    middles = torch.linspace(-0.9, 0.9, 15)
+    above, below = (torch.nextafter(middles, torch.full((15,), side)) for side in (9.0, -9.0))
+    drawn_ones = torch.rand(PIECE + 100, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    scaled = torch.cat([middles, above, below, torch.tensor([-1.0, -0.0, 0.0, 1.0]), drawn_ones])
+    assert torch.equal(_nearest(scaled, middles), torch.bucketize(scaled, middles, out_int32=True))
 
 
 def test_bits_do_not_depend_on_threads() -> None:
