@@ -107,7 +107,8 @@ def recipe_rows() -> list[Encoded]:
     """The rows that the default recipe trains on, from its build."""
     folder = Path("build/smollm2_aps/data")
     recorded = json.loads((folder / "stage.json").read_text(encoding="utf-8"))
-    return batches.read(folder / "train.jsonl", Dataset(folder=folder, key=recorded["key"], **recorded["artifact"]))
+    data = Dataset(folder=folder, content=recorded["content"], **recorded["artifact"])
+    return batches.read(folder / "train.jsonl", data)
 
 
 EXPERIMENTS = {

@@ -18,6 +18,7 @@ import torch
 import training_models as models
 
 from packager.artifacts.kinds import Checkpoint
+from packager.process.memory import keep_freed_memory
 from packager.prompt.masking import Encoded
 from packager.recipe.sections import Train
 from packager.training import attention, compute, memory, model, step
@@ -156,7 +157,7 @@ def ours_cpu(shape: models.Shape, rows: Sequence[Encoded], method: str) -> Itera
     config = recipe(shape, 0.0, shape.examples_per_step, method=method, epochs=1000)
     base = models.model(shape, device, dtype, nf4=method == "qlora")
     base.set_attn_implementation("eager")  # as `model.load` does for rows so short
-    model.keep_freed_memory()
+    keep_freed_memory(1 << 30, (1 << 31) - 1)
     trainee = model.adapt(base, config, SOURCE, device, dtype)
     ways = compute.choose(trainee, rows, memory.SIDE_BY_SIDE, shape.examples_per_step)
     run = Run(config, 1000, rows, rows[:1], [], trainee, ways, optimizer(config, trainee), Path())
