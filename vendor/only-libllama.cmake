@@ -11,9 +11,20 @@ add_compile_options(-U__AMX_INT8__)
 # The quantizer must write the same bytes on every machine. Compilers fuse a product and a sum into one rounding where
 # the processor can (and -march=native lets them), which moves the rounding of single weights. The kernels that
 # models run with are in another library, and keep it.
-function(packager_rounds_each_step)
+#
+# And it must not take longer than reading and writing: ggml-quants-by-lanes.c includes llama.cpp's ggml-quants.c and
+# takes its place. It is compiled for the processor at hand, as those kernels are.
+set(PACKAGER_QUANTIZER ${CMAKE_CURRENT_LIST_DIR}/ggml-quants-by-lanes.c)
+function(packager_quantizer)
   if(TARGET ggml-base)
     target_compile_options(ggml-base PRIVATE -ffp-contract=off)
+    get_target_property(sources ggml-base SOURCES)
+    list(TRANSFORM sources REPLACE "^ggml-quants\\.c$" "${PACKAGER_QUANTIZER}")
+    set_target_properties(ggml-base PROPERTIES SOURCES "${sources}")
+    if(GGML_NATIVE AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+      set_source_files_properties(${PACKAGER_QUANTIZER} TARGET_DIRECTORY ggml-base
+                                  PROPERTIES COMPILE_OPTIONS -march=native)
+    endif()
   endif()
 endfunction()
-cmake_language(DEFER CALL packager_rounds_each_step)
+cmake_language(DEFER CALL packager_quantizer)
