@@ -9,7 +9,8 @@ from packager.artifacts.checks import Check, Figure, verdict
 from packager.artifacts.evidence import Divergence
 from packager.artifacts.kinds import Adapter, Checkpoint, Dataset, Merged
 from packager.checkpoint.matrices import Matrices
-from packager.prompt.corpus import corpus_samples
+from packager.data.conversations import HELDOUT
+from packager.prompt.corpus import compared_samples, corpus_samples
 from packager.prompt.masking import Encoded
 
 POSITIONS = 256
@@ -36,14 +37,16 @@ def compare_with_source(
     *,
     nf4: bool,
     imatrix: bool,
-) -> Divergence:
+) -> tuple[Divergence, int]:
     """What the merged checkpoint predicts against base + adapter, unmerged, on the corpus and on the texts that
-    reach `far`; its predictions are kept, and with `imatrix` which of its columns matter."""
+    reach `far`. Its predictions there and on held-out answers are kept, for the files that will be made of it (the
+    second number: at so many answer tokens), and with `imatrix` which of its columns matter."""
     from packager.checkpoint import importance, reference
     from packager.proof import divergence
     from packager.proof.divergence import RunningDivergence
 
     samples = [*corpus_samples(data.folder, POSITIONS), *far]
+    answers = compared_samples(data.folder, HELDOUT, data.end_of_turn)
     with (
         reference.opened(base.folder, adapter.folder if adapter else None, nf4=nf4, matrices=matrices) as source,
         reference.opened(out, matrices=matrices) as merged,
@@ -52,10 +55,12 @@ def compare_with_source(
         for (log_p, targets), (log_q, _) in zip(source.predictions(samples), merged.predictions(samples), strict=True):
             divergences.add(log_p, log_q, targets)
             predictions.append(log_q.astype("float16"))
+        of_answers = (log_p for log_p, _ in merged.predictions(answers))
+        divergence.save_reference(out / divergence.ANSWERS, answers, of_answers)
         if imatrix:
             importance.collect(merged, base, data, out)
     divergence.save_reference(out / divergence.REFERENCE, samples, predictions)
-    return divergences.result()
+    return divergences.result(), sum(len(sample.at) for sample in answers)
 
 
 def merge_checks(merged: Merged, adapter: Adapter | None) -> list[Check]:

@@ -6,6 +6,7 @@ import collections
 import contextlib
 import functools
 import os
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,6 +15,8 @@ Listener = Callable[[str], None]
 _lines: collections.deque[str] = collections.deque(maxlen=200)
 _listener: Listener | None = None
 _unfinished = ""
+_writing = threading.Lock()
+"""The library logs from any of its threads."""
 
 
 @functools.cache
@@ -54,8 +57,9 @@ def complaint(count: int = 4) -> str:
 
 def _log(level: int, text: bytes, data: object) -> None:
     global _unfinished
-    *whole, _unfinished = (_unfinished + text.decode(errors="replace")).split("\n")
-    for line in filter(str.strip, whole):
-        _lines.append(line.strip())
-        if _listener is not None:
-            _listener(line)
+    with _writing:
+        *whole, _unfinished = (_unfinished + text.decode(errors="replace")).split("\n")
+        for line in filter(str.strip, whole):
+            _lines.append(line.strip())
+            if _listener is not None:
+                _listener(line)

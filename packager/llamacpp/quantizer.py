@@ -1,4 +1,4 @@
-"""One GGUF file -> another of a smaller type, by llama.cpp's library; a whole file or none.
+"""One GGUF file -> others of smaller types, by llama.cpp's library; whole files or none.
 
 `planned_types` asks the library what it would write, without writing. Fails with `InputError` for a
 type that does not exist or needs an importance matrix, `MissingResource` for a full disk.
@@ -11,7 +11,7 @@ import difflib
 import re
 import shutil
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,8 @@ ROOM = 4 << 30
 """Address space (bytes) that quantizing may take beside twice its source: buffers, threads, tables."""
 SECONDS, SLOWEST = 3600, 1 << 19
 """CPU time that it may take in any case, and bytes of source a second of CPU beyond that."""
-_PROGRESS = re.compile(r"^\[ *(\d+)/ *(\d+)\]")
+_PROGRESS = re.compile(r"\[ *\d+/ *(\d+)\]")
+"""How a line about a tensor begins; files that are written side by side write into each other's lines."""
 _PLANNED = re.compile(r"^\[ *\d+/ *\d+\] +(\S+) .*type = *(\w+), size =(?:.*\((\w+)\))?")
 """A line of a dry run: the tensor, its type, and the type it would get where that is another."""
 
@@ -48,29 +49,51 @@ def quantize_file(
     importance: Mapping[str, Float32] | None = None,
     overrides: Mapping[str, str] | None = None,
 ) -> None:
-    """Quantize one GGUF file into another.
+    """Quantize one GGUF file into another: `quantize_files` for one type."""
+    files = {type_name: out}
+    quantize_files(source, files, threads, max_buffer_bytes, on_progress, importance=importance, overrides=overrides)
+
+
+def quantize_files(
+    source: Path,
+    files: Mapping[str, Path],
+    threads: int,
+    max_buffer_bytes: int = 64 << 20,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    importance: Mapping[str, Float32] | None = None,
+    overrides: Mapping[str, str] | None = None,
+) -> None:
+    """Quantize one GGUF file into others, by their types, side by side: while one is read or written another computes.
 
     `on_progress(tensors done, tensors in all)` is called along the way; `max_buffer_bytes` bounds
-    the rows held in memory at once. `importance` weighs the columns [columns] of tensors by name;
+    the rows held in memory at once for each. `importance` weighs the columns [columns] of tensors by name;
     `overrides` gives the tensors that a regular expression finds a type of their own (the first that
-    finds one holds). On failure nothing is left at `out`: `InputError` for a type that does not exist
+    finds one holds). On failure none of `files` is left: `InputError` for a type that does not exist
     or that needs an importance matrix, `MissingResource` for a full disk.
     """
-    if out.exists():  # above all the source itself, which the library would truncate before reading it
-        raise InputError(f"{out} is there already.", "write to a new file")
+    for out in files.values():
+        if out.exists():  # above all the source itself, which the library would truncate before reading it
+            raise InputError(f"{out} is there already.", "write to a new file")
+    done = 0
 
     def listen(line: str) -> None:
-        if match := _PROGRESS.match(line):
-            on_progress(int(match[1]), int(match[2]))
+        nonlocal done
+        for total in _PROGRESS.findall(line):
+            done += 1
+            on_progress(done, len(files) * int(total))
 
     columns = _contiguous(importance or {})
-    params = _params(type_name, columns, overrides or {})
-    params.nthread, params.max_buf_size = threads, max_buffer_bytes
+    jobs = [(out, _params(name, columns, overrides or {})) for name, out in files.items()]
+    for _, params in jobs:
+        params.nthread, params.max_buf_size = threads, max_buffer_bytes
     try:
-        if _run(source, out, params, listen):
-            raise _failure(source, out, type_name)
+        for (name, out), code in zip(files.items(), _run(source, jobs, listen), strict=True):
+            if code:
+                raise _failure(source, out, name)
     except BaseException:
-        out.unlink(missing_ok=True)
+        for out in files.values():
+            out.unlink(missing_ok=True)
         raise
 
 
@@ -91,7 +114,7 @@ def planned_types(
     columns = _contiguous(importance or {})
     params = _params(type_name, columns, overrides or {})
     params.dry_run = True
-    if _run(source, source, params, listen):
+    if any(_run(source, [(source, params)], listen)):
         raise _failure(source, source, type_name)
     return found
 
@@ -143,21 +166,24 @@ def _params(type_name: str, columns: Mapping[str, Float32], overrides: Mapping[s
     return params
 
 
-def _run(source: Path, out: Path, params: Any, listen: Callable[[str], None]) -> int:
-    """llama.cpp's return code; 0 is success."""
+def _run(source: Path, jobs: Sequence[tuple[Path, Any]], listen: Callable[[str], None]) -> list[int]:
+    """llama.cpp's return code for each file and its settings; 0 is success."""
     lib = binding.library()
-    codes: list[int] = []
-    # In a thread, because Ctrl-C is raised in the main one: there it would surface inside a callback
+    codes = [1] * len(jobs)
+
+    def quantize(number: int, out: Path, params: Any) -> None:
+        codes[number] = lib.llama_model_quantize(bytes(source), bytes(out), ctypes.byref(params))
+
+    # In threads, because Ctrl-C is raised in the main one: there it would surface inside a callback
     # of the library, and be lost.
-    work = threading.Thread(
-        target=lambda: codes.append(lib.llama_model_quantize(bytes(source), bytes(out), ctypes.byref(params))),
-        daemon=True,
-    )
-    size = source.stat().st_size if source.is_file() else 0
-    with binding.listening(listen), bounded(2 * size + ROOM, SECONDS + size // SLOWEST):
-        work.start()
-        work.join()
-    return codes[0] if codes else 1
+    work = [threading.Thread(target=quantize, args=(number, *job), daemon=True) for number, job in enumerate(jobs)]
+    size, many = source.stat().st_size if source.is_file() else 0, len(jobs)
+    with binding.listening(listen), bounded(many * (2 * size + ROOM), SECONDS + many * size // SLOWEST):
+        for thread in work:
+            thread.start()
+        for thread in work:
+            thread.join()
+    return codes
 
 
 def _importance(columns: Mapping[str, Float32]) -> Any:

@@ -109,7 +109,7 @@ LINE: tuple[Stage[Any], ...] = (
     Stage("f16", convert.convert, Ggufs, ("merged", "data", "prompt"),
           section=lambda r: convert.Lineage(recipe=r.name, language=r.language, context=r.serve.context),
           versions=("llama_cpp_python", "transformers"), says=_sizes),
-    Stage("gguf", quantize.quantize, Ggufs, ("data", "merged", "f16"),
+    Stage("gguf", quantize.quantize, Ggufs, ("merged", "f16"),
           section=lambda r: quantize.Quantizing(**r.quantize.model_dump(), context=r.serve.context, kv=r.serve.kv),
           versions=("llama_cpp_python",), says=_sizes),
     Stage("proof", prove.prove, Proof,

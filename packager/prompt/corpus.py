@@ -55,6 +55,10 @@ NEIGHBOURS = (
     "€", "°", "`", "👶", "你", "А", "ا",
 )  # fmt: skip
 """One of every class of character, and runs that pre-tokenizers treat apart."""
+COMPARED_TOKENS = 768
+"""Held-out answer tokens on which quantized files are compared with what they were made of."""
+LEAST_TOKENS = 256
+"""With fewer than these, the corpus that every stage is proven on is added."""
 LONG_PROMPTS = 8
 """Tokens that may be run for each answer token asked for, where prompts are long and answers short."""
 
@@ -154,6 +158,14 @@ def answer_samples(path: Path, end_of_turn: str, tokens: int, least: int = 0) ->
         if (tokens <= 0 or room <= 0) and len(found) >= least:
             break
     return found
+
+
+def compared_samples(folder: Path, heldout: str, end_of_turn: str) -> list[Encoded]:
+    """On what quantized files are compared: answers of the file `heldout`, and the corpus where these are few."""
+    samples = answer_samples(folder / heldout, end_of_turn, COMPARED_TOKENS)
+    if sum(len(s.at) for s in samples) < LEAST_TOKENS:  # a handful would judge by chance
+        samples += corpus_samples(folder, LEAST_TOKENS)
+    return samples
 
 
 def spread(rows: Sequence[T]) -> Iterator[T]:

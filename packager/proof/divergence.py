@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     Float64 = npt.NDArray[np.float64]
 
 
-REFERENCE = "reference.npz"
+REFERENCE, ANSWERS = "reference.npz", "answers.npz"
+"""What the merged checkpoint predicts: on the corpus, for the F16 file, and on held-out answers, for the others."""
 FEW_TEXTS, BLOCK = 6, 32
 """With fewer texts than these their spread tells nothing, and blocks of so many neighbouring tokens are taken."""
 

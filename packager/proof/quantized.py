@@ -1,7 +1,9 @@
-"""Quantized GGUF files and the F16 file they were made of -> what they lost, how far they predict from it, the checks.
+"""Quantized GGUF files and what they were made of -> what they lost, how far they predict from it, the checks.
 
-The files are run in a child process, as a damaged one can abort it; one that does not run is named in
-`fault`. Fails with `ProofFailed` for a file that is not whole.
+Their predictions are held against those that the merge kept of its checkpoint, whose weights are F16: the F16 file has
+by then been proven to predict as that does (`converted.py`), and is not run again. The files are run in a child
+process, as a damaged one can abort it; one that does not run is named in `fault`. Fails with `ProofFailed` for a file
+that is not whole.
 """
 
 from __future__ import annotations
@@ -13,24 +15,17 @@ from typing import TypeVar
 
 from packager.artifacts.checks import Check, Figure, verdict
 from packager.artifacts.evidence import Divergence
-from packager.artifacts.kinds import Dataset, GgufFile
-from packager.data.conversations import HELDOUT
+from packager.artifacts.kinds import GgufFile
 from packager.errors import Interrupted, PackagerError, ProofFailed
 from packager.llamacpp import gguf_file
 from packager.llamacpp.gguf_file import GgufInfo
 from packager.llamacpp.limits import run_limits
 from packager.process import child
-from packager.prompt.corpus import answer_samples, corpus_samples
 from packager.prompt.masking import Encoded
 from packager.proof import divergence
 from packager.proof.limits import USELESS, Limits
 
 T = TypeVar("T")
-
-ANSWER_TOKENS = 768
-"""Held-out answer tokens on which predictions are compared."""
-LEAST_TOKENS = 256
-"""With fewer than these, the corpus that every stage is proven on is added."""
 
 NOT_JUDGED = "Hardly any token stands out in this model, so this is not judged."
 
@@ -58,22 +53,15 @@ def unplanned(planned: Mapping[str, str], actual: Mapping[str, str]) -> tuple[st
 
 
 def compared(
-    files: Sequence[GgufFile], original: Path, data: Dataset, out: Path, context: int, kv: str = "f16"
+    files: Sequence[GgufFile], answers: Path, out: Path, context: int, kv: str = "f16"
 ) -> tuple[GgufFile, ...]:
-    """The files with their divergence from the F16 file, or with why they do not run; all opened as they are
-    served. With another `kv` than f16 also what that alone costs. Raises what stops the F16 file from running."""
-    samples = answer_samples(data.folder / HELDOUT, data.end_of_turn, ANSWER_TOKENS)
-    if sum(len(s.at) for s in samples) < LEAST_TOKENS:  # a handful would judge by chance
-        samples += corpus_samples(data.folder, LEAST_TOKENS)
-    with tempfile.TemporaryDirectory(prefix="packager-") as folder:  # not on the build's disk, which may be just full
-        kept = Path(folder) / divergence.REFERENCE
-        _in_child(divergence.keep_predictions, original, samples, context, kept)
-        found = tuple(_compared(file, out / file.name, kept, context, kv) for file in files)
-        if kv == "f16":
-            return found
-        return tuple(
-            file if file.fault else _of_kv(file, out / file.name, samples, kept, context, kv) for file in found
-        )
+    """The files with their divergence from the predictions in `answers`, or with why they do not run; opened as they
+    are served. With another `kv` than f16 also what that alone costs."""
+    found = tuple(_compared(file, out / file.name, answers, context, kv) for file in files)
+    if kv == "f16":
+        return found
+    samples, _ = divergence.load_reference(answers)
+    return tuple(file if file.fault else _of_kv(file, out / file.name, samples, context, kv) for file in found)
 
 
 def _compared(file: GgufFile, path: Path, kept: Path, context: int, kv: str) -> GgufFile:
@@ -86,10 +74,12 @@ def _compared(file: GgufFile, path: Path, kept: Path, context: int, kv: str) -> 
     return file.model_copy(update={"divergence": apart, "fault": ""})
 
 
-def _of_kv(file: GgufFile, path: Path, samples: Sequence[Encoded], kept: Path, context: int, kv: str) -> GgufFile:
+def _of_kv(file: GgufFile, path: Path, samples: Sequence[Encoded], context: int, kv: str) -> GgufFile:
     """The file against itself with keys and values in f16."""
-    _in_child(divergence.keep_predictions, path, samples, context, kept)
-    return file.model_copy(update={"kv_divergence": _in_child(divergence.from_reference, path, kept, context, kv)})
+    with tempfile.TemporaryDirectory(prefix="packager-") as folder:  # not on the build's disk, which may be just full
+        kept = Path(folder) / divergence.REFERENCE
+        _in_child(divergence.keep_predictions, path, samples, context, kept)
+        return file.model_copy(update={"kv_divergence": _in_child(divergence.from_reference, path, kept, context, kv)})
 
 
 def _in_child(function: Callable[..., T], path: Path, *args: object) -> T:

@@ -30,8 +30,8 @@ class Merge(Section):
 
 
 def merge(config: Merge | None, base: Checkpoint, data: Dataset, adapter: Adapter | None, out: Path) -> Merged:
-    """Write the merged checkpoint and `reference.npz`, some of its predictions, into `out`; without an
-    adapter, the base in FP16. With `imatrix`, also `imatrix.gguf`."""
+    """Write the merged checkpoint into `out`, and some of its predictions (`reference.npz`, `answers.npz`); without
+    an adapter, the base in FP16. With `imatrix`, also `imatrix.gguf`."""
     config = config or Merge(imatrix=False)
     with matrices.opened() as kept:
         choice = choose_base(base, data, adapter, kept) if adapter else MergeBase()
@@ -41,7 +41,9 @@ def merge(config: Merge | None, base: Checkpoint, data: Dataset, adapter: Adapte
             progress.note(
                 f"not compared beyond {boundary} tokens, where this model computes otherwise: it is too large"
             )
-        divergence = compare_with_source(base, data, adapter, out, far, kept, nf4=choice.nf4, imatrix=config.imatrix)
+        divergence, answers = compare_with_source(
+            base, data, adapter, out, far, kept, nf4=choice.nf4, imatrix=config.imatrix
+        )
     merged = merged.model_copy(
         update={
             "rounded_to_nf4": choice.nf4,
@@ -53,6 +55,7 @@ def merge(config: Merge | None, base: Checkpoint, data: Dataset, adapter: Adapte
             "heldout_loss_16bit": choice.loss_16bit,
             "heldout_loss_nf4": choice.loss_nf4,
             "divergence": divergence,
+            "answers": answers,
         }
     )
     checks = [*merge_checks(merged, adapter), *tied_head.tied(base.folder)]

@@ -2,7 +2,7 @@
 
 Every file is read back: it must hold the tensors, the vocabulary and the chat template of its source,
 and each tensor is compared with the type that llama.cpp chooses for it. How far its predictions are
-from the source's is measured on held-out answers. Fails with `InputError` for an unknown type or a
+from the merged checkpoint's is measured on held-out answers. Fails with `InputError` for an unknown type or a
 pattern that finds no tensor, `MissingResource` for a full disk, `ProofFailed` if the file that was
 written says something else than its source.
 """
@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from packager.artifacts.files import link_or_copy, sha256_of
-from packager.artifacts.kinds import Dataset, GgufFile, Ggufs, Merged
+from packager.artifacts.kinds import GgufFile, Ggufs, Merged
 from packager.errors import ProofFailed
 from packager.llamacpp.gguf_file import GgufInfo, tensor_shapes, types_of_tensors
 from packager.llamacpp.imatrix import IMATRIX, importance_for
-from packager.llamacpp.quantizer import planned_types, quantize_file, refuse_idle_patterns
+from packager.llamacpp.quantizer import planned_types, quantize_files, refuse_idle_patterns
 from packager.process import child, progress
+from packager.proof.divergence import ANSWERS
 from packager.proof.quantized import compared, differences, read_whole, unplanned
 from packager.recipe.sections import Quantize
 
@@ -38,7 +39,7 @@ class Quantizing(Quantize):
     """What keys and values are kept in."""
 
 
-def quantize(config: Quantizing, data: Dataset, merged: Merged, source: Ggufs, out: Path) -> Ggufs:
+def quantize(config: Quantizing, merged: Merged, source: Ggufs, out: Path) -> Ggufs:
     """Write `model-TYPE.gguf` into `out` for every type, in the recipe's order."""
     original = source.folder / source.files[0].name
     before = read_whole(original)
@@ -46,12 +47,12 @@ def quantize(config: Quantizing, data: Dataset, merged: Merged, source: Ggufs, o
     for said in refuse_idle_patterns(config.tensors, shapes):
         progress.note(said)
     columns = importance_for(merged.folder / IMATRIX, shapes) if config.imatrix else {}
+    _write(original, out, config, columns)
     files, sums = [], []
     beside = concurrent.futures.ThreadPoolExecutor(1)
     try:
         for name in config.types:
-            path = out / f"model-{name}.gguf"
-            _write(original, path, name, config, columns)
+            path = _path(out, name)
             info = read_whole(path)
             planned = planned_types(original, name, importance=columns, overrides=config.tensors)
             if faults := differences(info, before):
@@ -61,31 +62,31 @@ def quantize(config: Quantizing, data: Dataset, merged: Merged, source: Ggufs, o
             progress.note(f"{name}: {file.size / 1e6:,.0f} MB, {file.bits_per_weight:.2f} bits/weight ({held})")
             files.append(file)
             sums.append(beside.submit(sha256_of, path))
-        apart = compared(files, original, data, out, config.context, config.kv)
+        apart = compared(files, merged.folder / ANSWERS, out, config.context, config.kv)
         hashed = [file.model_copy(update={"sha256": sha256.result()}) for file, sha256 in zip(apart, sums, strict=True)]
     finally:
         beside.shutdown(cancel_futures=True)
     return Ggufs(folder=out, files=tuple(hashed))
 
 
-def _write(original: Path, path: Path, name: str, config: Quantizing, columns: Mapping[str, Float32]) -> None:
-    """The type of the F16 file itself is a second name for it."""
-    if name == "F16":
-        link_or_copy(original, path)
-        return
-    quantize_file(
-        original,
-        path,
-        name,
-        child.processors(),
-        on_progress=partial(_report, name),
-        importance=columns,
-        overrides=config.tensors,
-    )
+def _path(out: Path, name: str) -> Path:
+    return out / f"model-{name}.gguf"
 
 
-def _report(name: str, done: int, total: int) -> None:
-    progress.update(done, total, "tensors", type=name)
+def _write(original: Path, out: Path, config: Quantizing, columns: Mapping[str, Float32]) -> None:
+    """All files. The type of the F16 file itself is a second name for it."""
+    files = {name: _path(out, name) for name in config.types}
+    if same := files.pop("F16", None):
+        link_or_copy(original, same)
+    if files:
+        quantize_files(
+            original,
+            files,
+            child.processors(),
+            on_progress=partial(progress.update, unit="tensors"),
+            importance=columns,
+            overrides=config.tensors,
+        )
 
 
 def _described(path: Path, name: str, info: GgufInfo, unplanned: tuple[str, ...]) -> GgufFile:

@@ -303,25 +303,28 @@ def flip_tensor_bytes() -> None:
     """Damage inside a tensor of the file, before it is committed: nothing in its header shows it."""
 
     def damaged(real: Callable[..., None]) -> Callable[..., None]:
-        def quantize_file(source: Path, out: Path, *args: Any, **options: Any) -> None:
-            real(source, out, *args, **options)
-            with out.open("r+b") as file:
-                middle = out.stat().st_size // 2
-                file.seek(middle)
-                raw = file.read(20_000)
-                file.seek(middle)
-                file.write(bytes(b ^ 0x55 for b in raw))
+        def quantize_files(source: Path, files: dict[str, Path], *args: Any, **options: Any) -> None:
+            real(source, files, *args, **options)
+            for out in files.values():
+                with out.open("r+b") as file:
+                    middle = out.stat().st_size // 2
+                    file.seek(middle)
+                    raw = file.read(20_000)
+                    file.seek(middle)
+                    file.write(bytes(b ^ 0x55 for b in raw))
 
-        return quantize_file
+        return quantize_files
 
-    patch("packager.llamacpp.quantizer:quantize_file", damaged)
+    patch("packager.llamacpp.quantizer:quantize_files", damaged)
 
 
 def write_another_type() -> None:
     patch(
-        "packager.llamacpp.quantizer:quantize_file",
+        "packager.llamacpp.quantizer:quantize_files",
         lambda real: (
-            lambda source, out, name, *a, **k: real(source, out, "Q4_0" if name == "Q4_K_M" else name, *a, **k)
+            lambda source, files, *a, **k: real(
+                source, {"Q4_0" if name == "Q4_K_M" else name: out for name, out in files.items()}, *a, **k
+            )
         ),
     )
 
@@ -517,8 +520,8 @@ def other_f16(taught_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 def quantize_another(other: Path) -> None:
     patch(
-        "packager.llamacpp.quantizer:quantize_file",
-        lambda real: lambda source, out, name, *a, **k: real(other, out, name, *a, **k),
+        "packager.llamacpp.quantizer:quantize_files",
+        lambda real: lambda source, *a, **k: real(other, *a, **k),
     )
 
 

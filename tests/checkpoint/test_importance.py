@@ -157,7 +157,7 @@ class TestNames:
 
 class TestQuantizing:
     def made(self, config: Quantizing, data: Dataset, merged: Merged, f16: Ggufs, out: Path) -> Ggufs:
-        return quantize(config, data, merged, f16, fresh(out))
+        return quantize(config, merged, f16, fresh(out))
 
     def test_it_changes_the_bytes_of_what_it_weighs_and_nothing_else(
         self, spm_rows: Dataset, weighed: Merged, spm_f16: Ggufs, tmp_path: Path

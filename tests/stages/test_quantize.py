@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from packager.artifacts.files import sha256_of
-from packager.artifacts.kinds import Dataset, Ggufs, Merged
+from packager.artifacts.kinds import Ggufs, Merged
 from packager.errors import InputError, ProofFailed
 from packager.evaluation.answers import likelihood
 from packager.llamacpp import gguf_file
@@ -16,15 +16,16 @@ from packager.llamacpp.gguf_file import quantization_types, tensor_shapes, types
 from packager.llamacpp.model import GgufModel
 from packager.llamacpp.quantizer import planned_types, quantize_file
 from packager.process import progress
+from packager.proof.divergence import ANSWERS
 from packager.proof.limits import Limits
 from packager.proof.quantized import compared, differences, kv_checks, unplanned
 from packager.stages.quantize import Quantizing, quantize
 
 
-def test_every_type_in_order(spm_f16: Ggufs, spm_data: Dataset, spm_merged: Merged, tmp_path: Path) -> None:
+def test_every_type_in_order(spm_f16: Ggufs, spm_merged: Merged, tmp_path: Path) -> None:
     events: list[progress.Event] = []
     with progress.route(events.append):
-        made = quantize(Quantizing(types=("Q4_K_M", "F16", "Q8_0", "BF16")), spm_data, spm_merged, spm_f16, tmp_path)
+        made = quantize(Quantizing(types=("Q4_K_M", "F16", "Q8_0", "BF16")), spm_merged, spm_f16, tmp_path)
     assert [f.type for f in made.files] == ["Q4_K_M", "F16", "Q8_0", "BF16"]
     assert [f.name for f in made.files] == [f"model-{f.type}.gguf" for f in made.files]
     for file in made.files:
@@ -39,12 +40,12 @@ def test_every_type_in_order(spm_f16: Ggufs, spm_data: Dataset, spm_merged: Merg
     bits = [by_type[t].bits_per_weight for t in ("Q4_K_M", "Q8_0", "F16")]
     assert bits == sorted(bits)
     assert 4.5 < bits[0] < 6 < bits[1] < 9
-    assert {"done": 20, "total": 20, "unit": "tensors", "figures": {"type": "Q8_0"}} in events
+    assert {"done": 60, "total": 60, "unit": "tensors", "figures": {}} in events
     assert any("bits/weight" in e.get("note", "") for e in events)
 
 
-def test_divergence_grows_as_bits_fall(spm_f16: Ggufs, spm_data: Dataset, spm_merged: Merged, tmp_path: Path) -> None:
-    made = quantize(Quantizing(types=("F16", "Q8_0", "Q4_K_M", "Q2_K")), spm_data, spm_merged, spm_f16, tmp_path)
+def test_divergence_grows_as_bits_fall(spm_f16: Ggufs, spm_merged: Merged, tmp_path: Path) -> None:
+    made = quantize(Quantizing(types=("F16", "Q8_0", "Q4_K_M", "Q2_K")), spm_merged, spm_f16, tmp_path)
     found = [file.divergence for file in made.files]
     assert all(found)
     kl = [d.kl_mean for d in found if d]
@@ -56,16 +57,14 @@ def test_divergence_grows_as_bits_fall(spm_f16: Ggufs, spm_data: Dataset, spm_me
     assert found[0].same_top > 0.98
 
 
-def test_a_file_that_kills_its_reader_is_named(
-    spm_f16: Ggufs, spm_data: Dataset, spm_merged: Merged, tmp_path: Path
-) -> None:
+def test_a_file_that_kills_its_reader_is_named(spm_f16: Ggufs, spm_merged: Merged, tmp_path: Path) -> None:
     """NaN where the norm's epsilon stands: llama.cpp aborts the process."""
-    made = quantize(Quantizing(types=("Q8_0",)), spm_data, spm_merged, spm_f16, tmp_path)
+    made = quantize(Quantizing(types=("Q8_0",)), spm_merged, spm_f16, tmp_path)
     path = tmp_path / made.files[0].name
     raw = path.read_bytes()
     at = raw.index(b"attention.layer_norm_rms_epsilon") + len(b"attention.layer_norm_rms_epsilon") + 4
     path.write_bytes(raw[:at] + b"\x00\x00\xc0\x7f" + raw[at + 4 :])
-    (file,) = compared(made.files, spm_f16.folder / "model-F16.gguf", spm_data, tmp_path, 0)
+    (file,) = compared(made.files, spm_merged.folder / ANSWERS, tmp_path, 0)
     assert file.divergence is None
     assert "SIGABRT" in file.fault
 
@@ -76,19 +75,19 @@ def _folder(path: Path) -> Path:
 
 
 def test_what_keys_and_values_in_q8_0_cost_is_measured_alone(
-    spm_f16: Ggufs, spm_data: Dataset, spm_merged: Merged, tmp_path: Path
+    spm_f16: Ggufs, spm_merged: Merged, tmp_path: Path
 ) -> None:
     """Against the same file with keys and values in f16; nothing is measured where that is what is served."""
     asked = Quantizing(types=("F16",))
-    (plain,) = quantize(asked, spm_data, spm_merged, spm_f16, _folder(tmp_path / "f16")).files
+    (plain,) = quantize(asked, spm_merged, spm_f16, _folder(tmp_path / "f16")).files
     assert plain.kv_divergence is None
     assert kv_checks(plain, "f16", Limits(0.01, 0.9, 1.01)) == []
     asked = asked.model_copy(update={"kv": "q8_0"})
-    (file,) = quantize(asked, spm_data, spm_merged, spm_f16, _folder(tmp_path / "q8_0")).files
+    (file,) = quantize(asked, spm_merged, spm_f16, _folder(tmp_path / "q8_0")).files
     assert file.divergence
     assert file.kv_divergence
     assert plain.divergence
-    assert plain.divergence.kl_mean < 1e-5  # the F16 file against itself, kept in 16 bits
+    assert plain.divergence.kl_mean < 1e-5  # the F16 file against its checkpoint
     assert 0 < file.kv_divergence.kl_mean < 0.01
     (right,) = kv_checks(file, "q8_0", Limits(0.01, 0.9, 1.01))
     assert (right.id, right.passed, right.subject) == ("quantize.kv", True, "F16")
@@ -96,16 +95,14 @@ def test_what_keys_and_values_in_q8_0_cost_is_measured_alone(
     assert wrong.failed
 
 
-def test_f16_is_the_same_file(spm_f16: Ggufs, spm_data: Dataset, spm_merged: Merged, tmp_path: Path) -> None:
-    made = quantize(Quantizing(types=("F16",)), spm_data, spm_merged, spm_f16, tmp_path)
+def test_f16_is_the_same_file(spm_f16: Ggufs, spm_merged: Merged, tmp_path: Path) -> None:
+    made = quantize(Quantizing(types=("F16",)), spm_merged, spm_f16, tmp_path)
     assert made.files[0].sha256 == spm_f16.files[0].sha256
     assert (tmp_path / "model-F16.gguf").samefile(spm_f16.folder / "model-F16.gguf")
 
 
-def test_the_template_and_the_tokens_are_kept(
-    spm_f16: Ggufs, spm_data: Dataset, spm_merged: Merged, tmp_path: Path
-) -> None:
-    quantize(Quantizing(types=("Q8_0",)), spm_data, spm_merged, spm_f16, tmp_path)
+def test_the_template_and_the_tokens_are_kept(spm_f16: Ggufs, spm_merged: Merged, tmp_path: Path) -> None:
+    quantize(Quantizing(types=("Q8_0",)), spm_merged, spm_f16, tmp_path)
     source = spm_f16.folder / "model-F16.gguf"
     before, after = gguf_file.inspect(source), gguf_file.inspect(tmp_path / "model-Q8_0.gguf")
     assert after.chat_template == before.chat_template
@@ -122,9 +119,9 @@ def test_the_template_and_the_tokens_are_kept(
     assert losses[0] != losses[1]
 
 
-def test_an_unknown_type(spm_f16: Ggufs, spm_data: Dataset, spm_merged: Merged, tmp_path: Path) -> None:
+def test_an_unknown_type(spm_f16: Ggufs, spm_merged: Merged, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no quantization called Q4_KM"):
-        quantize(Quantizing(types=("Q4_KM",)), spm_data, spm_merged, spm_f16, tmp_path)
+        quantize(Quantizing(types=("Q4_KM",)), spm_merged, spm_f16, tmp_path)
 
 
 def test_differences_are_named(spm_f16: Ggufs) -> None:
@@ -133,19 +130,19 @@ def test_differences_are_named(spm_f16: Ggufs) -> None:
     assert differences(replace(info, n_tensors=1, chat_template=""), info) == ["n_tensors", "chat_template"]
 
 
-def test_a_source_that_is_not_whole(spm_f16: Ggufs, spm_data: Dataset, spm_merged: Merged, tmp_path: Path) -> None:
+def test_a_source_that_is_not_whole(spm_f16: Ggufs, spm_merged: Merged, tmp_path: Path) -> None:
     cut = spm_f16.model_copy(update={"folder": tmp_path})
     (tmp_path / "model-F16.gguf").write_bytes((spm_f16.folder / "model-F16.gguf").read_bytes()[:100_000])
     with pytest.raises(ProofFailed, match="not whole"):
-        quantize(Quantizing(types=("Q8_0",)), spm_data, spm_merged, cut, tmp_path)
+        quantize(Quantizing(types=("Q8_0",)), spm_merged, cut, tmp_path)
 
 
 class TestTensors:
     def test_a_pattern_gives_tensors_a_type_of_their_own(
-        self, spm_f16: Ggufs, spm_data: Dataset, spm_merged: Merged, tmp_path: Path
+        self, spm_f16: Ggufs, spm_merged: Merged, tmp_path: Path
     ) -> None:
         config = Quantizing(types=("Q4_K_M",), tensors={r"blk\.0\.ffn_down": "Q8_0", "ffn_down|attn_v": "F16"})
-        made = quantize(config, spm_data, spm_merged, spm_f16, tmp_path)
+        made = quantize(config, spm_merged, spm_f16, tmp_path)
         assert made.files[0].tensor_types == {"F32": 5, "Q4_K": 10, "Q6_K": 1, "Q8_0": 1, "F16": 3}
         assert made.files[0].file_type == "Q4_K_M"
         assert made.files[0].unplanned == ()
@@ -166,13 +163,11 @@ class TestTensors:
         assert sha256_of(source) == before
         assert [p.name for p in spm_f16.folder.iterdir()] == [source.name]
 
-    def test_a_pattern_that_finds_nothing(
-        self, spm_f16: Ggufs, spm_data: Dataset, spm_merged: Merged, tmp_path: Path
-    ) -> None:
+    def test_a_pattern_that_finds_nothing(self, spm_f16: Ggufs, spm_merged: Merged, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="'ffn_dwn' finds no tensor") as caught:
-            quantize(Quantizing(tensors={"ffn_dwn": "Q8_0"}), spm_data, spm_merged, spm_f16, tmp_path)
+            quantize(Quantizing(tensors={"ffn_dwn": "Q8_0"}), spm_merged, spm_f16, tmp_path)
         with pytest.raises(InputError, match="finds no tensor"):
-            quantize(Quantizing(tensors={"attn_norm": "Q8_0"}), spm_data, spm_merged, spm_f16, tmp_path)
+            quantize(Quantizing(tensors={"attn_norm": "Q8_0"}), spm_merged, spm_f16, tmp_path)
         assert "blk.0." in caught.value.fix
         assert not list(tmp_path.iterdir())
 
