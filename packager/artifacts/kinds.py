@@ -157,8 +157,6 @@ class Merged(Checkpoint, Checked):
     """The same with the adapter on the base rounded to NF4; None if the adapter was not made for it."""
     divergence: Divergence | None = None
     """From base + adapter, unmerged."""
-    answers: int
-    """Held-out answer tokens at which its predictions are kept, for the quantized files to be compared with."""
 
 
 class GgufFile(BaseModel):

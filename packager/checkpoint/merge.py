@@ -77,7 +77,6 @@ def merge_adapter(
         delta_norm_expected=expected,
         largest_weight=tally.largest_weight,
         by_peft=bool(reason),
-        answers=0,
         moved=moved({name: tally.changes.get(name, Change()) for name in named}) if named else None,
     )
 

@@ -37,10 +37,10 @@ def compare_with_source(
     *,
     nf4: bool,
     imatrix: bool,
-) -> tuple[Divergence, int]:
+) -> Divergence:
     """What the merged checkpoint predicts against base + adapter, unmerged, on the corpus and on the texts that
-    reach `far`. Its predictions there and on held-out answers are kept, for the files that will be made of it (the
-    second number: at so many answer tokens), and with `imatrix` which of its columns matter."""
+    reach `far`. Its predictions there and on held-out answers are kept, for the files that will be made of it, and with
+    `imatrix` which of its columns matter."""
     from packager.checkpoint import importance, reference
     from packager.proof import divergence
     from packager.proof.divergence import RunningDivergence
@@ -60,7 +60,7 @@ def compare_with_source(
         if imatrix:
             importance.collect(merged, base, data, out)
     divergence.save_reference(out / divergence.REFERENCE, samples, predictions)
-    return divergences.result(), sum(len(sample.at) for sample in answers)
+    return divergences.result()
 
 
 def merge_checks(merged: Merged, adapter: Adapter | None) -> list[Check]:

@@ -41,9 +41,7 @@ def merge(config: Merge | None, base: Checkpoint, data: Dataset, adapter: Adapte
             progress.note(
                 f"not compared beyond {boundary} tokens, where this model computes otherwise: it is too large"
             )
-        divergence, answers = compare_with_source(
-            base, data, adapter, out, far, kept, nf4=choice.nf4, imatrix=config.imatrix
-        )
+        divergence = compare_with_source(base, data, adapter, out, far, kept, nf4=choice.nf4, imatrix=config.imatrix)
     merged = merged.model_copy(
         update={
             "rounded_to_nf4": choice.nf4,
@@ -55,7 +53,6 @@ def merge(config: Merge | None, base: Checkpoint, data: Dataset, adapter: Adapte
             "heldout_loss_16bit": choice.loss_16bit,
             "heldout_loss_nf4": choice.loss_nf4,
             "divergence": divergence,
-            "answers": answers,
         }
     )
     checks = [*merge_checks(merged, adapter), *tied_head.tied(base.folder)]

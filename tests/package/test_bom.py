@@ -38,7 +38,7 @@ def manifest(folder: Path, weights: Path, *, knowledge: Knowledge | None = None)
         update={"sha256": sha256_of(weights), "size": weights.stat().st_size, "divergence": NEAR}
     )
     base = known.base.model_dump(exclude={"folder", "content"})
-    merged = Merged(folder=folder, **base, answers=0, pairs_used=2, pairs_total=2, delta_norm=1, delta_norm_expected=1,
+    merged = Merged(folder=folder, **base, pairs_used=2, pairs_total=2, delta_norm=1, delta_norm_expected=1,
                     largest_weight=3, moved=None, heldout_loss=3.1)  # fmt: skip
     ggufs = known.ggufs.model_copy(update={"files": (file,)})
     return manifest_of(recipe, known.base, known.data, known.adapter, merged, ggufs, known.proof, knowledge)

@@ -160,7 +160,7 @@ def gathered(
         Checkpoint(folder=folder, **base),
         Dataset.model_validate(known.data.model_dump() | {"folder": folder}),
         known.adapter.model_copy(update={"folder": folder}),
-        Merged(folder=folder, **base, answers=0, pairs_used=2, pairs_total=2, delta_norm=1, delta_norm_expected=1,
+        Merged(folder=folder, **base, pairs_used=2, pairs_total=2, delta_norm=1, delta_norm_expected=1,
                largest_weight=3, moved=None),
         known.ggufs.model_copy(update={"files": (file, other)}),
         Proof(folder=folder, passed=passed, checks=tuple(checks), answers=(answer,)),
