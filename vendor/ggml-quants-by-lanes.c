@@ -34,7 +34,7 @@ static inline floats choose(ints condition, floats yes, floats no) {
     return (floats) choose_ints(condition, (ints) yes, (ints) no);
 }
 
-static inline floats all(float value) { return (floats) {} + value; }
+static inline floats all(float value) { return (floats) {0} + value; }
 
 static inline floats as_floats(ints values) { return __builtin_convertvector(values, floats); }
 
@@ -43,8 +43,8 @@ static inline floats absolute(floats values) { return (floats) ((ints) values & 
 // nearest_int of each lane, kept within `low` and `high`.
 static inline ints nearest(floats values, int low, int high) {
     ints found = ((ints) (values + 12582912.f) & 0x007fffff) - 0x00400000;
-    found = choose_ints(found > high, (ints) {} + high, found);
-    return choose_ints(found < low, (ints) {} + low, found);
+    found = choose_ints(found > high, (ints) {0} + high, found);
+    return choose_ints(found < low, (ints) {0} + low, found);
 }
 
 // Square roots of n lanes; a loop over single values, as C has no square root of a vector.
@@ -135,7 +135,7 @@ static floats fit_around_zero(const floats * x, const floats * w, ints * levels)
             sum_l2 += w[i] * level * level;
         }
         ints some = k == -10 ? sum_l2 != 0 : sum_l2 > 0;
-        ints better = k == -10 ? (ints) {} == 0 : some & (sum_lx * sum_lx > best * sum_l2);
+        ints better = k == -10 ? (ints) {0} == 0 : some & (sum_lx * sum_lx > best * sum_l2);
         scale = choose(better, choose(some, sum_lx / sum_l2, all(0)), scale);
         best = choose(better, scale * sum_lx, best);
         best_inverse = choose(better, inverse, best_inverse);

@@ -21,6 +21,8 @@ from packager.recipe.recipe import Recipe
 FP16_BYTES = 2.0
 # Bytes per parameter and quantized file; the largest type, Q8_0, has 8.5 bits per weight.
 QUANTIZED_BYTES = 1.07
+PREDICTIONS_BYTES = 0.4e9
+"""Kept beside the merged checkpoint: at some 1,024 positions, 2 bytes for each of up to 200,000 tokens."""
 # Resident while training on a CPU: NF4 (0.56 bytes/parameter) or 32-bit weights.
 NF4_BYTES, FULL_BYTES = 0.6, 4.0
 LIBRARIES_BYTES = 1.8e9
@@ -56,6 +58,7 @@ def need(
     """
     copies = FP16_BYTES * len({"base", "merged", "f16"} & set(waiting) - ({"base"} if linked else set()))
     disk = parameters * (copies + QUANTIZED_BYTES * len(recipe.quantize.types) * ("gguf" in waiting))
+    disk += PREDICTIONS_BYTES * ("merged" in waiting)
     ram = 0.0
     if recipe.train.method != "none" and "adapter" in waiting:
         ram = HOST_BYTES if machine.gpus() else of_training(recipe, parameters, per_token * longest)
