@@ -64,7 +64,7 @@ help: ## list the targets
 workers = -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 options = $(if $(base),--base '$(base)') $(if $(data),--data '$(data)') $(if $(set)$(nproc),--set '$(strip $(set) $(if $(nproc),train.devices=$(nproc)))')
 
-$(READY): pyproject.toml constraints.txt vendor/llama.cpp.lock
+$(READY): pyproject.toml constraints.txt vendor/llama.cpp.lock vendor/only-libllama.cmake vendor/ggml-quants-by-lanes.c
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo 'Python 3.11 or newer is needed; found '"$$($(PYTHON) -V)"'. Try: make PYTHON=python3.12'; exit 4; }
 	@command -v c++ >/dev/null || command -v g++ >/dev/null || \
@@ -73,6 +73,11 @@ $(READY): pyproject.toml constraints.txt vendor/llama.cpp.lock
 	  { echo 'python3-venv is needed. Debian/Ubuntu: sudo apt install python3-venv'; exit 4; }
 	@echo 'setup     installing (the first time compiles llama.cpp, a few minutes)'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@case "$$CMAKE_ARGS" in *$(CURDIR)/vendor/only-libllama.cmake*) \
+	  grep -qs quantize_q4_K_one_by_one .venv/lib/python*/site-packages/llama_cpp/lib/*ggml-base* || { \
+	    echo 'setup     compiling llama.cpp again: pip had one that was compiled without vendor/only-libllama.cmake'; \
+	    $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps \
+	      --no-cache-dir --force-reinstall llama-cpp-python; } ;; esac
 	@$(BIN)/packager setup
 	@touch $@
 

@@ -1,7 +1,7 @@
 // llama.cpp's quantizer of Q4_K, Q5_K and Q6_K, eight blocks at a time, to the same bytes.
 //
 // Compiled in place of llama.cpp's ggml-quants.c (see only-libllama.cmake). For every block of weights that file tries
-// some 20 to 40 scales, one block after the other, each a chain of sums in which every step waits for the one before.
+// 17 to 38 scales, one block after the other, each a chain of sums in which every step waits for the one before.
 // A super-block of 256 weights has eight blocks, or sixteen: here each is a lane of a vector, in which the same
 // operations are done in the same order. Without the fusing of products and sums (-ffp-contract=off) that rounds
 // alike, so what is written is the same (tests/llamacpp/test_quantizer_lanes.py). How large the steps are and how they
@@ -64,7 +64,7 @@ static inline void out_of_lanes(const ints * lanes, uint8_t * levels, int n) {
         for (int i = 0; i < n; i++) levels[j * n + i] = (uint8_t) lanes[i][j];
 }
 
-// The rounding of x to scale * level + low, levels 0 to `top`, with the least error by weight w among `steps` + 1
+// The rounding of x to scale * level + low, levels 0 to `top`, with the least error by weight w among `steps` + 2
 // scales: llama.cpp's make_qkx2_quants and make_qkx3_quants, which differ in what they are called with.
 static void fit_with_low(const floats * x, const floats * w, int top, float first, float step, int steps,
                          floats * scale_found, floats * low_found, ints * levels) {

@@ -179,7 +179,7 @@ class GgufFile(BaseModel):
     unplanned: tuple[str, ...] = ()
     """Tensors that were read back in another type than llama.cpp chooses for them, each with both types."""
     divergence: Divergence | None = None
-    """From the F16 file, on held-out answers; None if the file did not run."""
+    """From the merged checkpoint, on held-out answers; None if the file did not run."""
     kv_divergence: Divergence | None = None
     """From itself with keys and values in f16; None if that is what they are served in."""
     fault: str = ""

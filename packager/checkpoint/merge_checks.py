@@ -55,11 +55,12 @@ def compare_with_source(
         for (log_p, targets), (log_q, _) in zip(source.predictions(samples), merged.predictions(samples), strict=True):
             divergences.add(log_p, log_q, targets)
             predictions.append(log_q.astype("float16"))
+        divergence.save_reference(out / divergence.REFERENCE, samples, predictions)
+        predictions.clear()
         of_answers = (log_p for log_p, _ in merged.predictions(answers))
         divergence.save_reference(out / divergence.ANSWERS, answers, of_answers)
         if imatrix:
             importance.collect(merged, base, data, out)
-    divergence.save_reference(out / divergence.REFERENCE, samples, predictions)
     return divergences.result()
 
 

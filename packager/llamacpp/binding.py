@@ -12,11 +12,12 @@ from typing import Any
 
 Listener = Callable[[str], None]
 
-_lines: collections.deque[str] = collections.deque(maxlen=200)
+_lines: collections.deque[tuple[int, str]] = collections.deque(maxlen=200)
+"""What was logged, each line with the thread that called the library."""
 _listener: Listener | None = None
-_unfinished = ""
+_unfinished: dict[int, str] = {}
+"""The line that each thread is at."""
 _writing = threading.Lock()
-"""The library logs from any of its threads."""
 
 
 @functools.cache
@@ -43,6 +44,7 @@ def listening(listener: Listener | None = None) -> Iterator[None]:
     """Forget what was logged before, and hand every further line to `listener` inside the block."""
     global _listener
     _lines.clear()
+    _unfinished.clear()
     _listener = listener
     try:
         yield
@@ -51,15 +53,16 @@ def listening(listener: Listener | None = None) -> Iterator[None]:
 
 
 def complaint(count: int = 4) -> str:
-    """The last lines logged, indented for an error message."""
-    return "\n".join(f"  | {line}" for line in list(_lines)[-count:])
+    """The last lines that the library logged for this thread, indented for an error message."""
+    own = [line for thread, line in list(_lines) if thread == threading.get_ident()]
+    return "\n".join(f"  | {line}" for line in own[-count:])
 
 
 def _log(level: int, text: bytes, data: object) -> None:
-    global _unfinished
+    thread = threading.get_ident()
     with _writing:
-        *whole, _unfinished = (_unfinished + text.decode(errors="replace")).split("\n")
+        *whole, _unfinished[thread] = (_unfinished.get(thread, "") + text.decode(errors="replace")).split("\n")
         for line in filter(str.strip, whole):
-            _lines.append(line.strip())
+            _lines.append((thread, line.strip()))
             if _listener is not None:
                 _listener(line)

@@ -29,11 +29,10 @@ if TYPE_CHECKING:
 ALMOST_FULL = 64 << 20
 """With less free space than this (bytes) a failed write is put down to the disk."""
 ROOM = 4 << 30
-"""Address space (bytes) that quantizing may take beside twice its source: buffers, threads, tables."""
+"""Address space (bytes) that a file may take beside twice its source: buffers, threads, tables."""
 SECONDS, SLOWEST = 3600, 1 << 19
-"""CPU time that it may take in any case, and bytes of source a second of CPU beyond that."""
-_PROGRESS = re.compile(r"\[ *\d+/ *(\d+)\]")
-"""How a line about a tensor begins; files that are written side by side write into each other's lines."""
+"""CPU time that it may take in any case, and bytes of each file's source a second of CPU beyond that."""
+_PROGRESS = re.compile(r"^\[ *\d+/ *(\d+)\]")
 _PLANNED = re.compile(r"^\[ *\d+/ *\d+\] +(\S+) .*type = *(\w+), size =(?:.*\((\w+)\))?")
 """A line of a dry run: the tensor, its type, and the type it would get where that is another."""
 
@@ -67,10 +66,10 @@ def quantize_files(
     """Quantize one GGUF file into others, by their types, side by side: while one is read or written another computes.
 
     `on_progress(tensors done, tensors in all)` is called along the way; `max_buffer_bytes` bounds
-    the rows held in memory at once for each. `importance` weighs the columns [columns] of tensors by name;
+    the rows held in memory at once. `importance` weighs the columns [columns] of tensors by name;
     `overrides` gives the tensors that a regular expression finds a type of their own (the first that
-    finds one holds). On failure none of `files` is left: `InputError` for a type that does not exist
-    or that needs an importance matrix, `MissingResource` for a full disk.
+    finds one holds). If one of them fails the others are still written, and then none of `files` is left:
+    `InputError` for a type that does not exist or that needs an importance matrix, `MissingResource` for a full disk.
     """
     for out in files.values():
         if out.exists():  # above all the source itself, which the library would truncate before reading it
@@ -79,18 +78,18 @@ def quantize_files(
 
     def listen(line: str) -> None:
         nonlocal done
-        for total in _PROGRESS.findall(line):
+        if match := _PROGRESS.match(line):
             done += 1
-            on_progress(done, len(files) * int(total))
+            on_progress(done, len(files) * int(match[1]))
 
     columns = _contiguous(importance or {})
     jobs = [(out, _params(name, columns, overrides or {})) for name, out in files.items()]
     for _, params in jobs:
-        params.nthread, params.max_buf_size = threads, max_buffer_bytes
+        params.nthread, params.max_buf_size = threads, max_buffer_bytes // len(jobs)
     try:
-        for (name, out), code in zip(files.items(), _run(source, jobs, listen), strict=True):
-            if code:
-                raise _failure(source, out, name)
+        for (name, out), said in zip(files.items(), _run(source, jobs, listen), strict=True):
+            if said is not None:
+                raise _failure(source, out, name, said, len(files))
     except BaseException:
         for out in files.values():
             out.unlink(missing_ok=True)
@@ -114,8 +113,9 @@ def planned_types(
     columns = _contiguous(importance or {})
     params = _params(type_name, columns, overrides or {})
     params.dry_run = True
-    if any(_run(source, [(source, params)], listen)):
-        raise _failure(source, source, type_name)
+    (said,) = _run(source, [(source, params)], listen)
+    if said is not None:
+        raise _failure(source, source, type_name, said, 1)
     return found
 
 
@@ -166,13 +166,14 @@ def _params(type_name: str, columns: Mapping[str, Float32], overrides: Mapping[s
     return params
 
 
-def _run(source: Path, jobs: Sequence[tuple[Path, Any]], listen: Callable[[str], None]) -> list[int]:
-    """llama.cpp's return code for each file and its settings; 0 is success."""
+def _run(source: Path, jobs: Sequence[tuple[Path, Any]], listen: Callable[[str], None]) -> list[str | None]:
+    """For each file and its settings what llama.cpp said when it failed; None is success."""
     lib = binding.library()
-    codes = [1] * len(jobs)
+    found: list[str | None] = [""] * len(jobs)
 
     def quantize(number: int, out: Path, params: Any) -> None:
-        codes[number] = lib.llama_model_quantize(bytes(source), bytes(out), ctypes.byref(params))
+        failed = lib.llama_model_quantize(bytes(source), bytes(out), ctypes.byref(params))
+        found[number] = binding.complaint(2) if failed else None
 
     # In threads, because Ctrl-C is raised in the main one: there it would surface inside a callback
     # of the library, and be lost.
@@ -183,7 +184,7 @@ def _run(source: Path, jobs: Sequence[tuple[Path, Any]], listen: Callable[[str],
             thread.start()
         for thread in work:
             thread.join()
-    return codes
+    return found
 
 
 def _importance(columns: Mapping[str, Float32]) -> Any:
@@ -201,11 +202,11 @@ def _overrides(types: Mapping[str, str]) -> Any:
     return (kind * (len(entries) + 1))(*entries) if entries else None
 
 
-def _failure(source: Path, out: Path, type_name: str) -> Exception:
-    said = binding.complaint(2)
+def _failure(source: Path, out: Path, type_name: str, said: str, files: int) -> Exception:
     if shutil.disk_usage(out.parent).free < ALMOST_FULL:
         return MissingResource(
-            f"The disk is full: {out.name} could not be written.", f"free about {source.stat().st_size / 1e9:.1f} GB"
+            f"The disk is full: {out.name} could not be written.",
+            f"free about {files * source.stat().st_size / 1e9:.1f} GB",
         )
     if "imatrix" in said or "importance matrix" in said:
         return InputError(

@@ -21,8 +21,8 @@ from packager.recipe.recipe import Recipe
 FP16_BYTES = 2.0
 # Bytes per parameter and quantized file; the largest type, Q8_0, has 8.5 bits per weight.
 QUANTIZED_BYTES = 1.07
-PREDICTIONS_BYTES = 0.4e9
-"""Kept beside the merged checkpoint: at some 1,024 positions, 2 bytes for each of up to 200,000 tokens."""
+PREDICTIONS_BYTES = 0.6e9
+"""Kept beside the merged checkpoint: at some 1,100 positions, 2 bytes for each of up to 262,144 tokens."""
 # Resident while training on a CPU: NF4 (0.56 bytes/parameter) or 32-bit weights.
 NF4_BYTES, FULL_BYTES = 0.6, 4.0
 LIBRARIES_BYTES = 1.8e9

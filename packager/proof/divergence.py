@@ -36,24 +36,37 @@ def save_reference(path: Path, samples: Sequence[Encoded], log_p: Iterable[Float
     later stage compares with a checkpoint without loading it."""
     import numpy as np
 
+    rows, kept, done = sum(len(s.at) for s in samples), np.empty((0, 0), np.float16), 0
+    for chunk in log_p:
+        if not done:
+            kept = np.empty((rows, chunk.shape[1]), np.float16)
+        kept[done : done + len(chunk)] = chunk
+        done += len(chunk)
+    assert done == rows, f"{done} of {rows} positions were predicted"
     np.savez(
         path,
         ids=np.array([i for s in samples for i in s.ids], np.int32),
         at=np.array([i for s in samples for i in s.at], np.int32),
         lengths=np.array([(len(s.ids), len(s.at)) for s in samples], np.int32),
-        log_p=np.concatenate([chunk.astype(np.float16) for chunk in log_p]),
+        log_p=kept,
     )
+
+
+def load_samples(path: Path) -> list[Encoded]:
+    """The samples that `save_reference` kept."""
+    import numpy as np
+
+    kept = np.load(path)
+    ends = np.cumsum(kept["lengths"], axis=0)[:-1]
+    ids, at = np.split(kept["ids"], ends[:, 0]), np.split(kept["at"], ends[:, 1])
+    return [Encoded.predicting(i.tolist(), a.tolist()) for i, a in zip(ids, at, strict=True)]
 
 
 def load_reference(path: Path) -> tuple[list[Encoded], npt.NDArray[np.float16]]:
     """What `save_reference` kept: the samples, and log-probabilities [positions, vocabulary]."""
     import numpy as np
 
-    kept = np.load(path)
-    ends = np.cumsum(kept["lengths"], axis=0)[:-1]
-    ids, at = np.split(kept["ids"], ends[:, 0]), np.split(kept["at"], ends[:, 1])
-    samples = [Encoded.predicting(i.tolist(), a.tolist()) for i, a in zip(ids, at, strict=True)]
-    return samples, kept["log_p"]
+    return load_samples(path), np.load(path)["log_p"]
 
 
 def keep_predictions(path: Path, samples: Sequence[Encoded], context: int, kept: Path) -> None:

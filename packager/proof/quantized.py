@@ -1,9 +1,9 @@
 """Quantized GGUF files and what they were made of -> what they lost, how far they predict from it, the checks.
 
 Their predictions are held against those that the merge kept of its checkpoint, whose weights are F16: the F16 file has
-by then been proven to predict as that does (`converted.py`), and is not run again. The files are run in a child
-process, as a damaged one can abort it; one that does not run is named in `fault`. Fails with `ProofFailed` for a file
-that is not whole.
+by then been proven on the corpus to predict as that does (`converted.py`), and is not run again. The files are run in a
+child process, as a damaged one can abort it; one that does not run is named in `fault`. Fails with `ProofFailed` for a
+file that is not whole.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def compared(
     found = tuple(_compared(file, out / file.name, answers, context, kv) for file in files)
     if kv == "f16":
         return found
-    samples, _ = divergence.load_reference(answers)
+    samples = divergence.load_samples(answers)
     return tuple(file if file.fault else _of_kv(file, out / file.name, samples, context, kv) for file in found)
 
 
@@ -89,7 +89,7 @@ def _in_child(function: Callable[..., T], path: Path, *args: object) -> T:
 
 
 def quantized_checks(file: GgufFile, limits: Limits) -> list[Check]:
-    """What kind of file it is, read back, and how far it predicts from the F16 file."""
+    """What kind of file it is, read back, and how far it predicts from the merged checkpoint."""
     got = ", ".join(f"{count} {name}" for name, count in sorted(file.tensor_types.items()))
     odd = f" {len(file.unplanned)} are not as llama.cpp chooses: {file.unplanned[0]}." if file.unplanned else ""
     checks = [
@@ -164,7 +164,7 @@ def _kv_says(file: GgufFile, apart: Divergence, kv: str) -> str:
 
 
 def quantized_figures(file: GgufFile, limits: Limits) -> list[Figure]:
-    """The size of a file's weights, as read back; and how far it predicts from the F16 file, where that is not
+    """The size of a file's weights, as read back; and how far it predicts from the merged checkpoint, where that is not
     judged."""
     share = file.fallback_share
     fallback = f"; {share:.0%} of the weights fell back to another type" if share else ""

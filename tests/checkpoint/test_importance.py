@@ -156,16 +156,16 @@ class TestNames:
 
 
 class TestQuantizing:
-    def made(self, config: Quantizing, data: Dataset, merged: Merged, f16: Ggufs, out: Path) -> Ggufs:
+    def made(self, config: Quantizing, merged: Merged, f16: Ggufs, out: Path) -> Ggufs:
         return quantize(config, merged, f16, fresh(out))
 
     def test_it_changes_the_bytes_of_what_it_weighs_and_nothing_else(
         self, spm_rows: Dataset, weighed: Merged, spm_f16: Ggufs, tmp_path: Path
     ) -> None:
         kinds = ("Q4_K_M", "Q8_0")
-        with_it = self.made(Quantizing(types=kinds), spm_rows, weighed, spm_f16, tmp_path / "with")
-        without = self.made(Quantizing(types=kinds, imatrix=False), spm_rows, weighed, spm_f16, tmp_path / "without")
-        again = self.made(Quantizing(types=kinds), spm_rows, weighed, spm_f16, tmp_path / "again")
+        with_it = self.made(Quantizing(types=kinds), weighed, spm_f16, tmp_path / "with")
+        without = self.made(Quantizing(types=kinds, imatrix=False), weighed, spm_f16, tmp_path / "without")
+        again = self.made(Quantizing(types=kinds), weighed, spm_f16, tmp_path / "again")
         hashes = [[f.sha256 for f in made.files] for made in (with_it, without, again)]
         assert hashes[0] == hashes[2]
         assert hashes[0][0] != hashes[1][0]
@@ -176,12 +176,12 @@ class TestQuantizing:
         self, spm_rows: Dataset, weighed: Merged, spm_f16: Ggufs, tmp_path: Path
     ) -> None:
         config = Quantizing(types=("IQ2_XXS",))  # of those, the quickest: the tests of every type are slow
-        made = self.made(config, spm_rows, weighed, spm_f16, tmp_path / "with")
+        made = self.made(config, weighed, spm_f16, tmp_path / "with")
         assert [f.file_type for f in made.files] == ["IQ2_XXS"]
         assert all(f.divergence for f in made.files)
         config = config.model_copy(update={"imatrix": False})
         with pytest.raises(InputError, match="IQ2_XXS needs an importance matrix") as caught:
-            self.made(config, spm_rows, weighed, spm_f16, tmp_path / "without")
+            self.made(config, weighed, spm_f16, tmp_path / "without")
         assert "quantize.imatrix: true" in caught.value.fix
 
     def test_weighed_columns_keep_more(self, spm_f16: Ggufs, tmp_path: Path) -> None:
@@ -212,5 +212,5 @@ class TestQuantizing:
         events: list[progress.Event] = []
         with progress.route(events.append):
             partly = weighed.model_copy(update={"folder": folder})
-            self.made(Quantizing(types=("Q4_K_M",)), spm_rows, partly, spm_f16, tmp_path / "out")
+            self.made(Quantizing(types=("Q4_K_M",)), partly, spm_f16, tmp_path / "out")
         assert any("1 of 14 matrices have no importance, blk.1.attn_k.weight" in e.get("note", "") for e in events)

@@ -31,7 +31,7 @@ from packager.llamacpp.converter import (
 )
 from packager.llamacpp.gguf_file import quantization_types
 from packager.llamacpp.model import LOGIT_ROWS, GgufModel
-from packager.llamacpp.quantizer import quantize_file
+from packager.llamacpp.quantizer import quantize_file, quantize_files
 from packager.llamacpp.vendored import fetch_source
 from packager.prompt.template import load_tokenizer, token_ids
 from packager.recipe.loading import ROOT
@@ -267,6 +267,21 @@ class TestQuantizeFile:
         with pytest.raises(InputError, match="importance matrix"):
             quantize_file(path_of(spm_f16), tmp_path / "q.gguf", "IQ1_S", 1)
         assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize("types", [("IQ1_S", "Q8_0"), ("Q8_0", "IQ1_S")])
+    def test_one_of_two_that_fails_is_the_one_that_is_named(
+        self, spm_f16: Ggufs, tmp_path: Path, types: tuple[str, str]
+    ) -> None:
+        with pytest.raises(InputError, match="IQ1_S needs an importance matrix"):
+            quantize_files(path_of(spm_f16), {name: tmp_path / name for name in types}, 1)
+        assert not list(tmp_path.iterdir())
+
+    def test_side_by_side_gives_the_same_files(self, spm_f16: Ggufs, tmp_path: Path) -> None:
+        types = ("Q4_K_M", "Q8_0", "Q6_K")
+        quantize_files(path_of(spm_f16), {name: tmp_path / f"{name}.beside" for name in types}, 2)
+        for name in types:
+            quantize_file(path_of(spm_f16), tmp_path / name, name, 2)
+            assert (tmp_path / name).read_bytes() == (tmp_path / f"{name}.beside").read_bytes()
 
     def test_a_damaged_source_leaves_nothing(self, spm_f16: Ggufs, tmp_path: Path) -> None:
         cut = tmp_path / "cut.gguf"
