@@ -21,8 +21,8 @@ from packager.recipe.recipe import Recipe
 FP16_BYTES = 2.0
 # Bytes per parameter and quantized file; the largest type, Q8_0, has 8.5 bits per weight.
 QUANTIZED_BYTES = 1.07
-PREDICTIONS_BYTES = 0.6e9
-"""Kept beside the merged checkpoint: at some 1,100 positions, 2 bytes for each of up to 262,144 tokens."""
+# Positions at which predictions are kept beside the merged checkpoint, 2 bytes for each token of the vocabulary.
+KEPT_POSITIONS = 1100
 # Resident while training on a CPU: NF4 (0.56 bytes/parameter) or 32-bit weights.
 NF4_BYTES, FULL_BYTES = 0.6, 4.0
 LIBRARIES_BYTES = 1.8e9
@@ -50,15 +50,17 @@ def need(
     per_token: float = 0.0,
     longest: int = 0,
     linked: bool = False,
+    vocabulary: int = 0,
 ) -> Need:
     """Disk and memory that the stages in `waiting` take for a base of so many parameters, roughly.
 
     `per_token` bytes are kept for each token of a batch on a CPU (`kept_per_token`), whose rows have up to `longest`.
-    A base that is `linked`, a folder of safetensors, takes no disk.
+    A base that is `linked`, a folder of safetensors, takes no disk. Predictions are kept over a `vocabulary` of so many
+    tokens.
     """
     copies = FP16_BYTES * len({"base", "merged", "f16"} & set(waiting) - ({"base"} if linked else set()))
     disk = parameters * (copies + QUANTIZED_BYTES * len(recipe.quantize.types) * ("gguf" in waiting))
-    disk += PREDICTIONS_BYTES * ("merged" in waiting)
+    disk += 2 * KEPT_POSITIONS * vocabulary * ("merged" in waiting)
     ram = 0.0
     if recipe.train.method != "none" and "adapter" in waiting:
         ram = HOST_BYTES if machine.gpus() else of_training(recipe, parameters, per_token * longest)
@@ -78,27 +80,34 @@ def kept_per_token(base: Path) -> float:
     Counted as in `training/memory.py`, without fusion: both norms' inputs and outputs, queries, keys, values and what
     attention gives; gate, up and their product; and the fp32 forms of norms and rotations.
     """
-    layers, hidden, inner = _shape(base)
+    layers, hidden, inner, _ = _shape(base)
     fp16 = machine.computes_in_16_bits()
     values = 9 * hidden + 3 * inner
     return float(layers * ((2 if fp16 else 4) * values + 2 * (8 * hidden + 2 * inner)))
 
 
-def _shape(base: Path) -> tuple[int, int, int]:
-    """Layers, hidden and inner size; zeros where they cannot be told."""
+def vocabulary_of(base: Path) -> int:
+    """Tokens of the base's table; 0 where it does not say."""
+    return _shape(base)[3]
+
+
+def _shape(base: Path) -> tuple[int, int, int, int]:
+    """Layers, hidden and inner size, and tokens; zeros where they cannot be told."""
     try:
         if not base.is_dir():
             info = read_gguf(base)
             names = ("block_count", "embedding_length", "feed_forward_length")
-            found = [info.metadata.get(f"{info.architecture}.{name}") for name in names]
+            found = [*(info.metadata.get(f"{info.architecture}.{name}") for name in names), info.n_vocab]
         else:
             config = json.loads((base / "config.json").read_text(encoding="utf-8"))
             config = config.get("text_config") or config
-            found = [config.get(name) for name in ("num_hidden_layers", "hidden_size", "intermediate_size")]
+            found = [
+                config.get(name) for name in ("num_hidden_layers", "hidden_size", "intermediate_size", "vocab_size")
+            ]
     except (OSError, ValueError, AttributeError, PackagerError):
-        return 0, 0, 0
-    layers, hidden, inner = (value if isinstance(value, int) else 0 for value in found)
-    return layers, hidden, inner
+        return 0, 0, 0, 0
+    layers, hidden, inner, tokens = (value if isinstance(value, int) else 0 for value in found)
+    return layers, hidden, inner, tokens
 
 
 def check_room(needed: Need, folder: Path) -> None:

@@ -296,7 +296,7 @@ def test_too_little_disk_is_said_before_the_first_stage(small_disk: Path, tiny_r
     assert not (small_disk / "tiny" / "base").exists()
 
 
-@pytest.mark.parametrize("small_disk", [80], indirect=True)
+@pytest.mark.parametrize("small_disk", [300], indirect=True)
 @pytest.mark.parametrize(
     "stage", [pytest.param("adapter", marks=pytest.mark.slow), "f16", pytest.param("gguf", marks=pytest.mark.slow)]
 )

@@ -168,6 +168,13 @@ def test_a_container_that_is_too_small_is_refused_with_the_figures(
         assert words in said
 
 
+def test_the_predictions_that_are_kept_take_disk(tmp_path: Path) -> None:
+    loaded = loading.load(recipe(tmp_path, tmp_path, rows()))
+    without, with_them = (need(loaded, 10**9, vocabulary=tokens).disk for tokens in (0, 262_144))
+    assert 0.5e9 < with_them - without < 0.6e9
+    assert need(loaded, 10**9, {"gguf"}, vocabulary=262_144).disk == need(loaded, 10**9, {"gguf"}).disk
+
+
 def test_a_linked_base_takes_no_disk(tmp_path: Path) -> None:
     loaded = loading.load(recipe(tmp_path, tmp_path, rows()))
     copied, linked = (need(loaded, 8 * 10**9, linked=each).disk for each in (False, True))
