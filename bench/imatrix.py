@@ -28,7 +28,7 @@ from packager.checkpoint import importance, reference  # noqa: E402
 from packager.llamacpp import gguf_file  # noqa: E402
 from packager.llamacpp.imatrix import IMATRIX, read_imatrix  # noqa: E402
 from packager.llamacpp.model import GgufModel  # noqa: E402
-from packager.llamacpp.quantizer import quantize_file  # noqa: E402
+from packager.llamacpp.quantizer import quantize_files  # noqa: E402
 from packager.process import child  # noqa: E402
 from packager.prompt.corpus import answer_samples  # noqa: E402
 from packager.prompt.masking import Encoded  # noqa: E402
@@ -77,7 +77,7 @@ def compare(
     found, seconds = [], []
     for chosen in ({}, columns):
         path, began = work / f"{kind}.gguf", time.perf_counter()
-        quantize_file(original, path, kind, child.physical_cores(), importance=chosen)
+        quantize_files(original, {kind: path}, child.physical_cores(), importance=chosen)
         seconds.append(round(time.perf_counter() - began, 1))
         info = gguf_file.inspect(path)
         found.append(divergences(wanted, path, samples))

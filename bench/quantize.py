@@ -27,7 +27,7 @@ import shapes  # noqa: E402
 from packager.checkpoint.merge import merge_adapter  # noqa: E402
 from packager.llamacpp import vendored  # noqa: E402
 from packager.llamacpp.converter import run_converter  # noqa: E402
-from packager.llamacpp.quantizer import quantize_file  # noqa: E402
+from packager.llamacpp.quantizer import quantize_files  # noqa: E402
 from packager.process import child  # noqa: E402
 
 
@@ -44,7 +44,7 @@ def run(shape: str, kind: str, work: Path, *, ours_only: bool) -> dict[str, Any]
     shutil.rmtree(base.folder)
     ours |= {
         "convert": measuring.child(run_converter, merged, f16, said),
-        "quantize": measuring.child(quantize_file, f16, small, kind, child.physical_cores()),
+        "quantize": measuring.child(quantize_files, f16, {kind: small}, child.physical_cores()),
     }
     found = {
         "machine": machine,

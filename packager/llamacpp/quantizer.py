@@ -37,22 +37,6 @@ _PLANNED = re.compile(r"^\[ *\d+/ *\d+\] +(\S+) .*type = *(\w+), size =(?:.*\((\
 """A line of a dry run: the tensor, its type, and the type it would get where that is another."""
 
 
-def quantize_file(
-    source: Path,
-    out: Path,
-    type_name: str,
-    threads: int,
-    max_buffer_bytes: int = 64 << 20,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
-    *,
-    importance: Mapping[str, Float32] | None = None,
-    overrides: Mapping[str, str] | None = None,
-) -> None:
-    """Quantize one GGUF file into another: `quantize_files` for one type."""
-    files = {type_name: out}
-    quantize_files(source, files, threads, max_buffer_bytes, on_progress, importance=importance, overrides=overrides)
-
-
 def quantize_files(
     source: Path,
     files: Mapping[str, Path],

@@ -24,7 +24,7 @@ from packager.llamacpp import vendored
 from packager.llamacpp.gguf_file import quantization_types, tensor_types
 from packager.llamacpp.processor_check import check_runs
 from packager.llamacpp.quantizer import refuse_idle_patterns
-from packager.pipeline.room import STAGES, Need, check_room, kept_per_token, need, vocabulary_of
+from packager.pipeline.room import STAGES, Need, check_room, kept_per_token, need, shape_of
 from packager.process import machine, progress
 from packager.recipe.idle import idle_settings
 from packager.recipe.loading import located
@@ -88,15 +88,15 @@ def check(recipe: Recipe, folder: Path, waiting: Collection[str] = STAGES, *, th
 def _need(recipe: Recipe, found: Located, amount: Amount | None, waiting: Collection[str]) -> Need:
     longest = amount.longest if amount else min(recipe.data.max_tokens, 512)
     linked = found.path.is_dir() and found.repo is None and not found.left_out
-    kept = kept_per_token(found.path)
+    shape = shape_of(found.path)
     return need(
         recipe,
         found.parameters,
         waiting,
-        per_token=kept,
+        per_token=kept_per_token(shape),
         longest=longest,
         linked=linked,
-        vocabulary=vocabulary_of(found.path),
+        vocabulary=shape.vocabulary,
     )
 
 

@@ -28,7 +28,7 @@ from packager.llamacpp import rounding, vendored
 from packager.llamacpp.converter import run_converter
 from packager.llamacpp.gguf_file import tensor_shapes
 from packager.llamacpp.imatrix import IMATRIX, importance_for
-from packager.llamacpp.quantizer import quantize_file
+from packager.llamacpp.quantizer import quantize_files
 from packager.package.gguf_metadata import described, lineage
 from packager.package.verify import MANIFEST, inside
 from packager.pipeline import bundling
@@ -151,7 +151,7 @@ def _quantized(
 def _quantize(known: Attestation, kit: Path, f16: Path, out: Path, name: str, threads: int) -> None:
     """Runs in a child process."""
     columns = importance_for(kit / IMATRIX, tensor_shapes(f16)) if known.quantize.imatrix else {}
-    quantize_file(f16, out, name, threads, on_progress=lambda *_: None, importance=columns,
+    quantize_files(f16, {name: out}, threads, on_progress=lambda *_: None, importance=columns,
                   overrides=known.quantize.tensors)  # fmt: skip
 
 

@@ -74,25 +74,29 @@ def of_training(recipe: Recipe, parameters: int, row: float) -> float:
     return LIBRARIES_BYTES + parameters * weights + row * (batch.examples_per_micro_batch or batch.examples_per_step)
 
 
-def kept_per_token(base: Path) -> float:
+@dataclass(frozen=True)
+class Shape:
+    """What a base says of itself; zeros where it does not."""
+
+    layers: int = 0
+    hidden: int = 0
+    inner: int = 0
+    vocabulary: int = 0
+
+
+def kept_per_token(shape: Shape) -> float:
     """Bytes that a forward pass keeps for the backward one, a token; 0 where the base does not say.
 
     Counted as in `training/memory.py`, without fusion: both norms' inputs and outputs, queries, keys, values and what
     attention gives; gate, up and their product; and the fp32 forms of norms and rotations.
     """
-    layers, hidden, inner, _ = _shape(base)
     fp16 = machine.computes_in_16_bits()
-    values = 9 * hidden + 3 * inner
-    return float(layers * ((2 if fp16 else 4) * values + 2 * (8 * hidden + 2 * inner)))
+    values = 9 * shape.hidden + 3 * shape.inner
+    return float(shape.layers * ((2 if fp16 else 4) * values + 2 * (8 * shape.hidden + 2 * shape.inner)))
 
 
-def vocabulary_of(base: Path) -> int:
-    """Tokens of the base's table; 0 where it does not say."""
-    return _shape(base)[3]
-
-
-def _shape(base: Path) -> tuple[int, int, int, int]:
-    """Layers, hidden and inner size, and tokens; zeros where they cannot be told."""
+def shape_of(base: Path) -> Shape:
+    """The shape of a folder or of a GGUF file."""
     try:
         if not base.is_dir():
             info = read_gguf(base)
@@ -101,13 +105,11 @@ def _shape(base: Path) -> tuple[int, int, int, int]:
         else:
             config = json.loads((base / "config.json").read_text(encoding="utf-8"))
             config = config.get("text_config") or config
-            found = [
-                config.get(name) for name in ("num_hidden_layers", "hidden_size", "intermediate_size", "vocab_size")
-            ]
+            fields = ("num_hidden_layers", "hidden_size", "intermediate_size", "vocab_size")
+            found = [config.get(field) for field in fields]
     except (OSError, ValueError, AttributeError, PackagerError):
-        return 0, 0, 0, 0
-    layers, hidden, inner, tokens = (value if isinstance(value, int) else 0 for value in found)
-    return layers, hidden, inner, tokens
+        return Shape()
+    return Shape(*(value if isinstance(value, int) else 0 for value in found))
 
 
 def check_room(needed: Need, folder: Path) -> None:

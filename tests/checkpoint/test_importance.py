@@ -20,7 +20,7 @@ from packager.llamacpp import imatrix
 from packager.llamacpp.converter import known_architectures
 from packager.llamacpp.gguf_file import tensor_shapes
 from packager.llamacpp.imatrix import IMATRIX, read_imatrix, tensor_names, write_imatrix
-from packager.llamacpp.quantizer import quantize_file
+from packager.llamacpp.quantizer import quantize_files
 from packager.process import progress
 from packager.prompt import masking
 from packager.prompt.template import load_template, load_tokenizer
@@ -160,7 +160,7 @@ class TestQuantizing:
         return quantize(config, merged, f16, fresh(out))
 
     def test_it_changes_the_bytes_of_what_it_weighs_and_nothing_else(
-        self, spm_rows: Dataset, weighed: Merged, spm_f16: Ggufs, tmp_path: Path
+        self, weighed: Merged, spm_f16: Ggufs, tmp_path: Path
     ) -> None:
         kinds = ("Q4_K_M", "Q8_0")
         with_it = self.made(Quantizing(types=kinds), weighed, spm_f16, tmp_path / "with")
@@ -172,9 +172,7 @@ class TestQuantizing:
         assert hashes[0][1] == hashes[1][1]
         assert with_it.files[0].tensor_types == without.files[0].tensor_types
 
-    def test_types_that_cannot_do_without(
-        self, spm_rows: Dataset, weighed: Merged, spm_f16: Ggufs, tmp_path: Path
-    ) -> None:
+    def test_types_that_cannot_do_without(self, weighed: Merged, spm_f16: Ggufs, tmp_path: Path) -> None:
         config = Quantizing(types=("IQ2_XXS",))  # of those, the quickest: the tests of every type are slow
         made = self.made(config, weighed, spm_f16, tmp_path / "with")
         assert [f.file_type for f in made.files] == ["IQ2_XXS"]
@@ -194,7 +192,7 @@ class TestQuantizing:
         columns[7] = 1000
 
         def errors(out: str, **options: Any) -> np.ndarray[Any, Any]:
-            quantize_file(source, tmp_path / out, "Q4_K_S", 1, **options)
+            quantize_files(source, {"Q4_K_S": tmp_path / out}, 1, **options)
             files = [GGUFReader(path) for path in (tmp_path / out, source)]
             found = [dequantize(t.data, t.tensor_type) for file in files for t in file.tensors if t.name == name]
             return np.square(found[0] - found[1].astype(np.float32)).mean(axis=0)
@@ -202,9 +200,7 @@ class TestQuantizing:
         flat = errors("flat", importance={name: np.ones_like(columns)})
         assert errors("one", importance={name: columns})[7] < 0.5 * flat[7]
 
-    def test_a_tensor_without_importance_is_named(
-        self, spm_rows: Dataset, weighed: Merged, spm_f16: Ggufs, tmp_path: Path
-    ) -> None:
+    def test_a_tensor_without_importance_is_named(self, weighed: Merged, spm_f16: Ggufs, tmp_path: Path) -> None:
         folder = fresh(tmp_path / "merged")
         noted = read_imatrix(weighed.folder / IMATRIX)
         noted.pop("blk.1.attn_k.weight")

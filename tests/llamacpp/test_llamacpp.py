@@ -31,7 +31,7 @@ from packager.llamacpp.converter import (
 )
 from packager.llamacpp.gguf_file import quantization_types
 from packager.llamacpp.model import LOGIT_ROWS, GgufModel
-from packager.llamacpp.quantizer import quantize_file, quantize_files
+from packager.llamacpp.quantizer import quantize_files
 from packager.llamacpp.vendored import fetch_source
 from packager.prompt.template import load_tokenizer, token_ids
 from packager.recipe.loading import ROOT
@@ -241,31 +241,34 @@ class TestQuantizeFile:
 
     def test_progress_ends_at_the_last_tensor(self, spm_f16: Ggufs, tmp_path: Path) -> None:
         seen: list[tuple[int, int]] = []
-        quantize_file(
-            path_of(spm_f16), tmp_path / "q.gguf", "Q8_0", 2, on_progress=lambda done, total: seen.append((done, total))
+        quantize_files(
+            path_of(spm_f16),
+            {"Q8_0": tmp_path / "q.gguf"},
+            2,
+            on_progress=lambda done, total: seen.append((done, total)),
         )
         assert seen == [(i, 20) for i in range(1, 21)]
         assert gguf_file.inspect(tmp_path / "q.gguf").tensor_types == {"Q8_0": 15, "F32": 5}
 
     def test_a_small_buffer_gives_the_same_file(self, spm_f16: Ggufs, tmp_path: Path) -> None:
         for name, size in (("large", 64 << 20), ("small", 1 << 16)):
-            quantize_file(path_of(spm_f16), tmp_path / name, "Q4_K_M", 2, max_buffer_bytes=size)
+            quantize_files(path_of(spm_f16), {"Q4_K_M": tmp_path / name}, 2, max_buffer_bytes=size)
         assert (tmp_path / "large").read_bytes() == (tmp_path / "small").read_bytes()
 
     def test_unknown_type_names_the_nearest(self, spm_f16: Ggufs, tmp_path: Path) -> None:
         with pytest.raises(InputError) as caught:
-            quantize_file(path_of(spm_f16), tmp_path / "q.gguf", "Q4_KM", 1)
+            quantize_files(path_of(spm_f16), {"Q4_KM": tmp_path / "q.gguf"}, 1)
         assert "Q4_K" in caught.value.fix
 
     def test_the_source_is_never_overwritten(self, spm_f16: Ggufs) -> None:
         path = path_of(spm_f16)
         with pytest.raises(InputError, match="there already"):
-            quantize_file(path, path, "Q8_0", 1)
+            quantize_files(path, {"Q8_0": path}, 1)
         assert sha256_of(path) == spm_f16.files[0].sha256
 
     def test_a_type_that_needs_an_importance_matrix(self, spm_f16: Ggufs, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="importance matrix"):
-            quantize_file(path_of(spm_f16), tmp_path / "q.gguf", "IQ1_S", 1)
+            quantize_files(path_of(spm_f16), {"IQ1_S": tmp_path / "q.gguf"}, 1)
         assert not list(tmp_path.iterdir())
 
     @pytest.mark.parametrize("types", [("IQ1_S", "Q8_0"), ("Q8_0", "IQ1_S")])
@@ -280,14 +283,14 @@ class TestQuantizeFile:
         types = ("Q4_K_M", "Q8_0", "Q6_K")
         quantize_files(path_of(spm_f16), {name: tmp_path / f"{name}.beside" for name in types}, 2)
         for name in types:
-            quantize_file(path_of(spm_f16), tmp_path / name, name, 2)
+            quantize_files(path_of(spm_f16), {name: tmp_path / name}, 2)
             assert (tmp_path / name).read_bytes() == (tmp_path / f"{name}.beside").read_bytes()
 
     def test_a_damaged_source_leaves_nothing(self, spm_f16: Ggufs, tmp_path: Path) -> None:
         cut = tmp_path / "cut.gguf"
         cut.write_bytes(path_of(spm_f16).read_bytes()[:500_000])
         with pytest.raises(StageCrash, match=r"could not quantize cut\.gguf"):
-            quantize_file(cut, tmp_path / "q.gguf", "Q8_0", 1)
+            quantize_files(cut, {"Q8_0": tmp_path / "q.gguf"}, 1)
         assert [p.name for p in tmp_path.iterdir()] == ["cut.gguf"]
 
     def test_a_write_that_fails_leaves_nothing(self, spm_f16: Ggufs, tmp_path: Path) -> None:
@@ -296,7 +299,7 @@ class TestQuantizeFile:
         resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, before[1]))
         try:
             with pytest.raises(StageCrash, match="could not quantize"):
-                quantize_file(path_of(spm_f16), tmp_path / "q.gguf", "Q8_0", 1)
+                quantize_files(path_of(spm_f16), {"Q8_0": tmp_path / "q.gguf"}, 1)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
         assert not list(tmp_path.iterdir())

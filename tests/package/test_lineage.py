@@ -13,7 +13,7 @@ import torch
 from packager.artifacts.files import fresh
 from packager.artifacts.kinds import Adapter, Checkpoint, Dataset, Merged, Prompt
 from packager.llamacpp.converter import run_converter
-from packager.llamacpp.quantizer import quantize_file
+from packager.llamacpp.quantizer import quantize_files
 from packager.package.gguf_metadata import described, lineage
 from packager.stages.convert import Lineage, convert
 from packager.stages.merge import merge
@@ -71,7 +71,7 @@ class TestLineage:
 
         tuned = spm_merged.model_copy(update={"pairs_total": 14, "licence": "mit"})
         convert(Lineage(recipe="clinica", language="pt-BR"), tuned, known_data, spm_prompt, fresh(tmp_path / "f16"))
-        quantize_file(tmp_path / "f16" / "model-F16.gguf", tmp_path / "q8", "Q8_0", 1)
+        quantize_files(tmp_path / "f16" / "model-F16.gguf", {"Q8_0": tmp_path / "q8"}, 1)
         fields = GGUFReader(tmp_path / "q8").fields
         said = {name: field.contents() for name, field in fields.items() if name.startswith("general.")}
         assert said["general.name"] == "tiny-spm (fine-tuned)"

@@ -14,7 +14,7 @@ from packager.evaluation.answers import likelihood
 from packager.llamacpp import gguf_file
 from packager.llamacpp.gguf_file import quantization_types, tensor_shapes, types_of_tensors
 from packager.llamacpp.model import GgufModel
-from packager.llamacpp.quantizer import planned_types, quantize_file
+from packager.llamacpp.quantizer import planned_types, quantize_files
 from packager.process import progress
 from packager.proof.divergence import ANSWERS
 from packager.proof.limits import Limits
@@ -151,7 +151,7 @@ class TestTensors:
         """The header says Q4_K_M all the same."""
         source, path = spm_f16.folder / "model-F16.gguf", tmp_path / "odd.gguf"
         planned = planned_types(source, "Q4_K_M")
-        quantize_file(source, path, "Q4_K_M", 1, overrides={r"blk\.1\.ffn_up": "Q2_K"})
+        quantize_files(source, {"Q4_K_M": path}, 1, overrides={r"blk\.1\.ffn_up": "Q2_K"})
         assert gguf_file.inspect(path).file_type == "Q4_K_M"
         assert unplanned(planned, types_of_tensors(path)) == ("blk.1.ffn_up.weight is Q2_K, not Q4_K",)
 
@@ -184,5 +184,5 @@ def test_every_type_that_llama_cpp_names(spm_f16: Ggufs, vendored: Path, tmp_pat
     shapes = tensor_shapes(source)
     columns = {n: np.ones(s[0], np.float32) for n, s in shapes.items() if n.startswith("blk.") and len(s) > 1}
     for name in quantization_types():
-        quantize_file(source, tmp_path / name, name, 1, importance=columns)
+        quantize_files(source, {name: tmp_path / name}, 1, importance=columns)
         assert differences(gguf_file.inspect(tmp_path / name), gguf_file.inspect(source)) == []
