@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from packager.artifacts.files import sha256_of
 from packager.artifacts.kinds import Checkpoint, Dataset
+from packager.process import child, preloaded
 
 CHATML = (
     "{% for message in messages %}"
@@ -41,6 +43,13 @@ def pytest_configure(config: pytest.Config) -> None:
         cores = sorted(os.sched_getaffinity(0))
         share = cores[int(worker["workerid"].removeprefix("gw")) :: worker["workercount"]]
         os.sched_setaffinity(0, share or cores)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def torch_is_imported_once() -> Iterator[None]:
+    """All builds of a worker fork their children from one process."""
+    with preloaded.process(child.environment()):
+        yield
 
 
 def tiny_rows() -> list[dict[str, list[dict[str, str]]]]:

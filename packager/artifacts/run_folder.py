@@ -72,6 +72,7 @@ class RunFolder:
                 log=self.path / "build.log",
                 keep_fds=(self.lock_fd,),
                 online=stage.online,
+                imports_torch="torch" in stage.versions,
             )
         made = finished.value.model_dump(mode="json", exclude={"folder", "content"})
         self.hashed.update({_identity(partial / name): found for name, found in finished.value.hashed.items()})

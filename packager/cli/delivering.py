@@ -29,12 +29,12 @@ def push(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...],
     """Publish a finished package on the Hub; run again to resume."""
     from packager.hub import login
     from packager.hub.connection import connection
-    from packager.process import child
+    from packager.process import stopping
     from packager.publish import rendering, sending, staging
 
     loaded = load(recipe, base, data, sets)
     staged = staging.staged(loaded, build_dir / loaded.name, repo, public=public, adapter=adapter, merged=merged)
-    with child.interruptible(), staged as shipment:
+    with stopping.interruptible(), staged as shipment:
         click.echo(rendering.plan(shipment))
         if dry_run and not login.token():
             click.echo(rendering.NOT_ASKED)
@@ -63,9 +63,9 @@ def runtime(targets: tuple[str, ...], build_dir: Path) -> None:
     """Build llama-server for clinics: windows-x86_64, linux-x86_64, linux-arm64, or those named."""
     from packager.clinic.targets import TARGETS
     from packager.pipeline import bundling
-    from packager.process import child
+    from packager.process import stopping
 
-    with child.interruptible():
+    with stopping.interruptible():
         made = bundling.programs(targets or tuple(TARGETS), build_dir / "runtime")
     click.echo("\n".join(f"{name}: {made.folder / path}" for name, paths in made.binaries.items() for path in paths))
 
@@ -93,10 +93,10 @@ def bundle(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...
     from packager.clinic import stick as sticks
     from packager.package import signing
     from packager.pipeline import bundling, plan
-    from packager.process import child, progress
+    from packager.process import progress, stopping
 
     loaded = load(recipe, base, data, sets)
-    with child.interruptible(), progress.route(progress.Display()):
+    with stopping.interruptible(), progress.route(progress.Display()):
         plan.finished(loaded, build_dir / loaded.name)  # before compiling for minutes
         signer = signing.public_key(sign) if sign else ""
         made = bundling.programs(targets, build_dir / "runtime")

@@ -48,10 +48,10 @@ def rebuilt(package: Path, kit: Path, base: str) -> str:
     import tempfile
 
     from packager.pipeline import rebuilding
-    from packager.process import child, progress
+    from packager.process import progress, stopping
 
     with (
-        child.interruptible(),
+        stopping.interruptible(),
         progress.route(progress.Display()),
         tempfile.TemporaryDirectory(prefix="packager-rebuild-") as scratch,
     ):

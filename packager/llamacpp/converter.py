@@ -10,8 +10,11 @@ import contextlib
 import functools
 import hashlib
 import json
+import os
+import runpy
 import sys
 import threading
+import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -68,8 +71,29 @@ def convert_command(
 
 
 def run_converter(checkpoint: Path, out: Path, overrides: Path, *, vocabulary: bool = False) -> None:
-    """Convert in a process of its own, offline and without the Hub token; raises what `child.run` raises."""
-    child.run(convert_command(converter(), checkpoint, out, overrides, vocabulary=vocabulary))
+    """Convert in a process of its own, offline and without the Hub token; raises what `child.call` raises."""
+    command = convert_command(converter(), checkpoint, out, overrides, vocabulary=vocabulary)
+    child.call(convert_hf_to_gguf, command[1:], imports_torch=True)
+
+
+def convert_hf_to_gguf(script: Sequence[str]) -> None:
+    """Be the converter: run a script with its arguments in this process, which ends with it if it fails."""
+    sys.argv[:] = script
+    sys.path.insert(0, str(Path(script[0]).parent))
+    code: object = 0
+    try:
+        runpy.run_path(script[0], run_name="__main__")
+    except PackagerError:  # a stop
+        raise
+    except SystemExit as error:
+        code = error.code
+    except Exception:
+        traceback.print_exc()
+        code = 1
+    if code:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)  # so that the error has the last lines that it printed, as of any tool
 
 
 @contextlib.contextmanager

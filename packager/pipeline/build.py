@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from packager.artifacts.evaluation import Evaluation
@@ -9,9 +10,9 @@ from packager.artifacts.kinds import Artifact, Checked, Proof, Report
 from packager.artifacts.run_folder import RunFolder, open_run
 from packager.errors import InputError, ProofFailed
 from packager.pipeline import pins, preflight
-from packager.pipeline.line import STAGES, evaluating_of, line
+from packager.pipeline.line import LINE, STAGES, evaluating_of, line
 from packager.pipeline.plan import StagePlan, plan, replaced_adapter
-from packager.process import child, progress
+from packager.process import child, preloaded, progress, stopping
 from packager.recipe.recipe import Recipe
 from packager.report.causes import cause_of
 from packager.stages import evaluate as evaluate_stage
@@ -40,7 +41,7 @@ def build(
     if until == "adapter" and recipe.train.method == "none":
         raise InputError("train.method is none, so there is no stage 'adapter'.", "choose another stage")
     evaluating = evaluating or until == "evaluation"
-    with child.interruptible(), open_run(folder, verify=verify) as run:
+    with stopping.interruptible(), open_run(folder, verify=verify) as run, contextlib.ExitStack() as beside:
         with progress.route(run.display):
             recipe = pins.resolved(recipe, folder, update=True) if update else pins.known(recipe, folder)
             steps = _steps(recipe, folder, until, verify, evaluating)
@@ -52,6 +53,8 @@ def build(
                 recipe = pins.resolved(recipe, folder)
         if evaluating and "evaluation" in waiting:
             _say_what_is_left_out(evaluating_of(recipe), run)
+        if any("transformers" in stage.versions for stage in LINE if stage.name in waiting):
+            beside.enter_context(preloaded.process(child.environment()))
         for artifact in line(recipe, run, evaluating=evaluating):
             reported = isinstance(artifact, Proof | Evaluation) and until != artifact.folder.name
             if not reported:  # first the report of what failed

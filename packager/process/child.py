@@ -1,4 +1,4 @@
-"""The only file that starts processes.
+"""The file that starts processes.
 
 `call` runs one of our own functions in a child, so that its memory is returned and a crash of
 native code is named instead of taking the build down; `run` runs an external tool. Both write the
@@ -23,8 +23,8 @@ from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import IO, Any, Generic, TypeVar
 
-from packager.errors import Interrupted, MissingResource, PackagerError, StageCrash
-from packager.process import cgroup, progress, secrets
+from packager.errors import MissingResource, PackagerError, StageCrash
+from packager.process import cgroup, preloaded, progress, secrets
 from packager.process.deaths import death, last_lines, oom_kills
 
 T = TypeVar("T")
@@ -74,13 +74,14 @@ def call(
     timeout: float | None = None,
     keep_fds: Sequence[int] = (),
     online: bool = False,
+    imports_torch: bool = False,
 ) -> Finished[T]:
     """Run `function(*args)` in a fresh child process and return its value and peak memory.
 
     `function` must be importable by name and its arguments picklable. `memory_limit` bounds the
     child's address space in bytes, `timeout` its wall time in seconds. `keep_fds` stay open in the
     child (the run folder's lock: it is then held until the last child is gone). Only an `online` child
-    may reach the Hub.
+    may reach the Hub. One that `imports_torch` is forked from a process that has, where there is one.
 
     Raises the child's own `PackagerError`; `StageCrash` for a signal or an unexpected exception;
     `MissingResource` when it was killed for memory or ran out of time.
@@ -88,8 +89,10 @@ def call(
     receiver, sender = Pipe(duplex=False)
     with receiver, log_file(log) as output:
         start, ooms = output.tell(), oom_kills()
+        env = environment(online=online)
         with sender:
-            child = _start_worker(sender, output, keep_fds, online=online)
+            forked = preloaded.fork(env, sender.fileno(), output.fileno(), keep_fds) if imports_torch else None
+            child = forked or _start_worker(sender, output, keep_fds, env)
         try:
             assert child.stdin is not None
             with contextlib.suppress(BrokenPipeError), child.stdin as stdin:
@@ -105,28 +108,30 @@ def call(
                 f"{function.__name__} was stopped: not finished after {progress.duration(timeout or 0)}",
                 "see the log for how far it came",
             )
-        child.wait()
+        code = child.wait()
         if isinstance(outcome, Finished):
             return outcome
         if isinstance(outcome, PackagerError):
             raise outcome
         if isinstance(outcome, str):
             raise StageCrash(f"{function.__name__} failed:\n{outcome}", "this is our bug: please report it")
-        raise death(function.__name__, child.returncode, last_lines(output, start), oom_kills() > ooms)
+        raise death(function.__name__, code, last_lines(output, start), oom_kills() > ooms)
 
 
 def _start_worker(
-    sender: Connection, output: IO[bytes], keep_fds: Sequence[int], *, online: bool
+    sender: Connection, output: IO[bytes], keep_fds: Sequence[int], env: Mapping[str, str]
 ) -> subprocess.Popen[bytes]:
     """The process that takes a function on stdin and answers through `sender`."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "packager.process.worker", str(sender.fileno()), str(os.getpid())],
-        stdin=subprocess.PIPE,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        env=environment(online=online),
-        pass_fds=(sender.fileno(), *keep_fds),
-    )
+    with preloaded.requests() or contextlib.nullcontext() as asked:
+        told = {} if asked is None else {preloaded.REQUESTS: str(asked.fileno())}
+        return subprocess.Popen(
+            [sys.executable, "-m", "packager.process.worker", str(sender.fileno()), str(os.getpid())],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**env, **told},
+            pass_fds=(sender.fileno(), *keep_fds, *([] if asked is None else [asked.fileno()])),
+        )
 
 
 def run(
@@ -174,44 +179,6 @@ def run(
             raise death(Path(words[0]).name, child.returncode, last_lines(output, start), False)
         output.seek(start)
         return output.read().decode(errors="replace")
-
-
-@contextlib.contextmanager
-def deferred_stop() -> Iterator[Callable[[], bool]]:
-    """Turn Ctrl-C and SIGTERM into a flag, so that a loop can finish its step and save.
-
-    Yields a function that tells whether a stop was asked for.
-    """
-    asked = False
-
-    def remember(signum: int, frame: object) -> None:
-        nonlocal asked
-        asked = True
-
-    before = {s: signal.signal(s, remember) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def interruptible() -> Iterator[None]:
-    """Make Ctrl-C and SIGTERM raise `Interrupted` in this process, from wherever it is."""
-
-    def interrupt(signum: int, frame: object) -> None:
-        raise Interrupted(
-            f"Stopped by {signal.Signals(signum).name}. What was finished is kept.",
-            "run the same command again to resume",
-        )
-
-    before = {s: signal.signal(s, interrupt) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def physical_cores() -> int:
@@ -275,7 +242,7 @@ def _wait(
     child.wait(None if timeout is None else max(0, timeout - (time.monotonic() - began)))
 
 
-def stop(child: subprocess.Popen[bytes], grace: float = GRACE_SECONDS) -> None:
+def stop(child: subprocess.Popen[bytes] | preloaded.Forked, grace: float = GRACE_SECONDS) -> None:
     if grace and child.poll() is None:
         child.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):

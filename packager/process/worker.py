@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from packager.errors import explain
-from packager.process import child, progress
+from packager.process import child, progress, stopping
 
 
 def main(descriptor: int, parent: int) -> None:
@@ -24,7 +24,7 @@ def main(descriptor: int, parent: int) -> None:
     if os.getppid() != parent:  # it died before we asked to die with it
         return
     sender: Connection[object, object] = Connection(descriptor, readable=False)
-    with child.interruptible(), progress.route(sender.send):
+    with stopping.interruptible(), progress.route(sender.send):
         try:
             sys.path[:] = pickle.load(sys.stdin.buffer)
             function, args, memory_limit = pickle.load(sys.stdin.buffer)

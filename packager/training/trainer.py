@@ -15,7 +15,7 @@ import torch
 from packager.artifacts.kinds import Adapter, Checkpoint, Dataset
 from packager.data.conversations import CHOOSING, HELDOUT, TRAIN
 from packager.errors import InputError, MissingResource
-from packager.process import child, progress
+from packager.process import progress, stopping
 from packager.recipe.idle import idle_steps
 from packager.recipe.sections import Train
 from packager.training import batches, checkpoints, compute, loftq, loop, memory, model, witness, writers
@@ -35,7 +35,7 @@ def train_adapter(
             if not run.metrics:
                 _check_base(evaluate(run, 0))
                 progress.note(f"training will take about {progress.duration(_expected_seconds(run))}")
-            with child.deferred_stop() as stop:
+            with stopping.deferred_stop() as stop:
                 loop.optimize(run, done, stop)
             before, after = run.metrics[0]["heldout_loss"], _finish(run)
         seen = witness.as_trained(run)

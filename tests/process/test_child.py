@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from packager.errors import InputError, Interrupted, MissingResource, StageCrash
-from packager.process import child, progress
+from packager.process import child, progress, stopping
 
 
 def double(x: int) -> int:
@@ -126,9 +126,9 @@ def test_run_gives_the_output_and_explains_failure(tmp_path: Path) -> None:
 
 
 def test_a_deferred_stop_is_a_flag_and_an_interrupt_is_an_error() -> None:
-    with child.deferred_stop() as asked:
+    with stopping.deferred_stop() as asked:
         assert not asked()
         signal.raise_signal(signal.SIGTERM)
         assert asked()
-    with child.interruptible(), pytest.raises(Interrupted, match="SIGINT"):
+    with stopping.interruptible(), pytest.raises(Interrupted, match="SIGINT"):
         signal.raise_signal(signal.SIGINT)

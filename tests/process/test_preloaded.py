@@ -1,0 +1,175 @@
+"""Children that are forked from a process which has imported torch: like any other, and never left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from packager.errors import InputError, MissingResource, StageCrash
+from packager.process import child, preloaded, progress
+from packager.process.forking import MODULES
+
+
+def can_fork() -> bool:
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError):
+        return False
+    return True
+
+
+pytestmark = pytest.mark.skipif(not can_fork(), reason="this system has no pidfd_open, so children import themselves")
+
+
+def where(value: int) -> dict[str, object]:
+    """What a child sees of itself."""
+    progress.update(1, 2, "halves")
+    return {
+        "value": value,
+        "pid": os.getpid(),
+        "parent": os.getppid(),
+        "preloaded": [name for name in MODULES if name in sys.modules],
+        "folder": Path.cwd(),
+        "environment": dict(os.environ),
+        "path": list(sys.path),
+    }
+
+
+def multiply() -> float:
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return float((torch.ones(600, 600, device=device) @ torch.ones(600, 600, device=device)).sum())
+
+
+def through_another() -> tuple[dict[str, object], int]:
+    return child.call(where, 2, imports_torch=True).value, os.getpid()
+
+
+def die(number: int) -> None:
+    print("last words", flush=True)
+    os.kill(os.getpid(), number)
+
+
+def fail_for_people() -> None:
+    raise InputError("bad row", "mend it")
+
+
+def wait_long(started: Path) -> None:
+    started.write_text(str(os.getpid()))
+    time.sleep(60)
+
+
+def kill_parent() -> None:
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(60)
+
+
+def ask_and_be_killed(started: Path) -> None:
+    def kill() -> None:
+        while not (started.exists() and started.read_text()):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=kill).start()
+    child.call(wait_long, started, imports_torch=True)
+
+
+def gone(pid: int) -> bool:
+    for _ in range(200):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_it_has_imported_and_is_otherwise_like_a_fresh_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    monkeypatch.setenv("SAID_LATER", "yes")
+    events: list[progress.Event] = []
+    with progress.route(events.append):
+        finished = child.call(where, 1, imports_torch=True)
+    forked, fresh = finished.value, child.call(where, 1).value
+    assert forked["preloaded"] == list(MODULES)
+    assert fresh["preloaded"] == []
+    assert forked["folder"] == fresh["folder"] == tmp_path
+    assert forked["path"] == fresh["path"]
+    told = {preloaded.REQUESTS}
+    assert {k: v for k, v in forked["environment"].items() if k not in told} == {
+        k: v for k, v in fresh["environment"].items() if k not in told
+    }
+    assert forked["environment"]["SAID_LATER"] == "yes"
+    assert "HF_TOKEN" not in forked["environment"]
+    assert finished.peak_ram > 100_000_000
+    assert events == [{"done": 1, "total": 2, "unit": "halves", "figures": {}}]
+    assert child.call(multiply, imports_torch=True).value == 600**3
+
+
+@pytest.mark.parametrize("first_forked", [True, False])
+def test_a_child_can_ask_for_another(first_forked: bool) -> None:
+    inner, outer_pid = child.call(through_another, imports_torch=first_forked).value
+    assert inner["preloaded"] == list(MODULES)
+    assert inner["pid"] != outer_pid
+    assert inner["parent"] == child.call(where, 1, imports_torch=True).value["parent"]
+
+
+def test_how_it_ended_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="bad row") as error:
+        child.call(fail_for_people, imports_torch=True)
+    assert error.value.fix == "mend it"
+    with pytest.raises(StageCrash, match=r"SIGSEGV[\s\S]*last words"):
+        child.call(die, signal.SIGSEGV, imports_torch=True, log=tmp_path / "log")
+    with pytest.raises(MissingResource, match="memory"):
+        child.call(die, signal.SIGKILL, imports_torch=True)
+    with pytest.raises(MissingResource, match="wait_long was stopped"):
+        child.call(wait_long, tmp_path / "started", imports_torch=True, timeout=3)
+    assert gone(int((tmp_path / "started").read_text()))
+
+
+def test_a_child_does_not_outlive_who_asked_for_it(tmp_path: Path) -> None:
+    with pytest.raises(MissingResource):  # SIGKILL: it has no time to stop its own child
+        child.call(ask_and_be_killed, tmp_path / "started", imports_torch=True)
+    assert gone(int((tmp_path / "started").read_text()))
+
+
+def test_a_build_that_is_killed_leaves_none(tmp_path: Path) -> None:
+    program = (
+        "import sys; sys.path[:0] = [sys.argv[1], sys.argv[2]]\n"
+        "from pathlib import Path\n"
+        "from packager.process import child, preloaded\n"
+        "from test_preloaded import wait_long\n"
+        "with preloaded.process(child.environment()):\n"
+        "    child.call(wait_long, Path(sys.argv[3]), imports_torch=True)\n"
+    )
+    started = tmp_path / "started"
+    roots = [str(Path(child.__file__).parents[2]), str(Path(__file__).parent)]
+    build = subprocess.Popen([sys.executable, "-c", program, *roots, str(started)])
+    while not (started.exists() and started.read_text()):
+        assert build.poll() is None
+        time.sleep(0.05)
+    build.kill()
+    build.wait()
+    assert gone(int(started.read_text()))
+
+
+def test_without_the_process_a_fresh_one_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANOTHER", "environment")  # so that this block has a process of its own
+    with preloaded.process(child.environment()):
+        assert child.call(where, 1, imports_torch=True).value["preloaded"] == list(MODULES)
+        with pytest.raises(MissingResource):
+            child.call(kill_parent, imports_torch=True)
+        assert child.call(where, 3, imports_torch=True).value["preloaded"] == []
+    monkeypatch.setattr(preloaded, "_source", None)
+    assert child.call(where, 3, imports_torch=True).value["preloaded"] == []
