@@ -56,14 +56,16 @@ class GgufModel:
         sequences: int = 1,
         kv: str = "f16",
         mapped: bool = True,
+        repacked: bool = True,
     ) -> Self:
         """Load a file. `context` is in tokens, for each of `sequences` that are computed at once, with keys and
         values kept as `kv` (f16, q8_0). Unless it is `mapped` the file is read into memory, as the clinic's server
-        does: weights that llama.cpp lays out anew for the processor are then held once, not twice. With
-        `vocab_only` it can only tokenize, and loading is bounded: stages read vocabularies in their own process."""
+        does: weights that llama.cpp lays out anew for the processor are then held once, not twice. Unless it may be
+        `repacked` none are: for AMX it copies F16 weights too, which are slower then. With `vocab_only` it can only
+        tokenize, and loading is bounded: stages read vocabularies in their own process."""
         lib = binding.library()
         params = lib.llama_model_default_params()
-        params.n_gpu_layers, params.vocab_only = 0, vocab_only
+        params.n_gpu_layers, params.vocab_only, params.use_extra_bufts = 0, vocab_only, repacked
         params.load_mode = lib.LLAMA_LOAD_MODE_MMAP if mapped else lib.LLAMA_LOAD_MODE_NONE
         room = VOCABULARY_ROOM + (2 * path.stat().st_size if path.is_file() else 0)
         limits = bounded(room, VOCABULARY_SECONDS) if vocab_only else contextlib.nullcontext()

@@ -25,6 +25,23 @@ from typing import IO
 
 REQUESTS = "PACKAGER_REQUESTS"
 """The environment variable that tells a child the descriptor of the socket for requests."""
+READ = (
+    "CUDA",
+    "GOMP",
+    "KMP",
+    "LD_",
+    "MKL",
+    "NUMEXPR",
+    "NVIDIA",
+    "OMP",
+    "OPENBLAS",
+    "PYTHON",
+    "PYTORCH",
+    "TORCH",
+    "TRANSFORMERS",
+)
+"""How the variables begin that importing reads, where another value is another process. (Those of the Hub are read too,
+but no such child asks it.)"""
 NUMBER = struct.Struct("q")
 """A process's number, or its exit code (minus the signal), as they are answered."""
 
@@ -34,8 +51,8 @@ class Source:
     """Where this process can ask for children."""
 
     requests: socket.socket
-    environment: Mapping[str, str] | None = None
-    """What the process that forks was started with: importing reads some of it."""
+    read: Mapping[str, str] | None = None
+    """What importing read of the environment."""
 
 
 _source: Source | None = None
@@ -43,10 +60,10 @@ _source: Source | None = None
 
 @contextlib.contextmanager
 def process(environment: Mapping[str, str]) -> Iterator[None]:
-    """Have a process to fork for the duration of the block; one that is there with this environment will do."""
+    """Have a process to fork for the duration of the block; one that is there and read the same will do."""
     global _source
-    before = _source
-    if sys.platform != "linux" or (before and before.environment == environment):
+    before, read = _source, {k: v for k, v in environment.items() if k.startswith(READ)}
+    if sys.platform != "linux" or (before and before.read == read):
         yield
         return
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -61,7 +78,7 @@ def process(environment: Mapping[str, str]) -> Iterator[None]:
                 env={**environment, "PYTORCH_NVML_BASED_CUDA_CHECK": "1"},
                 pass_fds=(its.fileno(),),
             )
-        _source = Source(ours, environment)
+        _source = Source(ours, read)
         try:
             yield
         finally:

@@ -73,6 +73,8 @@ def _predictions(path: Path, folder: Path, context: int) -> Check:
             path,
             folder / REFERENCE,
             context,
+            "f16",
+            False,  # not repacked: an F16 file gains nothing by it
             timeout=limits.seconds,
             memory_limit=limits.memory,
         ).value

@@ -77,7 +77,7 @@ def keep_predictions(path: Path, samples: Sequence[Encoded], context: int, kept:
     save_reference(kept, samples, chunks)
 
 
-def from_reference(path: Path, kept: Path, context: int = 0, kv: str = "f16") -> Divergence:
+def from_reference(path: Path, kept: Path, context: int = 0, kv: str = "f16", repacked: bool = True) -> Divergence:
     """How far a GGUF file, run by llama.cpp, predicts from what `save_reference` kept.
 
     It is opened with the `context` and the `kv` that are served: what llama.cpp computes may depend on the former,
@@ -86,7 +86,8 @@ def from_reference(path: Path, kept: Path, context: int = 0, kv: str = "f16") ->
     samples, log_p = load_reference(kept)
     context = max(context, *(len(sample.ids) for sample in samples))
     compared, done, text = RunningDivergence(), 0, samples[0]
-    with GgufModel.open(path, context=context, threads=child.physical_cores(), kv=kv) as model:
+    threads = child.physical_cores()
+    with GgufModel.open(path, context=context, threads=threads, kv=kv, repacked=repacked) as model:
         for sample, positions, rows in _logits(model, samples):
             if sample is not text:
                 compared.end_of_text()

@@ -165,7 +165,7 @@ def test_a_build_that_is_killed_leaves_none(tmp_path: Path) -> None:
 
 
 def test_without_the_process_a_fresh_one_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ANOTHER", "environment")  # so that this block has a process of its own
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # so that this block has a process of its own
     with preloaded.process(child.environment()):
         assert child.call(where, 1, imports_torch=True).value["preloaded"] == list(MODULES)
         with pytest.raises(MissingResource):
