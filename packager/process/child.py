@@ -110,6 +110,7 @@ def call(
             )
         code = child.wait()
         if isinstance(outcome, Finished):
+            preloaded.peak_ram = max(preloaded.peak_ram, outcome.peak_ram if forked else 0)
             return outcome
         if isinstance(outcome, PackagerError):
             raise outcome

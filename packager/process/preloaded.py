@@ -56,6 +56,8 @@ class Source:
 
 
 _source: Source | None = None
+peak_ram = 0
+"""The most memory that a forked child of this process held at once, in bytes; the system counts it as another's."""
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from packager.errors import explain
-from packager.process import child, progress, stopping
+from packager.process import child, preloaded, progress, stopping
 
 
 def main(descriptor: int, parent: int) -> None:
@@ -50,7 +50,7 @@ def peak_ram() -> int:
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 own = int(line.split()[1]) * 1024
-    return max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit)
+    return max(own, preloaded.peak_ram, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit)
 
 
 if __name__ == "__main__":

@@ -49,6 +49,14 @@ def multiply() -> float:
     return float((torch.ones(600, 600, device=device) @ torch.ones(600, 600, device=device)).sum())
 
 
+def hold() -> None:
+    bytearray(b"x" * 300_000_000)
+
+
+def of_another() -> int:
+    return child.call(hold, imports_torch=True).peak_ram
+
+
 def through_another() -> tuple[dict[str, object], int]:
     return child.call(where, 2, imports_torch=True).value, os.getpid()
 
@@ -123,6 +131,11 @@ def test_a_child_can_ask_for_another(first_forked: bool) -> None:
     assert inner["preloaded"] == list(MODULES)
     assert inner["pid"] != outer_pid
     assert inner["parent"] == child.call(where, 1, imports_torch=True).value["parent"]
+
+
+def test_the_memory_of_a_child_is_counted_as_of_who_asked() -> None:
+    finished = child.call(of_another)
+    assert finished.peak_ram >= finished.value > 300_000_000
 
 
 def test_how_it_ended_is_told(tmp_path: Path) -> None:
