@@ -11,6 +11,7 @@ sign ?=
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+COMPILED_IN := vendor/only-libllama.cmake vendor/ggml-quants-by-lanes.c vendor/amx-for-gcc.h
 READY_TO_TEST := .venv/.ready-to-test
 READY_TO_COMPILE := .venv/.ready-to-compile
 # Of llama.cpp only libllama is used: the rest would double the time to compile.
@@ -64,7 +65,7 @@ help: ## list the targets
 workers = -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 options = $(if $(base),--base '$(base)') $(if $(data),--data '$(data)') $(if $(set)$(nproc),--set '$(strip $(set) $(if $(nproc),train.devices=$(nproc)))')
 
-$(READY): pyproject.toml constraints.txt vendor/llama.cpp.lock vendor/only-libllama.cmake vendor/ggml-quants-by-lanes.c vendor/amx-for-gcc.h
+$(READY): pyproject.toml constraints.txt vendor/llama.cpp.lock $(COMPILED_IN)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo 'Python 3.11 or newer is needed; found '"$$($(PYTHON) -V)"'. Try: make PYTHON=python3.12'; exit 4; }
 	@command -v c++ >/dev/null || command -v g++ >/dev/null || \

@@ -48,7 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def torch_is_imported_once() -> Iterator[None]:
     """All builds of a worker fork their children from one process."""
-    with preloaded.process(child.environment()):
+    with preloaded.importing_process(child.environment()):
         yield
 
 

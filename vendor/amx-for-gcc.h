@@ -1,8 +1,8 @@
 // Included before llama.cpp's C++ where GCC compiles it (only-libllama.cmake).
 //
 // GCC's intrinsics for Intel AMX do not tell it which memory they read: ldtilecfg is said to read one pointer of the 64
-// bytes of the tile configuration, tileloadd none. GCC then drops the writes to the configuration as dead, and the first
-// tile instruction dies of SIGILL. These say what is read.
+// bytes of the tile configuration, tileloadd none. GCC then drops the writes to the configuration as dead, and the
+// first tile instruction dies of SIGILL. These say what is read.
 #if defined(__GNUC__) && !defined(__clang__) && defined(__AMX_TILE__)
 #include <immintrin.h>
 

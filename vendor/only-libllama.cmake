@@ -3,9 +3,9 @@
 # A normal variable outranks the cache entry that llama-cpp-python forces ON (CMake policy CMP0126).
 set(LLAMA_BUILD_COMMON OFF)
 
-# At this revision llama.cpp's kernels for Intel AMX die of SIGILL when GCC compiles them: it drops the writes to the tile
-# configuration (llama.cpp pull request 26954). amx-for-gcc.h keeps them, which was run with GCC 13. With other compilers
-# the kernels are left out: without this macro, which -march=native defines, AVX-512 takes their place.
+# At this revision llama.cpp's kernels for Intel AMX die of SIGILL when GCC compiles them: it drops the writes to the
+# tile configuration (llama.cpp pull request 26954). amx-for-gcc.h keeps them, which was run with GCC 13. With other
+# compilers the kernels are left out: without this macro, which -march=native defines, AVX-512 takes their place.
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_GREATER_EQUAL 13)
   add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:SHELL:-include ${CMAKE_CURRENT_LIST_DIR}/amx-for-gcc.h>")
 else()

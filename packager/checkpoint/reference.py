@@ -34,7 +34,7 @@ BATCH_TOKENS = 4096
 """Padded tokens that run through the layers at once: each batch reads all weights once."""
 LOGIT_BYTES = 64 << 20
 """Logits in memory at once."""
-KEPT_BYTES = 1 << 28
+ACTIVATION_BYTES = 1 << 28
 """Arrays up to this size, and so many bytes of them, take memory that earlier ones gave back: a layer's are as large as
 the last one's, and to map each anew takes a tenth of the time."""
 
@@ -159,7 +159,7 @@ def opened(
         matrices = matrices or stack.enter_context(opened_matrices())
         device = matrices.device
         if device.type == "cpu":
-            keep_freed_memory(KEPT_BYTES, KEPT_BYTES)
+            keep_freed_memory(ACTIVATION_BYTES, ACTIVATION_BYTES)
         if adapter is not None and (reason := lora.unusual(adapter, folder)):
             progress.note(f"the reference holds the model in memory ({reason})")
             yield Reference(_in_memory(folder, adapter, nf4=nf4).to(device), device)

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import runpy
+import signal
 import sys
 import threading
 import traceback
@@ -78,22 +79,26 @@ def run_converter(checkpoint: Path, out: Path, overrides: Path, *, vocabulary: b
 
 def convert_hf_to_gguf(script: Sequence[str]) -> None:
     """Be the converter: run a script with its arguments in this process, which ends with it if it fails."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)  # not as an error, which it might catch
     sys.argv[:] = script
     sys.path.insert(0, str(Path(script[0]).parent))
     code: object = 0
     try:
         runpy.run_path(script[0], run_name="__main__")
-    except PackagerError:  # a stop
-        raise
     except SystemExit as error:
         code = error.code
     except Exception:
         traceback.print_exc()
         code = 1
-    if code:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(1)  # so that the error has the last lines that it printed, as of any tool
+    if not code:
+        return
+    if not isinstance(code, int):
+        print(code)
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # without an outcome: the error then has the last lines that were printed, as of any tool
 
 
 @contextlib.contextmanager

@@ -54,7 +54,7 @@ def build(
         if evaluating and "evaluation" in waiting:
             _say_what_is_left_out(evaluating_of(recipe), run)
         if any("torch" in stage.versions for stage in LINE if stage.name in waiting):
-            beside.enter_context(preloaded.process(child.environment()))
+            beside.enter_context(preloaded.importing_process(child.environment()))
         for artifact in line(recipe, run, evaluating=evaluating):
             reported = isinstance(artifact, Proof | Evaluation) and until != artifact.folder.name
             if not reported:  # first the report of what failed

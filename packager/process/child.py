@@ -1,4 +1,4 @@
-"""The file that starts processes.
+"""Our functions and external tools in processes of their own.
 
 `call` runs one of our own functions in a child, so that its memory is returned and a crash of
 native code is named instead of taking the build down; `run` runs an external tool. Both write the
@@ -76,10 +76,10 @@ def call(
     online: bool = False,
     imports_torch: bool = False,
 ) -> Finished[T]:
-    """Run `function(*args)` in a fresh child process and return its value and peak memory.
+    """Run `function(*args)` in a child process and return its value and peak memory.
 
     `function` must be importable by name and its arguments picklable. `memory_limit` bounds the
-    child's address space in bytes, `timeout` its wall time in seconds. `keep_fds` stay open in the
+    child's address space in bytes, `timeout` its wall time in seconds, once it runs. `keep_fds` stay open in the
     child (the run folder's lock: it is then held until the last child is gone). Only an `online` child
     may reach the Hub. One that `imports_torch` is forked from a process that has, where there is one.
 
@@ -91,8 +91,7 @@ def call(
         start, ooms = output.tell(), oom_kills()
         env = environment(online=online)
         with sender:
-            forked = preloaded.fork(env, sender.fileno(), output.fileno(), keep_fds) if imports_torch else None
-            child = forked or _start_worker(sender, output, keep_fds, env)
+            child = _start_worker(sender, output, keep_fds, env, forked=imports_torch and not online)
         try:
             assert child.stdin is not None
             with contextlib.suppress(BrokenPipeError), child.stdin as stdin:
@@ -110,7 +109,7 @@ def call(
             )
         code = child.wait()
         if isinstance(outcome, Finished):
-            preloaded.peak_ram = max(preloaded.peak_ram, outcome.peak_ram if forked else 0)
+            preloaded.count(child, outcome.peak_ram)
             return outcome
         if isinstance(outcome, PackagerError):
             raise outcome
@@ -120,19 +119,21 @@ def call(
 
 
 def _start_worker(
-    sender: Connection, output: IO[bytes], keep_fds: Sequence[int], env: Mapping[str, str]
-) -> subprocess.Popen[bytes]:
+    sender: Connection, output: IO[bytes], keep_fds: Sequence[int], env: Mapping[str, str], *, forked: bool
+) -> subprocess.Popen[bytes] | preloaded.Forked:
     """The process that takes a function on stdin and answers through `sender`."""
-    with preloaded.requests() or contextlib.nullcontext() as asked:
-        told = {} if asked is None else {preloaded.REQUESTS: str(asked.fileno())}
-        return subprocess.Popen(
-            [sys.executable, "-m", "packager.process.worker", str(sender.fileno()), str(os.getpid())],
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env={**env, **told},
-            pass_fds=(sender.fileno(), *keep_fds, *([] if asked is None else [asked.fileno()])),
-        )
+    if forked and (child := preloaded.fork(env, sender.fileno(), output.fileno(), keep_fds)):
+        return child
+    asked = preloaded.requests()
+    told = {preloaded.REQUESTS: str(asked.fileno())} if asked else {}
+    return subprocess.Popen(
+        [sys.executable, "-m", "packager.process.worker", str(sender.fileno()), str(os.getpid())],
+        stdin=subprocess.PIPE,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        env={**env, **told},
+        pass_fds=(sender.fileno(), *keep_fds, *([asked.fileno()] if asked else [])),
+    )
 
 
 def run(

@@ -6,7 +6,7 @@ of it. Where it is not to be had (another system than Linux, no build, it died),
 starts a process that imports for itself: only time is lost.
 
 A request is a message with the descriptors that the child is to have. Over a socket of its own come two answers: the
-child's number, and how it ended. When this end of that socket is closed, the child is killed.
+child's number, and how it ended. A byte sent there asks the child to stop; when this end is closed, it is killed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import IO
 
 REQUESTS = "PACKAGER_REQUESTS"
 """The environment variable that tells a child the descriptor of the socket for requests."""
-READ = (
+READ_BY_IMPORTS = (
     "CUDA",
     "GOMP",
     "KMP",
@@ -51,7 +51,7 @@ class Source:
     """Where this process can ask for children."""
 
     requests: socket.socket
-    read: Mapping[str, str] | None = None
+    environment_read: Mapping[str, str] | None = None
     """What importing read of the environment."""
 
 
@@ -61,24 +61,24 @@ peak_ram = 0
 
 
 @contextlib.contextmanager
-def process(environment: Mapping[str, str]) -> Iterator[None]:
+def importing_process(environment: Mapping[str, str]) -> Iterator[None]:
     """Have a process to fork for the duration of the block; one that is there and read the same will do."""
     global _source
-    before, read = _source, {k: v for k, v in environment.items() if k.startswith(READ)}
-    if sys.platform != "linux" or (before and before.read == read):
+    before, read = _source, {k: v for k, v in environment.items() if k.startswith(READ_BY_IMPORTS)}
+    if sys.platform != "linux" or (before and before.environment_read == read):
         yield
         return
-    ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours:
-        with its:
+        with theirs:
             started = subprocess.Popen(
-                [sys.executable, "-m", "packager.process.forking", str(its.fileno()), str(os.getpid())],
+                [sys.executable, "-m", "packager.process.forking", str(theirs.fileno()), str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 # With this PyTorch counts GPUs without starting CUDA, after which a process cannot be forked.
                 env={**environment, "PYTORCH_NVML_BASED_CUDA_CHECK": "1"},
-                pass_fds=(its.fileno(),),
+                pass_fds=(theirs.fileno(),),
             )
         _source = Source(ours, read)
         try:
@@ -89,19 +89,15 @@ def process(environment: Mapping[str, str]) -> Iterator[None]:
             started.wait()
 
 
-def take(requests: int) -> None:
-    """In a child of the process that forks: ask over this descriptor."""
+def ask_over(descriptor: int) -> None:
+    """In a child: ask over the socket that it was given."""
     global _source
-    _source = Source(socket.socket(fileno=requests))
+    _source = Source(socket.socket(fileno=descriptor))
 
 
 def requests() -> socket.socket | None:
-    """A socket for requests, to be closed: of this process, or the one that it was started with."""
-    if _source:
-        return _source.requests.dup()
-    with contextlib.suppress(KeyError, ValueError, OSError):
-        return socket.socket(fileno=os.dup(int(os.environ[REQUESTS])))
-    return None
+    """The socket to ask over."""
+    return _source.requests if _source else None
 
 
 @dataclass
@@ -133,44 +129,45 @@ class Forked:
         return self.returncode
 
     def terminate(self) -> None:
-        self._send(signal.SIGTERM)
+        with contextlib.suppress(OSError):
+            self.line.send(b"t")
 
     def kill(self) -> None:
-        self._send(signal.SIGKILL)
+        with contextlib.suppress(OSError):
+            self.line.shutdown(socket.SHUT_WR)
 
-    def _send(self, number: int) -> None:
-        if self.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, number)
+
+def count(child: object, most: int) -> None:
+    """Note in `peak_ram` the most memory, in bytes, that `child` held, if it was forked."""
+    global peak_ram
+    if isinstance(child, Forked):
+        peak_ram = max(peak_ram, most)
 
 
 def fork(environment: Mapping[str, str], sender: int, output: int, keep_fds: Sequence[int]) -> Forked | None:
     """A worker (`worker.main`) in this folder with this environment and these descriptors, which has imported; None if
-    there is no process to fork."""
-    asked = requests()
-    if asked is None:
+    there is no process to fork. Its limits, umask and processors are those of the process that it is forked from."""
+    if _source is None:
         return None
-    line, its = socket.socketpair()
-    stdin, written = os.pipe()
-    here = os.open(".", os.O_RDONLY)
-    given = (its.fileno(), here, stdin, output, sender, asked.fileno(), *keep_fds)
-    try:
-        with asked, its:
-            socket.send_fds(asked, [b"fork"], given)
-        pid = line.recv(NUMBER.size)  # after the imports
-    except ConnectionError:
-        pid = b""
-    except BaseException:
-        line.close()
-        raise
-    finally:
-        os.close(stdin)
-        os.close(here)
-    if not pid:
-        line.close()
-        os.close(written)
-        return None
-    forked = Forked(NUMBER.unpack(pid)[0], os.fdopen(written, "wb"), line)
-    with contextlib.suppress(BrokenPipeError):
-        pickle.dump(environment, forked.stdin)
-    return forked
+    with contextlib.ExitStack() as ours:
+        try:
+            with contextlib.ExitStack() as theirs:
+                line, answering = socket.socketpair()
+                ours.enter_context(line)
+                theirs.enter_context(answering)
+                read, written = os.pipe()
+                theirs.callback(os.close, read)
+                stdin = ours.enter_context(os.fdopen(written, "wb"))
+                here = os.open(".", os.O_PATH)
+                theirs.callback(os.close, here)
+                given = (answering.fileno(), here, read, output, sender, _source.requests.fileno(), *keep_fds)
+                socket.send_fds(_source.requests, [b"fork"], given)
+            pid = line.recv(NUMBER.size)  # after the imports
+        except OSError:
+            return None
+        if not pid:
+            return None
+        with contextlib.suppress(BrokenPipeError):
+            pickle.dump(environment, stdin)
+        ours.pop_all()
+        return Forked(NUMBER.unpack(pid)[0], stdin, line)

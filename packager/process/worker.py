@@ -1,7 +1,7 @@
-"""The child's side of `proc.call`: read a function and its arguments, run it, send the outcome.
+"""The child's side of `child.call`: read a function and its arguments, run it, send the outcome.
 
-Started as `python -m packager.process.worker FD PARENT`; stdin holds the pickled work, FD takes progress
-events (dicts) and then one outcome: `Finished`, a `PackagerError`, or a traceback as text.
+Started as `python -m packager.process.worker FD PARENT`, or forked (`forking.py`); stdin holds the pickled work, FD
+takes progress events (dicts) and then one outcome: `Finished`, a `PackagerError`, or a traceback as text.
 """
 
 from __future__ import annotations
@@ -54,4 +54,6 @@ def peak_ram() -> int:
 
 
 if __name__ == "__main__":
+    if descriptor := os.environ.pop(preloaded.REQUESTS, ""):
+        preloaded.ask_over(int(descriptor))
     main(int(sys.argv[1]), int(sys.argv[2]))

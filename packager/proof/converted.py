@@ -69,12 +69,10 @@ def _predictions(path: Path, folder: Path, context: int) -> Check:
     try:
         limits = run_limits(path.stat().st_size)
         apart = child.call(
-            divergence.from_reference,
+            divergence.f16_from_reference,
             path,
             folder / REFERENCE,
             context,
-            "f16",
-            False,  # not repacked: an F16 file gains nothing by it
             timeout=limits.seconds,
             memory_limit=limits.memory,
         ).value

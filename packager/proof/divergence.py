@@ -77,7 +77,7 @@ def keep_predictions(path: Path, samples: Sequence[Encoded], context: int, kept:
     save_reference(kept, samples, chunks)
 
 
-def from_reference(path: Path, kept: Path, context: int = 0, kv: str = "f16", repacked: bool = True) -> Divergence:
+def from_reference(path: Path, kept: Path, context: int = 0, kv: str = "f16", *, repacked: bool = True) -> Divergence:
     """How far a GGUF file, run by llama.cpp, predicts from what `save_reference` kept.
 
     It is opened with the `context` and the `kv` that are served: what llama.cpp computes may depend on the former,
@@ -98,6 +98,11 @@ def from_reference(path: Path, kept: Path, context: int = 0, kv: str = "f16", re
             done += len(positions)
     compared.end_of_text()
     return compared.result()
+
+
+def f16_from_reference(path: Path, kept: Path, context: int = 0) -> Divergence:
+    """The same of an F16 file, whose weights gain nothing by being laid out anew."""
+    return from_reference(path, kept, context, repacked=False)
 
 
 def _logits(model: GgufModel, samples: Sequence[Encoded]) -> Iterator[tuple[Encoded, list[int], Float32]]:

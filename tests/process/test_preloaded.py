@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from packager.errors import InputError, MissingResource, StageCrash
+from packager.errors import InputError, Interrupted, MissingResource, StageCrash
 from packager.process import child, preloaded, progress
 from packager.process.forking import MODULES
 
@@ -72,33 +73,58 @@ def fail_for_people() -> None:
 
 def wait_long(started: Path) -> None:
     started.write_text(str(os.getpid()))
-    time.sleep(60)
+    time.sleep(300)
+
+
+def pid_in(started: Path) -> int:
+    """Of the child that `wait_long` runs in, when it does."""
+    for _ in range(3000):
+        with contextlib.suppress(OSError, ValueError):
+            return int(started.read_text())
+        time.sleep(0.02)
+    raise AssertionError("the child never ran")
 
 
 def kill_parent() -> None:
     os.kill(os.getppid(), signal.SIGKILL)
-    time.sleep(60)
+    time.sleep(300)
+
+
+def outlast_a_stop_of_the_parent() -> int:
+    """A stop that is sent to a whole group of processes reaches the one that was forked from too."""
+    os.kill(os.getppid(), signal.SIGTERM)
+    time.sleep(0.5)
+    return os.getppid()
 
 
 def ask_and_be_killed(started: Path) -> None:
     def kill() -> None:
-        while not (started.exists() and started.read_text()):
-            time.sleep(0.01)
+        pid_in(started)
         os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=kill).start()
     child.call(wait_long, started, imports_torch=True)
 
 
+def stopped_in_time(started: Path) -> None:
+    def stop() -> None:
+        pid_in(started)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=stop).start()
+    child.call(wait_long, started, imports_torch=True)
+
+
 def gone(pid: int) -> bool:
-    for _ in range(200):
+    for _ in range(3000):
         try:
             os.kill(pid, 0)
-        except ProcessLookupError:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
             return True
-        if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+        if state == "Z":
             return True
-        time.sleep(0.05)
+        time.sleep(0.02)
     return False
 
 
@@ -114,10 +140,7 @@ def test_it_has_imported_and_is_otherwise_like_a_fresh_one(tmp_path: Path, monke
     assert fresh["preloaded"] == []
     assert forked["folder"] == fresh["folder"] == tmp_path
     assert forked["path"] == fresh["path"]
-    told = {preloaded.REQUESTS}
-    assert {k: v for k, v in forked["environment"].items() if k not in told} == {
-        k: v for k, v in fresh["environment"].items() if k not in told
-    }
+    assert forked["environment"] == fresh["environment"]
     assert forked["environment"]["SAID_LATER"] == "yes"
     assert "HF_TOKEN" not in forked["environment"]
     assert finished.peak_ram > 100_000_000
@@ -147,14 +170,22 @@ def test_how_it_ended_is_told(tmp_path: Path) -> None:
     with pytest.raises(MissingResource, match="memory"):
         child.call(die, signal.SIGKILL, imports_torch=True)
     with pytest.raises(MissingResource, match="wait_long was stopped"):
-        child.call(wait_long, tmp_path / "started", imports_torch=True, timeout=3)
-    assert gone(int((tmp_path / "started").read_text()))
+        child.call(wait_long, tmp_path / "started", imports_torch=True, timeout=0.2)
+
+
+def test_a_stop_is_answered_by_the_build_alone(tmp_path: Path) -> None:
+    before = child.call(where, 1, imports_torch=True).value["parent"]
+    assert child.call(outlast_a_stop_of_the_parent, imports_torch=True).value == before
+    assert child.call(where, 1, imports_torch=True).value["parent"] == before
+    with pytest.raises(Interrupted):
+        child.call(stopped_in_time, tmp_path / "started")
+    assert gone(pid_in(tmp_path / "started"))
 
 
 def test_a_child_does_not_outlive_who_asked_for_it(tmp_path: Path) -> None:
     with pytest.raises(MissingResource):  # SIGKILL: it has no time to stop its own child
         child.call(ask_and_be_killed, tmp_path / "started", imports_torch=True)
-    assert gone(int((tmp_path / "started").read_text()))
+    assert gone(pid_in(tmp_path / "started"))
 
 
 def test_a_build_that_is_killed_leaves_none(tmp_path: Path) -> None:
@@ -163,23 +194,21 @@ def test_a_build_that_is_killed_leaves_none(tmp_path: Path) -> None:
         "from pathlib import Path\n"
         "from packager.process import child, preloaded\n"
         "from test_preloaded import wait_long\n"
-        "with preloaded.process(child.environment()):\n"
+        "with preloaded.importing_process(child.environment()):\n"
         "    child.call(wait_long, Path(sys.argv[3]), imports_torch=True)\n"
     )
     started = tmp_path / "started"
     roots = [str(Path(child.__file__).parents[2]), str(Path(__file__).parent)]
     build = subprocess.Popen([sys.executable, "-c", program, *roots, str(started)])
-    while not (started.exists() and started.read_text()):
-        assert build.poll() is None
-        time.sleep(0.05)
+    pid = pid_in(started)
     build.kill()
     build.wait()
-    assert gone(int(started.read_text()))
+    assert gone(pid)
 
 
 def test_without_the_process_a_fresh_one_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # so that this block has a process of its own
-    with preloaded.process(child.environment()):
+    monkeypatch.setenv("TORCH_OF_THIS_TEST", "1")  # so that this block has a process of its own
+    with preloaded.importing_process(child.environment()):
         assert child.call(where, 1, imports_torch=True).value["preloaded"] == list(MODULES)
         with pytest.raises(MissingResource):
             child.call(kill_parent, imports_torch=True)
