@@ -1,6 +1,6 @@
 """Children that need not import torch and transformers, as the process that they are forked from has.
 
-To import them takes 3 to 10 seconds, and a build needs them in four processes. `process` starts the one that
+To import them takes 3 to 10 seconds, and a build needs them in four processes. `importing_process` starts the one that
 imports (`forking.py`), beside what the build does first; `fork` asks it for a child, from the build or from a child
 of it. Where it is not to be had (another system than Linux, no build, it died), `fork` says so, and `child.call`
 starts a process that imports for itself: only time is lost.
