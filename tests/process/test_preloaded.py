@@ -97,21 +97,14 @@ def outlast_a_stop_of_the_parent() -> int:
     return os.getppid()
 
 
-def ask_and_be_killed(started: Path) -> None:
-    def kill() -> None:
+def ask_and_get(number: int, started: Path) -> None:
+    """Ask for a child, and be sent this signal when it runs."""
+
+    def send() -> None:
         pid_in(started)
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), number)
 
-    threading.Thread(target=kill).start()
-    child.call(wait_long, started, imports_torch=True)
-
-
-def stopped_in_time(started: Path) -> None:
-    def stop() -> None:
-        pid_in(started)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=stop).start()
+    threading.Thread(target=send).start()
     child.call(wait_long, started, imports_torch=True)
 
 
@@ -178,13 +171,13 @@ def test_a_stop_is_answered_by_the_build_alone(tmp_path: Path) -> None:
     assert child.call(outlast_a_stop_of_the_parent, imports_torch=True).value == before
     assert child.call(where, 1, imports_torch=True).value["parent"] == before
     with pytest.raises(Interrupted):
-        child.call(stopped_in_time, tmp_path / "started")
+        child.call(ask_and_get, signal.SIGTERM, tmp_path / "started")
     assert gone(pid_in(tmp_path / "started"))
 
 
 def test_a_child_does_not_outlive_who_asked_for_it(tmp_path: Path) -> None:
     with pytest.raises(MissingResource):  # SIGKILL: it has no time to stop its own child
-        child.call(ask_and_be_killed, tmp_path / "started", imports_torch=True)
+        child.call(ask_and_get, signal.SIGKILL, tmp_path / "started", imports_torch=True)
     assert gone(pid_in(tmp_path / "started"))
 
 
