@@ -18,7 +18,7 @@ from torch import Tensor
 
 from packager.process import progress
 from packager.prompt.masking import Encoded
-from packager.training import attention, batches, flat, graphs
+from packager.training import attention, batches, flat, graphs, lora_linear
 from packager.training.batches import Batch
 from packager.training.flat import Flat
 from packager.training.loss import Shortcuts, batch_sums, head_sums, logit_sums, own
@@ -110,6 +110,7 @@ class EndToEnd:
 
     def _follow(self, plan: MemoryPlan) -> None:
         self.plan = plan
+        lora_linear.keep_expanded(self.causal, self.trainee.dtype, expanded=plan.expanded)
         self.recorder = graphs.Recorder(self._body, self.parameters, record=plan.record and self.select)
         graphs.prepare(graphs.layers_of(self.body), compiled=plan.compiled, recompute=plan.recompute)
 
@@ -188,6 +189,7 @@ def choose(trainee: Trainee, rows: Sequence[Encoded], plan: MemoryPlan, rows_at_
     beside = functools.partial(SideBySide, trainee, rows=rows_at_once)
     end_to_end = functools.partial(EndToEnd, trainee, longest=max(len(row.ids) for row in rows))
     if not plan.tokens:
+        lora_linear.keep_expanded(trainee.peft, trainee.dtype, expanded=plan.expanded)
         for shortcuts in (Shortcuts(True, True), Shortcuts(True, False)):
             if _fits(functools.partial(beside, shortcuts=shortcuts), samples, trainee.dtype):
                 return beside(shortcuts=shortcuts)

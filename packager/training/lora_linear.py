@@ -68,15 +68,36 @@ def fuse(model: nn.Module, seed: Tensor | None = None) -> int:
     return fused
 
 
+def packed_weights(model: nn.Module) -> int:
+    """How many weights of the adapted layers of `model` are NF4: those that `keep_expanded` keeps in 16 or 32 bits."""
+    bases = [module.get_base_layer() for module in _adapted(model)]
+    return sum(base.in_features * base.out_features for base in bases if isinstance(base, bnb.nn.Linear4bit))
+
+
+def keep_expanded(model: nn.Module, dtype: torch.dtype, *, expanded: bool) -> None:
+    """Have the adapted layers of `model` keep their weights as matrices of `dtype` too, or expand them at each use.
+
+    The numbers are the same.
+    """
+    for module in _adapted(model):
+        base = module.get_base_layer()
+        frozen = _frozen(base)
+        module.frozen = Frozen(frozen.expand((base.out_features, base.in_features), dtype)) if expanded else frozen
+
+
 def shard_frozen(model: nn.Module, world: World, device: torch.device) -> None:
     """Move `model`, which has been through `fuse`, to `device`, of its adapted weights this process's slices only."""
-    adapted: list[Any] = [module for module in model.modules() if isinstance(module, _Adapted)]
+    adapted = _adapted(model)
     for module in adapted:
         base = module.get_base_layer()
         base.weight.data = shard(base.weight.data, world)
     model.to(device)
     for module in adapted:
         module.frozen = _frozen(module.get_base_layer())
+
+
+def _adapted(model: nn.Module) -> list[Any]:
+    return [module for module in model.modules() if isinstance(module, _Adapted)]
 
 
 def _frozen(base: nn.Linear) -> Frozen:

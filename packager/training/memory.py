@@ -1,7 +1,7 @@
-"""How much a GPU can take at once: a plan from its memory, the model and the longest row.
+"""How much a GPU can take at once, and whether weights stay expanded: a plan from the memory, the model and the rows.
 
-An estimate, made before the first step from the model's shape; should it be too bold, the loop falls
-back to `Plan.smaller`. Fails with `MissingResource`, and what to change, when nothing fits.
+An estimate, made before the first step from the model's shape; should it be too bold on a GPU, the loop falls
+back to `MemoryPlan.smaller`. Fails with `MissingResource`, and what to change, when nothing fits.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import torch
 from torch import nn
 
 from packager.errors import MissingResource
-from packager.process import progress
+from packager.process import machine, progress
 from packager.recipe.sections import Train
-from packager.training import attention
+from packager.training import attention, lora_linear
 from packager.training.flat import size_for
 from packager.training.model import Trainee
 from packager.training.parallel import ALONE, World
@@ -30,6 +30,9 @@ COMPILE_FROM = 3e16
 """Floating-point operations for which compiling (a minute) pays: two minutes of an H100, more of other cards."""
 SLACK, OVERHEAD = 0.92, 0.4 * GIB
 """Share of the memory that the allocator can fill, and what CUDA's libraries and graphs take."""
+CPU_OVERHEAD = 1.5 * GIB
+"""What torch and oneDNN come to hold beside a batch on a CPU: 1.2 GB more after 80 steps of the default recipe than
+after the first."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +51,16 @@ class MemoryPlan:
     """Positions whose logits exist at once."""
     paged: bool = False
     """The optimizer's state in 8 bits, paged to the host where memory is short."""
+    expanded: bool = False
+    """NF4 weights are kept as matrices too, which is faster than to expand each of them twice a batch."""
 
     def without_speedups(self) -> MemoryPlan:
-        return replace(self, recompute=False, compiled=False, record=False)
+        return replace(self, recompute=False, compiled=False, record=False, expanded=False)
 
     def smaller(self, longest: int) -> MemoryPlan | None:
         """The next plan that needs less; None if there is none."""
+        if self.expanded:
+            return replace(self, expanded=False)
         halved = replace(self, tokens=size_for(self.tokens // 2), chunk=max(64, self.chunk // 2))
         if halved.tokens >= (longest if self.recompute else max(longest, ENOUGH_TOKENS)):
             return halved
@@ -78,12 +85,14 @@ class Shape:
     """Per trained position, its logits in all forms."""
     adapter: int
     """Parameters of the adapter (a count)."""
+    packed: int = 0
+    """Weights in NF4 (a count)."""
 
 
 def choose(trainee: Trainee, config: Train, lengths: Sequence[int], steps: int, world: World = ALONE) -> MemoryPlan:
     """The plan for this machine and rows of these `lengths`; on a CPU rows lie side by side."""
     if trainee.device.type != "cuda":
-        return SIDE_BY_SIDE
+        return _on_a_cpu(trainee, config, max(lengths))
     batch = config.batch
     flash = attention.has_flash(trainee.device, trainee.dtype)
     model = trainee.peft.get_base_model()
@@ -92,12 +101,25 @@ def choose(trainee: Trainee, config: Train, lengths: Sequence[int], steps: int, 
     shape = shape_of(model, model.config.get_text_config(), config.lora.dropout, compiled=compiled)
     found = plan(shape, available(trainee.device), lengths, step_tokens, flash=flash, compiled=compiled)
     if trainee.sharded:
-        found = world.from_first(replace(found, record=False))
+        found = world.from_first(replace(found, record=False, expanded=False))
     if batch.examples_per_micro_batch:
         found = replace(found, tokens=min(found.tokens, size_for(batch.examples_per_micro_batch * max(lengths))))
     expected = need(shape, found) + torch.cuda.memory_allocated(trainee.device)
     progress.note(f"about {expected / GIB:.1f} GiB of the GPU's memory will be used: {found}")
     return found
+
+
+def _on_a_cpu(trainee: Trainee, config: Train, longest: int) -> MemoryPlan:
+    """Rows side by side; NF4 weights are kept expanded where that leaves the memory that the largest batch takes."""
+    if trainee.sharded:
+        return SIDE_BY_SIDE
+    model = trainee.peft.get_base_model()
+    shape = shape_of(model, model.config.get_text_config(), config.lora.dropout, compiled=False)
+    rows = config.batch.examples_per_micro_batch or config.batch.examples_per_step
+    size = trainee.dtype.itemsize
+    batch = shape.kept * size // 2 * shape.layers * longest * rows  # `kept` is of 16 bits
+    left = machine.available_ram() - CPU_OVERHEAD - batch
+    return replace(SIDE_BY_SIDE, expanded=0 < size * shape.packed <= left)
 
 
 def weights_of(model: nn.Module) -> int:
@@ -125,6 +147,7 @@ def shape_of(model: nn.Module, config: Any, dropout: float, *, compiled: bool) -
         largest=2 * 2 * hidden * inner,  # where gate and up are one matrix
         logit=config.vocab_size * (4 if compiled else 14),
         adapter=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        packed=lora_linear.packed_weights(model),
     )
 
 
@@ -136,7 +159,8 @@ def need(shape: Shape, plan: MemoryPlan) -> int:
     adapter = shape.adapter * (4 + 4 + (2 if plan.paged else 8))
     logits = shape.logit * min(plan.chunk, plan.tokens) + 6 * shape.input * plan.tokens
     once = kept + working + 3 * shape.largest
-    return int(OVERHEAD + adapter + logits + (2 * once if plan.record else once))  # recordings keep theirs
+    expanded = 2 * shape.packed if plan.expanded else 0
+    return int(OVERHEAD + adapter + logits + expanded + (2 * once if plan.record else once))  # recordings keep theirs
 
 
 def available(device: torch.device) -> int:
@@ -163,7 +187,8 @@ def plan(
         while need(shape, plan) > room and plan.tokens > longest:
             plan = replace(plan, tokens=max(longest, size_for(int(plan.tokens * 0.85) - 16)))
         if need(shape, plan) <= room and plan.tokens >= (longest if recompute else wanted):
-            return plan
+            expanded = replace(plan, expanded=shape.packed > 0)
+            return expanded if need(shape, expanded) <= room else plan
     short = need(shape, plan) - room
     raise MissingResource(
         f"The GPU's memory is too small: {short / GIB:.1f} GiB more are needed for rows of {longest} tokens"

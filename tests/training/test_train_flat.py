@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -89,6 +90,36 @@ def test_a_layer_computed_again_drops_the_same(loaded: Callable[..., Loaded]) ->
     assert (end_to_end(dry, rows)[1] - found[0][1]).norm() > 0.05 * found[0][1].norm()
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_weights_kept_expanded_give_the_same(dropout: float, loaded: Callable[..., Loaded]) -> None:
+    import torch
+
+    found = []
+    for expanded in (False, True):
+        trainee, rows = loaded(dropout=dropout)
+        found.append(end_to_end(trainee, rows, expanded=expanded))
+        kinds = {m.frozen.weight.dtype for m in trainee.peft.modules() if hasattr(m, "frozen")}
+        assert kinds == {torch.float32 if expanded else torch.uint8}
+    assert torch.equal(found[1][0], found[0][0])
+    assert torch.equal(found[1][1], found[0][1])
+
+
+def test_a_cpu_keeps_weights_expanded_where_the_batch_leaves_room(
+    loaded: Callable[..., Loaded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from packager.process import machine
+    from packager.training import compute, memory
+
+    trainee, rows = loaded()
+    for free, expanded in ((16 * memory.GIB, True), (memory.CPU_OVERHEAD, False), (0, False)):
+        monkeypatch.setattr(machine, "available_ram", lambda free=free: free)
+        plan = memory.choose(trainee, Train.model_validate({}), [len(row.ids) for row in rows], 10)
+        assert plan == replace(memory.SIDE_BY_SIDE, expanded=expanded)
+        compute.choose(trainee, rows, plan, 4)
+        kinds = {m.frozen.absmax is None for m in trainee.peft.modules() if hasattr(m, "frozen")}
+        assert kinds == {expanded}
+
+
 def test_dropout_is_even_and_follows_its_seed() -> None:
     import torch
 
@@ -157,8 +188,9 @@ def test_a_plan_takes_the_memory_there_is_and_says_when_it_is_too_little() -> No
     from packager.training.memory import GIB, Shape, need, plan
 
     shape = Shape(
-        layers=28, kept=110_000, input=3072, largest=2 * 2 * 1536 * 8960, logit=151_936 * 4, adapter=18_464_768
-    )
+        layers=28, kept=110_000, input=3072, largest=2 * 2 * 1536 * 8960, logit=151_936 * 4, adapter=18_464_768,
+        packed=1_310_195_712,
+    )  # fmt: skip
     lengths = [60, 120, 260]
 
     def made(room: float, **changes: Any) -> Any:
@@ -168,7 +200,10 @@ def test_a_plan_takes_the_memory_there_is_and_says_when_it_is_too_little() -> No
     assert not roomy.recompute
     assert roomy.record
     assert roomy.tokens >= 2000
+    assert roomy.expanded
+    assert roomy.smaller(260) == replace(roomy, expanded=False)
     assert tight.recompute
+    assert not tight.expanded
     for room, found in ((120, roomy), (3, tight)):
         assert need(shape, found) <= room * GIB
     smaller = tight.smaller(260)
