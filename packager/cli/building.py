@@ -4,10 +4,27 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from packager.cli.options import load, main, recipe_options
+from packager.errors import together
+
+if TYPE_CHECKING:
+    from packager.recipe.recipe import Recipe
+
+
+def _load(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...]) -> Recipe:
+    """The recipe. Where fields are wrong, all else that is known to be wrong before a build is said with them."""
+    from packager.pipeline import preflight
+    from packager.recipe.loading import FaultyRecipe
+
+    try:
+        loaded: Recipe = load(recipe, base, data, sets)
+    except FaultyRecipe as error:
+        raise together([error, *preflight.beside(error)]) from None
+    return loaded
 
 
 @main.command()
@@ -22,7 +39,7 @@ def build(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...]
     from packager.pipeline import build as building
     from packager.process import progress
 
-    loaded = load(recipe, base, data, sets)
+    loaded = _load(recipe, base, data, sets)
     with progress.route(progress.Display()):
         artifact = building.build(loaded, build_dir / loaded.name, until, verify=verify, update=update)
     overrides = {"base": base, "data": data, "set": " ".join(sets)}
@@ -39,7 +56,7 @@ def check(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...]
     from packager.pipeline.prompts import check_prompts
     from packager.process import progress
 
-    loaded = load(recipe, base, data, sets)
+    loaded = _load(recipe, base, data, sets)
     with progress.route(progress.Display()):
         checked = preflight.check(loaded, build_dir / loaded.name)
         check_prompts(loaded, checked.base)

@@ -5,8 +5,9 @@ Recipe and run folder -> the base and what its rows come to, or one error that l
 
 from __future__ import annotations
 
+import functools
 import importlib.util
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -27,7 +28,7 @@ from packager.llamacpp.quantizer import refuse_idle_patterns
 from packager.pipeline.room import STAGES, Need, check_room, kept_per_token, need, shape_of
 from packager.process import machine, progress
 from packager.recipe.idle import idle_settings
-from packager.recipe.loading import located
+from packager.recipe.loading import FaultyRecipe, located
 from packager.recipe.recipe import Recipe
 
 T = TypeVar("T")
@@ -53,20 +54,8 @@ def check(recipe: Recipe, folder: Path, waiting: Collection[str] = STAGES, *, th
     one error with every problem: `InputError` if any is the user's, else `MissingResource`.
     """
     problems: list[PackagerError] = []
-
-    def attempt(step: Callable[[], T]) -> T | None:
-        try:
-            return step()
-        except Interrupted:
-            raise
-        except PackagerError as error:
-            problems.append(error)
-            return None
-
-    steps: tuple[Callable[[], object], ...] = (
-        machine.check_temporary, vendored.converter, lambda: _types(recipe), lambda: _knowledge(recipe),
-        lambda: _judged(recipe), lambda: _safety(recipe), lambda: _writer(recipe),
-    )  # fmt: skip
+    attempt = functools.partial(_attempt, problems)
+    steps: tuple[Callable[[], object], ...] = (machine.check_temporary, vendored.converter, *_by_itself(recipe))
     for step in steps:
         attempt(step)
     inspected = attempt(lambda: inspect_base(recipe.base))
@@ -83,6 +72,42 @@ def check(recipe: Recipe, folder: Path, waiting: Collection[str] = STAGES, *, th
         raise together(problems)
     assert found is not None
     return Checked(found, amount, needed)
+
+
+def beside(error: FaultyRecipe) -> list[PackagerError]:
+    """What else is wrong with a recipe that has wrong fields, as far as its other sections tell."""
+    recipe, problems = error.rest, list[PackagerError]()
+    if recipe is None:
+        return problems
+    for step in _by_itself(recipe, error.faulty):
+        _attempt(problems, step)
+    if "base" not in error.faulty and (inspected := _attempt(problems, lambda: inspect_base(recipe.base))):
+        problems += inspected[1]
+    if "data" not in error.faulty:
+        _attempt(problems, lambda: check_data(recipe.data, thorough=False))
+    return problems
+
+
+def _attempt(problems: list[PackagerError], step: Callable[[], T]) -> T | None:
+    """What `step` returns; what it finds wrong goes to `problems`."""
+    try:
+        return step()
+    except Interrupted:
+        raise
+    except PackagerError as error:
+        problems.append(error)
+        return None
+
+
+def _by_itself(recipe: Recipe, faulty: Collection[str] = ()) -> Iterator[Callable[[], object]]:
+    """What asks the recipe alone, but for what asks a section in `faulty`."""
+    steps: tuple[tuple[Callable[[Recipe], object], set[str]], ...] = (
+        (_types, {"quantize"}), (_knowledge, {"knowledge", "data"}), (_judged, {"evaluate", "quantize"}),
+        (_safety, {"evaluate", "language"}), (_writer, {"train"}),
+    )  # fmt: skip
+    for step, sections in steps:
+        if not sections & set(faulty):
+            yield functools.partial(step, recipe)
 
 
 def _need(recipe: Recipe, found: Located, amount: Amount | None, waiting: Collection[str]) -> Need:

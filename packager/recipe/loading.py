@@ -6,6 +6,7 @@ unknown field, the nearest right name.
 
 from __future__ import annotations
 
+import copy
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,6 +29,15 @@ ASIDE = "x-"
 
 
 MERGE = "tag:yaml.org,2002:merge"
+
+
+class FaultyRecipe(InputError):
+    """A recipe with wrong fields; for who wants to say what else is wrong, what it is without them."""
+
+    def __init__(self, message: str, fix: str = "", rest: Recipe | None = None, faulty: frozenset[str] = frozenset()):
+        """`rest`: those fields as they are by default, None where there is no such recipe; `faulty`: their sections."""
+        super().__init__(message, fix)
+        self.rest, self.faulty = rest, faulty
 
 
 def shipped() -> list[Path]:
@@ -98,7 +108,7 @@ def load(name_or_path: str, overrides: Sequence[str] = (), paths: Mapping[str, s
     """The recipe of that name or path, with `field.path=value` overrides applied, and `paths` as they are: by field,
     whatever letters they have.
 
-    Raises `InputError` that lists every problem at once.
+    Raises `FaultyRecipe` that lists every wrong field at once, or `InputError` for what is no recipe.
     """
     path = find(name_or_path)
     try:
@@ -123,15 +133,35 @@ def load(name_or_path: str, overrides: Sequence[str] = (), paths: Mapping[str, s
             problems.append(problem)
     problems += _renamed(raw.get("data"))
     raw = {name: value for name, value in raw.items() if name != "overrides" and not str(name).startswith(ASIDE)}
+    raw |= {"overrides": applied}
+    rest, faulty = None, frozenset[str]()
     try:
-        recipe = Recipe.model_validate(raw | {"overrides": applied})
+        rest = Recipe.model_validate(raw)
     except ValidationError as error:
         problems += _problems(error)
-    else:
-        if not problems:
-            return recipe
+        faulty = frozenset(str(item["loc"][0]) for item in error.errors() if item["loc"])
+        rest = _without(raw, error)
+    if rest and not problems:
+        return rest
     many = "problem" if len(problems) == 1 else "problems"
-    raise all_at_once(problems, f"{len(problems)} {many} in {path.name}:", "packager recipes --fields lists the fields")
+    said = all_at_once(problems, f"{len(problems)} {many} in {path.name}:")
+    raise FaultyRecipe(said.message, "packager recipes --fields lists the fields", rest, faulty)
+
+
+def _without(raw: dict[str, Any], error: ValidationError) -> Recipe | None:
+    """The recipe without the fields that are wrong; None if it needs one of them, or a section is wrong as a whole."""
+    raw = copy.deepcopy(raw)
+    for item in error.errors():
+        here, last = raw, ""
+        for part in item["loc"]:  # as far as there are named fields: a list goes as a whole
+            if last and not isinstance(here.get(last), dict):
+                break
+            here, last = here[last] if last else raw, str(part)
+        here.pop(last, None)
+    try:
+        return Recipe.model_validate(raw)
+    except ValidationError:
+        return None
 
 
 def in_yaml(text: str) -> str:

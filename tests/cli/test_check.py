@@ -87,6 +87,27 @@ def test_what_the_data_stage_would_refuse(
     assert "529" not in done.output
 
 
+@pytest.mark.parametrize("command", ["check", "build"])
+def test_wrong_fields_and_what_else_is_wrong_are_said_at_once(tmp_path: Path, command: str) -> None:
+    """What only a section asks that is wrong itself is not said: Q5_K_M is among the types that cannot be read."""
+    wrong = "train: {batch: {examples_per_step: 0}}\nquantize: {types: [Q4_KM]}\nknowledge: {}\n"
+    done = packager(command, recipe(tmp_path, tmp_path / "no_base", rows()[:1], wrong), "--build-dir", str(tmp_path))
+    assert done.exit_code == 2, done.output
+    for words in (
+        "5 problems:", "examples_per_step", "called Q4_KM", "names no column", "no_base", "none can be held out"
+    ):  # fmt: skip
+        assert words in done.output
+    unread = "quantize: {types: [Q5_K_M, [7]]}\nevaluate: {judge: {models: [Q5_K_M], model: m}}\n"
+    done = packager(command, recipe(tmp_path, tmp_path / "no_base", rows(), unread), "--build-dir", str(tmp_path))
+    assert "quantize.types.1: " in done.output
+    assert "no_base" in done.output
+    assert "is not measured" not in done.output
+    (tmp_path / "r.yaml").write_text("name: r\nbase: {model: a}\ndata: {}\nquantize: {types: [Q4_KM]}\n")
+    done = packager(command, str(tmp_path / "r.yaml"), "--build-dir", str(tmp_path))
+    assert "data.source: required, but not given" in done.output
+    assert done.output.count("problem") == 1
+
+
 def test_a_system_message_that_the_template_passes_over_or_that_is_too_long(
     tmp_path: Path, spm_base: Checkpoint
 ) -> None:
