@@ -103,7 +103,7 @@ def _product(
         out = x.new_empty((len(x), tensor.rows))
         first = not factors
         for start, stop, matrix in matrices.blocks(tensor, nf4=nf4):
-            out[:, start:stop] = x @ matrix.T
+            torch.mm(x, matrix.T, out=out[:, start:stop])
             if pair and low_rank and pair.magnitude is not None and first:
                 length = (matrix + pair.scale * (low_rank[1][start:stop] @ low_rank[0]).to(x.device)).norm(dim=1)
                 factors.append(torch.from_numpy(pair.magnitude[start:stop].copy()).to(x.device) / length)
