@@ -7,6 +7,7 @@ has no partner or no base weight.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import re
@@ -18,7 +19,12 @@ from typing import TYPE_CHECKING, Any
 from packager.errors import InputError, ProofFailed
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from packager.checkpoint.weights import Float32, Tensor
+
+    Float64 = npt.NDArray[np.float64]
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 NEUTRAL = {
@@ -29,8 +35,7 @@ NEUTRAL = {
 }  # fmt: skip
 """Fields of adapter_config.json that do not change what s B A means, or are heeded here."""
 SAVED = "modules_to_save"
-EXACT_RANK = 64
-"""At rank 16 the sum in order takes 3 times as long as a BLAS library's."""
+FLOAT64_BITS = 53
 PAIR = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])\.weight")
 MAGNITUDE = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_magnitude_vector(\.weight)?")
 WHOLE = re.compile(r"base_model\.model\.(?P<name>(lm_head|(.+\.)?embed_tokens)\.weight)")
@@ -53,11 +58,30 @@ class Pair:
         """What rows [start, stop) of the base's matrix become."""
         import numpy as np
 
-        new = product(self.b[start:stop] * np.float32(self.scale), self.a)
+        b, a = self.factors(start, stop)
+        new: Float32 = np.asarray(b @ a, np.float32)
         new += rows
         if self.magnitude is not None:
             new *= (self.magnitude[start:stop] / np.linalg.norm(new, axis=1))[:, None]
         return new
+
+    def factors(self, start: int, stop: int) -> tuple[Float64, Float64]:
+        """Rows [start, stop) of scale B, [rows, rank], and A, in so few bits that float64 holds every sum of their
+        products exactly.
+
+        So their product is the same bits on every machine, in whatever order a library or a GPU sums; at rank 16 they
+        keep 24 bits, as float32 does, of each row of B and of A's largest element.
+        """
+        import numpy as np
+
+        b = self.b[start:stop] * np.float32(self.scale)
+        return _in_few_bits(b, len(self.a), np.abs(b).max(axis=1, keepdims=True, initial=0)), self._a_in_few_bits
+
+    @functools.cached_property
+    def _a_in_few_bits(self) -> Float64:
+        import numpy as np
+
+        return _in_few_bits(self.a, len(self.a), np.abs(self.a).max(initial=0))
 
     @property
     def expected_square(self) -> float:
@@ -69,23 +93,16 @@ class Pair:
         return float(self.scale**2 * np.sum((b.T @ b) * (a @ a.T)))
 
 
-def product(b: Float32, a: Float32) -> Float32:
-    """B A, the same bits on every machine: each element is summed in the order of the rank, and every product and
-    sum is rounded by itself. A BLAS library sums in an order of its own for each kind of processor.
-
-    Beyond `EXACT_RANK` it takes the library all the same, in float64: bits may then differ, if rarely.
-    """
+def _in_few_bits(values: Float32, rank: int, largest: Float32 | np.float32) -> Float64:
+    """`values`, none beyond `largest`, as multiples of a power of two: 2^n of it at most, with rank x 2^n x 2^n no
+    more than 2^53, up to which float64 holds every whole number."""
     import numpy as np
 
-    rank = b.shape[1]
-    if rank > EXACT_RANK:
-        return np.asarray(b.astype(np.float64) @ a.astype(np.float64), np.float32)
-    new: Float32 = b[:, :1] * a[:1]
-    term = np.empty_like(new)
-    for k in range(1, rank):
-        np.multiply(b[:, k : k + 1], a[k], out=term)
-        new += term
-    return new
+    bits = (FLOAT64_BITS - (rank - 1).bit_length()) // 2
+    unit = np.ldexp(1.0, np.frexp(largest)[1] - bits)
+    found: Float64 = np.rint(values / unit)
+    found *= unit
+    return found
 
 
 def unusual(folder: Path, base: Path) -> str:

@@ -1,8 +1,7 @@
 """A matrix that lies on the GPU and its pair -> the FP16 bits that the CPU would write, and what changed in them.
 
-Every product and every sum is rounded by itself and taken in the order of the rank, as `lora.product` does, so a
-merge gives the same bytes wherever it was computed (but for ranks beyond `lora.EXACT_RANK`). Nothing fails here; what
-does not fit FP16 is seen in `Block.largest_bits`.
+What is multiplied has so few bits that no sum of products is rounded (`Pair.factors`), so a merge gives the same bytes
+wherever it was computed. Nothing fails here; what does not fit FP16 is seen in `Block.largest_bits`.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from packager.checkpoint.change import Block, Change
-from packager.checkpoint.lora import EXACT_RANK, Pair
+from packager.checkpoint.lora import Pair
 
 if TYPE_CHECKING:
     from torch import Tensor, device
@@ -36,20 +35,11 @@ def merged_on_device(old: Tensor, pair: Pair | None, meant: Pair | None) -> tupl
 
 
 def _product(pair: Pair, start: int, stop: int, where: device) -> Tensor:
-    """Rows [start, stop) of scale B A, as `lora.product` computes them."""
-    import numpy as np
+    """Rows [start, stop) of scale B A, in float32."""
     import torch
 
-    b = torch.from_numpy(pair.b[start:stop] * np.float32(pair.scale)).to(where)
-    a = torch.from_numpy(pair.a.copy()).to(where)
-    if a.shape[0] > EXACT_RANK:
-        return (b.double() @ a.double()).float()
-    new = b[:, :1] * a[:1]
-    term = torch.empty_like(new)
-    for k in range(1, a.shape[0]):
-        torch.mul(b[:, k : k + 1], a[k], out=term)
-        new += term
-    return new
+    b, a = (torch.from_numpy(factor).to(where) for factor in pair.factors(start, stop))
+    return (b @ a).float()
 
 
 def _measured(bits: Tensor, old: Tensor, meant: Pair | None, start: int) -> Block:

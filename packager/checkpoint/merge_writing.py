@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from packager.checkpoint.matrices import Matrices
     from packager.checkpoint.weights import Float32, Reader, Tensor, Writer
 
-BLOCK = 1 << 17
+BLOCK = 1 << 18
 """Elements computed at once: small enough for a core's cache, large enough for Python's calls not to count."""
 KEPT_BYTES = 1 << 24
 """Arrays up to this size take memory that earlier ones gave back; to map each anew is more work than the arithmetic."""
@@ -83,6 +83,7 @@ def write_merged(merge: Merge, out: Path) -> Tally:
 
         def work(job: tuple[Tensor, int, int]) -> None:
             for block in _merged(merge, reader, writer, *job):
+                _refuse_overflow(job[0].name, block.largest_bits)
                 tally.add(job[0].name, block)
 
         # Every thread multiplies blocks of its own: with BLAS's threads on top it takes 8 times as long.
@@ -122,7 +123,6 @@ def _merged(merge: Merge, reader: Reader, writer: Writer, tensor: Tensor, start:
         yield Block(len(raw))
     elif merge.matrices and name in merge.on_gpu:
         halves, found = merge.matrices.merged(tensor, pair, meant, nf4=name in merge.rounded)
-        _refuse_overflow(name, found.largest_bits)
         writer.write(name, 0, halves.numpy().data)
         yield found
     else:
@@ -150,7 +150,6 @@ def _written(
     else:
         old = reader.rows(tensor, start, stop) if old is None else old
         bits = to_half(old if pair is None else pair.merged(old, start, stop))  # what overflows is found below
-    _refuse_overflow(tensor.name, int((bits & 0x7FFF).max(initial=0)))
     writer.write(tensor.name, start, bits.data)
     return bits, old
 
