@@ -19,7 +19,7 @@ endfunction()
 cmake_language(DEFER CALL packager_amx)
 
 # libllama only arranges what the kernels compute, so it need not be optimized further than that compiling it takes two
-# thirds of the time; and its thirty files each read the same headers of the standard library, which here are read once.
+# thirds of the time; and its files all read the same headers of the standard library, which here are read once.
 function(packager_libllama)
   if(TARGET llama)
     target_compile_options(llama PRIVATE -O1)

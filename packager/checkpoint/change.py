@@ -103,8 +103,8 @@ def update_of(pair: Pair, old: Float32, start: int, stop: int) -> Float32:
     return update
 
 
-def change_of(bits: Bits, old: Float32, update: Float32) -> Change:
-    """The sums for weights written as FP16 `bits`; all three of one shape."""
+def change_of(bits: Bits, old: Float32, update: Float32) -> tuple[Change, float]:
+    """The sums for weights written as FP16 `bits`, and |W' - W|^2; all three of one shape."""
     import numpy as np
 
     from packager.llamacpp.half_precision import from_half, to_half
@@ -114,17 +114,23 @@ def change_of(bits: Bits, old: Float32, update: Float32) -> Change:
     nearest = to_half(meant)
     rounding = from_half(nearest)
     rounding -= meant
-    square, lost = float(np.dot(update, update)), float(np.dot(rounding, update))
+    square, lost, rounded = (
+        float(np.dot(*two)) for two in ((update, update), (rounding, update), (rounding, rounding))
+    )
     where = np.flatnonzero(bits != nearest)
     odd, there = from_half(bits[where]) - from_half(nearest[where]), update[where]
-    return Change(
+    odd_square = float(np.dot(odd, odd))
+    found = Change(
         square=square,
         along=square + lost + float(np.dot(odd, there)),
         left=square + lost,
-        rounding=float(np.dot(rounding, rounding)),
-        odd=float(np.dot(odd, odd)),
+        rounding=rounded,
+        odd=odd_square,
         ties=float(np.dot(odd * odd, there * there)),
     )
+    # W' - W = U + (R - T) + (W' - R)
+    whole = square + 2 * lost + rounded + 2 * float(np.dot(odd, there + rounding[where])) + odd_square
+    return found, max(0.0, whole)
 
 
 def moved(changes: Mapping[str, Change]) -> Moved:

@@ -7,7 +7,6 @@ has no partner or no base weight.
 
 from __future__ import annotations
 
-import functools
 import json
 import math
 import re
@@ -36,6 +35,7 @@ NEUTRAL = {
 """Fields of adapter_config.json that do not change what s B A means, or are heeded here."""
 SAVED = "modules_to_save"
 FLOAT64_BITS = 53
+"""float64 holds every whole number up to 2^53: rank x 2^n x 2^n for factors of n bits."""
 PAIR = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])\.weight")
 MAGNITUDE = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_magnitude_vector(\.weight)?")
 WHOLE = re.compile(r"base_model\.model\.(?P<name>(lm_head|(.+\.)?embed_tokens)\.weight)")
@@ -66,22 +66,26 @@ class Pair:
         return new
 
     def factors(self, start: int, stop: int) -> tuple[Float64, Float64]:
-        """Rows [start, stop) of scale B, [rows, rank], and A, in so few bits that float64 holds every sum of their
-        products exactly.
+        """Rows [start, stop) of scale B, [rows, rank + 1], and A, [rank + 1, in], in so few bits that float64 holds
+        every sum of their products exactly.
 
         So their product is the same bits on every machine, in whatever order a library or a GPU sums; at rank 16 they
-        keep 24 bits, as float32 does, of each row of B and of A's largest element.
+        keep 24 bits, as float32 does, of the largest number in each row of B and of A. The last column of B and row of
+        A are 0: whatever is summed with +0 is not -0.
         """
         import numpy as np
 
-        b = self.b[start:stop] * np.float32(self.scale)
-        return _in_few_bits(b, len(self.a), np.abs(b).max(axis=1, keepdims=True, initial=0)), self._a_in_few_bits
-
-    @functools.cached_property
-    def _a_in_few_bits(self) -> Float64:
-        import numpy as np
-
-        return _in_few_bits(self.a, len(self.a), np.abs(self.a).max(initial=0))
+        rank = len(self.a)
+        bits = (FLOAT64_BITS - (rank - 1).bit_length()) // 2
+        rows = self.b[start:stop]
+        b, a = np.zeros((len(rows), rank + 1)), np.zeros((rank + 1, self.a.shape[1]))
+        # A's rows are made alike by powers of two, which B's columns take over.
+        powers = np.ldexp(1.0, np.frexp(np.abs(self.a).max(axis=1, initial=0))[1])
+        a[:rank] = np.rint(self.a * (2.0**bits / powers[:, None])) * 2.0**-bits
+        scaled = rows * np.float32(self.scale) * powers
+        unit = np.ldexp(1.0, np.frexp(np.abs(scaled).max(axis=1, initial=0, keepdims=True))[1] - bits)
+        b[:, :rank] = np.rint(scaled / unit) * unit
+        return b, a
 
     @property
     def expected_square(self) -> float:
@@ -91,18 +95,6 @@ class Pair:
 
         a, b = self.a.astype(np.float64), self.b.astype(np.float64)
         return float(self.scale**2 * np.sum((b.T @ b) * (a @ a.T)))
-
-
-def _in_few_bits(values: Float32, rank: int, largest: Float32 | np.float32) -> Float64:
-    """`values`, none beyond `largest`, as multiples of a power of two: 2^n of it at most, with rank x 2^n x 2^n no
-    more than 2^53, up to which float64 holds every whole number."""
-    import numpy as np
-
-    bits = (FLOAT64_BITS - (rank - 1).bit_length()) // 2
-    unit = np.ldexp(1.0, np.frexp(largest)[1] - bits)
-    found: Float64 = np.rint(values / unit)
-    found *= unit
-    return found
 
 
 def unusual(folder: Path, base: Path) -> str:

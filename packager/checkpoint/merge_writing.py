@@ -83,7 +83,6 @@ def write_merged(merge: Merge, out: Path) -> Tally:
 
         def work(job: tuple[Tensor, int, int]) -> None:
             for block in _merged(merge, reader, writer, *job):
-                _refuse_overflow(job[0].name, block.largest_bits)
                 tally.add(job[0].name, block)
 
         # Every thread multiplies blocks of its own: with BLAS's threads on top it takes 8 times as long.
@@ -123,6 +122,7 @@ def _merged(merge: Merge, reader: Reader, writer: Writer, tensor: Tensor, start:
         yield Block(len(raw))
     elif merge.matrices and name in merge.on_gpu:
         halves, found = merge.matrices.merged(tensor, pair, meant, nf4=name in merge.rounded)
+        _refuse_overflow(name, found.largest_bits)
         writer.write(name, 0, halves.numpy().data)
         yield found
     else:
@@ -150,8 +150,15 @@ def _written(
     else:
         old = reader.rows(tensor, start, stop) if old is None else old
         bits = to_half(old if pair is None else pair.merged(old, start, stop))  # what overflows is found below
+    _refuse_overflow(tensor.name, _largest_bits(bits))
     writer.write(tensor.name, start, bits.data)
     return bits, old
+
+
+def _largest_bits(bits: Bits) -> int:
+    """Of the largest |weight|, without its sign."""
+    # Among these numbers the largest is that of a negative weight, where there is one; with a sign, of a positive one.
+    return max(int(bits.max(initial=0)) & 0x7FFF, int(bits.view("int16").max(initial=0)))
 
 
 def _refuse_overflow(name: str, largest_bits: int) -> None:
@@ -175,7 +182,7 @@ def _measured(
     `before`'s rows."""
     from packager.llamacpp.half_precision import from_half
 
-    largest = int((bits & 0x7FFF).max(initial=0))
+    largest = _largest_bits(bits)
     if before is not None:
         new = from_half(bits).reshape(stop - start, -1) if old is None else old
         old = reader.rows(before, start, stop)
@@ -185,5 +192,5 @@ def _measured(
         update = update_of(meant, old, start, stop)
     else:
         return Block(bits.nbytes, largest)
-    moved = from_half(bits.ravel()) - old.ravel()
-    return Block(bits.nbytes, largest, float(moved @ moved), change_of(bits, old, update))
+    change, moved = change_of(bits, old, update)
+    return Block(bits.nbytes, largest, moved, change)

@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 def _load(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...]) -> Recipe:
     """The recipe. Where fields are wrong, all else that is known to be wrong before a build is said with them."""
     from packager.pipeline import preflight
+    from packager.process import progress
     from packager.recipe.loading import FaultyRecipe
 
     try:
         loaded: Recipe = load(recipe, base, data, sets)
     except FaultyRecipe as error:
-        raise together([error, *preflight.beside(error)]) from None
+        with progress.route(progress.Display()):
+            beside = preflight.beside(error)
+        raise together([error, *beside]) from None
     return loaded
 
 

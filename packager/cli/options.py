@@ -56,6 +56,16 @@ def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def _knowledge(recipe: str) -> bool:
+    """Whether a recipe has approved material; what is wrong with it is for another to say, with what is overridden."""
+    from packager.recipe import loading
+
+    try:
+        return loading.load(recipe).knowledge is not None
+    except loading.FaultyRecipe as error:
+        return error.rest is not None and error.rest.knowledge is not None
+
+
 def load(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...]) -> Any:
     from packager.recipe import loading
 
@@ -66,7 +76,7 @@ def load(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...])
         overrides += ["base.sha256=null", "base.revision=null", "base.licence=null"]
     if data:
         paths["data.source"] = data
-        if loading.load(recipe).knowledge:
+        if _knowledge(recipe):
             # The column of sources and the questions are about the recipe's own rows.
             overrides += ["data.fields.source=null", "knowledge=null"]
             if not any("knowledge." in text for text in sets):

@@ -33,6 +33,9 @@ from packager.recipe.recipe import Recipe
 
 T = TypeVar("T")
 
+FETCHED = ("hf:", "pypi:")
+"""How a base or data begins that is not on this machine."""
+
 NEEDS_IMATRIX = ("IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ2_M", "IQ3_XXS", "IQ3_XS", "Q2_K_S")
 """Types that llama.cpp refuses to make without an importance matrix (src/llama-quant.cpp)."""
 
@@ -55,7 +58,9 @@ def check(recipe: Recipe, folder: Path, waiting: Collection[str] = STAGES, *, th
     """
     problems: list[PackagerError] = []
     attempt = functools.partial(_attempt, problems)
-    steps: tuple[Callable[[], object], ...] = (machine.check_temporary, vendored.converter, *_by_itself(recipe))
+    steps: tuple[Callable[[], object], ...] = (
+        machine.check_temporary, vendored.converter, *_by_itself(recipe), lambda: _search(recipe),
+    )  # fmt: skip
     for step in steps:
         attempt(step)
     inspected = attempt(lambda: inspect_base(recipe.base))
@@ -75,15 +80,17 @@ def check(recipe: Recipe, folder: Path, waiting: Collection[str] = STAGES, *, th
 
 
 def beside(error: FaultyRecipe) -> list[PackagerError]:
-    """What else is wrong with a recipe that has wrong fields, as far as its other sections tell."""
+    """What else is wrong with a recipe that has wrong fields, as far as its other sections tell. Nothing is fetched
+    for it."""
     recipe, problems = error.rest, list[PackagerError]()
     if recipe is None:
         return problems
     for step in _by_itself(recipe, error.faulty):
         _attempt(problems, step)
-    if "base" not in error.faulty and (inspected := _attempt(problems, lambda: inspect_base(recipe.base))):
-        problems += inspected[1]
-    if "data" not in error.faulty:
+    is_here = not recipe.base.model.startswith(FETCHED)
+    if is_here and "base" not in error.faulty and (found := _attempt(problems, lambda: inspect_base(recipe.base))):
+        problems += found[1]
+    if not recipe.data.source.startswith(FETCHED) and "data" not in error.faulty:
         _attempt(problems, lambda: check_data(recipe.data, thorough=False))
     return problems
 
@@ -217,7 +224,7 @@ def _safety(recipe: Recipe) -> None:
 
 
 def _knowledge(recipe: Recipe) -> None:
-    """What the approved material needs, where the recipe has any."""
+    """The approved material, where the recipe has any, is there."""
     if (wanted := recipe.knowledge) is None:
         return
     if wanted.rows and not recipe.data.fields.source:
@@ -229,8 +236,13 @@ def _knowledge(recipe: Recipe) -> None:
         raise InputError(f"knowledge.folder: there is no folder {wanted.folder}.", "correct it")
     if wanted.questions and not located(wanted.questions).is_file():
         raise InputError(f"knowledge.questions: there is no file {wanted.questions}.", "correct it")
-    embedding_model()
-    engine.compiler()
+
+
+def _search(recipe: Recipe) -> None:
+    """What the search in approved material is made of."""
+    if recipe.knowledge:
+        embedding_model()
+        engine.compiler()
 
 
 def _writer(recipe: Recipe) -> None:

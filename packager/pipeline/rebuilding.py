@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from packager import __version__
 from packager.artifacts.attestation import ATTESTATION, Attestation
 from packager.artifacts.files import sha256_of, write_json
 from packager.artifacts.kinds import Checkpoint, Merged
@@ -162,6 +163,8 @@ def _tools(known: Attestation) -> list[str]:
         for name, version in known.tools.items()
         if metadata.version(name) != version
     ]
+    if __version__ != known.packager:
+        notes.append(f"packager is {__version__} here and was {known.packager}")
     if vendored.commit() != known.llama_cpp:
         notes.append(f"llama.cpp is {vendored.commit()[:9]} here and was {known.llama_cpp[:9]}")
     if rounding.fingerprint() != known.rounding:

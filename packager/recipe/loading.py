@@ -139,17 +139,24 @@ def load(name_or_path: str, overrides: Sequence[str] = (), paths: Mapping[str, s
         rest = Recipe.model_validate(raw)
     except ValidationError as error:
         problems += _problems(error)
-        faulty = frozenset(str(item["loc"][0]) for item in error.errors() if item["loc"])
+        faulty = frozenset(_section(item["loc"][0]) for item in error.errors() if item["loc"])
         rest = _without(raw, error)
     if rest and not problems:
         return rest
     many = "problem" if len(problems) == 1 else "problems"
+    if ill := [override for override in overrides if "=" not in override]:
+        faulty |= {_section(override.partition(".")[0]) for override in ill}
     said = all_at_once(problems, f"{len(problems)} {many} in {path.name}:")
     raise FaultyRecipe(said.message, "packager recipes --fields lists the fields", rest, faulty)
 
 
+def _section(name: int | str) -> str:
+    """The section that was meant by a name."""
+    return str(next(iter(difflib.get_close_matches(str(name), list(Recipe.model_fields), n=1)), name))
+
+
 def _without(raw: dict[str, Any], error: ValidationError) -> Recipe | None:
-    """The recipe without the fields that are wrong; None if it needs one of them, or a section is wrong as a whole."""
+    """The recipe without the fields that are wrong; None if what is left is none."""
     raw = copy.deepcopy(raw)
     for item in error.errors():
         here, last = raw, ""

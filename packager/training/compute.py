@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -110,7 +110,12 @@ class EndToEnd:
 
     def _follow(self, plan: MemoryPlan) -> None:
         self.plan = plan
-        lora_linear.keep_expanded(self.causal, self.trainee.dtype, expanded=plan.expanded)
+        try:
+            lora_linear.keep_expanded(self.causal, self.trainee.dtype, expanded=plan.expanded)
+        except torch.OutOfMemoryError:
+            lora_linear.keep_expanded(self.causal, self.trainee.dtype, expanded=False)
+            self.plan = plan = replace(plan, expanded=False)
+            progress.note("the GPU's memory is too full to keep expanded weights")
         self.recorder = graphs.Recorder(self._body, self.parameters, record=plan.record and self.select)
         graphs.prepare(graphs.layers_of(self.body), compiled=plan.compiled, recompute=plan.recompute)
 

@@ -92,7 +92,7 @@ class Shape:
 def choose(trainee: Trainee, config: Train, lengths: Sequence[int], steps: int, world: World = ALONE) -> MemoryPlan:
     """The plan for this machine and rows of these `lengths`; on a CPU rows lie side by side."""
     if trainee.device.type != "cuda":
-        return _on_a_cpu(trainee, config, max(lengths))
+        return _on_a_cpu(trainee, config, max(lengths), world)
     batch = config.batch
     flash = attention.has_flash(trainee.device, trainee.dtype)
     model = trainee.peft.get_base_model()
@@ -109,17 +109,26 @@ def choose(trainee: Trainee, config: Train, lengths: Sequence[int], steps: int, 
     return found
 
 
-def _on_a_cpu(trainee: Trainee, config: Train, longest: int) -> MemoryPlan:
-    """Rows side by side; NF4 weights are kept expanded where that leaves the memory that the largest batch takes."""
-    if trainee.sharded:
-        return SIDE_BY_SIDE
+def _on_a_cpu(trainee: Trainee, config: Train, longest: int, world: World) -> MemoryPlan:
+    """Rows side by side; NF4 weights are kept expanded where that leaves the memory that the largest batch takes. Of
+    several processes none does: they share what is free."""
     model = trainee.peft.get_base_model()
-    shape = shape_of(model, model.config.get_text_config(), config.lora.dropout, compiled=False)
+    if world.size > 1 or not lora_linear.packed_weights(model):
+        return SIDE_BY_SIDE
+    settings = model.config.get_text_config()
+    shape = shape_of(model, settings, config.lora.dropout, compiled=False)
     rows = config.batch.examples_per_micro_batch or config.batch.examples_per_step
-    size = trainee.dtype.itemsize
-    batch = shape.kept * size // 2 * shape.layers * longest * rows  # `kept` is of 16 bits
-    left = machine.available_ram() - CPU_OVERHEAD - batch
-    return replace(SIDE_BY_SIDE, expanded=0 < size * shape.packed <= left)
+    needed = need_on_a_cpu(shape, settings.num_attention_heads, trainee.dtype.itemsize, longest, rows)
+    return replace(SIDE_BY_SIDE, expanded=needed <= machine.available_ram())
+
+
+def need_on_a_cpu(shape: Shape, heads: int, size: int, longest: int, rows: int) -> int:
+    """Bytes beside the NF4 weights with these kept expanded too, in numbers of `size` bytes: for so many rows of the
+    `longest`, all logits and the scores of every layer's attention among them."""
+    tokens = rows * longest
+    scores = 2 * size * heads * longest * tokens * shape.layers
+    return int(CPU_OVERHEAD + size * shape.packed + shape.kept * size // 2 * shape.layers * tokens + scores
+               + shape.logit * tokens)  # fmt: skip
 
 
 def weights_of(model: nn.Module) -> int:
@@ -129,7 +138,7 @@ def weights_of(model: nn.Module) -> int:
 
 def shape_of(model: nn.Module, config: Any, dropout: float, *, compiled: bool) -> Shape:
     """The shape of an adapted model in 16 bits, of its `config` of transformers."""
-    hidden, inner = config.hidden_size, config.intermediate_size
+    hidden, inner = config.hidden_size, _inner(config)
     heads = config.num_attention_heads
     width = getattr(config, "head_dim", None) or hidden // heads
     query, key = heads * width, (getattr(config, "num_key_value_heads", None) or heads) * width
@@ -149,6 +158,13 @@ def shape_of(model: nn.Module, config: Any, dropout: float, *, compiled: bool) -
         adapter=sum(p.numel() for p in model.parameters() if p.requires_grad),
         packed=lora_linear.packed_weights(model),
     )
+
+
+def _inner(config: Any) -> int:
+    """Width of the feed-forward layers, the widest where they differ; Bloom and some Falcons do not say: four times
+    the hidden size."""
+    found = getattr(config, "intermediate_size", None) or getattr(config, "ffn_hidden_size", None)
+    return int(max(found)) if isinstance(found, (list, tuple)) else int(found or 4 * config.hidden_size)
 
 
 def need(shape: Shape, plan: MemoryPlan) -> int:

@@ -37,8 +37,11 @@ def measured(base: change.Float32, meant: lora.Pair, written: change.Float32) ->
     total, step = Change(), 100
     for start in range(0, len(base), step):
         stop = min(start + step, len(base))
-        old = base[start:stop]
-        total += change.change_of(to_half(written[start:stop]), old, change.update_of(meant, old, start, stop))
+        old, bits = base[start:stop], to_half(written[start:stop])
+        found, moved = change.change_of(bits, old, change.update_of(meant, old, start, stop))
+        wanted = np.square(bits.view(np.float16).astype(np.float64) - old).sum()
+        assert moved == pytest.approx(wanted, rel=1e-4, abs=1e-5 * found.square)
+        total += found
     return total
 
 
@@ -102,7 +105,7 @@ def test_what_rounding_leaves_is_as_derived(deviation: float, term: float) -> No
     base = np.full((500, 2000), 0.02 + 2**-17, np.float32)
     base = to_half(base).view(np.float16).astype(np.float32)
     update = np.random.default_rng(2).standard_normal(base.shape, np.float32) * np.float32(deviation * 2**-16)
-    found = change.change_of(to_half(base + update), base, update)
+    found, _ = change.change_of(to_half(base + update), base, update)
     assert found.left / found.square - 1 == pytest.approx(term, abs=0.005)
     assert passes(found)
 

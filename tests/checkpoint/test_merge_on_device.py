@@ -32,7 +32,7 @@ def pair_of(rank: int, seed: int = 1) -> Pair:
 
 def on_cpu(old: np.ndarray, pair: Pair, meant: Pair) -> tuple[np.ndarray, Change]:
     bits = to_half(pair.merged(old, 0, ROWS))
-    return bits, change_of(bits, old, update_of(meant, old, 0, ROWS))
+    return bits, change_of(bits, old, update_of(meant, old, 0, ROWS))[0]
 
 
 @pytest.mark.parametrize("rank", [1, 16, 65])
@@ -56,17 +56,38 @@ def test_no_sum_of_products_is_rounded(rank: int) -> None:
     """So no library's order of summing matters; and what was left out of the factors is little."""
     pair = pair_of(rank)
     uneven = replace(pair, b=pair.b * np.exp2(np.arange(ROWS) % 40 - 20).astype(np.float32)[:, None])
-    for one in (pair, uneven, replace(pair, b=np.zeros_like(pair.b))):
+    full = np.random.default_rng(3)
+    most = Pair(
+        full.uniform(0.5, 1, pair.a.shape).astype(np.float32), full.uniform(0.5, 1, pair.b.shape).astype(np.float32), 1
+    )
+    for one in (pair, uneven, most, replace(pair, b=np.zeros_like(pair.b))):
         b, a = one.factors(0, ROWS)
         for row, column in ((0, 0), (7, 100), (ROWS - 1, COLUMNS - 1)):
             exact = sum((Fraction(x) * Fraction(y) for x, y in zip(b[row], a[:, column], strict=True)), Fraction())
             assert Fraction((b @ a)[row, column]) == exact
-        order = np.random.default_rng(5).permutation(rank)
+        order = np.random.default_rng(5).permutation(rank + 1)
         assert (b[:, order] @ a[order] == b @ a).all()
         assert (one.factors(100, 200)[0] == b[100:200]).all()
         wanted = one.scale * (one.b.astype(np.float64) @ one.a.astype(np.float64))
         lengths = np.linalg.norm(wanted, axis=1, keepdims=True) / COLUMNS**0.5
         assert (np.abs(b @ a - wanted) <= 1e-5 * lengths).all()  # FP16 rounds by 2e-4
+
+
+def test_rows_of_a_may_be_of_any_size() -> None:
+    pair = pair_of(16)
+    uneven = replace(pair, a=pair.a * np.exp2(np.arange(16) - 8).astype(np.float32)[:, None])
+    wanted = uneven.scale * (uneven.b.astype(np.float64) @ uneven.a.astype(np.float64))
+    b, a = uneven.factors(0, ROWS)
+    lengths = np.linalg.norm(wanted, axis=1, keepdims=True) / COLUMNS**0.5
+    assert (np.abs(b @ a - wanted) <= 1e-6 * lengths).all()
+
+
+@pytest.mark.parametrize("rank", [1, 2, 16])
+def test_a_zero_has_the_sign_of_the_base_on_every_device(rank: int) -> None:
+    pair = Pair(a=np.full((rank, COLUMNS), -1, np.float32), b=np.zeros((ROWS, rank), np.float32), scale=1)
+    old = np.full((ROWS, COLUMNS), -0.0, np.float32)
+    halves, _ = merged_on_device(torch.from_numpy(old), pair, None)
+    assert (halves.numpy().view(np.uint16) == to_half(pair.merged(old, 0, ROWS))).all()
 
 
 def test_nothing_meant_and_nothing_added() -> None:

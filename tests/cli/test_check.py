@@ -102,10 +102,24 @@ def test_wrong_fields_and_what_else_is_wrong_are_said_at_once(tmp_path: Path, co
     assert "quantize.types.1: " in done.output
     assert "no_base" in done.output
     assert "is not measured" not in done.output
+    misspelt = unread.replace("[Q5_K_M, [7]]", "[Q5_K_M]").replace("quantize", "quantise")
+    done = packager(command, recipe(tmp_path, tmp_path / "no_base", rows(), misspelt), "--build-dir", str(tmp_path))
+    assert "quantise: unknown field (did you mean 'quantize'?)" in done.output
+    assert "is not measured" not in done.output
     (tmp_path / "r.yaml").write_text("name: r\nbase: {model: a}\ndata: {}\nquantize: {types: [Q4_KM]}\n")
     done = packager(command, str(tmp_path / "r.yaml"), "--build-dir", str(tmp_path))
     assert "data.source: required, but not given" in done.output
     assert done.output.count("problem") == 1
+
+
+def test_what_is_overridden_is_not_reported(tmp_path: Path, spm_base: Checkpoint) -> None:
+    given = recipe(tmp_path, tmp_path / "no_base", rows(), "train: {epochs: many}\n")
+    mine = tmp_path / "mine.jsonl"
+    (tmp_path / "rows.jsonl").rename(mine)
+    done = packager("check", given, "--data", str(mine), "--base", str(spm_base.folder))
+    assert "train.epochs: " in done.output
+    assert "no_base" not in done.output
+    assert "rows.jsonl" not in done.output
 
 
 def test_a_system_message_that_the_template_passes_over_or_that_is_too_long(

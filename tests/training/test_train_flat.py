@@ -109,15 +109,36 @@ def test_a_cpu_keeps_weights_expanded_where_the_batch_leaves_room(
 ) -> None:
     from packager.process import machine
     from packager.training import compute, memory
+    from packager.training.parallel import World
 
     trainee, rows = loaded()
-    for free, expanded in ((16 * memory.GIB, True), (memory.CPU_OVERHEAD, False), (0, False)):
+    model, config = trainee.peft.get_base_model(), Train.model_validate({})
+    longest, examples = max(len(row.ids) for row in rows), config.batch.examples_per_step
+    shape = memory.shape_of(model, model.config, 0.0, compiled=False)
+    needed = memory.need_on_a_cpu(shape, model.config.num_attention_heads, 4, longest, examples)
+    batch = examples * longest * (model.config.vocab_size * 4 + 2 * shape.kept * shape.layers)
+    assert needed > memory.CPU_OVERHEAD + 4 * shape.packed + batch
+    for free, expanded in ((needed, True), (needed - 1, False), (0, False)):
         monkeypatch.setattr(machine, "available_ram", lambda free=free: free)
-        plan = memory.choose(trainee, Train.model_validate({}), [len(row.ids) for row in rows], 10)
+        plan = memory.choose(trainee, config, [len(row.ids) for row in rows], 10)
         assert plan == replace(memory.SIDE_BY_SIDE, expanded=expanded)
+        assert not memory.choose(trainee, config, [longest], 10, World(size=2)).expanded
         compute.choose(trainee, rows, plan, 4)
         kinds = {m.frozen.absmax is None for m in trainee.peft.modules() if hasattr(m, "frozen")}
         assert kinds == {expanded}
+
+
+@pytest.mark.parametrize("config", ["BloomConfig", "FalconConfig", "Gemma3nTextConfig"])
+def test_the_width_of_layers_whose_config_does_not_say_it(config: str) -> None:
+    import transformers
+    from torch import nn
+
+    from packager.training.memory import shape_of
+
+    kind = getattr(transformers, config)(hidden_size=64, num_hidden_layers=2, num_attention_heads=4, vocab_size=100)
+    shape = shape_of(nn.Linear(2, 2), kind, 0.0, compiled=True)
+    assert shape.largest >= 4 * 64 * 4 * 64
+    assert shape.layers == 2
 
 
 def test_dropout_is_even_and_follows_its_seed() -> None:
