@@ -1,8 +1,10 @@
 """From adapter to quantized file: ours against the bare converter and the bare quantizer, in one run.
 
-    python bench/quantize.py [--shape qwen25_1.5b] [--type Q4_K_M] [--out bench/results/quantize.json]
+    python bench/quantize.py [--shape qwen25_1.5b] [--type Q4_K_M] [--bare-library FOLDER] [--out FILE]
 
-Ours merges, converts and quantizes; the bare tools start from the merged checkpoint. What proves the
+Ours merges, converts and quantizes; the bare tools start from the merged checkpoint. The bare quantizer is the one that
+`make setup` compiles, which is faster than llama.cpp's own (docs/quantizing.md); that one is in the `--bare-library` of
+who compiles llama-cpp-python without vendor/only-libllama.cmake. What proves the
 result (reference predictions, hashes, divergence) is not in either side. Prints ratios. Takes some
 minutes and 11 GB of disk for the 1.5B shape; needs a machine that does nothing else.
 """
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -31,7 +34,7 @@ from packager.llamacpp.quantizer import quantize_files  # noqa: E402
 from packager.process import child  # noqa: E402
 
 
-def run(shape: str, kind: str, work: Path, *, ours_only: bool) -> dict[str, Any]:
+def run(shape: str, kind: str, work: Path, bare_library: Path | None, *, ours_only: bool) -> dict[str, Any]:
     """Ours, then the bare tools on the checkpoint that ours merged."""
     base = shapes.base(shape, work / "base")
     adapter, data = shapes.adapter(base, work / "adapter"), shapes.data(base, work / "data")
@@ -58,12 +61,13 @@ def run(shape: str, kind: str, work: Path, *, ours_only: bool) -> dict[str, Any]
         return found
     measuring.on_disk(work)
     plain = [sys.executable, vendored.converter(), merged, "--outtype", "f16", "--outfile", work / "bare-F16.gguf"]
-    bare = {
-        "convert": measuring.command(plain),
-        "quantize": measuring.child(file_sides.bare_quantizer, f16, work / f"bare-{kind}.gguf", kind),
-    }
+    bare = {"convert": measuring.command(plain)}
+    if bare_library:
+        os.environ["LLAMA_CPP_LIB_PATH"] = str(bare_library)  # where the binding looks first
+    bare["quantize"] = measuring.child(file_sides.bare_quantizer, f16, work / f"bare-{kind}.gguf", kind)
     together = sum(cost.seconds for cost in ours.values())
     return found | {
+        "bare_library": "llama.cpp's own" if bare_library else "ours",
         "bare": {name: asdict(cost) for name, cost in bare.items()},
         "ratios": {
             "time": round(together / sum(cost.seconds for cost in bare.values()), 3),
@@ -79,12 +83,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", choices=list(shapes.SHAPES), default="qwen25_1.5b")
     parser.add_argument("--type", default="Q4_K_M")
+    parser.add_argument("--bare-library", type=Path, help="A folder of llama.cpp's libraries, for the bare side.")
     parser.add_argument("--ours-only", action="store_true", help="Only ours: what a large model takes of memory.")
     parser.add_argument("--work", type=Path, help="Folder on the disk to measure on (default: the system's).")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=given.work) as work:
-        text = json.dumps(run(given.shape, given.type, Path(work), ours_only=given.ours_only), indent=2)
+        found = run(given.shape, given.type, Path(work), given.bare_library, ours_only=given.ours_only)
+    text = json.dumps(found, indent=2)
     print(text)
     if given.out:
         given.out.write_text(text + "\n", encoding="utf-8")
