@@ -229,7 +229,7 @@ class Started:
     def stop(self, number: int = signal.SIGINT) -> tuple[int, str]:
         """As Ctrl-C does, to the whole group of the terminal."""
         os.killpg(self.process.pid, number)
-        rest, _ = self.process.communicate(timeout=30)
+        rest, _ = self.process.communicate(timeout=120)
         return self.process.returncode, rest
 
 

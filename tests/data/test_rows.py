@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -374,17 +373,15 @@ def test_a_template_that_is_not_there_is_found_early(tmp_path: Path) -> None:
         check_rows(config)
 
 
-def test_checking_two_thousand_rows_takes_no_time_and_nothing_heavy(tmp_path: Path) -> None:
+def test_checking_two_thousand_rows_imports_nothing_heavy(tmp_path: Path) -> None:
     config = write(tmp_path / "a.jsonl", QA * 1000)
     code = (
         "import sys; from packager.data.rows.table import check_rows; from packager.recipe.sections import Data;"
         f"check_rows(Data(source={config.source!r}));"
         "print([m for m in ('torch', 'transformers', 'numpy', 'pyarrow', 'pandas') if m in sys.modules])"
     )
-    began = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"
-    assert time.perf_counter() - began < 10
 
 
 @pytest.mark.skipif(not APS.is_file(), reason=f"PACKAGER_REAL_DATA: no {APS}")

@@ -82,10 +82,8 @@ def test_a_kill_is_explained_as_memory() -> None:
 
 
 def test_time_and_memory_limits_hold() -> None:
-    began = time.monotonic()
     with pytest.raises(MissingResource, match="not finished after"):
         child.call(sleep_long, timeout=1.0)
-    assert time.monotonic() - began < 20
     with pytest.raises(MissingResource, match="Out of memory"):
         child.call(hoard, memory_limit=2 << 30)
 

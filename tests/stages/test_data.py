@@ -7,7 +7,6 @@ import json
 import os
 import random
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
@@ -216,9 +215,7 @@ def test_it_runs_as_a_stage_and_reports_the_audit(tmp_path: Path, out: Path, tin
 @pytest.mark.parametrize(("deduplicate", "kept"), [(False, 2000), (True, 32)])
 def test_the_real_aps_file(out: Path, tiny_base: Checkpoint, deduplicate: bool, kept: int) -> None:
     fields = Fields(question="input", answer="output")
-    began = time.process_time()
     made = data(Prepare(source=str(APS), fields=fields, deduplicate=deduplicate), tiny_base, out)
-    assert time.process_time() - began < 20
     assert made.train_rows + made.heldout_rows == kept
     spoken = [
         {m["content"] for line in lines_of(out / f"{part}.jsonl") for m in line["messages"]}
@@ -231,9 +228,7 @@ def test_the_real_aps_file(out: Path, tiny_base: Checkpoint, deduplicate: bool, 
 @pytest.mark.skipif(not MEDQUAD.is_file(), reason=f"PACKAGER_REAL_DATA: no {MEDQUAD}")
 def test_the_real_medquad_file(out: Path, tiny_base: Checkpoint) -> None:
     config = Prepare(source=str(MEDQUAD), format="medquad", max_tokens=16384, template=ALPACA, unmatched_bracket="drop")
-    began = time.process_time()
     made = data(config, tiny_base, out)
-    assert time.process_time() - began < 20
     assert made.train_rows + made.heldout_rows == 2479
     spoken = [
         {m["content"] for line in lines_of(out / f"{part}.jsonl") for m in line["messages"]}
