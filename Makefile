@@ -11,7 +11,8 @@ sign ?=
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-COMPILED_IN := vendor/only-libllama.cmake vendor/ggml-quants-by-lanes.c vendor/amx-for-gcc.h
+# In the order in which vendor/only-libllama.cmake hashes them.
+COMPILED_IN := vendor/only-libllama.cmake vendor/ggml-quants-by-lanes.c vendor/merge-rows.c vendor/amx-for-gcc.h
 READY_TO_TEST := .venv/.ready-to-test
 READY_TO_COMPILE := .venv/.ready-to-compile
 # Of llama.cpp only libllama is used: the rest would double the time to compile.
@@ -75,8 +76,9 @@ $(READY): pyproject.toml constraints.txt vendor/llama.cpp.lock $(COMPILED_IN)
 	@echo 'setup     installing (the first time compiles llama.cpp, a few minutes)'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	@case "$$CMAKE_ARGS" in *$(CURDIR)/vendor/only-libllama.cmake*) \
-	  grep -qs quantize_q4_K_one_by_one .venv/lib/python*/site-packages/llama_cpp/lib/*ggml-base* || { \
-	    echo 'setup     compiling llama.cpp again: pip had one that was compiled without vendor/only-libllama.cmake'; \
+	  grep -qs "$$(sha256sum $(COMPILED_IN) | cut -c1-64 | tr -d '\n' | sha256sum | cut -c1-64)" \
+	    .venv/lib/python*/site-packages/llama_cpp/lib/*ggml-cpu* || { \
+	    echo 'setup     compiling llama.cpp again: the one here was compiled from other files than those in vendor/'; \
 	    $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps \
 	      --no-cache-dir --force-reinstall llama-cpp-python; } ;; esac
 	@$(BIN)/packager setup

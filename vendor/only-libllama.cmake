@@ -52,3 +52,21 @@ function(packager_quantizer)
   endif()
 endfunction()
 cmake_language(DEFER CALL packager_quantizer)
+
+# A merge is computed by merge-rows.c, with the processor's conversions of numbers that the kernels of models use.
+# It also says which of our files were compiled: `make setup` compiles again when one has changed.
+foreach(name only-libllama.cmake ggml-quants-by-lanes.c merge-rows.c amx-for-gcc.h)
+  file(SHA256 ${CMAKE_CURRENT_LIST_DIR}/${name} hash)
+  string(APPEND PACKAGER_HASHES ${hash})
+endforeach()
+string(SHA256 PACKAGER_COMPILED_FROM "${PACKAGER_HASHES}")
+unset(PACKAGER_HASHES)
+function(packager_merge)
+  if(TARGET ggml-cpu)
+    set(source ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/merge-rows.c)
+    target_sources(ggml-cpu PRIVATE ${source})
+    set_source_files_properties(${source} TARGET_DIRECTORY ggml-cpu
+                                PROPERTIES COMPILE_DEFINITIONS PACKAGER_COMPILED_FROM="${PACKAGER_COMPILED_FROM}")
+  endif()
+endfunction()
+cmake_language(DEFER CALL packager_merge)

@@ -41,8 +41,13 @@ def write_atomically(path: Path, text: str) -> None:
     aside.replace(path)
 
 
+def json_text(value: object) -> str:
+    """As our files hold it."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
 def write_json(path: Path, value: object) -> None:
-    write_atomically(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    write_atomically(path, json_text(value))
 
 
 def fresh(folder: Path) -> Path:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from packager.artifacts.files import write_json
+from packager.artifacts.files import json_text
 from packager.artifacts.kinds import Adapter, Checkpoint, Dataset, Merged
 from packager.checkpoint import lora, merge_by_peft
 from packager.checkpoint.change import Change, moved
@@ -112,10 +112,10 @@ def carry(base: Path, data: Path, settings: Mapping[str, Any], out: Path) -> Non
     tokenizer = _json(base / "tokenizer_config.json")
     for name in ("chat_template", "auto_map"):
         tokenizer.pop(name, None)
-    write_json(out / "tokenizer_config.json", tokenizer)
+    (out / "tokenizer_config.json").write_text(json_text(tokenizer), encoding="utf-8")  # synced with the weights
     shutil.copyfile(data / TEMPLATE_FILE, out / TEMPLATE_FILE)
     kept = {k: v for k, v in settings.items() if k not in ("torch_dtype", "_name_or_path")}
-    write_json(out / "config.json", kept | {"dtype": "float16"})
+    (out / "config.json").write_text(json_text(kept | {"dtype": "float16"}), encoding="utf-8")
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 BLOCK = 1 << 18
 """Elements computed at once: small enough for a core's cache, large enough for Python's calls not to count."""
+JOB = 1 << 22
+"""Elements that a thread takes at once: what is multiplied is prepared for all their blocks."""
 KEPT_BYTES = 1 << 24
 """Arrays up to this size take memory that earlier ones gave back; to map each anew is more work than the arithmetic."""
 LARGEST_BITS = 0x7BFF
@@ -78,7 +80,8 @@ def write_merged(merge: Merge, out: Path) -> Tally:
     tensors = merge.tensors.values()
     layout = [(t.name, "F16" if t.dtype in weights.FLOATS else t.dtype, t.shape) for t in tensors]
     tally = Tally(sum(math.prod(shape) * weights.WIDTHS[dtype] for _, dtype, shape in layout))
-    jobs = [job for tensor in tensors for job in _blocks(tensor, whole=tensor.name in merge.on_gpu | merge.rounded)]
+    whole = merge.on_gpu | merge.rounded  # the scales of a matrix that is rounded to NF4 are quantized together
+    jobs = [(t, *rows) for t in tensors for rows in _parts(t, 0, t.rows, t.elements if t.name in whole else JOB)]
     with weights.Reader() as reader, weights.Writer(out, layout) as writer:
 
         def work(job: tuple[Tensor, int, int]) -> None:
@@ -103,16 +106,17 @@ def _threads(merge: Merge) -> int:
     return max(1, min(cores, merge.matrices.room_to_round(max(whole)))) if merge.matrices and whole else cores
 
 
-def _blocks(tensor: Tensor, *, whole: bool = False) -> Iterator[tuple[Tensor, int, int]]:
-    """Blocks of rows; with `whole`, one: the scales of a matrix that is rounded to NF4 are quantized together."""
-    step = tensor.rows if whole else max(1, BLOCK * tensor.rows // max(1, tensor.elements))
-    for start in range(0, tensor.rows, step):
-        yield tensor, start, min(start + step, tensor.rows)
+def _parts(tensor: Tensor, start: int, stop: int, elements: int) -> Iterator[tuple[int, int]]:
+    """Rows [start, stop) of a tensor in parts of so many elements, or of one row."""
+    step = max(1, elements * tensor.rows // max(1, tensor.elements))
+    for first in range(start, stop, step):
+        yield first, min(first + step, stop)
 
 
 def _merged(merge: Merge, reader: Reader, writer: Writer, tensor: Tensor, start: int, stop: int) -> Iterator[Block]:
-    """Write rows [start, stop) of a tensor, and yield what was found in them."""
+    """Write rows [start, stop) of a tensor, and yield what was found in them, block by block."""
     from packager.checkpoint import weights
+    from packager.checkpoint.merge_kernel import added
 
     name = tensor.name
     pair, meant = merge.pairs.get(name), merge.meant.get(name)
@@ -127,11 +131,18 @@ def _merged(merge: Merge, reader: Reader, writer: Writer, tensor: Tensor, start:
         yield found
     else:
         whole = merge.matrices.rounded(tensor).numpy() if merge.matrices and name in merge.rounded else None
-        for _, first, last in _blocks(tensor) if whole is not None else [(tensor, start, stop)]:
-            bits, old = _written(
-                reader, writer, tensor, first, last, pair, None if whole is None else whole[first:last]
-            )
-            yield _measured(reader, bits, old, first, last, meant, merge.compare.get(name))
+        before = merge.compare.get(name)
+        add = added(pair, meant, start, stop) if pair and meant and before is None else None
+        for first, last in _parts(tensor, start, stop, BLOCK):
+            old = None if whole is None else whole[first:last]
+            if add:
+                bits, found = add(reader.rows(tensor, first, last) if old is None else old, first)
+                _refuse_overflow(name, found.largest_bits)
+                writer.write(name, first, bits.data)
+                yield found
+            else:
+                bits, old = _written(reader, writer, tensor, first, last, pair, old)
+                yield _measured(reader, bits, old, first, last, meant, before)
 
 
 def _written(

@@ -6,10 +6,11 @@ without a model or a backend, and used only if it agrees with numpy; otherwise n
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -48,18 +49,24 @@ def to_half(values: Float32) -> Bits:
     return found
 
 
-@functools.cache
-def _converters() -> tuple[Convert, Convert] | None:
-    """The library's functions for both directions; None where there are none, or they compute otherwise."""
+def kernel_libraries() -> Iterator[ctypes.CDLL]:
+    """llama.cpp's library of kernels, by itself: loading it loads no model and no backend."""
     spec = importlib.util.find_spec("llama_cpp")
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         for path in sorted(Path(folder, "lib").glob("*ggml-cpu*")):
-            try:
-                library = ctypes.CDLL(str(path))
-                found = _declared(library.ggml_cpu_fp16_to_fp32), _declared(library.ggml_cpu_fp32_to_fp16)
-            except (OSError, AttributeError):
-                continue
-            return found if _agree(*found) else None
+            with contextlib.suppress(OSError):
+                yield ctypes.CDLL(str(path))
+
+
+@functools.cache
+def _converters() -> tuple[Convert, Convert] | None:
+    """The library's functions for both directions; None where there are none, or they compute otherwise."""
+    for library in kernel_libraries():
+        try:
+            found = _declared(library.ggml_cpu_fp16_to_fp32), _declared(library.ggml_cpu_fp32_to_fp16)
+        except AttributeError:
+            continue
+        return found if _agree(*found) else None
     return None
 
 
