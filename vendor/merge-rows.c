@@ -3,7 +3,7 @@
 // Compiled into llama.cpp's library of kernels (only-libllama.cmake), for the processor at hand. What is computed is
 // said in packager/checkpoint/lora.py (`Pair.merged`) and change.py (`change_of`): there each step goes over all rows
 // before the next, here all steps over a few hundred weights, which stay in the nearest cache. The bits are the same
-// (tests/checkpoint/test_merge_rows.py): no sum of the product is rounded, whatever its order.
+// (tests/checkpoint/test_merge_kernel.py): no sum of the product is rounded, whatever its order.
 
 #include <stdint.h>
 #include <string.h>
@@ -59,6 +59,7 @@ static void products(const double * const * b, const double * a, int64_t rank, f
     }
 }
 
+// The same of the update that was meant, in float32.
 static void updates(const float * const * b, const float * a, int64_t rank, float * update) {
     floats sums[ROWS] = {0};
     for (int64_t k = 0; k < rank; k++, a += LANES) {
