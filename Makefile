@@ -13,6 +13,8 @@ BIN := .venv/bin
 READY := .venv/.ready
 # In the order in which vendor/only-libllama.cmake hashes them.
 COMPILED_IN := vendor/only-libllama.cmake vendor/ggml-quants-by-lanes.c vendor/merge-rows.c vendor/amx-for-gcc.h
+COMPILED_FROM = import hashlib, sys; of = lambda data: hashlib.sha256(data).hexdigest(); \
+  print(of("".join(of(open(name, "rb").read()) for name in sys.argv[1:]).encode()))
 READY_TO_TEST := .venv/.ready-to-test
 READY_TO_COMPILE := .venv/.ready-to-compile
 # Of llama.cpp only libllama is used: the rest would double the time to compile.
@@ -76,7 +78,7 @@ $(READY): pyproject.toml constraints.txt vendor/llama.cpp.lock $(COMPILED_IN)
 	@echo 'setup     installing (the first time compiles llama.cpp, a few minutes)'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	@case "$$CMAKE_ARGS" in *$(CURDIR)/vendor/only-libllama.cmake*) \
-	  grep -qs "$$(sha256sum $(COMPILED_IN) | cut -c1-64 | tr -d '\n' | sha256sum | cut -c1-64)" \
+	  grep -qs "$$($(BIN)/python -c '$(COMPILED_FROM)' $(COMPILED_IN))" \
 	    .venv/lib/python*/site-packages/llama_cpp/lib/*ggml-cpu* || { \
 	    echo 'setup     compiling llama.cpp again: the one here was compiled from other files than those in vendor/'; \
 	    $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps \

@@ -21,13 +21,28 @@ from packager.__main__ import main
 LONGEST_WAIT = 0.02
 
 
+def packager(*words: str | Path, check: bool = False) -> subprocess.CompletedProcess[str]:
+    """Run `packager` with these words; with `check`, it has to end well. Its stages are processes as always, forked
+    from the worker's one that has imported torch."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        pytest.raises(SystemExit) as ended,
+    ):
+        main([str(word) for word in words])
+    done = subprocess.CompletedProcess(words, int(ended.value.code or 0), out.getvalue(), err.getvalue())
+    assert not check or done.returncode == 0, done.stderr + done.stdout
+    return done
+
+
 def here(
     words: Sequence[str], environment: Mapping[str, str], waited: list[float] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run `packager` with these words; `waited` takes the seconds that it asked to sleep."""
     from huggingface_hub import constants
 
-    out, err, sleep = io.StringIO(), io.StringIO(), time.sleep
+    sleep = time.sleep
     endpoint, home = environment["HF_ENDPOINT"], Path(environment["HF_HOME"])
 
     def short(seconds: float) -> None:
@@ -35,7 +50,7 @@ def here(
             waited.append(seconds)
         sleep(min(seconds, LONGEST_WAIT))
 
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name not in environment]:
             patch.delenv(name)
         for name, value in environment.items():
@@ -45,6 +60,4 @@ def here(
         patch.setattr(constants, "HF_TOKEN_PATH", str(home / "token"))
         patch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
         patch.setattr(time, "sleep", short)
-        with pytest.raises(SystemExit) as ended:
-            main(list(words))
-    return subprocess.CompletedProcess(list(words), int(ended.value.code or 0), out.getvalue(), err.getvalue())
+        return packager(*words)

@@ -1,8 +1,8 @@
-// Rows of a matrix and the adapter's product that is added to them -> their FP16 bits, and what of the update is in them.
+// Rows of a matrix and the adapter's product that is added to them -> their FP16 bits, and how much of it is in them.
 //
 // Compiled into llama.cpp's library of kernels (only-libllama.cmake), for the processor at hand. What is computed is
 // said in packager/checkpoint/lora.py (`Pair.merged`) and change.py (`change_of`): there each step goes over all rows
-// before the next, here all steps over a few hundred weights, which stay in the nearest cache. The bits are the same
+// before the next, here all steps over a few thousand weights, which stay in a near cache. The bits are the same
 // (tests/checkpoint/test_merge_kernel.py): no sum of the product is rounded, whatever its order.
 
 #include <stdint.h>
@@ -23,7 +23,8 @@ struct factors {
     int64_t rank, meant_rank, columns;
 };
 
-// What is summed over the weights: W' written, W before, U meant, R the nearest FP16 number to T = W + U.
+// What is summed over the weights: W' is what is written, U the update that was meant, R the FP16 number that is nearest
+// to T, what was there before with U added.
 struct found {
     double square;     // U^2
     double lost;       // (R - T) U
@@ -31,7 +32,7 @@ struct found {
     double along;      // (W' - R) U
     double odd;        // (W' - R)^2
     double ties;       // (W' - R)^2 U^2
-    double rounded;    // (W' - R) (R - T)
+    double odd_rounding;  // (W' - R) (R - T)
     double largest;    // the largest |W'|, as FP16 bits
 };
 
@@ -82,7 +83,7 @@ static void add_odd(const uint16_t * bits, const uint16_t * nearest, const float
         found->along += odd * update[i];
         found->odd += odd * odd;
         found->ties += odd * odd * update[i] * update[i];
-        found->rounded += odd * rounding[i];
+        found->odd_rounding += odd * rounding[i];
     }
 }
 
@@ -118,11 +119,15 @@ static void merge(const float * old, float * product, const float * update, int 
             add_odd(bits + i, nearest + i, update + i, rounding + i, found);
 }
 
-GGML_BACKEND_API const char packager_compiled_from[] = PACKAGER_COMPILED_FROM;
+extern GGML_BACKEND_API const char packager_compiled_from[];
+const char packager_compiled_from[] = PACKAGER_COMPILED_FROM;
 
-// `old` and `bits` are [rows, columns]; columns are a multiple of LOT.
+// `old` and `bits` are [rows, columns]; columns are a multiple of LOT. With other arguments it needs another name:
+// merge_kernel.py may meet the library of an earlier version.
 GGML_BACKEND_API void packager_merge_rows(const struct factors * f, int64_t rows, const float * old, uint16_t * bits,
-                                          struct found * found) {
+                                          struct found * found);
+void packager_merge_rows(const struct factors * f, int64_t rows, const float * old, uint16_t * bits,
+                         struct found * found) {
     float product[ROWS * TILE], update[ROWS * TILE];
     memset(found, 0, sizeof *found);
     for (int64_t from = 0; from < f->columns; from += TILE) {

@@ -53,20 +53,21 @@ function(packager_quantizer)
 endfunction()
 cmake_language(DEFER CALL packager_quantizer)
 
-# A merge is computed by merge-rows.c, with the processor's conversions of numbers that the kernels of models use.
-# It also says which of our files were compiled: `make setup` compiles again when one has changed.
-foreach(name only-libllama.cmake ggml-quants-by-lanes.c merge-rows.c amx-for-gcc.h)
-  file(SHA256 ${CMAKE_CURRENT_LIST_DIR}/${name} hash)
-  string(APPEND PACKAGER_HASHES ${hash})
-endforeach()
-string(SHA256 PACKAGER_COMPILED_FROM "${PACKAGER_HASHES}")
-unset(PACKAGER_HASHES)
+# A merge is computed by merge-rows.c, with the processor's conversions of numbers that the kernels of models use. It
+# also says which of our files were compiled: `make setup`, which knows the same order, compiles again when one changed.
+set(PACKAGER_VENDOR ${CMAKE_CURRENT_LIST_DIR})
 function(packager_merge)
   if(TARGET ggml-cpu)
-    set(source ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/merge-rows.c)
-    target_sources(ggml-cpu PRIVATE ${source})
-    set_source_files_properties(${source} TARGET_DIRECTORY ggml-cpu
-                                PROPERTIES COMPILE_DEFINITIONS PACKAGER_COMPILED_FROM="${PACKAGER_COMPILED_FROM}")
+    foreach(name only-libllama.cmake ggml-quants-by-lanes.c merge-rows.c amx-for-gcc.h)
+      file(SHA256 ${PACKAGER_VENDOR}/${name} hash)
+      string(APPEND hashes ${hash})
+    endforeach()
+    string(SHA256 compiled_from "${hashes}")
+    target_sources(ggml-cpu PRIVATE ${PACKAGER_VENDOR}/merge-rows.c)
+    set_source_files_properties(${PACKAGER_VENDOR}/merge-rows.c TARGET_DIRECTORY ggml-cpu
+                                PROPERTIES COMPILE_DEFINITIONS "PACKAGER_COMPILED_FROM=\"${compiled_from}\"")
   endif()
 endfunction()
-cmake_language(DEFER CALL packager_merge)
+if(PROJECT_NAME STREQUAL "ggml")
+  cmake_language(DEFER CALL packager_merge)
+endif()

@@ -104,7 +104,7 @@ def update_of(pair: Pair, old: Float32, start: int, stop: int) -> Float32:
 
 
 def change_of(bits: Bits, old: Float32, update: Float32) -> tuple[Change, float]:
-    """The sums for weights written as FP16 `bits`, and |W' - W|^2; all three of one shape."""
+    """The change of weights that were written as FP16 `bits`, and |W' - W|^2; all three of one shape."""
     import numpy as np
 
     from packager.llamacpp.half_precision import from_half, to_half
@@ -119,18 +119,19 @@ def change_of(bits: Bits, old: Float32, update: Float32) -> tuple[Change, float]
     )
     where = np.flatnonzero(bits != nearest)
     odd, there = from_half(bits[where]) - from_half(nearest[where]), update[where]
-    odd_square = float(np.dot(odd, odd))
-    found = Change(
-        square=square,
-        along=square + lost + float(np.dot(odd, there)),
-        left=square + lost,
-        rounding=rounded,
-        odd=odd_square,
-        ties=float(np.dot(odd * odd, there * there)),
-    )
-    # W' - W = U + (R - T) + (W' - R)
-    whole = square + 2 * lost + rounded + 2 * float(np.dot(odd, there + rounding[where])) + odd_square
-    return found, max(0.0, whole)
+    pairs = ((odd, there), (odd, odd), (odd * odd, there * there), (odd, rounding[where]))
+    return from_sums(square, lost, rounded, *(float(np.dot(*two)) for two in pairs))
+
+
+def from_sums(
+    square: float, lost: float, rounding: float, along: float, odd: float, ties: float, odd_rounding: float
+) -> tuple[Change, float]:
+    """Of U^2, (R - T) U, (R - T)^2, d U, d^2, d^2 U^2 and d (R - T), each summed over the weights, with d = W' - R: the
+    change, and |W' - W|^2."""
+    # W' - W = U + (R - T) + d
+    moved = square + 2 * lost + rounding + 2 * (along + odd_rounding) + odd
+    change = Change(square, square + lost + along, square + lost, rounding, odd, ties)
+    return change, max(0.0, moved)
 
 
 def moved(changes: Mapping[str, Change]) -> Moved:

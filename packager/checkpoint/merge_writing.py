@@ -116,7 +116,7 @@ def _parts(tensor: Tensor, start: int, stop: int, elements: int) -> Iterator[tup
 def _merged(merge: Merge, reader: Reader, writer: Writer, tensor: Tensor, start: int, stop: int) -> Iterator[Block]:
     """Write rows [start, stop) of a tensor, and yield what was found in them, block by block."""
     from packager.checkpoint import weights
-    from packager.checkpoint.merge_kernel import added
+    from packager.checkpoint.merge_kernel import adder
 
     name = tensor.name
     pair, meant = merge.pairs.get(name), merge.meant.get(name)
@@ -132,7 +132,7 @@ def _merged(merge: Merge, reader: Reader, writer: Writer, tensor: Tensor, start:
     else:
         whole = merge.matrices.rounded(tensor).numpy() if merge.matrices and name in merge.rounded else None
         before = merge.compare.get(name)
-        add = added(pair, meant, start, stop) if pair and meant and before is None else None
+        add = adder(pair, meant, start, stop) if pair and meant and before is None else None
         for first, last in _parts(tensor, start, stop, BLOCK):
             old = None if whole is None else whole[first:last]
             if add:

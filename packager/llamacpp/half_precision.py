@@ -58,6 +58,11 @@ def kernel_libraries() -> Iterator[ctypes.CDLL]:
                 yield ctypes.CDLL(str(path))
 
 
+def converts_exactly() -> bool:
+    """Whether the library's conversions are there and right; `from_half` and `to_half` use them then."""
+    return _converters() is not None
+
+
 @functools.cache
 def _converters() -> tuple[Convert, Convert] | None:
     """The library's functions for both directions; None where there are none, or they compute otherwise."""

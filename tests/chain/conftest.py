@@ -10,13 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import standins
+from command_line import packager
 from once import once, shared
 
 from packager.recipe.loading import ROOT
@@ -157,9 +156,7 @@ def built(tiny_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The build folder of a finished build. Copy it before changing it."""
 
     def make(folder: Path) -> None:
-        command = [sys.executable, "-m", "packager", "build", str(tiny_recipe), "--build-dir", str(folder)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
-        assert done.returncode == 0, done.stderr + done.stdout
+        packager("build", tiny_recipe, "--build-dir", folder, check=True)
 
     return once(shared(tmp_path_factory.getbasetemp()) / "built", make)
 

@@ -24,6 +24,7 @@ from typing import Any
 
 import clinic_bundle
 import pytest
+from command_line import packager
 
 from packager.artifacts.kinds import Bundle, Servers
 from packager.clinic import cross_compile, host_server, starter
@@ -49,11 +50,6 @@ def needs(*programs: str) -> None:
     for program in programs:
         if not shutil.which(program):
             pytest.skip(f"{program} is not installed")
-
-
-def packager(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "packager", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=1200, check=False)
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import linting
 import pytest
+from command_line import packager
 
 from packager.pipeline import line
 
@@ -23,17 +24,10 @@ PACKAGE = Path(line.__file__).parents[1]
 PACKAGER = [sys.executable, "-m", "packager"]
 
 
-def packager(*words: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([*PACKAGER, *map(str, words)], capture_output=True, text=True, timeout=600)
-    if check:
-        assert done.returncode == 0, done.stderr + done.stdout
-    return done
-
-
 def plan(recipe: Path, folder: Path, *sets: str) -> dict[str, bool]:
     """Which stages are done."""
     words = [word for s in sets for word in ("--set", s)]
-    steps = json.loads(packager("plan", recipe, "--build-dir", folder, "--json", *words).stdout)
+    steps = json.loads(packager("plan", recipe, "--build-dir", folder, "--json", *words, check=True).stdout)
     return {step["stage"]: step["done"] for step in steps}
 
 
@@ -77,7 +71,7 @@ def test_package_is_whole_and_checks_out(built: Path) -> None:
 
 
 def test_a_failed_proof_is_reported_before_the_build_stops(tiny_recipe: Path, copied: Path) -> None:
-    done = packager("build", tiny_recipe, "--build-dir", copied, "--set", "thresholds.max_kl=0", check=False)
+    done = packager("build", tiny_recipe, "--build-dir", copied, "--set", "thresholds.max_kl=0")
     assert done.returncode == 3
     page = copied / "tiny" / "report" / "report.html"
     assert f"see {page}" in done.stderr
@@ -181,14 +175,14 @@ def test_a_deleted_or_truncated_file_reruns_its_stage(copied: Path, tiny_recipe:
     assert waiting(plan(tiny_recipe, copied)) == [stage]
     path.unlink()
     assert waiting(plan(tiny_recipe, copied)) == [stage]
-    packager("build", tiny_recipe, "--build-dir", copied)
+    packager("build", tiny_recipe, "--build-dir", copied, check=True)
     assert waiting(plan(tiny_recipe, copied)) == []
 
 
 def test_verify_finds_an_altered_file_of_the_same_size(copied: Path, tiny_recipe: Path) -> None:
     path = copied / "tiny" / "modelfile" / "Modelfile"
     path.write_text(path.read_text().replace("PARAMETER", "PARAMETES", 1))
-    done = packager("build", tiny_recipe, "--build-dir", copied, "--verify")
+    done = packager("build", tiny_recipe, "--build-dir", copied, "--verify", check=True)
     assert "modelfile/Modelfile was altered" in done.stderr
 
 
@@ -222,7 +216,7 @@ def test_kill_in_a_stage_then_finish(tiny_recipe: Path, tmp_path: Path, stages: 
         steps = plan(tiny_recipe, tmp_path)
         before = STAGES[: STAGES.index(stage)]
         assert all(steps[s] for s in before), f"killed in {stage}: {steps}"
-    packager("build", tiny_recipe, "--build-dir", tmp_path)
+    packager("build", tiny_recipe, "--build-dir", tmp_path, check=True)
     assert waiting(plan(tiny_recipe, tmp_path)) == []
     assert not list(run.glob("*.partial"))
 
@@ -257,7 +251,7 @@ def test_the_second_build_says_who_holds_the_folder(tiny_recipe: Path, tmp_path:
     build = start(tiny_recipe, tmp_path)
     try:
         wait_for(tmp_path / "tiny" / "base.partial", build)
-        second = packager("build", tiny_recipe, "--build-dir", tmp_path, check=False)
+        second = packager("build", tiny_recipe, "--build-dir", tmp_path)
         assert second.returncode == 75
         assert str(build.pid) in second.stderr
     finally:
@@ -290,7 +284,7 @@ def fill(path: Path) -> None:
 
 @pytest.mark.parametrize("small_disk", [16], indirect=True)
 def test_too_little_disk_is_said_before_the_first_stage(small_disk: Path, tiny_recipe: Path) -> None:
-    done = packager("build", tiny_recipe, "--build-dir", small_disk, check=False)
+    done = packager("build", tiny_recipe, "--build-dir", small_disk)
     assert done.returncode == 4
     assert "Not enough disk" in done.stderr
     assert not (small_disk / "tiny" / "base").exists()
@@ -313,4 +307,4 @@ def test_a_disk_that_fills_up_midway_is_named_and_nothing_is_lost(
     assert "Traceback" not in errors
     assert not (small_disk / "tiny" / stage).exists()
     (small_disk / "ballast").unlink()
-    packager("build", tiny_recipe, "--build-dir", small_disk, "--until", stage)
+    packager("build", tiny_recipe, "--build-dir", small_disk, "--until", stage, check=True)

@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 import math
 import os
-import subprocess
-import sys
 from pathlib import Path
 
-
-def packager(*words: str | Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "packager", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False, env=env)
+import pytest
+from command_line import packager
 
 
-def test_base_tuned_and_files_on_the_same_rows(tiny_recipe: Path, copied: Path) -> None:
+def test_base_tuned_and_files_on_the_same_rows(
+    tiny_recipe: Path, copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     limits = "evaluate.rows=2 evaluate.max_answer_tokens=8"
     done = packager("evaluate", tiny_recipe, "--build-dir", copied, "--set", f"{limits} evaluate.resamples=50")
     assert done.returncode == 0, done.stderr + done.stdout
@@ -37,9 +35,10 @@ def test_base_tuned_and_files_on_the_same_rows(tiny_recipe: Path, copied: Path) 
         f' evaluate.probes=[{{"ask":"{"a1" * 300}"}},{{"ask":"vacina?"}}]'
         " evaluate.judge.model=ninguem evaluate.benchmarks.tasks=[medmcqa] evaluate.benchmarks.folder=/nor/here"
     )
-    alone = {k: v for k, v in os.environ.items() if not k.startswith(("PACKAGER_JUDGE", "OPENAI"))}
+    for name in [name for name in os.environ if name.startswith(("PACKAGER_JUDGE", "OPENAI"))]:
+        monkeypatch.delenv(name)
     again = packager(
-        "evaluate", tiny_recipe, "--build-dir", copied, "--set", f"{limits} evaluate.resamples=60 {missing}", env=alone
+        "evaluate", tiny_recipe, "--build-dir", copied, "--set", f"{limits} evaluate.resamples=60 {missing}"
     )
     assert again.returncode == 0, again.stderr
     lines = again.stderr.splitlines()

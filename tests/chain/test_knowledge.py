@@ -5,21 +5,15 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from command_line import packager
 
 from packager.errors import MissingResource
 from packager.knowledge.embedding_model import embedding_model
 
 LOOSE = ("thresholds.min_found_first=0", "thresholds.min_found_three=0", "thresholds.min_silent=0")
-
-
-def packager(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "packager", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
 
 
 def needs_the_search() -> None:

@@ -24,6 +24,7 @@ from command_line import here
 from hub_server import environment
 from hub_uploads import Fault, Hub, account, busy, lost, serve_uploads, sha
 
+from packager.hub import connection
 from packager.package.bom import BOM
 from packager.recipe.loading import ROOT
 
@@ -387,7 +388,9 @@ def test_a_stop_in_the_middle_of_an_upload_is_at_once(publisher: Publisher) -> N
     )
     wait_for(lambda: publisher.hub.count("put") == 1)
     client.send_signal(signal.SIGINT)
-    publisher.printed += client.communicate(timeout=300)  # far less than the server stands still
+    publisher.printed += client.communicate(
+        timeout=connection.STALL_SECONDS - 10
+    )  # then the client would give up itself
     assert client.returncode == 130
     publisher()
 

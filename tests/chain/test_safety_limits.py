@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from command_line import packager
 
 KNOWN = {"id": "a-1", "kind": "a", "ask": "O que é vacina?", "about": "Fala da equipe.", "must": [["saúde", "equipe"]]}
 NEVER = {"id": "b-1", "kind": "b", "ask": "Dor no peito?", "about": "Manda ligar 192.", "must": [["192", "SAMU"]]}
-
-
-def packager(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "packager", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
 
 
 def questions(folder: Path, *lines: dict[str, object]) -> Path:

@@ -1,29 +1,33 @@
-"""vendor/merge-rows.c writes and measures what numpy does: the same bytes, the same figures."""
+"""vendor/merge-rows.c writes the bytes that numpy does, and measures the same but for the rounding of sums."""
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from packager.artifacts.files import fresh
 from packager.artifacts.kinds import Adapter, Checkpoint, Dataset
-from packager.checkpoint import merge_kernel
+from packager.checkpoint import merge_kernel, merge_writing
 from packager.checkpoint.change import change_of, update_of
 from packager.checkpoint.lora import Pair
 from packager.checkpoint.merge import merge_adapter
 from packager.checkpoint.merge_writing import LARGEST_BITS
-from packager.llamacpp.half_precision import Float32, to_half
+from packager.llamacpp.half_precision import Float32, kernel_libraries, to_half
 from tests.checkpoint.test_merge import train_like
 
 
 @pytest.fixture(autouse=True)
 def compiled() -> None:
-    if merge_kernel._kernel() is None:
+    if not any(hasattr(library, merge_kernel.KERNEL) for library in kernel_libraries()):
         pytest.skip("this llama-cpp-python was not compiled by `make setup` of this version")
+    assert merge_kernel._kernel() is not None, "it is there, and does not compute what numpy does"
 
 
 def drawn(rows: int, columns: int, rank: int, *, size: float = 0.02) -> tuple[Float32, Pair]:
@@ -34,7 +38,7 @@ def drawn(rows: int, columns: int, rank: int, *, size: float = 0.02) -> tuple[Fl
 
 def assert_like_numpy(old: Float32, pair: Pair, meant: Pair, *, start: int = 0) -> None:
     stop = start + len(old)
-    add = merge_kernel.added(pair, meant, start, stop)
+    add = merge_kernel.adder(pair, meant, start, stop)
     assert add is not None
     bits, found = add(old, start)
     wanted = to_half(pair.merged(old, start, stop))
@@ -68,9 +72,14 @@ def test_another_scale_than_was_meant_shows_in_the_same_figures(scale: float) ->
 
 
 def test_numbers_that_fp16_holds_exactly_lose_small_updates_alike() -> None:
-    old, pair = drawn(40, 1024, 16, size=0.001)
-    halves = old.astype(np.float16).astype(np.float32)
-    assert_like_numpy(halves, pair, pair)
+    old, pair = drawn(40, 1024, 16)
+    halves, small = old.astype(np.float16).astype(np.float32), replace(pair, scale=0.001)
+    assert_like_numpy(halves, small, small)
+    add = merge_kernel.adder(small, small, 0, 40)
+    assert add is not None
+    change = add(halves, 0)[1].change
+    assert change is not None
+    assert 0 < change.left < 0.9 * change.square
 
 
 def test_zeros_of_either_sign_stay_what_they_are() -> None:
@@ -82,7 +91,7 @@ def test_zeros_of_either_sign_stay_what_they_are() -> None:
 
 def test_rows_that_are_a_part_of_the_matrix() -> None:
     old, pair = drawn(100, 256, 16)
-    add = merge_kernel.added(pair, pair, 30, 90)
+    add = merge_kernel.adder(pair, pair, 30, 90)
     assert add is not None
     np.testing.assert_array_equal(add(old[41:77], 41)[0], to_half(pair.merged(old[41:77], 41, 77)))
     assert_like_numpy(old[30:90], pair, pair, start=30)
@@ -90,7 +99,7 @@ def test_rows_that_are_a_part_of_the_matrix() -> None:
 
 def test_what_does_not_fit_fp16_is_seen() -> None:
     old, pair = drawn(8, 64, 4)
-    add = merge_kernel.added(pair, pair, 0, 8)
+    add = merge_kernel.adder(pair, pair, 0, 8)
     assert add is not None
     for weight in (65519.0, -65520.0, float("inf"), float("nan")):
         old[3, 5] = weight
@@ -99,30 +108,42 @@ def test_what_does_not_fit_fp16_is_seen() -> None:
 
 def test_numpy_computes_what_it_does_not() -> None:
     _, pair = drawn(8, 64, 4)
-    assert merge_kernel.added(replace(pair, magnitude=np.ones(8, np.float32)), pair, 0, 8) is None
+    assert merge_kernel.adder(replace(pair, magnitude=np.ones(8, np.float32)), pair, 0, 8) is None
     _, uneven = drawn(8, 40, 4)
-    assert merge_kernel.added(uneven, uneven, 0, 8) is None
+    assert merge_kernel.adder(uneven, uneven, 0, 8) is None
 
 
+@pytest.mark.parametrize("nf4", [False, True], ids=["", "nf4"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_a_checkpoint_is_the_same_bytes_with_it_and_without(
-    tiny_base: Checkpoint, tiny_data: Dataset, tmp_path: Path, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+    tiny_base: Checkpoint,
+    tiny_data: Dataset,
+    tmp_path: Path,
+    dtype: torch.dtype,
+    nf4: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    kept = {name: tensor.to(dtype) for name, tensor in load_file(tiny_base.folder / "model.safetensors").items()}
-    folder = tmp_path / "base"
-    folder.mkdir()
-    for path in tiny_base.folder.iterdir():
-        if path.is_file() and path.suffix != ".safetensors":
-            (folder / path.name).write_bytes(path.read_bytes())
+    """In blocks and jobs of a few rows, so that each matrix has several."""
+    monkeypatch.setattr(merge_writing, "BLOCK", 5 * 64)
+    monkeypatch.setattr(merge_writing, "JOB", 17 * 64)
+    folder = shutil.copytree(tiny_base.folder, tmp_path / "base")
+    kept = {name: tensor.to(dtype) for name, tensor in load_file(folder / "model.safetensors").items()}
     save_file(kept, folder / "model.safetensors", {"format": "pt"})
     base = tiny_base.model_copy(update={"folder": folder})
     adapter: Adapter = train_like(base, tmp_path / "adapter")
-    outs = [tmp_path / name for name in ("with", "without")]
-    for out in outs:
-        out.mkdir()
-    compiled = merge_adapter(base, tiny_data, adapter, outs[0])
+    outs = [fresh(tmp_path / name) for name in ("with", "without")]
+    kernel, rows = merge_kernel._kernel(), list[int]()
+    assert kernel is not None
+
+    def counted(*arguments: Any) -> None:
+        rows.append(arguments[1])
+        kernel(*arguments)
+
+    monkeypatch.setattr(merge_kernel, "_kernel", lambda: counted)
+    compiled = merge_adapter(base, tiny_data, adapter, outs[0], nf4=nf4)
+    assert len(rows) > 3 * compiled.pairs_total
     monkeypatch.setattr(merge_kernel, "_kernel", lambda: None)
-    by_numpy = merge_adapter(base, tiny_data, adapter, outs[1])
+    by_numpy = merge_adapter(base, tiny_data, adapter, outs[1], nf4=nf4)
     assert (outs[0] / "model.safetensors").read_bytes() == (outs[1] / "model.safetensors").read_bytes()
     assert compiled.moved is not None
     assert by_numpy.moved is not None

@@ -33,7 +33,7 @@ def die(number: int) -> None:
 
 
 def sleep_long() -> None:
-    time.sleep(60)
+    time.sleep(3600)
 
 
 def hoard() -> None:

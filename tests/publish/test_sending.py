@@ -261,10 +261,15 @@ def test_a_deadline_bounds_a_server_that_drips(server: Hub, shipment: Shipment) 
         send(shipment, 1.5)
 
 
-def test_a_wait_beyond_the_deadline_is_not_waited_for(server: Hub, shipment: Shipment) -> None:
+def test_a_wait_beyond_the_deadline_is_not_waited_for(
+    server: Hub, shipment: Shipment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(time, "sleep", waited.append)
     server.plant("put", busy(429, 50))
     with pytest.raises(MissingResource, match="asks to wait 50 s"):
         send(shipment, 20)
+    assert sum(waited) < 1
 
 
 def test_the_connection_leaves_the_client_as_it_was() -> None:
