@@ -38,7 +38,7 @@ struct found {
 
 static double sum(floats lanes) {
     double found = 0;
-    for (int i = 0; i < LANES; i++) found += lanes[i];
+    for (int i = 0; i < LANES; i++) found += (double) lanes[i];
     return found;
 }
 
@@ -79,11 +79,11 @@ static void add_odd(const uint16_t * bits, const uint16_t * nearest, const float
     ggml_cpu_fp16_to_fp32((const ggml_fp16_t *) bits, is, LOT);
     ggml_cpu_fp16_to_fp32((const ggml_fp16_t *) nearest, would_be, LOT);
     for (int i = 0; i < LOT; i++) {
-        const double odd = is[i] - would_be[i];
-        found->along += odd * update[i];
+        const double odd = (double) (is[i] - would_be[i]), along = odd * (double) update[i];
+        found->along += along;
         found->odd += odd * odd;
-        found->ties += odd * odd * update[i] * update[i];
-        found->odd_rounding += odd * rounding[i];
+        found->ties += along * along;
+        found->odd_rounding += odd * (double) rounding[i];
     }
 }
 
@@ -119,7 +119,7 @@ static void merge(const float * old, float * product, const float * update, int 
             add_odd(bits + i, nearest + i, update + i, rounding + i, found);
 }
 
-extern GGML_BACKEND_API const char packager_compiled_from[];
+GGML_BACKEND_API const char packager_compiled_from[];
 const char packager_compiled_from[] = PACKAGER_COMPILED_FROM;
 
 // `old` and `bits` are [rows, columns]; columns are a multiple of LOT. With other arguments it needs another name:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 PANEL = 8
 """Columns that lie together in what is multiplied."""
+SUMS = ("square", "lost", "rounding", "along", "odd", "ties", "odd_rounding")
+"""What the kernel sums, as `change.from_sums` takes it."""
 KERNEL = "packager_merge_rows"
 
 
@@ -41,10 +43,7 @@ class _Factors(ctypes.Structure):
 class _Found(ctypes.Structure):
     """`struct found` of vendor/merge-rows.c: sums over the weights."""
 
-    _fields_ = tuple(
-        (name, ctypes.c_double)
-        for name in ("square", "lost", "rounding", "along", "odd", "ties", "odd_rounding", "largest")
-    )  # fmt: skip
+    _fields_ = tuple((name, ctypes.c_double) for name in (*SUMS, "largest"))
 
 
 def adder(pair: Pair, meant: Pair, start: int, stop: int) -> Add | None:
@@ -83,9 +82,8 @@ def _panels(a: Any) -> Any:
 
 
 def _block(bits: Bits, found: Any) -> Block:
-    *sums, largest = (getattr(found, name) for name, _ in _Found._fields_)
-    change, moved = from_sums(*sums)
-    return Block(bits.nbytes, int(largest), moved, change)
+    change, moved = from_sums(*(getattr(found, name) for name in SUMS))
+    return Block(bits.nbytes, int(found.largest), moved, change)
 
 
 @functools.cache
