@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from once import once, shared
 from standin_server import LIKELY
 
 from packager.artifacts.files import sha256_of
@@ -52,6 +53,11 @@ PROOF: dict[str, Any] = {
         }
     ],
 }  # fmt: skip
+
+
+def program_of(factory: pytest.TempPathFactory) -> Path:
+    """`clinica` for this very machine, which all tests share."""
+    return once(shared(factory.getbasetemp()) / "clinica", compiled) / "clinica"
 
 
 def compiled(folder: Path) -> Path:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,9 @@ def llama_jinja(tmp_path_factory: pytest.TempPathFactory) -> Renderer:
         sources = [SOURCES / "jinja_renderer" / "main.cpp", *sorted((common / "jinja").glob("*.cpp"))]
         sources += [common / "json.cpp", common / "unicode.cpp"]
         headers = [f"-I{path}" for path in (common, LLAMA_CPP / "vendor", LLAMA_CPP / "ggml" / "include")]
-        _build([compiler, "-std=c++17", "-O1", *headers, *sources, "-o", folder / "renderer"], folder, {})
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # the compiler reads headers most of the time
+            list(pool.map(lambda source: _build([compiler, "-std=c++17", "-c", *headers, source], folder, {}), sources))
+        _build([compiler, *sorted(folder.glob("*.o")), "-o", folder / "renderer"], folder, {})
 
     return Renderer(once(shared(tmp_path_factory.getbasetemp()) / "llama-jinja", build) / "renderer")
 

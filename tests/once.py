@@ -1,10 +1,12 @@
-"""A folder that is made once a test run, however many workers (pytest-xdist) ask for it."""
+"""A folder that is made once a test run, however many workers (pytest-xdist) ask for it, on all cores: the others
+wait for it."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from filelock import FileLock
@@ -18,9 +20,24 @@ def once(folder: Path, make: Callable[[Path], object]) -> Path:
         if not made.is_file():
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
-            make(folder)
+            with on_all_cores():
+                make(folder)
             made.touch()
     return folder
+
+
+@contextlib.contextmanager
+def on_all_cores() -> Iterator[None]:
+    """What this thread computes and starts may use all cores, not only a worker's share (`conftest.py`)."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    share = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, range(os.cpu_count() or 1))
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, share)
 
 
 def shared(base: Path) -> Path:

@@ -85,14 +85,14 @@ def made(built: Path, tiny_recipe: Path) -> dict[str, Any]:
 
 
 @pytest.fixture
-def dummies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Servers:
+def dummies(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Servers:
     """Servers and start programs that are none; those for this machine are a stand-in and the real one."""
     for target in TARGETS.values():
         (tmp_path / "runtime" / target.name).mkdir(parents=True)
         for name in (*map(target.binary, target.variants), starter.name(target), LICENCES):
             (tmp_path / "runtime" / target.name / name).write_text(f"{name} for {target.name}")
     here = tmp_path / "runtime" / clinic_bundle.TARGET
-    clinic_bundle.compiled(here)
+    shutil.copy(clinic_bundle.program_of(tmp_path_factory), here / "clinica")
     for variant in TARGETS[clinic_bundle.TARGET].variants:
         clinic_bundle.write_server(here / TARGETS[clinic_bundle.TARGET].binary(variant), engine=True)
     monkeypatch.setattr(starter, "built", lambda target, folder: folder / target.name / starter.name(target))

@@ -19,7 +19,7 @@ QUESTION = {"messages": [{"role": "user", "content": "O que é a APS?"}]}
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return clinic_bundle.compiled(tmp_path_factory.mktemp("clinica"))
+    return clinic_bundle.program_of(tmp_path_factory)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ QUESTIONS = ["oq e dengue", "pq a agua leva hipoclorito", "dipirona qts gotas", 
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return clinic_bundle.compiled(tmp_path_factory.mktemp("clinica"))
+    return clinic_bundle.program_of(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")

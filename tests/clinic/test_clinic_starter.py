@@ -33,7 +33,7 @@ SHELLS = [shell for shell in ("dash", "bash", "busybox") if shutil.which(shell)]
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return clinic_bundle.compiled(tmp_path_factory.mktemp("clinica"))
+    return clinic_bundle.program_of(tmp_path_factory)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ OLD, NEW = "20261125.2155", "20261126.0900"
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return clinic_bundle.compiled(tmp_path_factory.mktemp("clinica"))
+    return clinic_bundle.program_of(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from packager.package.verify import IN_BUNDLE
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return clinic_bundle.compiled(tmp_path_factory.mktemp("clinica"))
+    return clinic_bundle.program_of(tmp_path_factory)
 
 
 @pytest.fixture
