@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,9 @@ from packager.process import child, progress
 from packager.recipe.recipe import Recipe
 
 A = TypeVar("A", bound=Artifact)
+
+ENDING_SECONDS = 20.0
+"""How long what a killed build started may take to end: the system first takes its memory back, some GB a second."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +183,7 @@ class RunFolder:
 def open_run(path: Path, *, verify: bool = False) -> Iterator[RunFolder]:
     """Take the run folder's lock for the duration of the block.
 
-    Raises `Busy` (exit 75) naming the process that holds it.
+    Raises `Busy` (exit 75) naming the process that holds it, at once while that runs.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -187,17 +191,44 @@ def open_run(path: Path, *, verify: bool = False) -> Iterator[RunFolder]:
     except OSError as error:
         raise InputError(f"Cannot write to {path}: {error.strerror}", "make it writable, or build elsewhere") from error
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another build"
-            raise Busy(f"{path} is held by {holder}.", "wait for it to end, or stop it") from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()}, since {time.strftime('%H:%M:%S')}".encode(), 0)
+        _lock(descriptor, path)
         with (path / "build.log").open("a", encoding="utf-8") as log:
             yield RunFolder(path, descriptor, verify, progress.Display(log=log))
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    """Lock the file and write into it who does. The children of a build that was killed hold the lock until the system
+    has ended them: that is waited for."""
+    deadline = time.monotonic() + ENDING_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
+            if _runs(holder):
+                raise Busy(f"{path} is held by {holder}.", "wait for it to end, or stop it") from None
+            if time.monotonic() > deadline:
+                left = f"what {holder} started, which has ended itself" if holder else "another program"
+                raise Busy(f"{path} is held by {left}.", f"see who has it open: fuser -v {path}/.lock") from None
+            time.sleep(0.05)
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"process {os.getpid()}, since {time.strftime('%H:%M:%S')}".encode(), 0)
+
+
+def _runs(holder: str) -> bool:
+    """Whether the process that a lock file names is there."""
+    found = re.match(r"process (\d+)", holder)
+    try:
+        if found:
+            os.kill(int(found[1]), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        pass
+    return found is not None
 
 
 def peek(path: Path, *, verify: bool = False) -> RunFolder:

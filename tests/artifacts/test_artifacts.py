@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from packager.artifacts import commit
+from packager.artifacts import commit, run_folder
 from packager.artifacts.key import depends
 from packager.artifacts.kinds import Artifact
 from packager.artifacts.run_folder import RunFolder, open_run, peek
@@ -165,6 +167,41 @@ def test_the_lock_names_its_holder(tmp_path: Path) -> None:
     assert caught.value.exit_code == 75
     with open_run(tmp_path) as run:
         assert isinstance(run, RunFolder)
+
+
+def left_by_a_killed_build(folder: Path) -> int:
+    """The lock as a child has it whose build is gone."""
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    with open_run(folder) as run:
+        left = os.dup(run.lock_fd)
+    os.ftruncate(left, 0)
+    os.pwrite(left, f"process {gone.pid}, since 10:00:00".encode(), 0)
+    return left
+
+
+def test_what_a_killed_build_started_is_waited_for(tmp_path: Path) -> None:
+    left, ended = left_by_a_killed_build(tmp_path), []
+
+    def end() -> None:
+        ended.append(left)
+        os.close(left)
+
+    timer = threading.Timer(0.3, end)
+    timer.start()
+    with open_run(tmp_path):
+        assert ended
+        assert f"process {os.getpid()}," in (tmp_path / ".lock").read_text()
+    timer.join()
+
+
+def test_what_does_not_end_is_told_from_a_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_folder, "ENDING_SECONDS", 0.1)
+    left = left_by_a_killed_build(tmp_path)
+    with pytest.raises(Busy, match="which has ended itself") as caught, open_run(tmp_path):
+        pass
+    os.close(left)
+    assert "fuser" in caught.value.fix
 
 
 def test_an_unwritable_place_is_the_users_error(tmp_path: Path) -> None:
