@@ -104,6 +104,11 @@ def explain(error: BaseException) -> PackagerError | None:
             f"Out of memory: {text or 'an allocation failed'}",
             "close other programs, or lower train.batch.examples_per_micro_batch or data.max_tokens",
         )
+    if "CUDA out of memory" in text or "CUDA error: out of memory" in text:
+        return MissingResource(
+            f"The GPU's memory is full: {text}",
+            "stop what else runs on it (nvidia-smi lists it), or hide it from this build: CUDA_VISIBLE_DEVICES=",
+        )
     if isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno == errno.EROFS):
         if "/.cache/" in text or os.environ.get("XDG_CACHE_HOME", "\0") in text:
             return MissingResource(

@@ -45,6 +45,10 @@ def disk_full() -> None:
         file.write("x" * 100_000)
 
 
+def fill_the_gpu() -> None:
+    raise RuntimeError("CUDA out of memory. Tried to allocate 96.00 MiB. GPU 0 has 23.6 GiB of which 12 MiB is free.")
+
+
 def see_environment() -> dict[str, str]:
     return dict(os.environ)
 
@@ -93,6 +97,11 @@ def test_a_full_disk_is_named() -> None:
         child.call(disk_full)
 
 
+def test_a_full_gpu_is_named() -> None:
+    with pytest.raises(MissingResource, match=r"GPU's memory is full.* 96\.00 MiB"):
+        child.call(fill_the_gpu)
+
+
 def test_a_child_gets_no_secret_unless_it_is_online(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     seen = child.call(see_environment).value
@@ -104,13 +113,20 @@ def test_a_child_gets_no_secret_unless_it_is_online(monkeypatch: pytest.MonkeyPa
 def test_run_reads_a_file_and_shows_its_newest_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(child, "WATCH_SECONDS", 0.01)
     (tmp_path / "given").write_text("text\n")
-    program = "import sys, time; print('[1/2]', flush=True); time.sleep(0.2); print(sys.stdin.read())"
-    seen: list[str] = []
-    said = child.run([sys.executable, "-c", program], stdin=tmp_path / "given", watch=seen.append)
+    program = (
+        "import pathlib, sys, time; print('[1/2]', flush=True)\n"
+        "while not pathlib.Path('seen').exists(): time.sleep(0.01)\n"
+        "print(sys.stdin.read())"
+    )
+
+    def watch(line: str) -> None:
+        if line == "[1/2]":
+            (tmp_path / "seen").touch()
+
+    said = child.run([sys.executable, "-c", program], cwd=tmp_path, stdin=tmp_path / "given", watch=watch, timeout=600)
     assert said == "[1/2]\ntext\n\n"
-    assert "[1/2]" in seen
     with pytest.raises(MissingResource, match="did not finish"):
-        child.run([sys.executable, "-c", "import time; time.sleep(60)"], watch=seen.append, timeout=0.1)
+        child.run([sys.executable, "-c", "import time; time.sleep(60)"], watch=watch, timeout=0.1)
 
 
 def test_run_gives_the_output_and_explains_failure(tmp_path: Path) -> None:
