@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
+import re
 import shutil
-import socket
 import subprocess
+import tempfile
 import threading
 import time
 import urllib.error
@@ -32,7 +34,7 @@ class Browser:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=180) as answer:
                 return json.load(answer)["value"]
         except urllib.error.HTTPError as error:
             raise AssertionError(f"{path}: {json.load(error)['value']['message']}") from None
@@ -93,14 +95,12 @@ def chromium(*more: str) -> Iterator[Browser]:
     driver, browser = shutil.which("chromedriver"), shutil.which("chromium") or shutil.which("chromium-browser")
     if not driver or not browser:
         pytest.skip("chromium and chromedriver are not installed")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = subprocess.Popen([driver, f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    session = None
-    try:
-        root = Browser(f"http://127.0.0.1:{port}")
-        _wait_for(root)
+    with contextlib.ExitStack() as ending:
+        log = ending.enter_context(tempfile.NamedTemporaryFile("w+", suffix=".log", encoding="utf-8"))
+        process = subprocess.Popen([driver, "--port=0"], stdout=log, stderr=subprocess.STDOUT)
+        ending.callback(process.wait)
+        ending.callback(process.terminate)
+        root = Browser(f"http://127.0.0.1:{_port_of(process, Path(log.name))}")
         switches = ["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage"]
         switches += ["--disable-background-networking", "--disable-component-update", "--disable-sync", *more]
         wanted = {
@@ -109,12 +109,8 @@ def chromium(*more: str) -> Iterator[Browser]:
         }
         made = root.call("/session", {"capabilities": {"alwaysMatch": wanted}})
         session = Browser(f"{root.url}/session/{made['sessionId']}")
+        ending.callback(session.call, "", method="DELETE")
         yield session
-    finally:
-        if session:
-            session.call("", method="DELETE")
-        process.terminate()
-        process.wait()
 
 
 @contextmanager
@@ -138,12 +134,11 @@ def pages(texts: dict[str, str]) -> Iterator[str]:
         server.shutdown()
 
 
-def _wait_for(root: Browser) -> None:
-    for _ in range(200):
-        try:
-            if root.call("/status")["ready"]:
-                return
-        except OSError:
-            pass
-        time.sleep(0.1)
-    raise AssertionError("chromedriver does not answer")
+def _port_of(driver: subprocess.Popen[bytes], log: Path) -> int:
+    """The port that it has chosen, once it answers there."""
+    end = time.monotonic() + 120
+    while not (found := re.search(r"started successfully on port (\d+)", text := log.read_text("utf-8", "replace"))):
+        assert driver.poll() is None, text
+        assert time.monotonic() < end, text
+        time.sleep(0.05)
+    return int(found[1])

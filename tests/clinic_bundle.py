@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import select
@@ -172,12 +174,25 @@ def close(folder: Path) -> None:
     (folder / "SHA256SUMS").write_text("".join(lines))
 
 
-def run(folder: Path, script: str, *arguments: str, shell: str = "sh") -> tuple[int, str]:
-    """A script to its end: exit code, and what it said."""
-    done = subprocess.run(
-        [shell, str(folder / script), *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=600
-    )
+def run(
+    folder: Path, script: str, *arguments: str, shell: str = "sh", env: dict[str, str] | None = None
+) -> tuple[int, str]:
+    """A script to its end, alone on the machine as in `started`: exit code, and what it said."""
+    with tempfile.TemporaryDirectory() as alone, ports(fcntl.LOCK_SH):
+        done = subprocess.run(
+            [shell, str(folder / script), *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL,
+            env=os.environ | {"TMPDIR": alone} | (env or {}), timeout=600,
+        )  # fmt: skip
     return done.returncode, done.stdout + done.stderr
+
+
+@contextmanager
+def ports(how: int) -> Iterator[None]:
+    """LOCK_SH: a program takes the first port that is free. LOCK_EX: none of another test's does, so that one that
+    was closed stays so."""
+    with (Path(tempfile.gettempdir()) / f"clinica-ports-{os.getuid()}").open("a") as file:
+        fcntl.flock(file, how)
+        yield
 
 
 def check(folder: Path, *arguments: str) -> tuple[int, str]:
@@ -210,6 +225,13 @@ class Started:
         except urllib.error.HTTPError as error:
             return error.code, error.read()
 
+    def gone(self) -> bool:
+        """Nobody answers where it did, or the program of another test, which has another key."""
+        try:
+            return self.ask("/estado")[0] == 401
+        except OSError:
+            return True
+
     def until_free(self) -> None:
         """The server answers, and nobody is being answered."""
         until = time.monotonic() + 60
@@ -218,10 +240,12 @@ class Started:
             time.sleep(0.05)
 
     def until_another_server(self, gone: list[int]) -> list[int]:
-        """Another server than the one of the processes `gone` answers; returns those of it. Until the program sees that
-        one has ended, it says that it is free."""
-        until = time.monotonic() + 60
+        """Another server than the one of the processes `gone` answers; returns those of it, none where the program
+        ended. Until the program sees that one has ended, it says that it is free."""
+        until = time.monotonic() + 120
         while (found := self.children()) in ([], gone):
+            if self.process.poll() is not None:
+                return []
             assert time.monotonic() < until
             time.sleep(0.05)
         self.until_free()
@@ -240,18 +264,21 @@ class Started:
 
 
 @contextmanager
-def started(command: list[str], seconds: float = 60, env: dict[str, str] | None = None) -> Iterator[Started]:
+def started(command: list[str], seconds: float = 120, env: dict[str, str] | None = None) -> Iterator[Started]:
     """Start `iniciar` in a group of its own and wait until it says where it answers.
 
     There may be one on a machine; its temporary folder makes it one to this test alone.
     """
-    with tempfile.TemporaryDirectory() as alone:
+    with tempfile.TemporaryDirectory() as alone, contextlib.ExitStack() as looking:
+        looking.enter_context(ports(fcntl.LOCK_SH))
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
-            start_new_session=True, env={"TMPDIR": alone} | os.environ | (env or {}),
+            start_new_session=True, env=os.environ | {"TMPDIR": alone} | (env or {}),
         )  # fmt: skip
         try:
-            yield Started(process, _until_ready(process, seconds))
+            said = _until_ready(process, seconds)
+            looking.close()
+            yield Started(process, said)
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)

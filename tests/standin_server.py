@@ -1,6 +1,7 @@
 """Stands in for llama-server where a test is about what is around it: the same options, paths and events.
 
-The question decides what happens: "devagar" streams for seconds, "cheia" has no room, "ocupado" is refused, "morra"
+The question decides what happens: "devagar" streams for seconds, "sem parar" until it is not heard any more, "demora"
+is read for longer than anybody's patience with a browser, "cheia" has no room, "ocupado" is refused, "morra"
 ends the process after three words, "vazia" answers nothing, "marcas" what no answer may hold. Its command line goes to
 the file in STANDIN_ARGUMENTS, the path and body of each question that it computes to the file in STANDIN_ASKED, those
 of what it is given to read before anybody asks to the file in STANDIN_READ. Given approved material it answers
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import itertools
 import json
 import os
 import sys
@@ -26,6 +28,8 @@ ENGINE = threading.Lock()
 ANSWER = "A atenção primária é a porta de entrada do SUS."
 LIKELY = {11: -0.5, 12: -1.5, 13: -2.5}
 """Token id -> log-probability, nats."""
+LONG_SECONDS = 21
+"""More than PATIENCE_SECONDS of the clinic's source/front.c."""
 REFUSED = {
     "cheia": (400, {"type": "exceed_context_size_error", "message": "request exceeds the available context size"}),
     "ocupado": (503, {"type": "unavailable_error", "message": "no slot available"}),
@@ -119,8 +123,11 @@ class Handler(BaseHTTPRequestHandler):
         for done in (0, 50, 100):
             self.event({"choices": [], "prompt_progress": {"total": 100, "cache": 0, "processed": done, "time_ms": 1}})
             time.sleep(1.0 if "lendo" in question else 0)
+        time.sleep(LONG_SECONDS if "demora" in question else 0)
         said = os.environ.get("STANDIN_WRITES", ANSWER) if question.startswith("Material aprovado:") else ANSWER
         words = said.split(" ") * (20 if "devagar" in question else 1)
+        if "sem parar" in question:
+            words = itertools.cycle(words)
         for number, word in enumerate(words):
             if number == 3 and "morra" in question:
                 os._exit(1)

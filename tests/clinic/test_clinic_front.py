@@ -122,7 +122,7 @@ def test_a_request_in_single_bytes_and_many_that_say_nothing(served: Started) ->
 
 def test_one_question_at_a_time_and_the_place_is_free_again(served: Started, computed: Path) -> None:
     port = int(served.url.rpartition(":")[2])
-    body = json.dumps({"messages": [{"role": "user", "content": "devagar"}], "stream": True}).encode()
+    body = json.dumps({"messages": [{"role": "user", "content": "sem parar"}], "stream": True}).encode()
     head = (
         f"POST /perguntar HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nX-Chave: {served.key}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -153,6 +153,14 @@ def test_an_answer_for_somebody_slow(served: Started) -> None:
     assert b'{"state":"busy"}' in {state for _, state in states}
     assert answers[0][1].count(b"porta") == 20
     assert answers[0][1].endswith(b"[DONE]\n\n")
+
+
+def test_a_server_that_thinks_for_long_is_waited_for(served: Started) -> None:
+    """As one does that reads a long question on an old processor."""
+    status, said = served.ask("/perguntar", {"messages": [{"role": "user", "content": "demora"}], "stream": True})
+    assert status == 200
+    assert b"SUS" in said
+    assert said.endswith(b"[DONE]\n\n")
 
 
 FOREIGN = """(async () => {

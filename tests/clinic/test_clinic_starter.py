@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import itertools
 import json
 import os
@@ -13,6 +15,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import clinic_bundle
@@ -249,11 +252,10 @@ def test_start_page_and_stop(bundle: Path, shell: str, tmp_path: Path) -> None:
     assert options["--top-k"] == "40"
     assert options["--ctx-size"] == "2048"
     assert options["--reasoning"] == "off"
-    assert int(options["--threads"]) == max(1, physical_cores() - 1)
+    assert 1 <= int(options["--threads"]) <= max(1, physical_cores() - 1)  # by what other programs leave free
     assert {"--jinja", "--offline", "--no-slots"} <= set(given)
     assert running.key not in given
-    with pytest.raises(OSError, match="refused"):
-        urllib.request.urlopen(running.url)
+    assert running.gone()
 
 
 def test_only_on_purpose_for_the_network(bundle: Path, tmp_path: Path) -> None:
@@ -273,63 +275,68 @@ def test_only_on_purpose_for_the_network(bundle: Path, tmp_path: Path) -> None:
 def test_a_closed_window_stops_the_server(bundle: Path, number: int) -> None:
     with started(["sh", str(bundle / "iniciar.sh"), "--sem-navegador"]) as running:
         assert running.stop(number)[0] == 0
-    with pytest.raises(OSError, match="refused"):
-        urllib.request.urlopen(running.url)
+    assert running.gone()
 
 
-def test_a_second_start_finds_the_first(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_start_finds_the_first(bundle: Path, tmp_path: Path) -> None:
     temporary = tmp_path / "tmp"
     temporary.mkdir()
-    monkeypatch.setenv("TMPDIR", str(temporary))
-    with started(["sh", str(bundle / "iniciar.sh"), "--sem-navegador"]) as first:
-        code, said = run(bundle, "iniciar.sh", "--sem-navegador")
+    env = {"TMPDIR": str(temporary)}
+    with started(["sh", str(bundle / "iniciar.sh"), "--sem-navegador"], env=env) as first:
+        code, said = run(bundle, "iniciar.sh", "--sem-navegador", env=env)
         assert code == 0
         assert "já está aberto neste computador (versão 20261125.2155)" in said
         assert first.page in said
-        code, said = run(bundle, "iniciar.sh", "--sem-navegador", "--rede")
+        code, said = run(bundle, "iniciar.sh", "--sem-navegador", "--rede", env=env)
         assert code == 2
         assert "foi aberto sem --rede" in said
         assert first.ask("/estado")[0] == 200
         os.killpg(first.process.pid, signal.SIGKILL)  # nothing of it can be put in order
         first.process.wait()
     assert list(temporary.iterdir())
-    with started(["sh", str(bundle / "iniciar.sh"), "--sem-navegador"]) as second:
+    with started(["sh", str(bundle / "iniciar.sh"), "--sem-navegador"], env=env) as second:
         assert second.key != first.key
         assert second.stop()[0] == 0
     assert not list(temporary.iterdir())
 
 
-def test_two_at_once_are_one(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_at_once_are_one(bundle: Path, tmp_path: Path) -> None:
     """The one that comes second waits until the first is ready, and opens the same page."""
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    server = bundle / "runtime" / TARGET / SERVER
-    server.write_text(server.read_text().replace("exec", "sleep 1; exec"))
+    server, go = bundle / "runtime" / TARGET / SERVER, tmp_path / "go"
+    server.write_text(server.read_text().replace("exec", f"until [ -e '{go}' ]; do sleep 0.05; done; exec"))
     clinic_bundle.close(bundle)
     command = ["sh", str(bundle / "iniciar.sh"), "--sem-navegador"]
-    processes = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
-        for _ in range(2)
-    ]
-    ended = waited_for(processes)
-    serves = processes[1 - processes.index(ended)]
-    said, _ = ended.communicate()
-    os.killpg(serves.pid, signal.SIGINT)
-    first, _ = serves.communicate(timeout=60)
+    with contextlib.ExitStack() as both:
+        both.enter_context(clinic_bundle.ports(fcntl.LOCK_SH))
+        outputs = [tmp_path / "one", tmp_path / "other"]
+        processes = [
+            subprocess.Popen(
+                command, stdout=both.enter_context(path.open("wb")), stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                start_new_session=True, env=os.environ | {"TMPDIR": str(tmp_path)},
+            )
+            for path in outputs
+        ]  # fmt: skip
+        for process in processes:
+            both.callback(process.wait)
+            both.callback(process.send_signal, signal.SIGKILL)
+        until(lambda: any("sendo iniciado em outra janela" in path.read_text() for path in outputs))
+        go.touch()
+        until(lambda: any(process.poll() is not None for process in processes))
+        second = 0 if processes[0].poll() is not None else 1
+        os.killpg(processes[1 - second].pid, signal.SIGINT)
+        processes[1 - second].wait(120)
+    said, first = outputs[second].read_text(), outputs[1 - second].read_text()
     assert "sendo iniciado em outra janela" in said
     assert "já está aberto" in said
     pages = [re.findall(r"http://\S+", text) for text in (said, first)]
     assert pages[0][0] == pages[1][0]
 
 
-def waited_for(processes: list[subprocess.Popen[str]]) -> subprocess.Popen[str]:
-    """The one that ends by itself."""
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        for process in processes:
-            if process.poll() is not None:
-                return process
+def until(condition: Callable[[], bool], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
         time.sleep(0.05)
-    raise AssertionError("both run on")
 
 
 def test_two_recipes_take_two_ports(tmp_path: Path, program: Path) -> None:
@@ -386,6 +393,23 @@ def test_a_stick_that_may_not_run_programs(bundle: Path, shell: str, tmp_path: P
     with started(command, env={"TMPDIR": str(temporary)}) as running:
         assert running.stop()[0] == 0
     assert not list(temporary.iterdir())
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_ctrl_c_ends_well_however_slow_the_script(bundle: Path, shell: str, tmp_path: Path) -> None:
+    """Here the program has ended, and been reaped, between the end of `wait` and the look whether it still runs."""
+    script, go = bundle / "iniciar.sh", tmp_path / "go"
+    (bundle / "runtime" / TARGET / "clinica").chmod(0o644)  # it runs as a child of the script
+    slow = script.read_text().replace("while kill -0", f"until [ -e '{go}' ]; do sleep 0.05; done\nwhile kill -0")
+    script.write_text(slow)
+    clinic_bundle.close(bundle)
+    with started(sh(shell, script, "--sem-navegador")) as running:
+        [child] = running.children()
+        os.killpg(running.process.pid, signal.SIGINT)
+        until(lambda: not Path(f"/proc/{child}").exists())
+        go.touch()
+        running.process.communicate(timeout=120)
+        assert running.process.returncode == 0
 
 
 @pytest.fixture
@@ -482,13 +506,15 @@ def test_a_server_without_memory_is_told_as_that(bundle: Path) -> None:
 def test_a_server_that_dies_while_it_serves_is_started_again(bundle: Path) -> None:
     with started(["sh", str(bundle / "iniciar.sh"), "--sem-navegador"]) as running:
         gone: list[int] = []
-        for _ in range(3):
+        for _ in range(9):  # a death that is seen long after the start is not counted
             gone = running.until_another_server(gone)
+            if not gone:
+                break
             running.ask("/perguntar", {"messages": [{"role": "user", "content": "morra"}], "stream": True})
-        rest, _ = running.process.communicate(timeout=60)
+        rest, _ = running.process.communicate(timeout=120)
         assert running.process.returncode == 1  # one that always dies is no use
-        assert rest.count("parou sozinho") == 3
-        assert rest.count("Pronto de novo") == 2
+        assert rest.count("parou sozinho") >= 3
+        assert rest.count("Pronto de novo") == rest.count("parou sozinho") - 1
 
 
 @pytest.mark.parametrize("shell", SHELLS)

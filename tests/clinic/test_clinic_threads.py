@@ -23,7 +23,7 @@ int main(int argc, char **argv) {
     double machine = computed_seconds(), computed;
     process *child = start_process(counting, NULL, NULL, NULL);
     if (!child) return 1;
-    while ((computed = process_seconds(child)) < 0.1) sleep_ms(5);
+    while ((computed = process_seconds(child)) < 0.3) sleep_ms(5);
     stop_process(child);
     printf("\\n%.2f %.2f\\n", computed, computed_seconds() - machine);
     watch seen = {0};
@@ -58,7 +58,7 @@ def test_one_core_stays_free_and_one_for_each_busy_program(answers: Path) -> Non
     said = subprocess.run([answers, *pairs], capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
     assert said[0].split() == [str(threads) for threads in wanted.values()]
     child, machine = (float(seconds) for seconds in said[1].split())
-    assert child >= 0.1  # what the system says of a program that computes, and of all of them
-    assert machine >= child - 0.05
+    assert child >= 0.3  # what the system says of a program that computes
+    assert machine > 0.05  # and of all of them, by another clock
     # Half a minute of busy programs, in a row, before there are fewer; five before there are more.
     assert said[2] == "000022" + "0" * 29 + "44444"

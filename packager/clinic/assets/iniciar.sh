@@ -76,4 +76,8 @@ while kill -0 "$child" 2>/dev/null; do
     wait "$child"
     code=$?
 done
+# One that ended before `kill` looked has not been waited for; of any other `wait` says 127.
+wait "$child" 2>/dev/null
+last=$?
+[ "$last" = 127 ] || code=$last
 exit "$code"

@@ -234,8 +234,8 @@ static void carry(visit *one) {
     if (!one->out) one->out = malloc(PIECE);
     long got = one->out ? receive_bytes(one->server, one->out, PIECE) : -1;
     if (got < 0 && one->out && would_block()) return;
-    one->out_sent = 0;
-    one->out_size = got > 0 ? (size_t)got : 0;
+    one->out_sent = 0, one->out_size = got > 0 ? (size_t)got : 0;
+    one->since = seconds_now(); /* the browser's time to take this piece begins, however long the server thought */
     if (got > 0) return;
     close_socket(one->server);
     one->server = -1;

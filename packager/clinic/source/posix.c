@@ -157,9 +157,14 @@ bool private_folder(const char *name, char *out) {
     const char *base = getenv("TMPDIR");
     struct stat info;
     int size = snprintf(out, PATH_MAX_LENGTH, "%s/assistente-%u-%s", base && *base ? base : "/tmp", (unsigned)getuid(), name);
-    if (size >= PATH_MAX_LENGTH || (mkdir(out, 0700) && errno != EEXIST)) return false;
+    if (size >= PATH_MAX_LENGTH) return false;
+    int missing;
+    do { /* another start, as it ends, may remove it in between */
+        if (mkdir(out, 0700) && errno != EEXIST) return false;
+        missing = lstat(out, &info);
+    } while (missing && errno == ENOENT);
     /* Anybody may write to /tmp: one that another user laid there is not ours. */
-    return !lstat(out, &info) && S_ISDIR(info.st_mode) && info.st_uid == getuid() && !(info.st_mode & 077);
+    return !missing && S_ISDIR(info.st_mode) && info.st_uid == getuid() && !(info.st_mode & 077);
 }
 
 bool hold(const char *lock) {
