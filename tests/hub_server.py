@@ -14,6 +14,7 @@ import contextlib
 import hashlib
 import json
 import os
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -80,7 +81,7 @@ def serve(models: Mapping[str, Path] | None = None, datasets: Mapping[str, Path]
     repos += [Repo("datasets", name, folder) for name, folder in (datasets or {}).items()]
     hub = Hub()
     handler = type("Bound", (Handler,), {"hub": hub, "repos": repos})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = Server(("127.0.0.1", 0), handler)
     hub.endpoint = f"http://127.0.0.1:{server.server_port}"
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
@@ -95,6 +96,13 @@ def environment(hub: Hub, cache: Path, **more: str) -> dict[str, str]:
     env = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     env |= {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(cache / "hf"), "XDG_CACHE_HOME": str(cache), "HF_TOKEN": ""}
     return env | {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"} | more
+
+
+class Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is no fault; its traceback would stand in what the command line is said to print."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -176,12 +184,12 @@ class Handler(BaseHTTPRequestHandler):
         self._say(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
 
     def _say(self, status: int, body: bytes, headers: Mapping[str, str], sent: int | None = None) -> None:
-        self.send_response(status)
-        for name, value in {**headers, "Content-Length": str(len(body))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(ConnectionError):
+            self.send_response(status)
+            for name, value in {**headers, "Content-Length": str(len(body))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            if self.command != "HEAD":
                 self.wfile.write(body[:sent])
 
     def log_message(self, *args: Any) -> None:

@@ -20,11 +20,12 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import yaml
+from hub_server import Server
 
 ATTRIBUTES = b"*.gguf filter=lfs diff=lfs merge=lfs -text\n"
 LARGE = 10 << 20
@@ -146,7 +147,7 @@ class Hub:
 def serve_uploads(accounts: Mapping[str, dict[str, Any]]) -> Iterator[Hub]:
     """Serve until the block ends."""
     hub = Hub(dict(accounts))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"hub": hub}))
+    server = Server(("127.0.0.1", 0), type("Bound", (Handler,), {"hub": hub}))
     server.daemon_threads = True
     hub.endpoint = f"http://127.0.0.1:{server.server_port}"
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -94,9 +94,9 @@ def serving(bundle: Path, *, options: Sequence[str] = ()) -> Iterator[HostServer
     `options` are added to the command line, where later ones win.
     """
     command = [*_command(bundle), *options]
-    port, key = _free_port(), secrets.token_urlsafe(16)
-    command[command.index("--port") + 1] = str(port)
-    with tempfile.TemporaryDirectory(prefix="packager-") as folder:
+    key = secrets.token_urlsafe(16)
+    with _free_port() as port, tempfile.TemporaryDirectory(prefix="packager-") as folder:
+        command[command.index("--port") + 1] = str(port)
         log = Path(folder) / "server.log"
         with running(command, log=log, cwd=bundle, env={"LLAMA_API_KEY": key}) as process:
             server = HostServer(Path(command[0]).name, process, port, key)
@@ -136,7 +136,15 @@ def _until_ready(server: HostServer) -> None:
     raise StageCrash(f"{server.program} was not ready in {LOAD_SECONDS:.0f} s.", "try on a quiet machine")
 
 
-def _free_port() -> int:
-    with contextlib.closing(socket.socket()) as chosen:
-        chosen.bind(("127.0.0.1", 0))
-        return int(chosen.getsockname()[1])
+@contextlib.contextmanager
+def _free_port() -> Iterator[int]:
+    """A port that a server, which reuses addresses, may take; on Linux the system gives it to nobody else meanwhile."""
+    with socket.socket() as held:
+        if sys.platform == "linux":
+            for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+                held.setsockopt(socket.SOL_SOCKET, option, 1)
+        held.bind(("127.0.0.1", 0))
+        port = int(held.getsockname()[1])
+        if sys.platform != "linux":
+            held.close()
+        yield port

@@ -43,6 +43,9 @@ def embedding_model() -> Path:
             for name in KEPT:
                 with archive.open(f"{NAME}/{name}") as src, (kept / name).open("wb") as dst:
                     shutil.copyfileobj(src, dst, 1 << 20)
-        if not folder.is_dir():  # another build may have been quicker
+        try:
             kept.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # else another build was quicker
+                raise
     return folder

@@ -71,6 +71,7 @@ def _make_taught(folder: Path) -> None:
     tokenizer.add_special_tokens({"eos_token": "<|im_end|>", "bos_token": "<|im_start|>", "pad_token": "<|endoftext|>"})
     tokenizer.chat_template = CHATML
     torch.manual_seed(0)
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)  # so small a model is slower on two, above all on a busy machine
     model = LlamaForCausalLM(
         LlamaConfig(
@@ -88,6 +89,7 @@ def _make_taught(folder: Path) -> None:
         )
     )
     _teach(model, tokenizer)
+    torch.set_num_threads(threads)
     model.to(torch.float16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 

@@ -152,11 +152,11 @@ def test_a_program_that_serves_another_prompt_makes_no_bundle(
     assert not (tmp_path / "out" / "SHA256SUMS").exists()
 
 
-def test_a_package_of_another_recipe_is_not_bundled(dummies: Servers, built: Path, tiny_recipe: Path) -> None:
+def test_a_package_of_another_recipe_is_not_bundled(dummies: Servers, copied: Path, tiny_recipe: Path) -> None:
     recipe = loading.load(str(tiny_recipe), ["serve.temperature=0.9"])
     with pytest.raises(InputError, match="not what its recipe says now"):
-        bundling.bundle(recipe, built / "tiny", dummies)
-    assert not (built / "tiny" / "bundle").exists()
+        bundling.bundle(recipe, copied / "tiny", dummies)
+    assert not (copied / "tiny" / "bundle").exists()
 
 
 def test_weights_too_large_for_a_stick_are_split_and_still_run(

@@ -4,8 +4,10 @@ downloads, no network.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -35,7 +37,7 @@ class Builder:
         environ = environment(self.hub, self.folder / "cache", HF_TOKEN=TOKEN, **env)
         if "HF_HUB_OFFLINE" in env:  # which is read once a process
             program = [sys.executable, "-m", "packager", *words]
-            done = subprocess.run(program, env=environ, cwd=ROOT, capture_output=True, text=True, timeout=120)
+            done = subprocess.run(program, env=environ, cwd=ROOT, capture_output=True, text=True, timeout=600)
         else:
             done = here(words, environ)
         assert "Traceback" not in done.stderr
@@ -189,6 +191,14 @@ def test_a_hub_that_keeps_breaking_off_is_said_and_the_next_build_goes_on(builde
     assert builder.base()["revision"] == COMMIT
 
 
+@contextlib.contextmanager
+def nobody() -> Iterator[str]:
+    """An address where nobody listens, nor can meanwhile."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{held.getsockname()[1]}"
+
+
 @pytest.mark.parametrize("said", [{"HF_HUB_OFFLINE": "1"}, {}], ids=["offline", "unreachable"])
 @pytest.mark.parametrize("revision", [None, "v1"])
 def test_without_network_a_warm_cache_is_enough(
@@ -199,16 +209,18 @@ def test_without_network_a_warm_cache_is_enough(
         builder = Builder(passing, tmp_path)
         warm = builder.base(*words)
     shutil.rmtree(tmp_path / "build")
-    assert builder.base(*words, **said) == warm
+    with nobody() as passing.endpoint:
+        assert builder.base(*words, **said) == warm
 
 
 def test_without_network_and_cache_the_fix_is_named(tmp_path: Path) -> None:
     with serve({}) as gone:
         pass
-    for said in ({"HF_HUB_OFFLINE": "1"}, {}):
-        done = Builder(gone, tmp_path)("check", **said)
-        assert done.returncode == 4, done.stderr
-        assert "base=" in done.stderr
+    with nobody() as gone.endpoint:
+        for said in ({"HF_HUB_OFFLINE": "1"}, {}):
+            done = Builder(gone, tmp_path)("check", **said)
+            assert done.returncode == 4, done.stderr
+            assert "base=" in done.stderr
 
 
 def test_a_finished_build_asks_nothing(builder: Builder) -> None:

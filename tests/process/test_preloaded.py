@@ -78,7 +78,7 @@ def wait_long(started: Path) -> None:
 
 def pid_in(started: Path) -> int:
     """Of the child that `wait_long` runs in, when it does."""
-    for _ in range(3000):
+    for _ in range(30_000):
         with contextlib.suppress(OSError, ValueError):
             return int(started.read_text())
         time.sleep(0.02)
@@ -109,7 +109,7 @@ def ask_and_get(number: int, started: Path) -> None:
 
 
 def gone(pid: int) -> bool:
-    for _ in range(3000):
+    for _ in range(30_000):
         try:
             os.kill(pid, 0)
             state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
