@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import clinic_bundle
@@ -46,6 +47,23 @@ def test_it_answers_with_the_clinics_command_line(
     assert given[given.index("--reasoning") + 1] == "off"
     assert "--jinja" in given
     assert given[-2:] == ["--threads", "7"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps a port that is to be used again")
+def test_nobody_else_gets_its_port_while_it_starts(bundle: Path, tmp_path: Path) -> None:
+    server, real, said = bundle / "runtime" / TARGET / SERVER, tmp_path / "real", tmp_path / "said"
+    server.rename(real)
+    stranger = "import socket, sys; socket.socket().bind(('127.0.0.1', int(sys.argv[1])))"
+    server.write_text(
+        f"""#!/bin/sh
+port=$(echo "$*" | sed 's/.*--port \\([0-9]*\\).*/\\1/')
+{sys.executable} -c "{stranger}" "$port" 2> {said}
+exec {real} "$@"
+"""
+    )
+    server.chmod(0o755)
+    with host_server.serving(bundle):
+        assert "Address already in use" in said.read_text()
 
 
 def test_what_it_takes_is_measured(bundle: Path) -> None:
