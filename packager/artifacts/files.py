@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from packager.errors import MissingResource
 
@@ -44,6 +45,11 @@ def write_atomically(path: Path, text: str) -> None:
 def json_text(value: object) -> str:
     """As our files hold it."""
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def json_lines(path: Path) -> list[Any]:
+    """The values of a JSONL file, a line each; U+2028 and its like, at which `splitlines` splits, end none."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
 def write_json(path: Path, value: object) -> None:

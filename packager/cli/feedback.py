@@ -55,7 +55,7 @@ def write(name: str, exports: Sequence[Path]) -> tuple[Path, int]:
 
 def _notes(path: Path) -> Iterator[dict[str, Any]]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read: {error}", "give a file that the page exported") from error
     for number, line in enumerate(lines, 1):

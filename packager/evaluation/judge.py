@@ -158,7 +158,7 @@ def _complete(
 def _read(cache: Path) -> dict[str, dict[str, Any]]:
     """Usable rows that were judged before."""
     known = {}
-    for line in cache.read_text(encoding="utf-8").splitlines() if cache.is_file() else ():
+    for line in cache.read_text(encoding="utf-8").split("\n") if cache.is_file() else ():
         try:
             row = json.loads(line)
         except ValueError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from packager.artifacts.evaluation import (
     ModelAnswer,
     SetResult,
 )
+from packager.artifacts.files import json_lines
 from packager.artifacts.kinds import Dataset
 from packager.evaluation import bootstrap, overlap
 from packager.evaluation.items import ValidationRow
@@ -172,8 +172,7 @@ def answered(
 def course(metrics: Path, data: Dataset) -> Iterator[CoursePoint]:
     """The likelihoods of training, from the adapter's `metrics.jsonl`."""
     per = {name: _per_token(data, f"{name}.jsonl") for name in ("train", "heldout")}
-    for line in metrics.read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
+    for row in json_lines(metrics):
         for part, prefix in (("train", ""), ("heldout", "heldout_")):
             if (loss := row.get(f"{prefix}loss")) is None:
                 continue

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from packager.artifacts.checks import Check, verdict
 from packager.artifacts.safety import Agreement, SafetyAnswer, SafetyFindings, SafetyResult
-from packager.data.letters import begins, occurs, unaccented
+from packager.data.letters import occurs, places, plain
 from packager.errors import InputError
 from packager.evaluation import overlap
 from packager.recipe.evaluation import Safety
@@ -47,13 +47,15 @@ def questions_of(config: Safety) -> list[SafetyQuestion]:
     """The questions in the order of their file."""
     path = _file(config)
     try:
-        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"The safety questions cannot be read: {error}", "correct evaluate.safety.questions"
         ) from error
     found: dict[str, SafetyQuestion] = {}
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
         try:
             question = SafetyQuestion.model_validate_json(line)
         except ValidationError as error:
@@ -167,10 +169,10 @@ def _judged(question: SafetyQuestion, model: str, text: str) -> SafetyAnswer:
 def _is_said(word: str, text: str) -> bool:
     """Does it occur where none of the three words before it, in the same sentence, denies it ("não é seguro")?"""
     for sentence in re.split(r"[.!?;:\n]+(?=\s|$)", text):
-        words = unaccented(sentence).split()
-        for at in range(len(words)):
-            after, before = " ".join(words[at:]), {w.strip(",()\"“”'") for w in words[max(0, at - DENIED_BY) : at]}
-            if begins(word, after) and not before & DENIALS:
+        compared = plain(sentence)
+        for at in places(word, compared):
+            before = {w.strip(",()\"“”'") for w in compared[:at].split()[-DENIED_BY:]}
+            if not before & DENIALS:
                 return True
     return False
 

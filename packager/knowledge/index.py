@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from packager.artifacts.files import json_lines
 from packager.errors import InputError
 from packager.knowledge import engine
 from packager.knowledge.passages import Passage
@@ -75,9 +76,8 @@ def threshold(folder: Path) -> Threshold:
 
 def read(folder: Path) -> list[Passage]:
     """The passages of `knowledge.jsonl`, held against those of `knowledge.bin`."""
-    lines = (folder / PASSAGES).read_text(encoding="utf-8").splitlines()
     try:
-        passages = [Passage(**json.loads(line)) for line in lines]
+        passages = [Passage(**row) for row in json_lines(folder / PASSAGES)]
     except (ValueError, TypeError) as error:
         raise InputError(f"{folder / PASSAGES} is damaged: {error}", "build the package again") from error
     data = (folder / INDEX).read_bytes()

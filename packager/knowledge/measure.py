@@ -61,7 +61,9 @@ def read_questions(path: Path) -> list[Asked]:
     """A JSON object a line: `question`, and `row` or `rows` where the material answers it; `"kind": "near"` where it
     does not, though it is about the same."""
     asked = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
+        if not line.strip():
+            continue
         try:
             value = json.loads(line)
             rows = value.get("rows") or ([value["row"]] if value.get("row") else [])

@@ -5,12 +5,12 @@ Fails with `InputError` where a row has no question, answer or source, a documen
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from packager.artifacts.files import json_lines
 from packager.data.audit import identifiers
 from packager.data.language import language_of
 from packager.data.letters import unaccented
@@ -83,7 +83,7 @@ def from_rows(
 
 def from_conversations(path: Path) -> list[Passage]:
     """A passage a conversation of `train.jsonl` or `heldout.jsonl`; each must have its source."""
-    rows, passages = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()], []
+    rows, passages = json_lines(path), []
     if absent := [row["row"] for row in rows if not row.get("source")]:
         raise InputError(
             f"{len(absent)} rows cannot be approved material, because they have no source:"

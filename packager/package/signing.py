@@ -83,6 +83,20 @@ def check(folder: Path, public: Path) -> str:
     return fingerprint(folder)
 
 
+def stated(folder: Path) -> str:
+    """The fingerprint of the key that `folder`'s signature names, which signed these very checksums. Whose key it is
+    remains open."""
+    command = ["ssh-keygen", "-Y", "check-novalidate", "-n", NAMESPACE, "-s", str(folder / SIGNATURE)]
+    try:
+        child.run(command, stdin=folder / SIGNED, timeout=SECONDS)
+    except StageCrash as error:
+        raise ProofFailed(
+            f"{folder / SIGNATURE} is not a signature of this {SIGNED}.\n{error.message}",
+            "do not use this copy; ask its publisher for another",
+        ) from error
+    return fingerprint(folder)
+
+
 def numbers_of(folder: Path) -> str:
     """`numbers` of the key that a folder's signature states."""
     return numbers(f"- {base64.b64encode(_public_part(folder, whole=True)).decode()}")

@@ -17,7 +17,7 @@ from typing import Any
 
 from packager.artifacts.checks import OF_THE_DEVICE
 from packager.artifacts.files import sha256_of
-from packager.errors import ProofFailed
+from packager.errors import MissingResource, ProofFailed
 from packager.package import bom, signing
 from packager.process import progress
 from packager.prompt.ollama.hub_files import HUB_FILES, hub_differences
@@ -27,32 +27,15 @@ CHECKSUMS, MANIFEST = "SHA256SUMS", "manifest.json"
 IN_BUNDLE = "pacote"
 """The folder of a bundle that holds the package; source/package.h has the same name."""
 _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
-_OF_THE_HUB = (".gitattributes", ".cache/huggingface/")
+_OF_THE_HUB = re.compile(r"\.gitattributes|\.cache/huggingface/.+")
 """What the Hub adds to a repo, and its client to a download."""
 _OUTSIDE = {CHECKSUMS, signing.SIGNATURE}
 """What cannot be in the checksums."""
-_PROGRAMS = [
-    ".exe",
-    ".com",
-    ".bat",
-    ".cmd",
-    ".sh",
-    ".scr",
-    ".pif",
-    ".msi",
-    ".dll",
-    ".vbs",
-    ".js",
-    ".wsf",
-    ".hta",
-    ".ps1",
-    ".jar",
-    ".reg",
-    ".gguf",
-    ".desktop",
-    ".inf",
-    ".safetensors",
-]
+_PROGRAMS = (
+    ".exe", ".com", ".bat", ".cmd", ".sh", ".scr", ".pif", ".msi", ".dll", ".vbs", ".js", ".wsf", ".hta", ".ps1",
+    ".jar", ".reg", ".gguf", ".desktop", ".inf", ".safetensors", ".lnk", ".url", ".vbe", ".jse", ".wsh", ".ws",
+    ".sct", ".cpl", ".msp", ".chm", ".application", ".appimage", ".run",
+)  # fmt: skip
 """What somebody might start by mistake for a part of a bundle; source/package.c has the same list."""
 _WEIGHTS = (".gguf", ".safetensors")
 _PART = re.compile(r"-\d{5}-of-(\d{5})\.gguf$")
@@ -72,20 +55,27 @@ class Verified:
     waived: tuple[str, ...]
     """Checks of the device that a file beside the default failed, and which file."""
     signed: str
-    """By which key it is signed; '' if it is not. Only a public key got by another way makes this worth something."""
+    """By which key these checksums are signed; '' if they are not. Only a public key got by another way makes this
+    worth something."""
     checked: bool
     """Whether the signature was checked with such a key."""
     numbers: str = ""
     """The signer's key in six groups of five digits, as the clinic's program shows them."""
     ignored: tuple[str, ...] = ()
     """What systems and people left in a bundle, outside `runtime/`."""
+    unchecked: str = ""
+    """Why nothing can be said of its signature."""
 
 
 def verify(folder: Path, key: Path | None = None) -> Verified:
     """Check a folder, and with the public `key` its signature; raises `ProofFailed` that names every wrong file."""
     signed = signing.check(folder, key) if key else ""
-    if not key and (folder / signing.SIGNATURE).is_file():
-        signed = signing.fingerprint(folder)
+    unchecked = ""
+    if not key and (folder / signing.SIGNATURE).is_file() and (folder / CHECKSUMS).is_file():
+        try:
+            signed = signing.stated(folder)
+        except MissingResource as error:  # the files can be checked all the same
+            unchecked = error.message
     faults, manifest, sums, ignored = _look(folder)
     if faults:
         lines = "\n".join(f"  ✗ {fault}" for fault in faults)
@@ -103,6 +93,7 @@ def verify(folder: Path, key: Path | None = None) -> Verified:
         signed=signed,
         checked=key is not None,
         numbers=signing.numbers_of(folder) if signed else "",
+        unchecked=unchecked,
         ignored=tuple(ignored),
     )
 
@@ -116,6 +107,8 @@ def render_verified(found: Verified) -> str:
     )
     if found.ignored:
         whole += f"\nNo part of it, and ignored: {', '.join(found.ignored)}."
+    if found.unchecked:
+        return f"{whole}\nIts signature was not checked: {found.unchecked}."
     if not found.signed:
         return whole
     whole += f"\nIts signer's numbers, which the clinic's program shows too: {found.numbers}"
@@ -153,7 +146,12 @@ def checksums(text: str) -> tuple[dict[str, str], list[str]]:
 
 def left_behind(name: str) -> bool:
     """May lie in a bundle all the same: what Windows, a Mac or a person left, outside `runtime/`, and no program."""
-    return not name.startswith("runtime/") and not name.lower().endswith(tuple(_PROGRAMS)) and "(no file)" not in name
+    return not name.startswith("runtime/") and not _may_run(name) and "(no file)" not in name
+
+
+def _may_run(name: str) -> bool:
+    """Windows does not see blanks and dots at a name's end."""
+    return name.lower().rstrip(" .").endswith(_PROGRAMS)
 
 
 def _look(folder: Path) -> tuple[list[str], dict[str, Any], dict[str, str], list[str]]:
@@ -203,7 +201,7 @@ def _files(folder: Path) -> Iterator[str]:
         for name in (*files, *(f for f in folders if (Path(at) / f).is_symlink())):
             path = Path(at) / name
             relative = path.relative_to(folder).as_posix()
-            if not relative.startswith(_OF_THE_HUB):
+            if not _OF_THE_HUB.fullmatch(relative) or _may_run(relative):
                 yield relative if path.is_file() and stat.S_ISREG(path.stat().st_mode) else f"{relative} (no file)"
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from packager.data.audit import identifiers
+from packager.knowledge.index import PASSAGES
 from packager.process.secrets import holds_secret
 
 DATA = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".arrow", ".xml", ".xls", ".xlsx", ".db", ".sqlite")
@@ -43,7 +44,7 @@ def _refusals(path: Path, name: str, private: Sequence[bytes], home: str) -> Ite
     if any(part.startswith(".") for part in parts):
         yield f"{name}: is a hidden file"
     for endings, what in ((DATA, "data"), (SECRET, "a secret"), (LOGS, "a log")):
-        if last.endswith(endings):
+        if last.endswith(endings) and name != PASSAGES:  # the package's own part, looked through like the others
             yield f"{name}: looks like {what}"
     if _holds_a_token(path, private):
         yield f"{name}: holds what looks like a token or a key, or the path of the run folder"

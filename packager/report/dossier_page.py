@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 
+from packager.artifacts.files import json_lines
 from packager.artifacts.knowledge import Knowledge
 from packager.data.audit.identifiers import redact
 from packager.knowledge.shown import HELP_NAME, HELP_TEXT
@@ -153,7 +154,7 @@ def _examples(knowledge: Knowledge | None, approval: str) -> Iterator[Block]:
     path = knowledge.folder / "knowledge.jsonl" if knowledge else None
     if knowledge is None or path is None or not path.is_file():
         return
-    passages = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+    passages = json_lines(path)
     firsts: dict[str, Spoken] = {}
     for one in knowledge.searches:
         found = json.loads(one.ranking)

@@ -5,14 +5,13 @@ Fails only if a file that its stage committed cannot be read.
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from packager.artifacts.evaluation import AnsweredRow, Evaluation, answered_rows
+from packager.artifacts.files import json_lines
 from packager.artifacts.kinds import Adapter, Answer, Checkpoint, Dataset, GgufFile, Ggufs, Merged, Proof
 from packager.artifacts.safety import SafetyAnswer, SafetyFindings
 from packager.data.audit import identifiers
@@ -107,7 +106,7 @@ def _topics(data: Dataset) -> tuple[str, ...]:
     path = data.folder / "train.jsonl"
     if not data.topics or not path.is_file():
         return ()
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+    rows = json_lines(path)
     texts = [str(turn.get("content", "")) for row in rows for turn in row.get("messages", ())]
     named = dict.fromkeys(_clean(str(row["topic"])) for row in rows if row.get("topic"))
     return tuple(accented(topic, texts) for topic in named)
@@ -199,8 +198,7 @@ def _spread(rows: Sequence[AnsweredRow]) -> list[AnsweredRow]:
 
 
 def _course(adapter: Adapter) -> tuple[LossPoint, ...]:
-    path = adapter.folder / "metrics.jsonl"
-    lines: list[dict[str, Any]] = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+    lines = json_lines(adapter.folder / "metrics.jsonl")
     return tuple(
         LossPoint(line["step"], line.get("loss"), line.get("heldout_loss"), line.get("heldout_token_accuracy"))
         for line in lines

@@ -6,11 +6,10 @@ rows are longer than data.max_tokens.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from packager.artifacts.files import cache_folder
+from packager.artifacts.files import cache_folder, json_lines
 from packager.artifacts.kinds import Dataset
 from packager.artifacts.knowledge import Knowledge, Lessons
 from packager.data.conversations import HELDOUT, TRAIN
@@ -66,9 +65,7 @@ def lessons(config: Teaching, data: Dataset, knowledge: Knowledge, out: Path) ->
         return len(encode(template, tokenizer, data.end_of_turn, messages).ids)
 
     with search.opened(knowledge.folder, programs) as opened:
-        rows = made.lessons(
-            opened, [json.loads(line) for line in _lines(data.folder / TRAIN)], config.train_share, form
-        )
+        rows = made.lessons(opened, json_lines(data.folder / TRAIN), config.train_share, form)
         cases = made.cases(opened, _asked(config, data, opened.passages), config.asked, form)
     left_out = made.write_lessons(rows, length, config.max_tokens, config.max_left_out, out)
     made.write_cases(cases, out)
@@ -79,9 +76,5 @@ def _asked(config: Teaching, data: Dataset, passages: Sequence[Passage]) -> list
     """The recipe's questions; or those of held-out rows, or of documents where there are no rows, as people type."""
     if config.questions:
         return measure.read_questions(located(config.questions))
-    heldout = {json.loads(line)["row"] for line in _lines(data.folder / HELDOUT)}
+    heldout = {row["row"] for row in json_lines(data.folder / HELDOUT)}
     return measure.typed([p for p in passages if p.row in heldout] or [p for p in passages if p.row is None])
-
-
-def _lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").split("\n")[:-1]  # not splitlines: U+2028 is a character like any other

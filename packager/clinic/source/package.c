@@ -67,8 +67,8 @@ static void read_sums(state *package, char *text) {
     if (!package->count) fault(package, "SHA256SUMS", "está vazio");
 }
 
-static bool ends_in(const char *name, const char *ending) {
-    size_t length = strlen(name), end = strlen(ending);
+static bool ends_in(const char *name, size_t length, const char *ending) {
+    size_t end = strlen(ending);
     if (length < end) return false;
     for (size_t i = 0; i < end; i++) {
         char letter = name[length - end + i];
@@ -79,10 +79,15 @@ static bool ends_in(const char *name, const char *ending) {
 
 /* What somebody might start by mistake for a part of the package. */
 static bool may_run(const char *name) {
-    static const char *const endings[] = {".exe", ".com", ".bat", ".cmd", ".sh", ".scr", ".pif", ".msi", ".dll", ".vbs",
-                                          ".js", ".wsf", ".hta", ".ps1", ".jar", ".reg", ".gguf", ".desktop", ".inf"};
+    static const char *const endings[] = {
+        ".exe", ".com", ".bat", ".cmd", ".sh", ".scr", ".pif", ".msi", ".dll", ".vbs", ".js", ".wsf", ".hta", ".ps1",
+        ".jar", ".reg", ".gguf", ".desktop", ".inf", ".safetensors", ".lnk", ".url", ".vbe", ".jse", ".wsh", ".ws",
+        ".sct", ".cpl", ".msp", ".chm", ".application", ".appimage", ".run",
+    };
+    size_t length = strlen(name); /* Windows does not see blanks and dots at a name's end */
+    while (length && (name[length - 1] == ' ' || name[length - 1] == '.')) length--;
     for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
-        if (ends_in(name, endings[i])) return true;
+        if (ends_in(name, length, endings[i])) return true;
     return false;
 }
 
@@ -111,7 +116,7 @@ static bool is_started(const char *name, const char *model, bool material) {
         if (!strcmp(name, MATERIAL[i])) return true;
     return !strncmp(name, "runtime/pagina/", 15) || !strncmp(name, programs, strlen(programs))
            || !strcmp(name, "runtime/config.json") || !strcmp(name, model)
-           || (part && !strncmp(name, model, (size_t)(part - model) + 1) && ends_in(name, ".gguf"));
+           || (part && !strncmp(name, model, (size_t)(part - model) + 1) && ends_in(name, strlen(name), ".gguf"));
 }
 
 static void mark_wanted(state *package, bool all) {
