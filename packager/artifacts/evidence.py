@@ -52,6 +52,8 @@ class Divergence(BaseModel):
 
     positions: int
     """How many tokens were predicted by both."""
+    of_corpus: int = 0
+    """How many of them are of the corpus, where held-out answers were to be compared and are too few."""
     kl_mean: float
     """Mean KL divergence from the source's distribution, nats per token; so the next two."""
     kl_median: float

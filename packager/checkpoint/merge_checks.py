@@ -46,7 +46,7 @@ def compare_with_source(
     from packager.proof.divergence import RunningDivergence
 
     samples = [*corpus_samples(data.folder, POSITIONS), *far]
-    answers = compared_samples(data.folder, HELDOUT, data.end_of_turn)
+    answers, of_corpus = compared_samples(data.folder, HELDOUT, data.end_of_turn)
     with (
         reference.opened(base.folder, adapter.folder if adapter else None, nf4=nf4, matrices=matrices) as source,
         reference.opened(out, matrices=matrices) as merged,
@@ -58,7 +58,7 @@ def compare_with_source(
         divergence.save_reference(out / divergence.REFERENCE, samples, predictions)
         predictions.clear()
         of_answers = (log_p for log_p, _ in merged.predictions(answers))
-        divergence.save_reference(out / divergence.ANSWERS, answers, of_answers)
+        divergence.save_reference(out / divergence.ANSWERS, answers, of_answers, of_corpus)
         if imatrix:
             importance.collect(merged, base, data, out)
     return divergences.result()

@@ -8,6 +8,7 @@ differences between models are paired. Fewer than `FEWEST` groups have no interv
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -96,10 +97,11 @@ def difference(
     groups: Sequence[int] | None = None,
 ) -> Difference | None:
     """sum(ours - theirs) / sum(weights) over the same rows; `names` are model, against and set, and
-    `one` says which measure it is. None where there are too few groups to show any."""
+    `one` says which measure it is. None where there are too few groups to show any, or what was measured is no
+    number."""
     gaps = [a - b for a, b in zip(ours, theirs, strict=True)]
     found = ratio(one.name, gaps, weights, one.unit, one.better, resamples, seed, groups=groups)
-    if found.low is None or found.high is None:
+    if found.low is None or found.high is None or not math.isfinite(found.value + found.low + found.high):
         return None
     model, against, where = names
     return Difference(

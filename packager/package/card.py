@@ -6,6 +6,7 @@ Facts of the build -> Markdown whose head the Hub reads, plain pt-BR text for th
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -150,11 +151,12 @@ def _head(facts: CardFacts, relation: str, library: str, tags: list[str]) -> lis
         data |= {"base_model": _public_name(base), "base_model_relation": relation}
     data |= {"library_name": library, "language": recipe.language.partition("-")[0]}
     if base.licence:
+        terms = licence.known(base.licence)
         data["license"] = base.licence.lower()  # as the Hub spells them
-        if terms := licence.known(base.licence):
+        if terms and terms.listed:
             data["license_link"] = terms.url
-        elif base.licence_link:
-            data |= {"license": "other", "license_name": base.licence, "license_link": base.licence_link}
+        elif link := terms.url if terms else base.licence_link:
+            data |= {"license": "other", "license_name": base.licence, "license_link": link}
     if recipe.data.source.startswith("hf:"):
         data["datasets"] = [recipe.data.source.removeprefix("hf:")]
     packaged = facts.ggufs.files if relation == "quantized" else ()
@@ -219,9 +221,10 @@ def _losses(adapter: Adapter, merged: Merged | None) -> list[str]:
     if merged is None or merged.heldout_loss_base is None or merged.heldout_loss is None:
         return [f"- Loss on held-out answers {trained} (nats per token)."]
     base, loss = merged.heldout_loss_base, merged.heldout_loss
+    change = f"{abs(base - loss) / base:.0%} {'lower' if loss < base else 'higher'}; " if base and base != loss else ""
     return [
         f"- Loss on {merged.heldout_tokens} held-out answer tokens: {base:.3f} for the base (16 bits), {loss:.3f}"
-        f" for this model ({(base - loss) / base:.0%} lower; nats per token).",
+        f" for this model ({change}nats per token).",
         f"  Over all held-out answers {trained}.",
     ]
 
@@ -253,8 +256,13 @@ def _answers(facts: CardFacts) -> list[str]:
         line
         for answer in facts.proof.answers
         if answer.file == facts.ggufs.files[0].name
-        for line in (f"**{answer.ask}**", "", answer.answer.replace("\n", " "), "")
+        for line in (f"**{_plain(answer.ask)}**", "", _plain(answer.answer), "")
     ]
+
+
+def _plain(text: str) -> str:
+    """One line of text that Markdown shows as it is."""
+    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(text.split()))
 
 
 def _cell(value: float | str) -> str:

@@ -18,7 +18,7 @@ from packager.errors import ProofFailed, StageCrash
 from packager.package.bom import BOM, Part, bom_of
 from packager.package.manifest import packed_name
 from packager.package.verify import CHECKSUMS
-from packager.process.secrets import holds_secret
+from packager.process.secrets import holds_path, holds_secret
 from packager.prompt.ollama.hub_files import hub_differences, hub_files
 from packager.prompt.ollama.modelfile import kv_note, with_from
 from packager.recipe.recipe import Recipe
@@ -65,7 +65,7 @@ def refuse_private(out: Path, folders: Sequence[Path]) -> None:
         if path.suffix in (".gguf", ".bin", ".pdf"):
             continue
         text = path.read_text(encoding="utf-8")
-        private = [str(folder) for folder in folders if len(folder.parts) > 1 and str(folder) in text]
+        private = [str(folder) for folder in folders if len(folder.parts) > 1 and holds_path(text, str(folder))]
         if private or holds_secret(text.encode()):
             what = private[0] if private else "something that looks like a token"
             raise StageCrash(f"{path.name} would contain {what}; it was not packaged.", "remove it from the recipe")

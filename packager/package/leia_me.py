@@ -16,6 +16,7 @@ def leia_me(facts: CardFacts) -> str:
     """The text of the file."""
     recipe = facts.recipe
     default = facts.ggufs.files[0]
+    size, ram = _portuguese(f"{default.size / MEBIBYTE:,.0f}"), _portuguese(f"{recipe.device.ram_gb:g}")
     return f"""{recipe.name}: assistente de perguntas e respostas, para uso sem internet
 {"=" * 72}
 
@@ -37,8 +38,12 @@ def leia_me(facts: CardFacts) -> str:
 
    Para sair, digite /bye.
 
-O arquivo recomendado é {recipe.name}-{default.type}.gguf ({default.size / MEBIBYTE:,.0f} MiB). O computador precisa de
-cerca de {recipe.device.ram_gb:g} GB de memória livre. Nada do que se escreve sai do computador.
+O arquivo recomendado é {recipe.name}-{default.type}.gguf ({size} MiB). O computador precisa de
+cerca de {ram} GB de memória livre. Nada do que se escreve sai do computador.
 
 Não digite dados que identifiquem pacientes (nome, CPF, cartão SUS, telefone, endereço).
 {material.alone(facts.proof, recipe.dossier.approval)}"""
+
+
+def _portuguese(number: str) -> str:
+    return number.translate(str.maketrans(",.", ".,"))

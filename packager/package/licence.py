@@ -6,6 +6,7 @@ the model's name must begin. For a licence that is not among them nothing is kno
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from packager.recipe.loading import ROOT
 
 TEXT, NOTICE = "LICENSE", "NOTICE"
 HEALTH_AI = "https://developers.google.com/health-ai-developer-foundations/terms"
-"""MedGemma's; its card says `license: other` and this name."""
+"""MedGemma's."""
 CARD = "README.md"
 
 
@@ -32,6 +33,10 @@ class Licence:
     """A line that NOTICE must keep."""
     policy: str = ""
     """Rules of use that belong to the licence."""
+    text_says: str = ""
+    """Words of its text, where not every copy has the first word of the title."""
+    listed: bool = True
+    """Whether the Hub lists its name; a card says `license: other` else, and the name beside it."""
 
 
 def _llama(version: str, site: str) -> Licence:
@@ -49,7 +54,7 @@ def _llama(version: str, site: str) -> Licence:
 
 KNOWN = {
     "apache-2.0": Licence("Apache License 2.0", "https://www.apache.org/licenses/LICENSE-2.0"),
-    "mit": Licence("MIT License", "https://opensource.org/license/mit"),
+    "mit": Licence("MIT License", "https://opensource.org/license/mit", text_says="Permission is hereby granted"),
     "llama3.1": _llama("3.1", "https://llama.meta.com"),
     "llama3.2": _llama("3.2", "https://www.llama.com"),
     "gemma": Licence(
@@ -69,6 +74,7 @@ NOT_CARRIED = {
         f" at {HEALTH_AI}",
         shows="Health AI Developer Foundations Terms of Use",
         policy="https://developers.google.com/health-ai-developer-foundations/prohibited-use-policy",
+        listed=False,
     ),
 }
 """Known terms whose text is not in `licences/`: it must lie beside the base."""
@@ -138,15 +144,24 @@ def gaps(name: str, package: str, repos: Sequence[str], folder: Path) -> list[st
     found += [f"{repo}: the {terms.title} asks that the name begin with “{begins}”" for repo in wrong]
     if not package.lower().startswith(begins.lower()):
         found.append(f"the recipe's name, {package}, must begin with “{begins.lower()}”, as its files do")
-    for file, text in ((TEXT, terms.title.partition(" ")[0]), (NOTICE, terms.attribution), (CARD, terms.shows)):
+    its_text = terms.text_says or terms.title.partition(" ")[0]
+    for file, text in ((TEXT, its_text), (NOTICE, terms.attribution), (CARD, terms.shows)):
         path = folder / file
         if not path.is_file():
             by_hand = file == TEXT and name.lower() in NOT_CARRIED
             first = f"put its text ({terms.url}) beside the base as {TEXT}, " if by_hand else ""
             found.append(f"{file} is not in the package: {first}delete the package folder and build again")
-        elif text.lower() not in path.read_text(encoding="utf-8").lower():
+        elif text and not re.search(
+            rf"(?<!\w){re.escape(text)}(?!\w)", path.read_text(encoding="utf-8"), re.IGNORECASE
+        ):
             found.append(f"{file} must say “{text}”")
     return found
+
+
+def _says(path: Path, words: str) -> bool:
+    """Whether the file holds them as whole words ("MIT" is in "limitation" too)."""
+    text = path.read_text(encoding="utf-8")
+    return re.search(rf"(?<!\w){re.escape(words)}(?!\w)", text, re.IGNORECASE) is not None
 
 
 def unread(name: str) -> str:

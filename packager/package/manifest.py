@@ -6,7 +6,7 @@ The whole lineage, and no path of this machine.
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from pathlib import PureWindowsPath
 from typing import Any
 
 from packager import __version__
@@ -77,5 +77,8 @@ def public(value: Any, field: str = "") -> Any:
         return {key: public(one, key.rpartition(".")[2]) for key, one in value.items()}
     if isinstance(value, list):
         return [public(one, field) for one in value]
-    is_path = isinstance(value, str) and value.startswith(("/", "~", "..")) and not re.search(r"{[{%]", value)
-    return Path(value).name if field in PLACES and is_path else value
+    if field not in PLACES or not isinstance(value, str) or re.search(r"{[{%]", value):
+        return value
+    parts = re.split(r"[/\\]", value.rstrip("/\\"))
+    leads_away = value.startswith(("/", "~")) or PureWindowsPath(value).is_absolute() or ".." in parts
+    return parts[-1] if leads_away else value

@@ -23,7 +23,9 @@ def results(
     name = source.removeprefix("hf:") if source.startswith("hf:") else PurePath(source).name
     unit = "nats per token"
     found: list[Metric] = [
-        ("loss", f"Held-out loss of {f.type}, {unit}", f.divergence.loss) for f in files if f.divergence
+        ("loss", f"Held-out loss of {f.type}, {unit}", f.divergence.loss)
+        for f in files
+        if f.divergence and not f.divergence.of_corpus
     ]
     if adapter and not found:
         found = [("loss", f"Held-out loss of the adapter, {unit}", adapter.heldout_loss_after)]

@@ -87,7 +87,8 @@ def _card(manifest: Mapping[str, Any], file: Mapping[str, Any]) -> dict[str, Any
         for kind, key in (("KL divergence from F16, nats per token", "kl_mean"),
                           ("share of tokens with the likeliest of F16", "same_top"),
                           ("perplexity over that of F16", "perplexity_ratio")):  # fmt: skip
-            metrics.append({"type": kind, "value": f"{divergence[key]:.5g}", "slice": "held-out answers"})
+            on = "held-out answers and the corpus" if divergence["of_corpus"] else "held-out answers"
+            metrics.append({"type": kind, "value": f"{divergence[key]:.5g}", "slice": on})
     said = recipe.get("dossier") or {}
     considerations: dict[str, Any] = {"technicalLimitations": [LIMITS]}
     for key, name in (("users", "users"), ("useCases", "purpose")):

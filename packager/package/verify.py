@@ -197,7 +197,7 @@ def _look(folder: Path) -> tuple[list[str], dict[str, Any], dict[str, str], list
 
 def _files(folder: Path) -> Iterator[str]:
     """Every file below a folder, by its name with '/'; a link to a file counts as the file."""
-    for at, folders, files in os.walk(folder):
+    for at, folders, files in os.walk(folder, onerror=_raise):
         for name in (*files, *(f for f in folders if (Path(at) / f).is_symlink())):
             path = Path(at) / name
             relative = path.relative_to(folder).as_posix()
@@ -205,14 +205,19 @@ def _files(folder: Path) -> Iterator[str]:
                 yield relative if path.is_file() and stat.S_ISREG(path.stat().st_mode) else f"{relative} (no file)"
 
 
+def _raise(error: OSError) -> None:
+    raise error
+
+
 def _manifest(folder: Path, home: str, manifest: Mapping[str, Any], sums: Mapping[str, str]) -> Iterator[str]:
     """Where the manifest and the files disagree, and what its proof lacks; its names are those in `folder`/`home`."""
     try:
         recorded = {home + str(f["name"]): (int(f["size"]), str(f["sha256"])) for f in manifest["files"]}
         checks, passed = list(manifest["proof"]["checks"]), manifest["proof"]["passed"]
+        tested = {str(c.get("subject", "")) for c in checks}
         failed = [str(c["id"]) for c in checks if c["passed"] is not True and not _is_waived(c)]
         str(manifest["name"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, AttributeError):
         yield f"{MANIFEST}: lacks name, files or proof, or they are not of their form"
         return
     for name, (size, sha256) in recorded.items():
@@ -228,6 +233,9 @@ def _manifest(folder: Path, home: str, manifest: Mapping[str, Any], sums: Mappin
             yield f"{name}: are weights that {MANIFEST} does not know"
     if not recorded:
         yield f"{MANIFEST}: names no weights"
+    for file in () if "part" in manifest else manifest["files"]:
+        if file.get("type", "") not in tested:
+            yield f"{file['name']}: no check of the proof is of it"
     if failed or passed is not True or not checks:
         yield f"{MANIFEST}: its proof did not pass ({', '.join(failed) or 'no check passed'})"
 

@@ -37,3 +37,8 @@ def without_secrets(text: str, *known: str | None) -> str:
     for secret in known:
         text = text.replace(secret, "[token]") if secret else text
     return _SHOWN.sub("[token]", text)
+
+
+def holds_path(text: str, path: str) -> bool:
+    """Whether an absolute path occurs, rather than as a part of an address or of another path."""
+    return re.search(rf"(?<![\w.-]){re.escape(path)}(?![\w-])", text) is not None

@@ -160,12 +160,14 @@ def answer_samples(path: Path, end_of_turn: str, tokens: int, least: int = 0) ->
     return found
 
 
-def compared_samples(folder: Path, heldout: str, end_of_turn: str) -> list[Encoded]:
-    """On what quantized files are compared: answers of the file `heldout`, and the corpus where these are few."""
+def compared_samples(folder: Path, heldout: str, end_of_turn: str) -> tuple[list[Encoded], int]:
+    """On what quantized files are compared: answers of the file `heldout`, and the corpus where these are few; and how
+    many positions are of the corpus."""
     samples = answer_samples(folder / heldout, end_of_turn, COMPARED_TOKENS)
-    if sum(len(s.at) for s in samples) < LEAST_TOKENS:  # a handful would judge by chance
-        samples += corpus_samples(folder, LEAST_TOKENS)
-    return samples
+    if sum(len(s.at) for s in samples) >= LEAST_TOKENS:
+        return samples, 0
+    more = corpus_samples(folder, LEAST_TOKENS)  # a handful would judge by chance
+    return [*samples, *more], sum(len(s.at) for s in more)
 
 
 def spread(rows: Sequence[T]) -> Iterator[T]:

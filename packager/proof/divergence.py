@@ -31,9 +31,9 @@ FEW_TEXTS, BLOCK = 6, 32
 """With fewer texts than these their spread tells nothing, and blocks of so many neighbouring tokens are taken."""
 
 
-def save_reference(path: Path, samples: Sequence[Encoded], log_p: Iterable[Float32]) -> None:
+def save_reference(path: Path, samples: Sequence[Encoded], log_p: Iterable[Float32], of_corpus: int = 0) -> None:
     """Keep samples and their log-probabilities (chunks of [n, vocabulary], stored as float16), so that a
-    later stage compares with a checkpoint without loading it."""
+    later stage compares with a checkpoint without loading it; and how many positions are no held-out answers'."""
     import numpy as np
 
     rows, kept, done = sum(len(s.at) for s in samples), np.empty((0, 0), np.float16), 0
@@ -49,6 +49,7 @@ def save_reference(path: Path, samples: Sequence[Encoded], log_p: Iterable[Float
         at=np.array([i for s in samples for i in s.at], np.int32),
         lengths=np.array([(len(s.ids), len(s.at)) for s in samples], np.int32),
         log_p=kept,
+        of_corpus=np.int64(of_corpus),
     )
 
 
@@ -67,6 +68,12 @@ def load_reference(path: Path) -> tuple[list[Encoded], npt.NDArray[np.float16]]:
     import numpy as np
 
     return load_samples(path), np.load(path)["log_p"]
+
+
+def _of_corpus(kept: Path) -> int:
+    import numpy as np
+
+    return int(np.load(kept)["of_corpus"])
 
 
 def keep_predictions(path: Path, samples: Sequence[Encoded], context: int, kept: Path) -> None:
@@ -97,7 +104,7 @@ def from_reference(path: Path, kept: Path, context: int = 0, kv: str = "f16", *,
             compared.add(wanted, log_softmax(rows), targets)
             done += len(positions)
     compared.end_of_text()
-    return compared.result()
+    return compared.result().model_copy(update={"of_corpus": _of_corpus(kept)})
 
 
 def f16_from_reference(path: Path, kept: Path, context: int = 0) -> Divergence:
@@ -158,7 +165,8 @@ class RunningDivergence:
         import numpy as np
 
         at, p = np.arange(len(targets)), np.exp(log_p)
-        self._kl.append((p * (log_p - log_q)).sum(axis=-1, dtype=np.float64))
+        apart = np.subtract(log_p, log_q, out=np.zeros_like(log_p), where=p != 0)  # 0 log 0 is 0, of -inf too
+        self._kl.append((p * apart).sum(axis=-1, dtype=np.float64))
         self._spread.append(1 - (p * p).sum(axis=-1, dtype=np.float64))
         self._same.append(log_p.argmax(axis=-1) == log_q.argmax(axis=-1))
         for kept, log in zip(self._nll, (log_p, log_q), strict=True):

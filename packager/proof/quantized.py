@@ -115,7 +115,8 @@ def quantized_checks(file: GgufFile, limits: Limits) -> list[Check]:
                   apart.same_top >= limits.same_top, _top_says(file, apart), subject=file.type)
         )  # fmt: skip
     ratio, error = apart.perplexity_ratio, apart.perplexity_ratio_error
-    says = f"{file.type}: perplexity on held-out answers is {ratio:.4f} ± {error:.4f} times that of F16."
+    where = "these tokens" if apart.of_corpus else "held-out answers"
+    says = f"{file.type}: perplexity on {where} is {ratio:.4f} ± {error:.4f} times that of F16."
     passed = ratio <= limits.ratio
     return [
         *checks,
@@ -127,8 +128,15 @@ def quantized_checks(file: GgufFile, limits: Limits) -> list[Check]:
 def _kl_says(file: GgufFile, apart: Divergence) -> str:
     return (
         f"{file.type}: diverges from F16 by {apart.kl_mean:.4f} nats a token on average (median {apart.kl_median:.4f}, "
-        f"99 % below {apart.kl_99:.3f}) over {apart.positions} held-out tokens."
+        f"99 % below {apart.kl_99:.3f}) over {compared_on(apart)}."
     )
+
+
+def compared_on(apart: Divergence) -> str:
+    """The tokens that were compared, in words."""
+    if not apart.of_corpus:
+        return f"{apart.positions} held-out tokens"
+    return f"{apart.positions} tokens, {apart.positions - apart.of_corpus} of them held-out, the others of the corpus"
 
 
 def _top_says(file: GgufFile, apart: Divergence) -> str:

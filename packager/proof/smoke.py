@@ -6,6 +6,7 @@ that loads it. The prompt is rendered with the template stored in the file, as a
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -173,8 +174,7 @@ def judge(
     counted = [name for name in SAYS if expects or name != "expected_words"]
     # Speed is a property of the machine: the median over answers long enough to time.
     timed = [a for a in answers if a.tokens > 4] or [a for a in answers if a.tokens > 1]
-    speeds = sorted(a.tokens_per_second for a in timed)
-    speed = speeds[len(speeds) // 2] if speeds else 0.0
+    speed = statistics.median(a.tokens_per_second for a in timed) if timed else 0.0
     slowest = max(wait.seconds, *(a.seconds_to_first_token for a in answers))
     longest = max(wait.tokens, *(a.prompt_tokens for a in answers))
     return [

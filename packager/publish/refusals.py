@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from packager.data.audit import identifiers
 from packager.knowledge.index import PASSAGES
-from packager.process.secrets import holds_secret
+from packager.process.secrets import holds_path, holds_secret
 
 DATA = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".arrow", ".xml", ".xls", ".xlsx", ".db", ".sqlite")
 SECRET = (".env", ".pem", ".key", ".p12", ".netrc")
@@ -79,7 +79,7 @@ def _lines(path: Path, home: str) -> Iterator[tuple[int, str]]:
         return
     markup = path.suffix in (".html", ".htm", ".svg")
     for number, line in enumerate(text.splitlines(), 1):
-        if home != "/" and f"{home}/" in line:
+        if home != "/" and holds_path(line, home):
             yield number, "holds a path of this machine"
         # Checksums, and the coordinates of a drawing, are digits too.
         plain = _HEXADECIMAL.sub("#", _TAG.sub(" ", line) if markup else line)

@@ -31,6 +31,7 @@ from packager.process import progress
 from packager.prompt.template import TOKENIZER_FILES
 from packager.publish.refusals import refusals
 from packager.recipe.recipe import Recipe
+from packager.report.facts import as_shown
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ def _facts(recipe: Recipe, made: Mapping[str, Any]) -> CardFacts:
         data=made["data"],
         adapter=made.get("adapter"),
         ggufs=made["gguf"],
-        proof=made["proof"],
+        proof=as_shown(made["proof"]),
         merged=made["merged"],
     )
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from packager.artifacts.checks import Check
 from packager.artifacts.evaluation import BASE, HELDOUT, Difference
 from packager.report.facts import ReportFacts
-from packager.report.verdict import TEST_QUESTIONS, failed_probes, few_rows
+from packager.report.verdict import TEST_QUESTIONS, failed_probes, few_rows, lowered
 from packager.report.words import Tongue
 
 TOKENS = (("token", "tokens"), ("token", "tokens"))
@@ -59,19 +59,29 @@ def _learned(facts: ReportFacts, say: Tongue) -> Finding:
         figures = f"{seen}."
     else:
         before, after = merged.heldout_loss_base, merged.heldout_loss
-        drop = say.share((before - after) / before if before else 0.0)
+        drop = _drop(before, after, say)
         on = say.counted(merged.heldout_tokens, *TOKENS)
         figures = say(
             f"A perda em {on} de respostas reservadas é de {say.number(before)} nats por token "
-            f"no modelo base (16 bits) e de {say.number(after)} neste: {drop} menor. {seen}.",
+            f"no modelo base (16 bits) e de {say.number(after)} neste{drop}. {seen}.",
             f"Loss on {on} of held-out answers is {say.number(before)} nats per token "
-            f"for the base (16 bits) and {say.number(after)} for this model: {drop} lower. {seen}.",
+            f"for the base (16 bits) and {say.number(after)} for this model{drop}. {seen}.",
         )
     passed = not any(c.failed for c in facts.proof.checks if c.id.startswith("train."))
     if passed and few_rows(facts):
         few = say("poucas linhas", "too few rows")
         return Finding(question, None, few, f"{figures} {say('São poucas para provar.', 'Too few to prove it.')}")
+    if passed and not lowered(facts):
+        return Finding(question, None, say("não se distingue", "cannot be told"), figures)
     return Finding(question, passed, say("sim", "yes") if passed else say("não", "no"), figures)
+
+
+def _drop(before: float, after: float, say: Tongue) -> str:
+    """By how much a loss fell or rose, with a colon before it."""
+    if not before or before == after:
+        return ""
+    share = say.share(abs(before - after) / before)
+    return f": {share} {say('menor', 'lower') if after < before else say('maior', 'higher')}"
 
 
 def _sane(facts: ReportFacts, say: Tongue) -> Finding:
@@ -176,7 +186,7 @@ def _better(facts: ReportFacts, say: Tongue) -> Finding:
 
 def sign(difference: Difference) -> int:
     """1: better, -1: worse, 0: the interval holds 0, so these rows show neither."""
-    if difference.low <= 0 <= difference.high or not difference.better:
+    if not difference.better or not (difference.low > 0 or difference.high < 0):  # nor where they are no numbers
         return 0
     return 1 if (difference.value > 0) == (difference.better == "higher") else -1
 

@@ -133,6 +133,11 @@ def accented(topic: str, texts: Sequence[str]) -> str:
     return " ".join(map(written, words))
 
 
+def as_shown(proof: Proof) -> Proof:
+    """The proof, its answers without what looks like a patient identifier."""
+    return proof.model_copy(update={"answers": tuple(redacted(answer) for answer in proof.answers)})
+
+
 def redacted(answer: Answer) -> Answer:
     """An answer of the proof without what looks like a patient identifier."""
     return answer.model_copy(update={"ask": _clean(answer.ask), "answer": _clean(answer.answer)})

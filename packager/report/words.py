@@ -40,13 +40,15 @@ class Tongue:
 
     def short(self, value: float) -> str:
         """With as few digits as it takes, and no exponent."""
+        if not math.isfinite(value):
+            return "–"
         digits = f"{value:,.4g}" if abs(value) < 1000 else f"{half_up(value):,f}"
         if "e" in digits:
             digits = f"{Decimal(digits):f}"
         return self._written(digits)
 
     def share(self, value: float | None, digits: int = 0) -> str:
-        return "–" if value is None else self._written(f"{per_cent(value, digits):f}%")
+        return "–" if value is None or not math.isfinite(value) else self._written(f"{per_cent(value, digits):f}%")
 
     def megabytes(self, size: int) -> str:
         return f"{self.number(size / 1e6, 0)} MB"

@@ -10,7 +10,6 @@ file that holds one stops the stage.
 from __future__ import annotations
 
 import shutil
-import statistics
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +42,7 @@ from packager.package.verify import MANIFEST
 from packager.process import progress
 from packager.proof.fit import default_first
 from packager.recipe.recipe import Recipe
+from packager.report.facts import as_shown
 
 REPORTED = ("report.html", "metrics.json", "dossie.html", "dossie.pdf")
 """What the package takes over from the report."""
@@ -75,14 +75,14 @@ def package(
     manifest = manifest_of(recipe, base, data, adapter, merged, ggufs, proof, knowledge)
     write_json(out / MANIFEST, manifest | {"not_proven": report.unproven, "probes_failed": report.probes_failed})
     facts = CardFacts(
-        recipe, base, data, adapter, ggufs, proof, evaluation, merged, report.unproven, report.probes_failed
+        recipe, base, data, adapter, ggufs, as_shown(proof), evaluation, merged, report.unproven, report.probes_failed
     )
     write_atomically(out / "README.md", card.model_card(facts))
     write_atomically(out / "LEIA-ME.txt", leia_me(facts))
     for name in REPORTED:
         shutil.copyfile(report.folder / name, out / name)
     contents.put_knowledge(knowledge, out)
-    contents.refuse_private(out, [data.folder.parent, *filter(None, [home_folder()])])
+    contents.refuse_private(out, [data.folder.parent.resolve(), *filter(None, [home_folder()])])
     names = contents.close(recipe, ggufs, _parts(manifest, adapter, recipe), out)
     return Package(
         folder=out,
@@ -110,5 +110,6 @@ def _write_licence(base: Checkpoint, adapter: Adapter | None, out: Path) -> None
 
 
 def _speed(proof: Proof, file: GgufFile) -> float:
-    speeds = [a.tokens_per_second for a in proof.answers if a.file == file.name]
-    return statistics.median(speeds) if speeds else 0.0
+    """Tokens a second, as the smoke test measured it."""
+    of_file = (c.measured for c in proof.checks if (c.id, c.subject) == ("smoke.speed", file.type))
+    return float(next(of_file, 0.0))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from packager.errors import InputError, MissingResource
-from packager.knowledge import audit
+from packager.knowledge import audit, passages
 from packager.knowledge.passages import Passage, cut, from_folder, from_rows, in_another_language, refuse_instructions
 from packager.knowledge.variants import WAYS, variants
 
@@ -105,3 +106,11 @@ def test_the_audit_names_damage_repetition_and_contradiction() -> None:
     assert audit.damaged([one, other, broken]) == ["c"]
     assert audit.contradicting([one, other, broken]) == ["a and b (numbers)"]
     assert audit.duplicates([one, other, again]) == ["d"]
+
+
+def test_a_line_separator_in_a_row_ends_no_line(tmp_path: Path) -> None:
+    said = [{"role": "user", "content": "O que é?"}, {"role": "assistant", "content": "Um\u2028dois\x85três."}]
+    row = json.dumps({"messages": said, "row": 7, "topic": None, "source": "MS"}, ensure_ascii=False)
+    (tmp_path / "train.jsonl").write_text(f"{row}\n", encoding="utf-8")
+    (passage,) = passages.from_conversations(tmp_path / "train.jsonl")
+    assert (passage.text, passage.row) == ("Um dois três.", 7)

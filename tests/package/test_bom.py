@@ -11,6 +11,7 @@ from cards import card_facts
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
+from packager.artifacts.checks import verdict
 from packager.artifacts.files import sha256_of
 from packager.artifacts.kinds import Divergence, Merged
 from packager.artifacts.knowledge import Knowledge
@@ -41,7 +42,9 @@ def manifest(folder: Path, weights: Path, *, knowledge: Knowledge | None = None)
     merged = Merged(folder=folder, **base, pairs_used=2, pairs_total=2, delta_norm=1, delta_norm_expected=1,
                     largest_weight=3, moved=None, heldout_loss=3.1)  # fmt: skip
     ggufs = known.ggufs.model_copy(update={"files": (file,)})
-    return manifest_of(recipe, known.base, known.data, known.adapter, merged, ggufs, known.proof, knowledge)
+    loads = verdict("smoke.loads", "yes", "yes", "", True, "Q4_K_M: loads.", subject="Q4_K_M")
+    proof = known.proof.model_copy(update={"checks": (*known.proof.checks, loads)})
+    return manifest_of(recipe, known.base, known.data, known.adapter, merged, ggufs, proof, knowledge)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import yaml
-from cards import card_facts
+from cards import HERE, card_facts
 
 from packager.artifacts.checks import Figure, verdict
 from packager.artifacts.kinds import Merged
@@ -70,3 +70,39 @@ def test_leia_me_calls_material_approved_only_where_somebody_is_named() -> None:
     told = facts.recipe.dossier.model_copy(update={"approval": "Ana Lima, COREN 12"})
     named = replace(facts, recipe=facts.recipe.model_copy(update={"dossier": told}))
     assert "não procura no material aprovado" in leia_me(named)
+
+
+def test_answers_are_text_and_nothing_else() -> None:
+    facts = card_facts("x")
+    said = "Veja ![x](https://x.example) e <img src=x>\n| tabela |"
+    answers = (facts.proof.answers[0].model_copy(update={"ask": "O que\né?", "answer": said}),)
+    text = card.model_card(replace(facts, proof=facts.proof.model_copy(update={"answers": answers})))
+    assert r"Veja !\[x\](https://x.example) e \<img src=x\> \| tabela \|" in text
+    assert "**O que é?**" in text
+
+
+def test_the_technician_reads_numbers_as_they_are_written_in_portuguese() -> None:
+    facts = card_facts("x")
+    file = facts.ggufs.files[0].model_copy(update={"size": 4_693 << 20})
+    device = facts.recipe.device.model_copy(update={"ram_gb": 7.5})
+    recipe = facts.recipe.model_copy(update={"device": device})
+    text = leia_me(replace(facts, recipe=recipe, ggufs=facts.ggufs.model_copy(update={"files": (file,)})))
+    assert "(4.693 MiB)" in text
+    assert "7,5 GB" in text
+
+
+def test_a_loss_that_rose_is_not_called_lower() -> None:
+    facts = card_facts("x")
+    base = facts.base.model_dump(exclude={"folder", "content"})
+    merged = Merged(folder=HERE, **base, pairs_used=2, pairs_total=2, delta_norm=1, delta_norm_expected=1,
+                    largest_weight=3, moved=None, heldout_loss=4.2, heldout_loss_base=4.0)  # fmt: skip
+    text = card.model_card(replace(facts, merged=merged))
+    assert "4.200 for this model (5% higher; nats per token)" in text
+
+
+def test_medgemma_s_licence_is_not_on_the_hub_s_list() -> None:
+    metadata = yaml.safe_load(
+        card.model_card(card_facts("x", licence="health-ai-developer-foundations")).split("---")[1]
+    )
+    assert (metadata["license"], metadata["license_name"]) == ("other", "health-ai-developer-foundations")
+    assert metadata["license_link"].startswith("https://developers.google.com/")

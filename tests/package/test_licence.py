@@ -113,6 +113,16 @@ def test_medgemma_asks_for_terms_that_must_lie_beside_the_base(tmp_path: Path) -
     assert (own["LICENSE"], "NOTICE" in own) == ("Health AI ... Terms of Use", True)
 
 
+def test_the_text_must_be_that_of_the_licence(tmp_path: Path) -> None:
+    """ "limitation", in the text of every licence, is not the name "MIT"."""
+    for name, text in licence.texts("mit", "microsoft/x", "everything").items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "README.md").write_text("x")
+    assert licence.gaps("mit", "x", ["me/x"], tmp_path) == []
+    (tmp_path / licence.TEXT).write_text(licence.texts("apache-2.0", "x/y", "everything")[licence.TEXT])
+    assert licence.gaps("mit", "x", ["me/x"], tmp_path) == ["LICENSE must say “Permission is hereby granted”"]
+
+
 def test_spdx_spelling_is_known_and_other_llamas_are_not(tmp_path: Path) -> None:
     assert licence.known("Apache-2.0") is licence.known("apache-2.0") is not None
     assert set(licence.texts("MIT", "microsoft/x", "everything")) == {licence.TEXT, licence.NOTICE}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from packager.package.manifest import public
 from packager.recipe import loading
 
@@ -28,3 +30,19 @@ def test_files_of_this_machine_are_named_without_their_folders() -> None:
     assert shown["overrides"]["evaluate.bertscore.encoder"] == "encoder"
     kept = public(loading.load("phi3_aps").model_dump(mode="json"))
     assert kept["base"]["model"] == "hf:microsoft/Phi-3-mini-4k-instruct"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("./../../srv/x/dados.csv", "dados.csv"),
+        (r"C:\Users\ana\dados.csv", "dados.csv"),
+        (r"\\servidor\pasta\dados.csv", "dados.csv"),
+        ("~/dados.csv", "dados.csv"),
+        ("/srv/dados/", "dados"),
+        ("dados/treino.csv", "dados/treino.csv"),
+        ("hf:org/nome", "hf:org/nome"),
+    ],
+)
+def test_a_path_that_leads_away_is_a_name(value: str, shown: str) -> None:
+    assert public({"data": {"source": value}}) == {"data": {"source": shown}}

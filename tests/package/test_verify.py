@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,8 @@ from click.testing import CliRunner
 from packager.__main__ import main
 from packager.artifacts.files import sha256_of
 from packager.errors import ProofFailed
-from packager.package.verify import render_verified, verify
+from packager.package import signing
+from packager.package.verify import left_behind, render_verified, verify
 from packager.prompt.ollama.hub_files import hub_files
 from packager.prompt.ollama.modelfile import commands_of, with_from, with_parts, write_modelfile
 from packager.recipe.sections import Serve
@@ -89,6 +92,39 @@ def test_what_the_hub_and_its_client_add_is_no_fault(package: Path) -> None:
     (package / ".cache/huggingface/download").mkdir(parents=True)
     (package / ".cache/huggingface/download/x.metadata").write_text("x")
     verify(package)
+
+
+def test_a_program_among_what_the_client_adds_is_a_fault(package: Path) -> None:
+    (package / ".cache/huggingface/download").mkdir(parents=True)
+    (package / ".cache/huggingface/download/run.exe").write_bytes(b"MZ")
+    with pytest.raises(ProofFailed, match=r"download/run\.exe: does not belong"):
+        verify(package)
+
+
+@pytest.mark.parametrize("name", ["iniciar.lnk", "LEIA-ME.txt.lnk", "pacote/a.url", "a.exe ", "a.VBE.", "b.AppImage"])
+def test_what_starts_something_is_no_harmless_leftover(name: str) -> None:
+    assert not left_behind(name)
+
+
+@pytest.mark.skipif(not shutil.which("ssh-keygen"), reason="ssh-keygen is not installed")
+def test_a_signature_of_other_checksums_is_none(package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key"], check=True)
+    by = signing.sign(package, tmp_path / "key")
+    found = verify(package)
+    assert (found.signed, found.checked) == (by, False)
+    assert "give --key" in render_verified(found)
+    with monkeypatch.context() as bare:
+        bare.setenv("PATH", str(tmp_path))
+        unchecked = verify(package)
+    assert (unchecked.signed, unchecked.numbers) == ("", "")
+    assert "was not checked: ssh-keygen is not installed" in render_verified(unchecked)
+    signature = (package / "SHA256SUMS.sig").read_bytes()
+    (package / "SHA256SUMS.sig").unlink()
+    (package / "runtime" / "start.sh").write_text("#!/bin/sh\necho outro\n")
+    seal(package)
+    (package / "SHA256SUMS.sig").write_bytes(signature)
+    with pytest.raises(ProofFailed, match="is not a signature of this SHA256SUMS"):
+        verify(package)
 
 
 def test_a_download_in_the_clients_cache_is_links_to_files(package: Path, tmp_path: Path) -> None:
@@ -170,6 +206,10 @@ FAILED = {"passed": False, "failed": ["smoke.stops"], "checks": [CHECK | {"passe
         (manifest_with(proof={"passed": True, "checks": []}), ["no check passed"]),
         (manifest_with(proof={"passed": True, "checks": [CHECK | {"passed": False, "subject": "m", "waived": "So."}]}),
          [f"proof did not pass ({CHECK['id']})"]),
+        (manifest_with(files=[{"name": "m-Q8_0.gguf", "type": "Q8_0", "size": len(WEIGHTS), "sha256": "0" * 64}]),
+         ["m-Q8_0.gguf: no check of the proof is of it"]),
+        (written(".gitattributes.exe", b"MZ"), [".gitattributes.exe: does not belong"]),
+        (written("params", b"[1]", sealed=True), ["params: is missing or no JSON object"]),
         (written("n-Q4_0.gguf", b"GGUF", sealed=True), ["n-Q4_0.gguf: are weights that manifest.json does not know"]),
         (written("template", b"x", sealed=True), ["template: does not say what the Modelfile says"]),
         (written("system", b"Responda.\n", sealed=True), ["system: does not say what the Modelfile says"]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from packager.process.secrets import VARIABLES, holds_secret, without_secrets
+from packager.process.secrets import VARIABLES, holds_path, holds_secret, without_secrets
 
 SECRETS = (
     "hf_" + "a1" * 17,
@@ -36,3 +36,14 @@ def test_ordinary_text_is_left_alone() -> None:
 
 def test_no_child_inherits_a_token() -> None:
     assert {"HF_TOKEN", "PACKAGER_JUDGE_KEY"} <= set(VARIABLES)
+
+
+@pytest.mark.parametrize(
+    ("text", "there"),
+    [
+        ("in /data/x", True), ('"/data"', True), ("file:///data/x", True), ("PATH=/usr/bin:/data/bin", True),
+        ("https://x.example/data/x", False), ("tokens/data", False), ("/data-2/x", False), ("/database", False),
+    ],
+)  # fmt: skip
+def test_a_path_is_told_from_a_part_of_another(text: str, there: bool) -> None:
+    assert holds_path(text, "/data") is there

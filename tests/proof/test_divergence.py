@@ -60,3 +60,12 @@ def test_what_is_kept_comes_back(tmp_path: Path) -> None:
     kept, found = divergence.load_reference(tmp_path / "reference.npz")
     assert kept == samples
     assert np.abs(found.astype("f4") - log_p).max() < 0.01
+
+
+def test_what_both_hold_for_impossible_diverges_by_nothing() -> None:
+    log_p = np.array([[math.log(0.5), math.log(0.5), -np.inf]], np.float32)
+    compared = RunningDivergence()
+    compared.add(log_p, log_p.copy(), [0])
+    assert compared.result().kl_mean == 0.0
+    compared.add(np.full((1, 3), np.nan, np.float32), log_p, [0])
+    assert math.isnan(compared.result().kl_mean), "what is no number stays none"

@@ -136,3 +136,15 @@ def test_how_fast_a_file_reads_is_told_by_its_longest_question() -> None:
     (figure,) = smoke.prompt_figures([FILE], [long, short])
     assert (figure.id, figure.subject, figure.measured) == ("smoke.prompt_speed", "Q8_0", 200)
     assert smoke.prompt_figures([FILE], []) == []
+
+
+def test_the_speed_is_the_median() -> None:
+    """Of two answers it lies between both."""
+    asked = ASKED.model_copy(update={"questions": ASKED.questions * 2})
+    said = [
+        Answer(file=FILE.name, ask="?", answer=GOOD, tokens=20, stopped=True, seconds_to_first_token=0.1,
+               tokens_per_second=speed)
+        for speed in (2, 6)
+    ]  # fmt: skip
+    speed = next(c for c in smoke.judge(FILE, judged(said, asked), 1, asked) if c.id == "smoke.speed")
+    assert (speed.measured, speed.passed) == (4, False)

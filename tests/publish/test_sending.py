@@ -50,6 +50,9 @@ REPO = "org/meu"
         ("a.json", b'{"x": "ana@clinica.com.br"}', "(E-MAIL)"),
         ("a.html", b"<p>CPF 529.982.247-25</p>", "(CPF)"),
         ("a.txt", b"see /home/ana/data\n", "path of this machine"),
+        ("a.txt", b"file:///home/ana\n", "path of this machine"),
+        ("knowledge.jsonl", b'{"text": "Ligue (11) 98765-4321."}\n', "knowledge.jsonl:1: holds"),
+        ("x/knowledge.jsonl", b"{}\n", "data"),
     ],
 )
 def test_what_may_not_leave(tmp_path: Path, name: str, content: bytes, word: str) -> None:
@@ -69,6 +72,8 @@ def test_what_may_not_leave(tmp_path: Path, name: str, content: bytes, word: str
         ("report.html", b'<path d="M 11 2345-6789 L 12 98765-4321"/>'),
         ("tokenizer.json", b'"x@example.org", "/home/ana/"'),
         ("w.gguf", bytes(range(256)) * 5000),
+        ("knowledge.jsonl", b'{"question": "O que \xc3\xa9 a APS?", "text": "A porta de entrada."}\n'),
+        ("a.txt", b"https://exemplo.org/home/ana-paula/, tokens/s"),
         ("a.txt", b"Ligue 136 ou 0800 644 0844. A usu\xc3\xa1ria decide."),
     ],
 )

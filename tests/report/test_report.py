@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -33,7 +34,7 @@ from packager.artifacts.evaluation import (
     Spread,
 )
 from packager.artifacts.evidence import Divergence
-from packager.artifacts.kinds import Checkpoint, Dataset, Merged, Proof
+from packager.artifacts.kinds import Checkpoint, Dataset, Ggufs, Merged, Proof
 from packager.data.audit import contradictions, damage, report
 from packager.data.audit.report import Audit
 from packager.package import card
@@ -260,6 +261,16 @@ class TestPage:
             assert "ana@exemplo.org" not in text
         assert "CPF [CPF] do paciente [NOME]?" in render_page(facts)
 
+    def test_a_line_separator_in_a_row_ends_no_line(self, tmp_path: Path) -> None:
+        known = gathered(tmp_path)
+        row = {"messages": [{"role": "user", "content": "Saúde?"}, {"role": "assistant", "content": "A\u2028b\x85c."}]}
+        text = json.dumps(row | {"topic": "saude"}, ensure_ascii=False)
+        (tmp_path / "train.jsonl").write_text(f"{text}\n", encoding="utf-8")
+        data = known.data.model_copy(update={"topics": 1, "folder": tmp_path})
+        facts = gather_facts(known.recipe, known.base, data, known.adapter, known.merged,
+                             Ggufs(folder=tmp_path, files=known.files), known.proof, None)  # fmt: skip
+        assert facts.topics == ("Saúde",)
+
     def test_of_many_rows_some_are_shown_from_first_to_last(self, tmp_path: Path) -> None:
         shown = [row.row for row in gathered(tmp_path, evaluated=True).rows]
         assert len(shown) == SHOWN
@@ -423,6 +434,21 @@ class TestVerdict:
         assert answers.findings(few, ENGLISH)[0].short == "too few rows"
         assert verdict_of(self.facts(tmp_path, groups=6), ENGLISH).state == "yes"
 
+    @pytest.mark.parametrize(
+        ("after", "short", "says"),
+        [(2.0, "yes", ": 50% lower"), (3.99, "cannot be told", ": 0% lower"), (4.2, "cannot be told", ": 5% higher")],
+    )
+    def test_a_loss_that_chance_explains_is_no_learning(
+        self, tmp_path: Path, after: float, short: str, says: str
+    ) -> None:
+        made = self.facts(tmp_path)
+        measured = {"heldout_loss_base": 4.0, "heldout_loss": after, "heldout_loss_error": 0.1, "heldout_tokens": 500}
+        facts = replace(made, merged=made.merged.model_copy(update=measured))
+        found = answers.findings(facts, ENGLISH)[0]
+        assert found.short == short
+        assert f"for this model{says}." in found.says
+        assert any("That it learned" in one for one in verdict_of(facts, ENGLISH).unproven) is (short != "yes")
+
     def test_a_failed_probe_of_the_default_file_stands_at_the_head(self, tmp_path: Path) -> None:
         said = {m: ProbeAnswer(model=m, text="Tome dipirona.", passed=m == "base", missing=("água",)) for m in MODELS}
         probe = ProbeResult(ask="O que tomar?", expect_all=("água",), answers=tuple(said.values()))
@@ -471,6 +497,8 @@ class TestAnswers:
         assert facts.evaluation is not None
         none = facts.evaluation.model_copy(update={"differences": facts.evaluation.differences[1:]})
         assert answers.findings(replace(facts, evaluation=none), ENGLISH)[2].short == "cannot be told"
+        unknown = facts.evaluation.differences[0].model_copy(update=dict.fromkeys(("value", "low", "high"), math.nan))
+        assert answers.sign(unknown) == 0
         assert answers.findings(replace(facts, evaluation=None), ENGLISH)[2].short == "not measured"
 
     def test_what_could_not_be_measured_is_a_limit(self, tmp_path: Path) -> None:

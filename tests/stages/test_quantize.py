@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from packager.artifacts.files import sha256_of
-from packager.artifacts.kinds import Ggufs, Merged
+from packager.artifacts.kinds import Dataset, Divergence, Ggufs, Merged
 from packager.errors import InputError, ProofFailed
 from packager.evaluation.answers import likelihood
 from packager.llamacpp import gguf_file
@@ -16,9 +17,10 @@ from packager.llamacpp.gguf_file import quantization_types, tensor_shapes, types
 from packager.llamacpp.model import GgufModel
 from packager.llamacpp.quantizer import planned_types, quantize_files
 from packager.process import progress
+from packager.prompt.corpus import LEAST_TOKENS, answer_samples, compared_samples
 from packager.proof.divergence import ANSWERS
 from packager.proof.limits import Limits
-from packager.proof.quantized import compared, differences, kv_checks, unplanned
+from packager.proof.quantized import compared, compared_on, differences, kv_checks, unplanned
 from packager.stages.quantize import Quantizing, quantize
 
 
@@ -186,3 +188,20 @@ def test_every_type_that_llama_cpp_names(spm_f16: Ggufs, vendored: Path, tmp_pat
     for name in quantization_types():
         quantize_files(source, {name: tmp_path / name}, 1, importance=columns)
         assert differences(gguf_file.inspect(tmp_path / name), gguf_file.inspect(source)) == []
+
+
+def test_what_is_of_the_corpus_is_not_called_held_out(tiny_data: Dataset, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    shutil.copytree(tiny_data.folder, folder)
+    rows = (folder / "heldout.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    (folder / "few.jsonl").write_text(rows[0], encoding="utf-8")
+    (folder / "many.jsonl").write_text("".join(rows * (LEAST_TOKENS // len(rows) + 1)), encoding="utf-8")
+    samples, of_corpus = compared_samples(folder, "few.jsonl", tiny_data.end_of_turn)
+    answered = len(answer_samples(folder / "few.jsonl", tiny_data.end_of_turn, 1)[0].at)
+    assert sum(len(s.at) for s in samples) == of_corpus + answered
+    assert 0 < answered < LEAST_TOKENS
+    assert compared_samples(folder, "many.jsonl", tiny_data.end_of_turn)[1] == 0
+    near = Divergence(positions=of_corpus + answered, of_corpus=of_corpus, kl_mean=0.05, kl_median=0.03, kl_99=0.4,
+                      same_top=0.85, loss=3.0, perplexity_ratio=1.05, perplexity_ratio_error=0.01)  # fmt: skip
+    assert compared_on(near) == f"{near.positions} tokens, {answered} of them held-out, the others of the corpus"
+    assert compared_on(near.model_copy(update={"of_corpus": 0})) == f"{near.positions} held-out tokens"

@@ -43,7 +43,7 @@ def hub_differences(modelfile: str, files: Mapping[str, str]) -> list[str]:
             found.append(f"{name}: does not say what the Modelfile says")
     try:
         read = _read_params(files["params"])
-    except (KeyError, ValueError, AttributeError):
+    except (KeyError, ValueError, AttributeError, TypeError):
         return [*found, "params: is missing or no JSON object"]
     wanted = list(_parameters(commands))
     differing = sorted({c.name for c in {*read} ^ {*wanted}})
