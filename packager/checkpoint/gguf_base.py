@@ -7,6 +7,7 @@ file that is none, has parts missing, or holds what a checkpoint cannot be made 
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -44,8 +45,12 @@ def named_gguf(path: Path) -> Path:
         return path
     link = cache_folder("gguf", key_of(str(path.resolve()))[:16]) / f"{path.name.replace(':', '-')}.gguf"
     link.parent.mkdir(parents=True, exist_ok=True)
-    link.unlink(missing_ok=True)
-    link.symlink_to(path.resolve())
+    if link.is_symlink() and link.resolve() == path.resolve():
+        return link
+    with tempfile.TemporaryDirectory(dir=link.parent) as aside:  # another build may do the same at this moment
+        made = Path(aside) / link.name
+        made.symlink_to(path.resolve())
+        made.replace(link)
     return link
 
 

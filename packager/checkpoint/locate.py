@@ -76,7 +76,10 @@ def base_fingerprint(base: Base) -> str:
     if base.model.startswith(("hf:", "pypi:")):
         return key_of(base.model, base.revision, base.sha256)
     path = expanded(base.model)
-    files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else like_named(path)
+    if path.is_dir():
+        files = sorted(p for p in path.iterdir() if p.is_file())
+    else:
+        files = [*like_named(path), *(licence_files.files(path.parent) if path.parent.is_dir() else ())]
     return key_of([(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files if p.exists()])
 
 

@@ -62,8 +62,9 @@ def token_problems(folder: Path, config: Mapping[str, Any], rows: int) -> Iterat
             "use the tokenizer that belongs to these weights; tokens that were added need rows of their own"
             " (resize_token_embeddings), trained and saved with the base",
         )
-    named = {**config, **_object(folder / "generation_config.json")}
-    wrong = [f"{name} is {i}" for name in ID_FIELDS for i in _numbers(named.get(name)) if rows and not 0 <= i < rows]
+    said = [(one, name) for one in (config, _object(folder / "generation_config.json")) for name in ID_FIELDS]
+    numbers = dict.fromkeys((name, i) for one, name in said for i in _numbers(one.get(name)))
+    wrong = [f"{name} is {i}" for name, i in numbers if rows and not 0 <= i < rows]
     if wrong:
         yield InputError(
             f"The embedding has {rows} rows, but {'; '.join(wrong)} (config.json, generation_config.json).",

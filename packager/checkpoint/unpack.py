@@ -41,9 +41,18 @@ MAX_KL = 0.1
 def link_checkpoint(folder: Path, out: Path) -> None:
     """Copy the small files of the checkpoint in `folder` into `out`, and link its weights."""
     _copy_small(folder, out)
-    listed = sorted(folder.glob("model*.safetensors*")) or sorted(folder.glob("*.safetensors*"))
-    for path in listed:  # other formats may lie beside it (consolidated.safetensors)
+    tensors = weights.checkpoint(folder)  # other formats may lie beside it (consolidated.safetensors)
+    files = sorted({tensor.file for tensor in tensors.values()})
+    if len(files) == 1:  # under whatever name
+        (out / weights.WHOLE).symlink_to(files[0].resolve())
+        return
+    for path in files:
         (out / path.name).symlink_to(path.resolve())
+    if (folder / weights.INDEX).is_file():
+        (out / weights.INDEX).symlink_to((folder / weights.INDEX).resolve())
+    else:
+        places = {name: tensor.file.name for name, tensor in tensors.items()}
+        write_json(out / weights.INDEX, {"metadata": {}, "weight_map": places})
 
 
 def take_text(folder: Path, out: Path) -> None:

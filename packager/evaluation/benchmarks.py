@@ -90,6 +90,13 @@ def unreachable(wanted: Benchmarks | None) -> list[LeftOut]:
     ]  # fmt: skip
 
 
+def fingerprint(wanted: Benchmarks | None) -> list[object]:
+    """The questions that are there, by their hashes."""
+    folder = folder_of(wanted) if wanted else None
+    found = [(task, _file(folder / task)) for task in wanted.tasks] if wanted and folder else []
+    return [[task, sha256_of(path)] for task, path in found if path]
+
+
 def measure(
     wanted: Benchmarks | None, base: Checkpoint, tuned: Checkpoint | None, cache: Path, left: list[LeftOut]
 ) -> Iterator[BenchmarkResult]:

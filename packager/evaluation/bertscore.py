@@ -51,6 +51,14 @@ def unreachable(wanted: Evaluate) -> list[LeftOut]:
     return []
 
 
+def fingerprint(wanted: Evaluate) -> list[object]:
+    """The files of an encoder that is a folder, known as those of a base are."""
+    encoder = wanted.bertscore.encoder if wanted.bertscore and "bertscore" in wanted.metrics else "hf:"
+    folder = Path(encoder).expanduser()
+    files = sorted(p for p in folder.iterdir() if p.is_file()) if encoder[:3] != "hf:" and folder.is_dir() else []
+    return [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in files]
+
+
 def added(
     wanted: Evaluate,
     outcomes: dict[str, dict[str, list[Outcome]]],

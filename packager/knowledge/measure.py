@@ -149,7 +149,9 @@ def searches(search: Search, questions: Sequence[Asked]) -> tuple[Searched, ...]
 
 
 def files_fingerprint(folder: str | None, questions: str | None) -> list[object]:
-    """Names and hashes of the files of a section; what is not there is left to the checks before a build."""
+    """Names (within their folder, as sources are named) and hashes of the files of a section; what is not there is left
+    to the checks before a build."""
     files = sorted(p for p in located(folder).rglob("*") if p.is_file()) if folder else []
     asked = [located(questions)] if questions and located(questions).is_file() else []
-    return [[path.name, sha256_of(path)] for path in (*files, *asked)]
+    named = [[path.relative_to(located(folder or "")).as_posix(), sha256_of(path)] for path in files]
+    return [*named, *([path.name, sha256_of(path)] for path in asked)]

@@ -168,4 +168,5 @@ def fingerprint(config: Evaluating) -> list[object]:
     """What the result depends on besides the recipe and the artifacts: the sets' rows, and what is left out."""
     sets = [items.fingerprint(items.config_of(v, config.data)) for v in config.evaluate.sets.values()]
     asked = safety.fingerprint(config.evaluate.safety) if config.evaluate.safety else ""
-    return [sets, [one.what for one in unreachable(config)], asked]
+    measured_with = [benchmarks.fingerprint(config.evaluate.benchmarks), bertscore.fingerprint(config.evaluate)]
+    return [sets, [one.what for one in unreachable(config)], asked, measured_with]

@@ -37,6 +37,8 @@ class Quantizing(Quantize):
     """Tokens; 0: as long as the longest text that is compared."""
     kv: str = "f16"
     """What keys and values are kept in."""
+    order: tuple[str, ...] = ()
+    """The patterns of `tensors` in their order, which decides, and which a stage's key does not see in a mapping."""
 
 
 def quantize(config: Quantizing, merged: Merged, source: Ggufs, out: Path) -> Ggufs:

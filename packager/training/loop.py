@@ -94,7 +94,7 @@ def optimize(run: Run, done: int, stop: Callable[[], bool]) -> None:
 
 def keep_if_best(run: Run, loss: float, step: int) -> None:
     """Set the adapter aside if no evaluation has found a lower held-out loss."""
-    if (loss, step) == min(run.choosing_losses) and run.world.writes:
+    if math.isfinite(loss) and (loss, step) == min(run.choosing_losses) and run.world.writes:
         checkpoints.save_best(run.out / "checkpoints", {"step": step, "loss": loss, "adapter": _adapter(run)})
 
 

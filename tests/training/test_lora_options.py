@@ -6,11 +6,13 @@ import json
 import math
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import GraniteConfig, GraniteForCausalLM
 
 from packager.artifacts.files import fresh
 from packager.artifacts.kinds import Adapter, Checkpoint, Dataset
@@ -19,6 +21,8 @@ from packager.errors import InputError
 from packager.recipe.loading import load
 from packager.recipe.sections import Train
 from packager.stages.train import train
+from packager.training import checkpoints, loop, model
+from packager.training.run import Run
 
 Tensors = dict[str, torch.Tensor]
 ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
@@ -232,3 +236,47 @@ def test_loftq_is_refused_where_it_means_nothing(tmp_path: Path, fields: str, fo
     with pytest.raises(InputError) as caught:
         load(str(path))
     assert f"train: lora.loftq is for plain qlora and does not go with {found}" in str(caught.value.message)
+
+
+@pytest.mark.parametrize(
+    ("targets", "words"),
+    [
+        (["q_proj", "qkv_proj", "v_porj"], r"no layer qkv_proj, v_porj\."),
+        (["q_proj", "embed_tokens"], "embed_tokens is the embedding"),
+    ],
+)
+def test_every_target_must_be_there(
+    tiny_base: Checkpoint, tiny_data: Dataset, tmp_path: Path, targets: list[str], words: str
+) -> None:
+    """peft passes over the names that no layer has, where another is there."""
+    with pytest.raises(InputError, match=words):
+        trained(settings(targets=targets), tiny_base, tiny_data, tmp_path)
+
+
+def test_only_the_recipe_s_dropout_counts() -> None:
+    shape = {"vocab_size": 64, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 2}
+    granite = GraniteForCausalLM(GraniteConfig(**shape, **heads, attention_dropout=0.1))
+    base = Checkpoint(folder=Path(), source="x", architecture="GraniteForCausalLM", parameters=1)
+    adapted = model.adapt(granite, settings(dropout=0.25), base, torch.device("cpu"), torch.float32).peft
+    adapted.train()
+    shares = {m.p for m in adapted.modules() if isinstance(m, torch.nn.Dropout)}
+    own = {m.attention_dropout for m in adapted.modules() if isinstance(getattr(m, "attention_dropout", None), float)}
+    assert own == {0.0}
+    assert shares <= {0.0, 0.25}
+
+
+def test_a_loss_that_is_no_number_is_never_the_best(tmp_path: Path) -> None:
+    weight = torch.nn.Parameter(torch.zeros(1))
+    trainee: Any = SimpleNamespace(parameters={"x": weight})
+    nothing: Any = None
+    run = Run(config=Train(evaluate_every=1, patience=2), steps=9, train=[], heldout=[], choosing=[], trainee=trainee,
+              compute=nothing, optimizer=nothing, out=tmp_path)  # fmt: skip
+    run.metrics.append({"step": 0, "heldout_loss": 3.0})
+    kept = []
+    for step, loss in enumerate([math.nan, 2.0, 1.5, math.nan, 0.0], 1):
+        run.metrics.append({"step": step, "heldout_loss": loss})
+        loop.keep_if_best(run, loss, step)
+        kept.append((checkpoints.best(tmp_path / "checkpoints") or {}).get("step"))
+        assert not run.patience_lost
+    assert kept == [None, 2, 3, 3, 5]
