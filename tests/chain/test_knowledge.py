@@ -12,6 +12,8 @@ from command_line import packager
 
 from packager.errors import MissingResource
 from packager.knowledge.embedding_model import embedding_model
+from packager.publish.staging import staged
+from packager.recipe import loading
 
 LOOSE = ("thresholds.min_found_first=0", "thresholds.min_found_three=0", "thresholds.min_silent=0")
 
@@ -48,7 +50,8 @@ def test_a_recipe_without_a_column_of_sources_is_refused_early(tiny_recipe: Path
 
 def test_the_package_holds_the_material_and_ask_shows_it(with_sources: Path, tmp_path: Path) -> None:
     needs_the_search()
-    loose = [word for one in LOOSE for word in ("--set", one)]
+    settings = (*LOOSE, "base.licence=apache-2.0")
+    loose = [word for one in settings for word in ("--set", one)]
     done = packager("build", with_sources, "--build-dir", tmp_path, *loose)
     assert done.returncode == 0, done.stderr
     package = tmp_path / "tiny" / "package"
@@ -66,6 +69,9 @@ def test_the_package_holds_the_material_and_ask_shows_it(with_sources: Path, tmp
     assert (shown["mode"], shown["silent"]) == ("approved", False)
     assert shown["answer"] == "A palavra dengue é um tema que a equipe de saúde explica para a família."
     assert shown["passages"][0]["source"] == "Caderno de dengue"
+    recipe = loading.load(str(with_sources), settings)
+    with staged(recipe, tmp_path / "tiny", "org/tiny") as shipment:  # nothing of it is refused; nothing is sent
+        assert "knowledge.jsonl" in shipment.parcels[0].items
     far = packager("ask", with_sources, "quem ganhou o jogo de ontem", "--build-dir", tmp_path, "--json", *loose)
     assert json.loads(far.stdout)["silent"]
     assert json.loads(far.stdout)["answer"].startswith("Não encontrei isso no material aprovado.")
