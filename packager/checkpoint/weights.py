@@ -69,12 +69,9 @@ def checkpoint(folder: Path) -> dict[str, Tensor]:
     said: Mapping[str, str] = {}
     if index.is_file():
         said = _weight_map(index)
-        if WHOLE not in said.values() and (folder / WHOLE).is_file():
-            raise InputError(
-                f"The folder holds {WHOLE} and, by {INDEX}, the model in {len(set(said.values()))} other files; what"
-                " trains would read the one, and what merges the others.",
-                f"take away what is not the model: {WHOLE}, or {INDEX} with its files",
-            )
+        if WHOLE not in said.values() and (folder / WHOLE).is_file():  # what trains would read it, what merges not
+            fix = f"take away what is not the model: {WHOLE}, or {INDEX} with its files"
+            raise InputError(f"The folder holds {WHOLE} and, by {INDEX}, the model in other files too.", fix)
         files = [folder / name for name in sorted(set(said.values()))]
     elif (folder / WHOLE).is_file():
         files = [folder / WHOLE]
@@ -186,10 +183,9 @@ class Reader:
     def raw(self, tensor: Tensor, start: int = 0, stop: int | None = None) -> bytes:
         """The bytes of rows [start, stop) as they lie in the file."""
         count = ((tensor.rows if stop is None else stop) - start) * tensor.row_bytes
-        descriptor, offset = self._descriptor(tensor), tensor.offset + start * tensor.row_bytes
-        data = os.pread(descriptor, count, offset)
-        while 0 < len(data) < count and (more := os.pread(descriptor, count - len(data), offset + len(data))):
-            data += more  # one read gives at most 2 GiB
+        descriptor, offset, data = self._descriptor(tensor), tensor.offset + start * tensor.row_bytes, b""
+        while len(data) < count and (more := os.pread(descriptor, count - len(data), offset + len(data))):
+            data = data + more if data else more  # one read gives at most 2 GiB
         if len(data) != count:
             raise InputError(f"{tensor.file.name} is cut short at {tensor.name}.", "download it again")
         return data

@@ -8,10 +8,12 @@ beside it, and the reviewer writes the right answer. Identifiers are looked for 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from packager.artifacts.files import write_atomically
 from packager.data.audit import identifiers
 from packager.errors import InputError
 from packager.recipe import loading
@@ -25,7 +27,7 @@ def rows(exports: Sequence[Path]) -> list[dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for path in exports:
         for note in _notes(path):
-            row = {name: identifiers.redact(str(note.get(name, "")))[0] for name in TEXTS}
+            row = {name: identifiers.redact(_said(note, name))[0] for name in TEXTS}
             row = {
                 "question": row["question"],
                 "answer": "",
@@ -33,7 +35,7 @@ def rows(exports: Sequence[Path]) -> list[dict[str, str]]:
                 "comment": row["comment"],
                 "mode": row["mode"],
                 "passage": row["passage"],
-                "from": " ".join(str(note.get(name, "")) for name in SOURCES).strip(),
+                "from": " ".join(_said(note, name) for name in SOURCES).strip(),
             }
             found[json.dumps(row, sort_keys=True)] = row
     return list(found.values())
@@ -41,21 +43,36 @@ def rows(exports: Sequence[Path]) -> list[dict[str, str]]:
 
 def write(name: str, exports: Sequence[Path]) -> tuple[Path, int]:
     """Write NAME.jsonl beside the recipes' own folder's data, or here; returns its path and how many rows it has."""
+    check_name(name)
     made = rows(exports)
     if not made:
         raise InputError(f"{exports[0]} holds no note.", "export them in the clinic's page first")
     path = loading.own_folder() / f"{name}.jsonl"
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in made)
-    except FileExistsError as error:
-        raise InputError(f"{path} is there already.", "choose another name, or move it away") from error
+    if path.exists():
+        raise InputError(f"{path} is there already.", "choose another name, or move it away")
+    write_atomically(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in made))
     return path, len(made)
+
+
+def check_name(name: str) -> None:
+    """Raise `InputError` for what cannot name a recipe or its file."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,63}", name):
+        shown = name if len(name) <= 80 else f"{name[:77]}..."
+        raise InputError(
+            f"'{shown}' is no name for a recipe.",
+            "use up to 64 lower-case letters, digits, '_', '.' and '-', beginning with a letter or digit",
+        )
+
+
+def _said(note: dict[str, Any], name: str) -> str:
+    """What a note says of something; half of a pair of surrogates, which no file can hold, becomes `?`."""
+    value = note.get(name)
+    return "" if value is None else str(value).encode("utf-8", "replace").decode("utf-8")
 
 
 def _notes(path: Path) -> Iterator[dict[str, Any]]:
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read: {error}", "give a file that the page exported") from error
     for number, line in enumerate(lines, 1):
@@ -63,8 +80,8 @@ def _notes(path: Path) -> Iterator[dict[str, Any]]:
             continue
         try:
             note = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             note = None
-        if not isinstance(note, dict) or note.get("format") != 1 or not str(note.get("question", "")).strip():
+        if not isinstance(note, dict) or note.get("format") != 1 or not _said(note, "question").strip():
             raise InputError(f"{path.name}:{number} is no note of the clinic's page.", "give a file that it exported")
         yield note

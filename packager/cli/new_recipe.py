@@ -6,14 +6,16 @@ there, or if the columns or the language do not tell (the error says what to giv
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from packager.artifacts.files import write_atomically
+from packager.cli.auditing import must_apply
 from packager.cli.base_lengths import Lengths, base_of, lengths_of
+from packager.cli.feedback import check_name
 from packager.data.audit import files, identifiers, preparation
 from packager.data.audit.files import Described
 from packager.data.audit.preparation import Prepared
@@ -88,8 +90,10 @@ def write(name: str, wanted: Wanted) -> tuple[Path, str]:
 
     Raises `InputError` for a name that is taken or none, and for rows that do not tell what they are.
     """
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,63}", name):
-        raise InputError(f"'{name}' is no name for a recipe.", "use lower-case letters, digits, '_', '.' and '-'")
+    check_name(name)
+    if wanted.system and not wanted.system.strip():
+        raise InputError("--system is empty: an empty system message cannot be served.", "write one, or leave it out")
+    must_apply(wanted.source, wanted.encoding, wanted.sheet)
     if loading.is_named(name):
         raise InputError(f"There is a recipe {name} already: {loading.find(name)}.", "edit it, or choose another name")
     drafted = _draft(wanted)
@@ -130,6 +134,11 @@ def _draft(wanted: Wanted) -> Drafted:
     if wanted.system:
         names = files.columns(config)
         held = column(names, wanted.system)
+        if held and held in (fields.question, fields.answer):
+            raise InputError(
+                f"--system {held}: that column is taken for the question or the answer.",
+                "name another column or a text",
+            )
         if held:
             fields = fields.model_copy(update={"system": held})
         else:
@@ -163,9 +172,15 @@ def _divided(config: Data, table: Table) -> tuple[Data, Prepared]:
 
 def _create(path: Path, head: str, assumed: list[str], recipe: dict[str, Any]) -> None:
     text = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=110)
-    lines = "".join(f"# - {' '.join(line.split())}\n" for line in assumed)
-    with path.open("x", encoding="utf-8") as file:
-        file.write(head + lines + text)
+    lines = "".join(f"# - {_shown(line)}\n" for line in assumed)
+    if path.exists():
+        raise InputError(f"{path} is there already.", "edit it, or choose another name")
+    write_atomically(path, head + lines + text)
+
+
+def _shown(line: str) -> str:
+    """As a remark in YAML, which may hold no control characters: the name of a column may."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in " ".join(line.split()))
 
 
 def _data(wanted: Wanted, drafted: Drafted) -> tuple[dict[str, Any], list[str]]:

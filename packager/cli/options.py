@@ -82,6 +82,21 @@ def load(recipe: str, base: str | None, data: str | None, sets: tuple[str, ...])
             if not any("knowledge." in text for text in sets):
                 note = "without approved material, which is the recipe's own rows. Where its rows name their documents:"
                 click.echo(f"{data}: {note} --set 'data.fields.source=COLUMN knowledge.rows=true'", err=True)
-    for text in sets:  # several in one text: a new one begins where a space is followed by `field.path=`
-        overrides += re.split(r"\s+(?=[a-z_]+(?:\.[\w-]+)*=)", text.strip())
+    for text in sets:
+        overrides += several(text.strip())
     return loading.load(recipe, overrides, paths)
+
+
+_QUOTED = re.compile(r"""(?<![^\s=:,(\[{])(?:"(?:[^"\\]|\\.)*"|'(?:[^']|'')*')""", re.DOTALL)
+"""Text in quotes, where quotes begin a word: the one in `d'água` does not."""
+
+
+def several(text: str) -> list[str]:
+    """The overrides in one text: a new one begins where a space is followed by `field.path=`, but not in quotes."""
+    quoted = [found.span() for found in _QUOTED.finditer(text)]
+    parts, start = [], 0
+    for found in re.finditer(r"\s+(?=[a-z_]+(?:\.[\w-]+)*=)", text):
+        if not any(begin < found.start() < end for begin, end in quoted):
+            parts.append(text[start : found.start()])
+            start = found.end()
+    return [*parts, text[start:]]

@@ -63,7 +63,10 @@ def audit(
 
     for out in filter(None, (written, page)):
         auditing.must_be_writable(out)
-    found = auditing.audit(source, Named(question, answer, topic), encoding, sheet, redact=written is not None)
+    named = Named(question, answer, topic)
+    auditing.check_asked(source, named, encoding, sheet)
+    auditing.must_not_overwrite(source, written, page)
+    found = auditing.audit(source, named, encoding, sheet, redact=written is not None)
     prepared = found.prepared
     if written:
         click.echo(f"{files.write_rows(prepared, written)} rows written to {written}", err=True)
@@ -112,6 +115,11 @@ def new(
         raise click.UsageError("Give --data FILE, or --feedback FILE.")
     if notes:
         from packager.cli import feedback
+
+        flags = {"base": base, "language": language, "system": system, "question": question, "answer": answer,
+                 "topic": topic, "encoding": encoding, "sheet": sheet}  # fmt: skip
+        if given := [f"--{flag}" for flag, value in flags.items() if value]:
+            raise click.UsageError(f"{', '.join(given)} goes with --data: --feedback writes no recipe. Take it out.")
 
         written, count = feedback.write(name, notes)
         click.echo(

@@ -110,7 +110,7 @@ def _by_itself(recipe: Recipe, faulty: Collection[str] = ()) -> Iterator[Callabl
     """What asks the recipe alone, but for what asks a section in `faulty`."""
     steps: tuple[tuple[Callable[[Recipe], object], set[str]], ...] = (
         (_types, {"quantize"}), (_knowledge, {"knowledge", "data"}), (_judged, {"evaluate", "quantize"}),
-        (_safety, {"evaluate", "language"}), (_writer, {"train"}),
+        (_safety, {"evaluate", "language"}), (_sets, {"evaluate"}), (_writer, {"train"}),
     )  # fmt: skip
     for step, sections in steps:
         if not sections & set(faulty):
@@ -134,10 +134,15 @@ def _need(recipe: Recipe, found: Located, amount: Amount | None, waiting: Collec
 
 def _rows(recipe: Recipe, found: Located | None, *, thorough: bool) -> Amount | None:
     """What the data stage would refuse: with the base's prompt, where there is a base that can be used."""
+    try:
+        given = template_of(recipe.data)
+    except InputError:
+        found = None  # `check_data` says it again, with what else is wrong with the data
     if found is None:
         return check_data(recipe.data, thorough=thorough)
-    with prompt_of(found.path, template_of(recipe.data)) as prompt:
-        return check_data(recipe.data, prompt, recipe.serve, thorough=thorough)
+    asked = [*(smoke.ask for smoke in recipe.smoke), *(probe.ask for probe in recipe.evaluate.probes)]
+    with prompt_of(found.path, given) as prompt:
+        return check_data(recipe.data, prompt, recipe.serve, asked, thorough=thorough)
 
 
 def _template(recipe: Recipe, base: Located) -> list[PackagerError]:
@@ -227,15 +232,31 @@ def _knowledge(recipe: Recipe) -> None:
     """The approved material, where the recipe has any, is there."""
     if (wanted := recipe.knowledge) is None:
         return
+    problems: list[PackagerError] = []
     if wanted.rows and not recipe.data.fields.source:
-        raise InputError(
-            "knowledge.rows shows each answer with its document, but data.fields.source names no column.",
-            "set data.fields.source, or knowledge.rows: false",
+        problems.append(
+            InputError(
+                "knowledge.rows shows each answer with its document, but data.fields.source names no column.",
+                "set data.fields.source, or knowledge.rows: false",
+            )
         )
     if wanted.folder and not located(wanted.folder).is_dir():
-        raise InputError(f"knowledge.folder: there is no folder {wanted.folder}.", "correct it")
+        problems.append(InputError(f"knowledge.folder: there is no folder {wanted.folder}.", "correct it"))
     if wanted.questions and not located(wanted.questions).is_file():
-        raise InputError(f"knowledge.questions: there is no file {wanted.questions}.", "correct it")
+        problems.append(InputError(f"knowledge.questions: there is no file {wanted.questions}.", "correct it"))
+    if problems:
+        raise together(problems)
+
+
+def _sets(recipe: Recipe) -> None:
+    """The validation sets that lie on this machine are there."""
+    problems: list[PackagerError] = []
+    for name, wanted in recipe.evaluate.sets.items():
+        if not wanted.source.startswith(FETCHED) and not located(wanted.source).exists():
+            said = f"evaluate.sets.{name}.source: there is no file or folder {wanted.source}."
+            problems.append(InputError(said, "correct it, or take the set out"))
+    if problems:
+        raise together(problems)
 
 
 def _search(recipe: Recipe) -> None:

@@ -26,7 +26,13 @@ ANSWER_SHARE = 4
 
 def questions_must_fit(folder: Path, system: str | None, questions: Sequence[str], context: int) -> None:
     """Raise `InputError` for the first of `questions` that leaves no room for an answer in `context` tokens."""
-    template, tokenizer = load_template(folder), load_tokenizer(folder)
+    questions_must_fit_with(load_template(folder), load_tokenizer(folder), system, questions, context)
+
+
+def questions_must_fit_with(
+    template: ChatTemplate, tokenizer: Tokenizer, system: str | None, questions: Sequence[str], context: int
+) -> None:
+    """The same with a template and tokenizer that are at hand."""
     before = [{"role": "system", "content": system}] if system else []
     for question in questions:
         prompt = template.render([*before, {"role": "user", "content": question}], add_generation_prompt=True)

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from packager.recipe.checks import MOST_SEED, refuse_blank_words
 from packager.recipe.sections import Fields, Format, Section
 
 
@@ -51,6 +52,12 @@ class Probe(Section):
     """At least one of these must occur."""
     reject_any: tuple[str, ...] = ()
     """None of these may occur."""
+
+    @field_validator("expect_all", "expect_any", "reject_any")
+    @classmethod
+    def _words(cls, words: tuple[str, ...]) -> tuple[str, ...]:
+        refuse_blank_words(words)
+        return words
 
 
 class Benchmarks(Section):
@@ -128,7 +135,7 @@ class Evaluate(Section):
     """0 always takes the likeliest token, so that a second run says the same; the rest is as in serve."""
     resamples: int = Field(default=1000, ge=2, le=100000)
     """Bootstrap resamples of the rows for the 95 % intervals."""
-    seed: int = Field(default=42, ge=0)
+    seed: int = Field(default=42, ge=0, le=MOST_SEED)
     """Of the bootstrap, of the choice of rows and of the judge's blind order."""
     bertscore: BertScore | None = None
     """The encoder for BERTScore."""

@@ -16,8 +16,7 @@ WIDE = ("F32", "F16", "BF16")
 """Types of 16 bits and more: nothing is rounded to blocks."""
 WITHOUT_IMATRIX = (*WIDE, "Q8_0")
 HUB, WHEEL = "hf:", "pypi:"
-TEXT_FILES = (".jsonl", ".json", ".csv", ".tsv", ".xml", ".txt")
-SHEETS = (".xlsx", ".ods")
+SHEETS = (".xlsx", ".xlsm", ".xls", ".ods")
 
 
 def idle_settings(recipe: Recipe, rows: int | None = None) -> list[str]:

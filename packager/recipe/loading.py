@@ -18,17 +18,14 @@ from pydantic import ValidationError
 
 from packager.errors import InputError, all_at_once
 from packager.recipe.fields import section_in
+from packager.recipe.overrides import ASIDE, apply_override, set_field
 from packager.recipe.recipe import Recipe
 from packager.recipe.sections import Section
+from packager.recipe.yaml_text import Loader, mend, place_of
 
 ROOT = Path(__file__).resolve().parents[2]
 """The checkout: where recipes/ and vendor/ lie."""
 SHIPPED = ROOT / "recipes"
-ASIDE = "x-"
-"""How a part of a recipe begins that is only there to be merged into others (`<<: *name`)."""
-
-
-MERGE = "tag:yaml.org,2002:merge"
 
 
 class FaultyRecipe(InputError):
@@ -112,11 +109,11 @@ def load(name_or_path: str, overrides: Sequence[str] = (), paths: Mapping[str, s
     """
     path = find(name_or_path)
     try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)
     except UnicodeDecodeError as error:
         raise InputError(f"{path.name} is not UTF-8 text.", "save it as UTF-8; a recipe is a text file") from error
     except yaml.YAMLError as error:
-        raise InputError(f"{path.name} is not valid YAML: {_place_of(error)}", _mend(error)) from error
+        raise InputError(f"{path.name} is not valid YAML: {place_of(error)}", mend(error)) from error
     except RecursionError:
         raise InputError(f"{path.name} is nested too deeply.", "take out the brackets that nothing closes") from None
     except OSError as error:
@@ -126,9 +123,9 @@ def load(name_or_path: str, overrides: Sequence[str] = (), paths: Mapping[str, s
     problems: list[str] = []
     applied: dict[str, Any] = {}
     for field, given in paths.items():
-        problems += filter(None, [_set(raw, field, given, applied)])
+        problems += filter(None, [set_field(raw, field, given, applied)])
     for override in overrides:
-        problem = _apply(raw, override, applied)
+        problem = apply_override(raw, override, applied)
         if problem:
             problems.append(problem)
     problems += _renamed(raw.get("data"))
@@ -177,21 +174,6 @@ def in_yaml(text: str) -> str:
     return listed.strip()[1:-1]
 
 
-def _place_of(error: Exception) -> str:
-    """Where YAML found what is wrong, and what."""
-    mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None)
-    if mark is None or not problem:
-        return str(error)
-    if problem.startswith("found character '\\t'"):
-        problem = "a tab, where YAML wants spaces"
-    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}."
-
-
-def _mend(error: Exception) -> str:
-    return "write spaces instead of it" if "\\t" in str(error) else "correct that line, or the one above it"
-
-
 def _renamed(data: Any) -> list[str]:
     """What is wrong with a data section that uses a field's old name; the section is given the new one.
 
@@ -210,56 +192,6 @@ def _renamed(data: Any) -> list[str]:
         data.setdefault("split", data.pop("evaluation"))
         problems.append("data.evaluation is called data.split now: rename it")
     return problems
-
-
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice; YAML would silently keep the last. A key beside a merged part
-    (`<<: *name`) is no second one: it holds."""
-
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        try:
-            return super().construct_object(node, deep=deep)
-        except (ValueError, KeyError, IndexError, AttributeError) as error:  # a month that no year has, `!!bool maybe`
-            problem = f"'{str(node.value)[:40]}' cannot be read ({error}); text stands in quotes"
-            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from error
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=deep) for key, _ in node.value if key.tag != MERGE]
-        if sum(key.tag == MERGE for key, _ in node.value) > 1:
-            keys += ["<<", "<<"]
-        twice = {str(key) for key in keys if keys.count(key) > 1}
-        if twice:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"given twice: {', '.join(sorted(twice))}", node.start_mark
-            )
-        return super().construct_mapping(node, deep)
-
-
-def _apply(raw: dict[str, Any], override: str, applied: dict[str, Any]) -> str:
-    """Set one `a.b=value` in `raw`; returns what is wrong with it, if anything."""
-    path, equals, text = override.partition("=")
-    if not equals or not path:
-        return f"set: '{override}' is not of the form field.path=value"
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        value = text
-    return _set(raw, path, value, applied)
-
-
-def _set(raw: dict[str, Any], path: str, value: Any, applied: dict[str, Any]) -> str:
-    """Set one field in `raw`; returns what is wrong with it, if anything."""
-    *parents, last = path.split(".")
-    here = raw
-    for parent in parents:
-        within = here.get(parent) or {}  # not there, or taken away by an override before
-        if not isinstance(within, dict):
-            return f"set: {path}: '{parent}' has no fields"
-        here[parent] = dict(within)  # a copy: in YAML one part may stand in several places
-        here = here[parent]
-    here[last] = value
-    applied[path] = value
-    return ""
 
 
 def _problems(error: ValidationError) -> list[str]:

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from packager.recipe.checks import MOST_EPOCHS, MOST_SEED, refuse_blank_words, refuse_one_column, refuse_truth
 
 
 class Section(BaseModel):
     """A part of a recipe: immutable, unknown fields refused, field docstrings kept."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        refuse_truth(value, cls.model_fields[info.field_name or ""].annotation)
+        return value
 
 
 class Base(Section):
@@ -30,7 +38,7 @@ class Base(Section):
 class Split(Section):
     fraction: float = Field(default=0.1, gt=0, lt=0.9)
     """Share of the rows that is held out and never trained on."""
-    seed: int = Field(default=42, ge=0)
+    seed: int = Field(default=42, ge=0, le=MOST_SEED)
     """Chooses which groups are held out."""
     group_by: Literal["answer", "question", "topic"] = "answer"
     """Rows that share an answer or a near-duplicate question are never split. `question` lets equal
@@ -49,6 +57,12 @@ class Fields(Section):
     """Column with the system message, where rows bring their own (all the same: the clinic is served one)."""
     source: str | None = None
     """Column with the document that the answer rests on; knowledge.rows shows it."""
+
+    @model_validator(mode="after")
+    def _each_its_own(self) -> Fields:
+        others = {"topic": self.topic, "system": self.system, "source": self.source}
+        refuse_one_column(self.question, self.answer, others)
+        return self
 
 
 Format = Literal["qa", "alpaca", "messages", "sharegpt", "medquad", "mixed"]
@@ -138,7 +152,7 @@ class Train(Section):
     """qlora: adapters over NF4 weights; lora: over 16/32-bit weights; none: package the base."""
     lora: Lora = Lora()
     """The adapter's shape."""
-    epochs: float = Field(default=1.0, gt=0)
+    epochs: float = Field(default=1.0, gt=0, le=MOST_EPOCHS)
     """Passes over the training rows."""
     max_steps: int | None = Field(default=None, ge=1)
     """Stop after this many optimizer steps, whatever the epochs say."""
@@ -154,10 +168,10 @@ class Train(Section):
     """AdamW's decoupled weight decay."""
     max_grad_norm: float = Field(default=1.0, gt=0)
     """Gradients are scaled down to this norm."""
-    seed: int = Field(default=42, ge=0)
+    seed: int = Field(default=42, ge=0, le=MOST_SEED)
     """Adapter initialisation, order of rows and dropout."""
-    checkpoint_seconds: float = Field(default=60, gt=0)
-    """A resumable checkpoint is written about this often."""
+    checkpoint_seconds: float = Field(default=60, gt=0, exclude=True)
+    """A resumable checkpoint is written about this often; what is trained does not depend on it."""
     evaluate_every: int | None = Field(default=None, ge=1)
     """Measure the held-out loss after every so many steps, and keep the adapter that had the least;
     by default it is measured before and after training, and the last adapter is kept."""
@@ -246,6 +260,12 @@ class Smoke(Section):
     letters (anticoag*). Words that only an answer about it has: the check must be able to fail."""
     reject_any: tuple[str, ...] = ()
     """None of these may occur in the answer."""
+
+    @field_validator("expect_any", "reject_any")
+    @classmethod
+    def _words(cls, words: tuple[str, ...]) -> tuple[str, ...]:
+        refuse_blank_words(words)
+        return words
 
 
 class Thresholds(Section):

@@ -112,6 +112,26 @@ def test_wrong_fields_and_what_else_is_wrong_are_said_at_once(tmp_path: Path, co
     assert done.output.count("problem") == 1
 
 
+def test_questions_that_do_not_fit_and_files_that_are_missing_are_found_at_once(
+    tmp_path: Path, spm_base: Checkpoint
+) -> None:
+    long = json.dumps("vacina dengue " * 300)
+    for section in (f"smoke: [{{ask: {long}}}]\n", f"evaluate: {{probes: [{{ask: {long}}}]}}\n"):
+        given = recipe(tmp_path, spm_base.folder, rows(), f"serve: {{context: 512}}\n{section}")
+        done = packager("check", given, "--build-dir", str(tmp_path / "b"))
+        assert done.exit_code == 2, done.output
+        assert "tokens of a prompt; the context that is served has 512" in done.output
+    missing = (
+        "evaluate: {sets: {um: {source: nao_ha.jsonl}}}\n"
+        "knowledge: {rows: true, folder: sem_pasta, questions: sem_perguntas.jsonl}\n"
+    )
+    given = recipe(tmp_path, spm_base.folder, rows(), missing, template="no.jinja", bad_rows="drop")
+    (tmp_path / "rows.jsonl").unlink()
+    done = packager("check", given, "--build-dir", str(tmp_path / "b"))
+    for words in ("sets.um.source", "names no column", "sem_pasta", "sem_perguntas", "no.jinja", "rows.jsonl"):
+        assert words in done.output
+
+
 def test_what_is_overridden_is_not_reported(tmp_path: Path, spm_base: Checkpoint) -> None:
     given = recipe(tmp_path, tmp_path / "no_base", rows(), "train: {epochs: many}\n")
     mine = tmp_path / "mine.jsonl"

@@ -7,6 +7,7 @@ template refuses, too many long rows, rows none of which can be held out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from packager.data.conversations import shared_system
 from packager.data.rows.table import check_rows
 from packager.prompt.frozen import Frozen
 from packager.prompt.ollama.composed import refuse_unservable_with
-from packager.prompt.servable import must_fit_with
+from packager.prompt.servable import must_fit_with, questions_must_fit_with
 from packager.recipe.sections import Data, Serve
 
 if TYPE_CHECKING:
@@ -52,11 +53,16 @@ class Amount:
 
 
 def check_data(
-    config: Data, prompt: Prompt | None = None, serve: Serve | None = None, *, thorough: bool = True
+    config: Data,
+    prompt: Prompt | None = None,
+    serve: Serve | None = None,
+    questions: Sequence[str] = (),
+    *,
+    thorough: bool = True,
 ) -> Amount | None:
     """What the rows come to. Raises `InputError` for what is wrong with the source. A data set of the Hub that is
     not on this machine yet is not looked at (None); nor, unless it is to be `thorough`, is a large one divided and
-    counted: the data stage does so in its turn."""
+    counted: the data stage does so in its turn. `questions` are those that files are asked later."""
     table = check_rows(config)
     if table is None:
         return None
@@ -72,6 +78,8 @@ def check_data(
     preparation.refuse(config, prepared)
     if prompt:
         must_fit_with(prompt.frozen.template, prompt.tokenizer, prompt.frozen.roles, system, serve or Serve())
+        context = (serve or Serve()).context
+        questions_must_fit_with(prompt.frozen.template, prompt.tokenizer, system, questions, context)
     return amount_of(prepared)
 
 

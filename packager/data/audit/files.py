@@ -63,7 +63,7 @@ def samples(prepared: Prepared, shown: int = 3) -> list[str]:
 
 
 def write_rows(prepared: Prepared, path: Path) -> int:
-    """Write the rows, in the order of the source, as JSON Lines of question, answer and topic, or of
+    """Write the rows, in the order of the source, as JSON Lines of question, answer, topic and source, or of
     messages where a conversation has several turns. Returns how many."""
     listed = sorted((*prepared.train, *prepared.heldout), key=lambda row: (row.file, row.line))
     lines = [json.dumps(_plain(row), ensure_ascii=False) + "\n" for row in listed]
@@ -97,7 +97,8 @@ def describe(source: str, encoding: str = "", sheet: str | None = None, named: N
     if len({(shape.format, shape.fields, shape.unread, shape.source) for shape in shapes.values()}) == 1:
         taken = _meaning(next(iter(shapes.values())), "")
     if data.encoding != "utf-8" and not encoding:
-        taken.append(f"the file is not UTF-8; it is read as {data.encoding} (encoding)")
+        which = ("the file is", "it is") if len(files.read) == 1 else ("the files are", "they are")
+        taken.append(f"{which[0]} not UTF-8; {which[1]} read as {data.encoding} (encoding)")
     return Described(data, tuple(taken), tuple(files.other_splits))
 
 
@@ -136,4 +137,4 @@ def _plain(row: Row) -> dict[str, object]:
     content: dict[str, object] = {"messages": row.as_messages()}
     if roles == ["user", "assistant"] and not row.untrained:
         content = {"question": row.question, "answer": row.answer}
-    return content | ({"topic": row.topic} if row.topic else {})
+    return content | {name: text for name, text in (("topic", row.topic), ("source", row.source)) if text}

@@ -65,7 +65,11 @@ def left_unread(table: Table) -> Iterable[str]:
     if table.other_splits:
         yield f"Kept apart as other splits, not read here: {', '.join(table.other_splits[:SHOWN])}."
     if table.unread:
-        yield f"Not read, being of no known type: {', '.join(table.unread[:SHOWN])}."
+        more = f" and {len(table.unread) - SHOWN} more" if len(table.unread) > SHOWN else ""
+        yield (
+            "Not read, being of no known type, or a link to a folder or to nothing: "
+            f"{', '.join(table.unread[:SHOWN])}{more}."
+        )
 
 
 def notes(audit: Audit, config: Data, rows: Sequence[Row]) -> Iterable[str]:

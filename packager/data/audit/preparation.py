@@ -185,13 +185,15 @@ def _identifiers(
     kept = []
     for row in rows:
         texts = [identifiers.redact(content) for _, content in row.messages]
-        kinds = [kind for _, found in texts for kind in found]
+        # Neither is trained, but both are written out, and a source is shown on the clinic's page.
+        topic, source = (identifiers.redact(text or "") for text in (row.topic, row.source))
+        kinds = [kind for _, found in (*texts, topic, source) for kind in found]
         counts.update(kinds)
         for kind in dict.fromkeys(kinds):
             where[kind].append(place(row))
         if kinds and redacting:
             messages = tuple((role, text) for (role, _), (text, _) in zip(row.messages, texts, strict=True))
-            row = replace(row, messages=messages)
+            row = replace(row, messages=messages, topic=topic[0] or None, source=source[0] or None)
         kept.append(row)
     found = tuple(
         IdentifierCount(kind=k, count=counts[k], where=tuple(where[k][:SHOWN])) for k in identifiers.KINDS if counts[k]

@@ -1,8 +1,9 @@
 """CSV and TSV: text -> records, each with the line it begins on. The delimiter is found.
 
-Excel's first line `sep=;` says the delimiter. A row of another number of cells, or a quote that never closes, is a
-`UnusableRow` record; a header that names a column twice, a title above it, or a `sep=` line that says another
-delimiter than the rows have raises `InputError`.
+Excel's first line `sep=;` says the delimiter. A row of another number of cells, a quote that never closes or that
+closes only rows further down, and a header that stands there again are `UnusableRow` records; a header that names a
+column twice or not at all, a title above it, JSON, or a `sep=` line that says another delimiter than the rows have
+raise `InputError`.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from packager.data.rows.columns import check_once, column
+from packager.data.rows.columns import column
 from packager.data.rows.encoding import read_text
-from packager.data.rows.header import LOOKED_AT, Numbered, check_no_title, is_header
+from packager.data.rows.header import LOOKED_AT, Numbered, check_no_title, columns_of, is_header, repeats
 from packager.data.rows.records import Record, UnusableRow
 from packager.errors import InputError
 
@@ -27,6 +28,11 @@ csv.field_size_limit(1 << 24)
 def read_csv(path: Path, encoding: str, columns: Sequence[str]) -> Iterator[Record | UnusableRow]:
     """The rows below the header; `columns` are those wanted: they help to find the delimiter."""
     text = read_text(path, encoding)
+    if (begin := text.lstrip()[:1]) and begin in "{[":
+        raise InputError(
+            f"{path.name} begins with '{begin}': it is JSON, not CSV.",
+            "name it .jsonl (one object a line) or .json (a list of objects), and give that",
+        )
     said = _SEP.match(text)
     skipped = 1 if said else 0
     text = text[said.end() :] if said else text
@@ -34,8 +40,20 @@ def read_csv(path: Path, encoding: str, columns: Sequence[str]) -> Iterator[Reco
     if said:
         _check_said(path.name, delimiter, text, columns)
     _check_no_title(path.name, text, delimiter, skipped, columns)
+    rows = list(_rows(path.name, text, delimiter, skipped))
+    at = next((number for number, row in enumerate(rows) if not isinstance(row, UnusableRow)), None)
+    header = None if at is None else rows.pop(at)
+    if header is None or isinstance(header, UnusableRow):
+        yield from (row for row in rows if isinstance(row, UnusableRow))
+        return
+    names = columns_of(path.name, header[1], [row[1] for row in rows if not isinstance(row, UnusableRow)])
+    for row in rows:
+        yield row if isinstance(row, UnusableRow) else _record(path.name, names, *row, delimiter)
+
+
+def _rows(file: str, text: str, delimiter: str, skipped: int) -> Iterator[Numbered | UnusableRow]:
+    """The rows that are not empty, each with the line it begins on."""
     reader = csv.reader(_lines(text), delimiter=delimiter, strict=True)
-    header: list[str] = []
     while True:
         begins = reader.line_num + 1 + skipped
         try:
@@ -43,17 +61,41 @@ def read_csv(path: Path, encoding: str, columns: Sequence[str]) -> Iterator[Reco
         except StopIteration:
             return
         except csv.Error as error:
-            yield UnusableRow(path.name, begins, f"broken CSV ({_reason(error)})")
+            yield UnusableRow(file, begins, f"broken CSV ({_reason(error)})")
             continue
-        if not header:
-            header = [cell.strip() for cell in cells] if any(cell.strip() for cell in cells) else []
-            check_once(path.name, header)
-        elif len(cells) == len(header):
-            if any(cell.strip() for cell in cells):
-                yield Record(path.name, begins, dict(zip(header, cells, strict=True)))
-        elif any(cell.strip() for cell in cells):
-            cells_found = f"{len(cells)} cell{'s' * (len(cells) != 1)}"
-            yield UnusableRow(path.name, begins, f"{cells_found}, but the header has {len(header)}")
+        if any(cell.strip() for cell in cells):
+            yield begins, cells
+
+
+def _record(file: str, names: Sequence[str], begins: int, cells: Sequence[str], delimiter: str) -> Record | UnusableRow:
+    if repeats(names, cells):
+        return UnusableRow(file, begins, "repeats the header")
+    if any(_holds_rows(cell, len(names), delimiter) for cell in cells):
+        ends = begins + sum(cell.count("\n") for cell in cells)
+        return UnusableRow(
+            file,
+            begins,
+            f"lines {begins} to {ends} are one row: a quote opens in line {begins} and closes further down, and the"
+            " lines between look like rows of their own; take it out, or close it",
+        )
+    if len(cells) != len(names):
+        cells_found = f"{len(cells)} cell{'s' * (len(cells) != 1)}"
+        return UnusableRow(file, begins, f"{cells_found}, but the header has {len(names)}")
+    return Record(file, begins, {name: cell for name, cell in zip(names, cells, strict=True) if name})
+
+
+def _holds_rows(cell: str, columns: int, delimiter: str) -> bool:
+    """Whether a cell holds lines that are rows: two or more with as many cells as the header has. In prose a space
+    follows the comma, or digits stand on both sides of it."""
+    if columns < 2 or "\n" not in cell:
+        return False
+    listed = [line.split(delimiter) for line in cell.split("\n")]
+    return sum(len(cells) == columns and not any(map(_is_prose, cells, cells[1:])) for cells in listed) > 1
+
+
+def _is_prose(before: str, after: str) -> bool:
+    """Whether a delimiter between these two seems to be a mark of punctuation."""
+    return not after or after[0].isspace() or (before[-1:].isdecimal() and after[0].isdecimal())
 
 
 def _check_said(file: str, said: str, text: str, columns: Sequence[str]) -> None:

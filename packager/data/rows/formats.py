@@ -6,16 +6,16 @@ whatever the case and accents of their names.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from packager.data.rows import medquad, mending
-from packager.data.rows.columns import column, value_of
+from packager.data.rows.columns import column, folded, value_of
 from packager.data.rows.conversations import Turn, turns_of
 from packager.data.rows.json_files import CONVERSATIONS
 from packager.data.rows.records import Record, UnusableRow
-from packager.data.rows.texts import Unusable, checked, cleaned, text_of
+from packager.data.rows.texts import EMPTY, Unusable, checked, cleaned, text_of
 from packager.recipe.sections import Data
 
 INSTRUCTION = ("instruction", "instrucao")
@@ -92,6 +92,8 @@ def columns_read(config: Data) -> tuple[str, ...]:
         more = (*INSTRUCTION, *INPUT, *OUTPUT, *ASIDE)
     elif config.format in ("messages", "sharegpt"):
         more = (*CONVERSATIONS, *ASIDE)
+    elif config.format == "qa":
+        more = ASIDE
     elif config.format == "medquad":
         more = ("question", "answer", "topic", "qtype")
     return tuple(dict.fromkeys((*columns_of(config), *more)))
@@ -134,6 +136,7 @@ def _mended(text: str, config: Data) -> str:
 
 
 def _qa(values: Mapping[str, Any], config: Data) -> Conversation:
+    _refuse_aside(values, config)
     question, answer = (_side(values, name) for name in (config.fields.question, config.fields.answer))
     if isinstance(question, str) and isinstance(answer, str):
         return [Turn("user", question), Turn("assistant", answer)], _topic(values, config)
@@ -152,10 +155,22 @@ def _side(values: Mapping[str, Any], name: str) -> str | list[Any]:
 
 def _alpaca(values: Mapping[str, Any], config: Data) -> Conversation:
     _refuse_aside(values, config)
-    instruction = text_of(values, *INSTRUCTION)
-    extra = text_of(values, *INPUT, required=False)
+    instruction = _only(values, INSTRUCTION)
+    extra = _only(values, INPUT, required=False)
     question = f"{instruction}\n{extra}" if extra else instruction
-    return [Turn("user", question), Turn("assistant", text_of(values, *OUTPUT))], _topic(values, config)
+    return [Turn("user", question), Turn("assistant", _only(values, OUTPUT))], _topic(values, config)
+
+
+def _only(values: Mapping[str, Any], names: Sequence[str], *, required: bool = True) -> str:
+    """The text of the one of several columns that says something: of two, one would not be trained."""
+    there = dict.fromkeys(found for name in names if (found := column(values, name)) is not None)
+    texts = {name: text for name in there if (text := text_of(values, name, required=False))}
+    if len(set(texts.values())) > 1:
+        raise Unusable(
+            f"has texts in {' and '.join(map(repr, texts))}, and only one of them would be trained:"
+            " join them, or empty one"
+        )
+    return next(iter(texts.values())) if texts else text_of(values, *names, required=required)
 
 
 def _messages(values: Mapping[str, Any], config: Data) -> Conversation:
@@ -167,13 +182,28 @@ def _messages(values: Mapping[str, Any], config: Data) -> Conversation:
 
 def _refuse_aside(values: Mapping[str, Any], config: Data) -> None:
     """What belongs to a conversation and would be left out unsaid."""
+    fields = config.fields
+    used = {
+        folded(name) for name in (fields.question, fields.answer, fields.topic, fields.system, fields.source) if name
+    }
     for name in ASIDE:
         found, value = value_of(values, name)
-        if value in (None, "", [], {}) or found == config.fields.system:
+        if folded(found) in used or _says_nothing(value):
             continue
         if name == "system":
             raise Unusable(f"has a system message in '{found}': name it, data.fields.system: {found}, or take it out")
         raise Unusable(f"has '{found}', which would not be trained: take it out, or leave the row out")
+
+
+def _says_nothing(value: Any) -> bool:
+    """Whether a value is an empty one, however a file writes that: null, "[]", or what holds only such values."""
+    if isinstance(value, str):
+        return not value.strip() or value.strip().casefold() in EMPTY
+    if isinstance(value, Mapping):
+        return all(map(_says_nothing, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_says_nothing, value))
+    return value is None or value != value  # not a number: an empty cell of a column of numbers
 
 
 def _medquad(values: Mapping[str, Any], config: Data) -> Conversation:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from packager.data.rows.columns import check_no_row, column, known_pair
+from packager.data.rows.columns import check_no_row, check_once, column, known_pair
 from packager.errors import InputError
 
 LOOKED_AT = 20
@@ -49,6 +49,58 @@ def check_no_title(file: str, rows: Sequence[Numbered], wanted: Sequence[str]) -
     )
 
 
+def columns_of(file: str, header: Sequence[Any], rows: Sequence[Sequence[Any]]) -> list[str]:
+    """The names that a header gives its columns: '' for an empty column without one, and for a column of row numbers,
+    as pandas writes it before the others, a name that says so (nothing is read from it, and it is listed).
+
+    Raises `InputError` for a name that stands twice, and for a column without a name in which something stands: it
+    may be the other half of a merged cell, and would be lost.
+    """
+    names = [_text(cell) for cell in header]
+    check_once(file, names)
+    for at in [at for at, name in enumerate(names) if not name]:
+        cells = [_text(row[at]) for row in rows if at < len(row)]
+        filled = sum(map(bool, cells))
+        if at == 0 and _counts_up(cells):
+            names[at] = f"{_letter(at)} (numbers without a name)"
+        elif filled:
+            raise InputError(
+                f"{file}: column {_letter(at)} has no name in the header, and {filled} cell{'s' * (filled != 1)} below"
+                " it hold something.",
+                "name it, or delete it; where the cell beside it is merged over both, unmerge it and name each",
+            )
+    return names
+
+
+def repeats(header: Sequence[str], cells: Sequence[Any]) -> bool:
+    """Whether a row only says the names of the columns again, as on each printed page or where files were joined."""
+    said = [(name, text) for name, cell in zip(header, cells, strict=False) if (text := _text(cell))]
+    # Two equal rows of a file without a header are rows of the data.
+    return bool(said) and all(name == text for name, text in said) and _are_names([name for name, _ in said])
+
+
+def _counts_up(cells: Sequence[str]) -> bool:
+    """Whole numbers, each one more than the last."""
+    if not cells or not all(cell.isdecimal() and len(cell) < 10 for cell in cells):
+        return False
+    return [int(cell) for cell in cells] == list(range(int(cells[0]), int(cells[0]) + len(cells)))
+
+
+def _letter(at: int) -> str:
+    """A column as spreadsheets call it: A, B, ... AA."""
+    letters = ""
+    at += 1
+    while at:
+        at, rest = divmod(at - 1, 26)
+        letters = chr(ord("A") + rest) + letters
+    return letters
+
+
+def _text(cell: Any) -> str:
+    """A cell as text. A byte order mark stands within a file where two files were joined."""
+    return str(cell if cell is not None else "").strip().strip("\ufeff")
+
+
 def is_header(cells: Sequence[Any]) -> bool:
     """Whether a row names a question and an answer, and no cell of it reads like a text of the data."""
     names = names_of(cells)
@@ -57,7 +109,7 @@ def is_header(cells: Sequence[Any]) -> bool:
 
 def names_of(cells: Sequence[Any]) -> list[str]:
     """The cells of a row that hold something, as texts."""
-    return [text for cell in cells if (text := str(cell if cell is not None else "").strip())]
+    return [text for cell in cells if (text := _text(cell))]
 
 
 def _are_names(names: Sequence[str]) -> bool:

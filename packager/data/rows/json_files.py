@@ -14,6 +14,7 @@ from typing import Any
 
 from packager.data.rows.encoding import read_text
 from packager.data.rows.records import Record, UnusableRow, kind_of
+from packager.data.rows.texts import NO_TEXT
 
 CONVERSATIONS = (
     "messages", "conversations", "conversation", "dialog", "dialogue", "dialogo", "chat", "turns", "mensagens",
@@ -48,7 +49,15 @@ def _lines(name: str, text: str) -> Iterator[Record | UnusableRow]:
     # Not splitlines: U+2028 and the like may stand inside a JSON string.
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
-            yield _record(name, number, line)
+            made = _record(name, number, line)
+            if isinstance(made, UnusableRow) and _is_opened(line.strip()):
+                made = UnusableRow(name, number, f"{made.reason}; one object must stand on one line")
+            yield made
+
+
+def _is_opened(line: str) -> bool:
+    """Whether a line is the first of an object that was written over several, for people to read."""
+    return line.startswith("{") and line.endswith(("{", "[", ","))
 
 
 def _record(name: str, number: int, text: str) -> Record | UnusableRow:
@@ -83,6 +92,8 @@ def _value(text: str) -> Any:
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
+    if any(not key.isascii() and NO_TEXT.search(key) for key in made):
+        raise _Unreadable("the name of a field holds characters that are no text")
     if len(made) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = sorted({key for key in keys if keys.count(key) > 1})
@@ -126,7 +137,8 @@ def _broken(name: str, text: str, start: int) -> Iterator[UnusableRow]:
 
 
 def _lists(text: str, start: int) -> tuple[dict[str, int], str]:
-    """The keys of an object that hold lists, with where each begins; and what is wrong with the other values."""
+    """The keys of an object that hold lists of objects (or of nothing), with where each begins; and what is wrong
+    with the other values: a list of texts is a field of a row."""
     found: dict[str, int] = {}
     problem = ""
     position = _after(text, start + 1, _BLANK + ",")
@@ -139,7 +151,7 @@ def _lists(text: str, start: int) -> tuple[dict[str, int], str]:
         end = _end_of(text, at)
         if end is None:
             break
-        if text[at] == "[":
+        if text[at] == "[" and text[_after(text, at + 1, _BLANK)] in "{]":
             if key in found:
                 problem = f"the key '{key[:40]}' stands twice"
             found[key] = at

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from packager.data.rows import medquad
 from packager.data.rows.columns import (
     SOURCES,
@@ -32,6 +34,8 @@ from packager.data.rows.sources import TEXT, Reading, read_file
 from packager.errors import InputError
 from packager.recipe.sections import Data, Fields
 
+SHOWN = 20
+"""Files that a message names."""
 LOOKED_AT = 50
 """Rows whose keys are taken as the columns: in JSON Lines every row names its own."""
 
@@ -47,6 +51,8 @@ class Named:
 
 
 NOBODY = Named()
+BY_ROW = (".jsonl", ".ndjson", ".json")
+"""Files in which every row names its own columns."""
 
 
 @dataclass(frozen=True)
@@ -60,17 +66,31 @@ class Shape:
     """The column that says where an answer comes from; a recipe's `data.fields.source` would name it."""
 
 
-def columns_in(path: Path, how: Reading) -> tuple[str, ...]:
-    """The columns of a file: those of its first rows together; () if no row can be read."""
+def columns_in(path: Path, how: Reading, rows: int | None = LOOKED_AT) -> tuple[str, ...]:
+    """The columns of a file: those of its first rows together (None: of all); () if no row can be read."""
     records = (record for record in read_file(path, how) if isinstance(record, Record))
-    names = (str(name) for record in itertools.islice(records, LOOKED_AT) for name in record.values)
+    names = (str(name) for record in itertools.islice(records, rows) for name in record.values)
     return tuple(dict.fromkeys(name for name in names if name))
 
 
 def detected_encoding(files: Sequence[Path]) -> str:
-    """The encoding of the first text file that is not UTF-8, by its letters; utf-8 where all are."""
-    found = (encoding_of(path) for path in files if path.suffix.lower() in TEXT)
-    return next((encoding for encoding in found if encoding != "utf-8"), "utf-8")
+    """The encoding that all text files are in, by their letters: one that is ASCII alone is in any of 8 bits.
+
+    Raises `InputError` for files of several encodings: a recipe has one, and the others would be misread.
+    """
+    texts = [path for path in files if path.suffix.lower() in TEXT]
+    found = {path: encoding_of(path) for path in texts}
+    kinds = {path: kind for path, kind in found.items() if kind != "utf-8" or not path.read_bytes().isascii()}
+    wide = any(kind.startswith(("utf-16", "utf-32")) for kind in kinds.values())
+    named = found if wide else kinds
+    if len(set(named.values())) > 1:
+        listed = ", ".join(f"{path.name} is {kind}" for path, kind in itertools.islice(named.items(), SHOWN))
+        raise InputError(
+            f"The files are in different encodings: {listed}"
+            f"{f' and {len(named) - SHOWN} more' if len(named) > SHOWN else ''}.",
+            "save all of them as UTF-8; or, where all are in one and some are taken for another, name it: --encoding",
+        )
+    return next(iter(named.values()), "utf-8")
 
 
 def shape_of(file: str, columns: Sequence[str], named: Named = NOBODY) -> Shape:
@@ -85,18 +105,19 @@ def shape_of(file: str, columns: Sequence[str], named: Named = NOBODY) -> Shape:
         pair = known_pair(columns)
         question, answer = named.question or (pair[0] if pair else ""), named.answer or (pair[1] if pair else "")
         if question and answer and column(columns, question) != column(columns, answer):
-            return _qa(columns, str(column(columns, question)), str(column(columns, answer)), more)
+            return _qa(file, columns, str(column(columns, question)), str(column(columns, answer)), more, named)
         raise _which(file, columns, named)
     if set(medquad.COLUMNS) <= set(columns) or file.lower().endswith(".xml") or "qtype" in columns:
         return Shape("medquad", Fields(), ())
     if column(columns, "messages"):
-        return _shape("messages", columns, Fields(**more), ("messages",))
+        return _shape("messages", columns, _fields(file, more), ("messages",))
     if any(column(columns, name) for name in CONVERSATIONS):
-        return _shape("sharegpt", columns, Fields(**more), CONVERSATIONS)
+        return _shape("sharegpt", columns, _fields(file, more), CONVERSATIONS)
     if known_column(columns, INSTRUCTION) and known_column(columns, OUTPUT):
-        return _shape("alpaca", columns, Fields(**more), (*INSTRUCTION, *INPUT, *OUTPUT))
+        return _shape("alpaca", columns, _fields(file, more), (*INSTRUCTION, *INPUT, *OUTPUT))
     if (pair := known_pair(columns)) is not None:
-        return _qa(columns, *pair, more)
+        check_no_row(file, pair)  # a sentence of the data may hold such a word too
+        return _qa(file, columns, *pair, more, named)
     check_no_row(file, columns)
     raise _which(file, columns, named)
 
@@ -111,7 +132,8 @@ def recognised(source: str, files: Sequence[Path], data: Data, named: Named = NO
     shapes: dict[str, Shape] = {}
     for path in files:
         if columns := columns_in(path, how):
-            shapes[path.name if len(files) == 1 else str(path)] = shape_of(path.name, columns, named)
+            shape = shape_of(path.name, columns, named)
+            shapes[path.name if len(files) == 1 else str(path)] = _with_late(shape, path, how, columns, named)
     if not shapes:
         why = next(
             (f": line {bad.line}, {bad.reason}" for bad in read_file(files[0], how) if isinstance(bad, UnusableRow)), ""
@@ -127,15 +149,40 @@ def recognised(source: str, files: Sequence[Path], data: Data, named: Named = NO
     return data.model_copy(update={"format": "mixed", "fields": Fields(topic="topic" if topics else None)}), shapes
 
 
+def _with_late(shape: Shape, path: Path, how: Reading, columns: Sequence[str], named: Named) -> Shape:
+    """The same, with the columns that only rows below the first have: they are not read, and that is said."""
+    if path.suffix.lower() not in BY_ROW:
+        return shape
+    every = columns_in(path, how, None)
+    if not (late := [name for name in every if name not in columns]):
+        return shape
+    try:
+        whole = shape_of(path.name, every, named)
+    except InputError:
+        whole = shape
+    if (whole.format, whole.fields) == (shape.format, shape.fields) and whole is not shape:
+        return whole
+    return replace(shape, unread=(*shape.unread, *late))
+
+
 def _without_topic(shape: Shape) -> Shape:
     unread = (*shape.unread, shape.fields.topic) if shape.fields.topic else shape.unread
     return replace(shape, fields=shape.fields.model_copy(update={"topic": None}), unread=unread)
 
 
-def _qa(columns: Sequence[str], question: str, answer: str, more: dict[str, Any]) -> Shape:
-    taken = {name: value for name, value in more.items() if value not in (question, answer)}
-    fields = Fields(question=question, answer=answer, **taken)
+def _qa(file: str, columns: Sequence[str], question: str, answer: str, more: dict[str, Any], named: Named) -> Shape:
+    said = {name for name in more if getattr(named, name)}  # what somebody named is never left out unsaid
+    taken = {name: value for name, value in more.items() if name in said or value not in (question, answer)}
+    fields = _fields(file, {"question": question, "answer": answer} | taken)
     return _shape("qa", columns, fields, (question, answer))
+
+
+def _fields(file: str, names: dict[str, Any]) -> Fields:
+    try:
+        return Fields(**names)
+    except ValidationError as error:
+        said = error.errors()[0]["ctx"]["error"]
+        raise InputError(f"{file}: {said}.", "name another column: --topic, or --question and --answer") from error
 
 
 def _shape(format_: str, columns: Sequence[str], fields: Fields, wanted: Sequence[str]) -> Shape:

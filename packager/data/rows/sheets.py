@@ -1,20 +1,18 @@
 """Spreadsheets (.xlsx, .xlsm, .xls, .ods): a workbook -> records, each with the number of its row in the sheet.
 
 The first row that is not empty names the columns. A workbook with several sheets needs one named; a sheet that is
-not there, a title above the header, a password or a broken file raises `InputError`. Cells keep their kind: a number
-or a date is no text.
+not there, a title above the header, a filled column without a name, a password or a broken file raises `InputError`.
+Cells keep their kind: a number or a date is no text.
 """
 
 from __future__ import annotations
 
-import itertools
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from packager.data.rows.columns import check_once
-from packager.data.rows.header import LOOKED_AT, Numbered, check_no_title, is_header
+from packager.data.rows.header import LOOKED_AT, Numbered, check_no_title, columns_of, is_header, repeats
 from packager.data.rows.records import Record, UnusableRow
 from packager.errors import InputError, MissingResource, PackagerError
 from packager.recipe.loading import in_yaml
@@ -22,17 +20,17 @@ from packager.recipe.loading import in_yaml
 
 def read_sheet(path: Path, sheet: str | None, columns: Sequence[str]) -> Iterator[Record | UnusableRow]:
     """The rows below the header of one sheet; of the only one with cells in it, where none is named."""
-    filled = _filled(_cells(path, sheet))
-    first = list(itertools.islice(filled, LOOKED_AT))
-    check_no_title(path.name, first, columns)
-    header: list[str] = []
-    for number, values in itertools.chain(first, filled):
-        if header:
-            named = {name: value for name, value in zip(header, values, strict=False) if name}
-            yield Record(path.name, number, named)
+    filled = list(_filled(_cells(path, sheet)))
+    check_no_title(path.name, filled[:LOOKED_AT], columns)
+    if not filled:
+        return
+    (first, names), *rows = filled
+    header = columns_of(f"{path.name}, row {first}", names, [values for _, values in rows])
+    for number, values in rows:
+        if repeats(header, values):
+            yield UnusableRow(path.name, number, "repeats the header")
             continue
-        header = [value.strip() if isinstance(value, str) else "" for value in values]
-        check_once(f"{path.name}, row {number}", header)
+        yield Record(path.name, number, {name: value for name, value in zip(header, values, strict=False) if name})
 
 
 def _filled(cells: Sequence[Sequence[Any]]) -> Iterator[Numbered]:

@@ -25,6 +25,8 @@ from packager.errors import InputError
 
 ABOUT = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "metadata.json")
 """What the `datasets` library writes beside the rows."""
+LOCK = "~$"
+"""How the name of the file begins that Excel keeps beside an open one."""
 SPLITS = {
     "train": ("train", "training", "treino", "treinamento"),
     "validation": ("validation", "valid", "val", "dev", "eval", "validacao"),
@@ -50,7 +52,7 @@ class Files:
     other_splits: dict[str, tuple[Path, ...]]
     """By split, in a folder laid out as on the Hub."""
     unread: tuple[Path, ...] = ()
-    """Files of no known type."""
+    """Files of no known type, links to folders, and links to nothing."""
 
 
 def files_of(source: Path, suffixes: Sequence[str] = (), split: str = "train") -> Files:
@@ -74,9 +76,10 @@ def _of_folder(source: Path, known: Sequence[str], split: str) -> Files:
     every = sorted(
         p
         for p in source.rglob("*")
-        if p.is_file() and not any(part.startswith((".", "cache-")) for part in p.relative_to(source).parts)
+        if (p.is_file() or p.is_symlink())  # a link to a folder is not gone into, and one to nothing is no file
+        and not any(part.startswith((".", "cache-", LOCK)) for part in p.relative_to(source).parts)
     )
-    inside = [p for p in every if p.suffix.lower() in known and p.name not in ABOUT]
+    inside = [p for p in every if p.suffix.lower() in known and p.name not in ABOUT and p.is_file()]
     if not inside:
         raise InputError(f"The folder {_short(source)} holds no data file.", f"known are {', '.join(known)}")
     unread = tuple(p for p in every if p not in inside and p.name not in ABOUT)
@@ -155,5 +158,7 @@ READERS: dict[str, Reader] = {
     ".arrow": lambda path, how: read_arrow(path, how.columns),
     ".xml": _xml,
 }
+SHEETS = (".xlsx", ".xlsm", ".xls", ".ods")
+"""Files that may have several sheets."""
 TEXT = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
 """Files that have an encoding."""

@@ -18,7 +18,7 @@ from packager.data.rows.formats import Row, columns_read, missing_columns, row_o
 from packager.data.rows.recognise import columns_in, shape_of
 from packager.data.rows.records import Record, UnusableRow
 from packager.data.rows.sources import Files, Reading, files_of, read_file
-from packager.errors import InputError
+from packager.errors import InputError, PackagerError, together
 from packager.recipe.loading import located
 from packager.recipe.sections import Data
 
@@ -41,7 +41,7 @@ class Table:
     other_splits: tuple[str, ...] = ()
     """Files of other splits than the one read."""
     unread: tuple[str, ...] = ()
-    """Files of the folder that are of no known type."""
+    """Files of the folder that are of no known type, and links to folders or to nothing."""
 
     @property
     def read(self) -> int:
@@ -106,15 +106,29 @@ def check_rows(config: Data) -> Table | None:
 
     A data set of the Hub that is not on this machine yet is not looked at (None).
     """
-    template_of(config)
-    if config.source.startswith("hf:"):
-        from packager.data.rows import hub_dataset
-
-        if hub_dataset.cached(config) is None:
-            return None
-    table = read_rows(config)
-    refuse_bad(table.bad, table.read, config)
+    problems: list[PackagerError] = []
+    table = None
+    try:
+        template_of(config)
+    except InputError as error:  # it does not hide what is wrong with the rows
+        problems.append(error)
+    try:
+        if _is_here(config):
+            table = read_rows(config)
+            refuse_bad(table.bad, table.read, config)
+    except PackagerError as error:
+        problems.append(error)
+    if problems:
+        raise together(problems)
     return table
+
+
+def _is_here(config: Data) -> bool:
+    if not config.source.startswith("hf:"):
+        return True
+    from packager.data.rows import hub_dataset
+
+    return hub_dataset.cached(config) is not None
 
 
 def refuse_bad(bad: Sequence[UnusableRow], read: int, config: Data) -> None:
@@ -143,7 +157,10 @@ def template_of(config: Data) -> str | None:
     path = located(given)
     if not path.is_file():
         raise InputError(f"data.template: there is no file {given}.", "give a path, or the template itself")
-    return path.read_text(encoding="utf-8")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"data.template: {given} is not UTF-8 text.", "save it as UTF-8") from error
 
 
 def rows_fingerprint(config: Data) -> str:

@@ -24,7 +24,8 @@ _EMPTY_WORDS = ("sem resposta", "não informado", "nao informado", "a definir", 
 EMPTY = frozenset((*_EMPTY_TEXT.split(), *_EMPTY_WORDS))
 """Whole cells that stand for an empty one: what pandas, SQL, Excel, LibreOffice and people write, in Portuguese and
 English."""
-_NO_TEXT = re.compile(r"[\0\ud800-\udfff]")
+NO_TEXT = re.compile(r"[\0\ud800-\udfff]")
+"""A NUL, and half of a pair of surrogates: no file can hold it as text."""
 
 
 class Unusable(Exception):
@@ -55,7 +56,7 @@ def checked(value: str, name: str, *, required: bool = True) -> str:
                 f"empty {name}: it says what is written for an empty cell (nan, None, #REF!, n/d and the like)"
             )
         return ""
-    if _NO_TEXT.search(text):
+    if NO_TEXT.search(text):
         raise Unusable(f"{name} holds characters that are no text")
     return text
 
