@@ -2,9 +2,11 @@
 
 The question decides what happens: "devagar" streams for seconds, "sem parar" until it is not heard any more, "demora"
 is read for longer than anybody's patience with a browser, "cheia" has no room, "ocupado" is refused, "morra"
-ends the process after three words, "vazia" answers nothing, "marcas" what no answer may hold. Its command line goes to
+ends the process after three words, "vazia" answers nothing, "marcas" what no answer may hold, "interrompa" is
+Ctrl-C for who asks, and no answer. Its command line goes to
 the file in STANDIN_ARGUMENTS, the path and body of each question that it computes to the file in STANDIN_ASKED, those
-of what it is given to read before anybody asks to the file in STANDIN_READ. Given approved material it answers
+of what it is given to read before anybody asks to the file in STANDIN_READ; it
+reads that until there is a file STANDIN_READS_UNTIL. Given approved material it answers
 STANDIN_WRITES. A token is a word; the first is one of LIKELY. With STANDIN_ENGINE it renders, splits and predicts as
 the model's own file does, by llama.cpp's library.
 """
@@ -16,6 +18,7 @@ import functools
 import itertools
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -94,12 +97,16 @@ class Handler(BaseHTTPRequestHandler):
         if record := os.environ.get("STANDIN_READ" if begins else "STANDIN_ASKED"):
             with Path(record).open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"path": self.path, **request}) + "\n")
+        while begins and (until := os.environ.get("STANDIN_READS_UNTIL")) and not Path(until).exists():
+            time.sleep(0.05)
         question = request["messages"][-1]["content"]
         for word, (code, error) in REFUSED.items():
             if word in question:
                 return self.reply(code, {"error": {"code": code, **error}})
         if request.get("stream"):
             return self.stream(question)
+        if "interrompa" in question:
+            return os.kill(os.getppid(), signal.SIGINT)
         answer = "" if "vazia" in question else "<|im_start|>" if "marcas" in question else ANSWER
         choice: dict[str, Any] = {"message": {"role": "assistant", "content": answer}, "finish_reason": "stop"}
         if request.get("logprobs"):

@@ -86,6 +86,7 @@ def check(folder: Path, public: Path) -> str:
 def stated(folder: Path) -> str:
     """The fingerprint of the key that `folder`'s signature names, which signed these very checksums. Whose key it is
     remains open."""
+    found = fingerprint(folder)
     command = ["ssh-keygen", "-Y", "check-novalidate", "-n", NAMESPACE, "-s", str(folder / SIGNATURE)]
     try:
         child.run(command, stdin=folder / SIGNED, timeout=SECONDS)
@@ -94,7 +95,7 @@ def stated(folder: Path) -> str:
             f"{folder / SIGNATURE} is not a signature of this {SIGNED}.\n{error.message}",
             "do not use this copy; ask its publisher for another",
         ) from error
-    return fingerprint(folder)
+    return found
 
 
 def numbers_of(folder: Path) -> str:

@@ -33,7 +33,7 @@ _OUTSIDE = {CHECKSUMS, signing.SIGNATURE}
 """What cannot be in the checksums."""
 _PROGRAMS = (
     ".exe", ".com", ".bat", ".cmd", ".sh", ".scr", ".pif", ".msi", ".dll", ".vbs", ".js", ".wsf", ".hta", ".ps1",
-    ".jar", ".reg", ".gguf", ".desktop", ".inf", ".safetensors", ".lnk", ".url", ".vbe", ".jse", ".wsh", ".ws",
+    ".jar", ".reg", ".gguf", ".desktop", ".inf", ".safetensors", ".vbe", ".jse", ".wsh", ".ws",
     ".sct", ".cpl", ".msp", ".chm", ".application", ".appimage", ".run",
 )  # fmt: skip
 """What somebody might start by mistake for a part of a bundle; source/package.c has the same list."""

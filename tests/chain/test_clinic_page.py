@@ -190,9 +190,39 @@ def test_old_questions_make_room_for_the_answer(page: browser.Browser, program: 
         sent = asked(tmp_path)[-1]["messages"]
         assert [m["role"] for m in sent] == ["system", *["user", "assistant"] * 2, "user"]
         assert sent[1]["content"].startswith("Pergunta 1")
+        page.requested()
+        put(page, "Pergunta 4 " + "palavra " * 10)  # what was left out stays so: one more question goes
+        assert counted(page) == 2
+        assert asked(tmp_path)[-1]["messages"][1]["content"].startswith("Pergunta 2")
         page.type(QUESTION, "palavra " * 58 + browser.ENTER)
         assert "A pergunta é longa demais" in error(page)
-        assert len(asked(tmp_path)) == 4
+        assert len(asked(tmp_path)) == 5
+
+
+def counted(page: browser.Browser) -> int:
+    """How often the page asked for the length of a conversation since `requested` was called last."""
+    return sum(url.endswith("/contar") for url in page.requested())
+
+
+@pytest.mark.parametrize("words", [20, 1300])
+def test_a_long_day_takes_few_requests(page: browser.Browser, served: Started, tmp_path: Path, words: int) -> None:
+    """Of 200 answers, with long ones more than the 1 MB that the program takes at once, as many stay as have room."""
+    page.run(
+        """((words) => { for (let i = 0; i < 200; i++) turns.push({ role: "user", content: `Pergunta ${i}` },
+            { role: "assistant", content: "palavra ".repeat(words) }); })(arguments[0])""",
+        words,
+    )
+    page.requested()
+    put(page, "E agora?")
+    assert counted(page) <= 18  # two for each doubling
+    sent = asked(tmp_path)[-1]["messages"]
+    room = clinic_bundle.CONFIG["context"] - clinic_bundle.CONFIG["max_answer_tokens"]
+    most = (room - 3 - 2) // (words + 2)  # without the system message and the question
+    assert [m["role"] for m in sent] == ["system", *["user", "assistant"] * most, "user"]
+    assert sent[1]["content"] == f"Pergunta {200 - most}"
+    assert "as perguntas mais antigas não foram levadas em conta" in page.text("article.theirs:last-child .remark")
+    put(page, "E depois?")
+    assert counted(page) <= 4
 
 
 SAID = """(window.said = [], new MutationObserver((seen) => {
@@ -247,6 +277,7 @@ def test_a_wrong_answer_is_noted_where_the_package_allows_it(
     page: browser.Browser, program: Path, tmp_path: Path
 ) -> None:
     with opened(page, tmp_path / "bundle", program, feedback=True):
+        page.run("localStorage.clear()")  # another test's, if it had the same port
         put(page, "A paciente Maria da Silva pode?")
         page.click("article .wrong")
         page.type("article form textarea", "Não é isso.")
@@ -256,6 +287,25 @@ def test_a_wrong_answer_is_noted_where_the_package_allows_it(
         assert (kept["question"], kept["comment"], kept["mode"]) == ("A paciente [NOME] pode?", "Não é isso.", "free")
         assert page.text("#take") == "Exportar retornos (1)"
         pictured(page, "wrong")
+
+
+def test_a_note_that_is_open_stays_when_the_answer_goes_on(
+    page: browser.Browser, program: Path, tmp_path: Path
+) -> None:
+    with opened(page, tmp_path / "bundle", program, feedback=True):
+        page.run("localStorage.clear()")  # another test's, if it had the same port
+        put(page, "longa")
+        first = page.text(ANSWER).strip()
+        page.click("article .wrong")
+        page.type("article form textarea", "Não é isso.")
+        page.run("[...document.querySelectorAll('article button')].find((b) => b.textContent === 'Continuar').click()")
+        page.until(lambda: len(page.text(ANSWER)) > len(first) + 20 and page.text("#status") == "Resposta completa.")
+        assert page.run("document.querySelector('article form textarea').value") == "Não é isso."
+        assert not page.run("document.querySelector('article .wrong').offsetHeight")
+        page.run("document.querySelector('article form button').click()")
+        (kept,) = json.loads(str(page.run("localStorage.getItem('retorno-meu_aps')")))
+        assert (kept["question"], kept["comment"]) == ("longa", "Não é isso.")
+        assert len(kept["answer"]) > len(first) + 20  # the whole one
 
 
 def test_an_english_package_has_an_english_page(page: browser.Browser, program: Path, tmp_path: Path) -> None:

@@ -108,6 +108,24 @@ def test_what_is_no_request_of_a_browser(served: Started, computed: Path, text: 
     assert served.ask("/estado")[0] == 200  # it lives
 
 
+@pytest.mark.parametrize(
+    ("headers", "code"), [("X-Chave: {key}\r\n", b"413"), ("X-Chave: a b\r\nX-Chave: c\r\n", b"400")]
+)
+def test_a_refusal_is_heard_by_who_is_still_sending(served: Started, headers: str, code: bytes) -> None:
+    """Closed at once, with bytes that were not read, the browser's system would throw the answer away."""
+    port, size = int(served.url.rpartition(":")[2]), 8_000_000
+    head = f"POST /contar HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: {size}\r\n"
+    with socket.create_connection(("127.0.0.1", port)) as out:
+        out.settimeout(60)
+        out.sendall((head + headers.format(key=served.key) + "\r\n").encode())
+        for _ in range(8):
+            out.sendall(bytes(size // 8))
+        answer = b"".join(iter(lambda: out.recv(4096), b""))  # to its end: no reset
+    assert answer.split()[1] == code
+    assert answer.endswith(b'"type":"refused"}}')
+    assert served.ask("/estado")[0] == 200
+
+
 def test_a_request_in_single_bytes_and_many_that_say_nothing(served: Started) -> None:
     port = int(served.url.rpartition(":")[2])
     silent = [socket.create_connection(("127.0.0.1", port)) for _ in range(30)]

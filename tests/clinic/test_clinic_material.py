@@ -118,6 +118,8 @@ def test_strangers_find_nothing(tmp_path: Path, program: Path, programs: Path) -
                 assert running.ask(path, body)[0] == 400
         places = {"answer": "Dengue é uma doença.", "places": [99999, -1]}
         assert b"nothing:" in running.ask("/conferir", places)[1]
+        for many in ("ﷺ".encode() * 600, b"\xef7:" * 600):  # 18 signs each in e5.c, which makes room for 12
+            assert running.ask("/buscar", b'{"question": "' + many + b'"}')[0] == 200
         assert asked(running, 'dengue "\\\n\u0007 é')["passages"]
 
 

@@ -77,7 +77,16 @@ def test_every_altered_byte_and_missing_file_is_named(bundle: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["runtime/novo.txt", "runtime/pagina/vírus.js", "runtime/Thumbs.db", "iniciar.EXE", "autorun.inf", "x.gguf"]
+    "name",
+    [
+        "runtime/novo.txt",
+        "runtime/pagina/vírus.js",
+        "runtime/Thumbs.db",
+        "iniciar.EXE",
+        "autorun.inf",
+        "x.gguf",
+        "a.vbe",
+    ],
 )
 def test_an_added_file_that_may_be_run_is_named(bundle: Path, name: str) -> None:
     (bundle / name).write_text("x")
@@ -223,6 +232,20 @@ def test_the_beginning_of_every_conversation_is_read_before_anybody_asks(bundle:
     assert (asked["max_tokens"], asked["cache_prompt"]) == (1, True)
 
 
+def test_the_page_is_given_out_while_the_server_reads_the_beginning_again(bundle: Path, tmp_path: Path) -> None:
+    read, go = tmp_path / "read.json", tmp_path / "go"
+    go.touch()
+    env = {"STANDIN_READ": str(read), "STANDIN_READS_UNTIL": str(go)}
+    with started(["sh", str(bundle / "iniciar.sh"), "--sem-navegador"], env=env) as running:
+        go.unlink()
+        os.kill(running.children()[0], signal.SIGKILL)
+        until(lambda: len(read.read_text(encoding="utf-8").splitlines()) == 2)
+        assert running.ask("/")[0] == 200
+        assert running.ask("/estado") == (200, b'{"state":"loading"}')
+        go.touch()
+        running.until_free()
+
+
 def test_the_program_says_which_one_it_is(program: Path) -> None:
     for word in ("versao", "--version"):
         said = subprocess.run([program, word], capture_output=True, text=True)
@@ -278,6 +301,58 @@ def test_a_closed_window_stops_the_server(bundle: Path, number: int) -> None:
     assert running.gone()
 
 
+def test_ctrl_c_is_no_crash_of_the_server(bundle: Path) -> None:
+    """It ends the server as well, which may be seen first."""
+    with started(["sh", str(bundle / "iniciar.sh"), "--sem-navegador"]) as running:
+        [server] = running.children()
+        os.kill(running.process.pid, signal.SIGSTOP)
+        os.kill(running.process.pid, signal.SIGINT)
+        os.kill(server, signal.SIGKILL)
+        until(lambda: "\nState:\tZ" in Path(f"/proc/{server}/status").read_text(encoding="ascii"))
+        os.kill(running.process.pid, signal.SIGCONT)
+        said, _ = running.process.communicate(timeout=120)
+        assert running.process.returncode == 0
+    assert "Encerrado" in said
+    assert "parou sozinho" not in said
+    assert "encerrou o programa" not in said
+
+
+def test_ctrl_c_while_a_large_file_is_checked(bundle: Path) -> None:
+    """The rest is not read, and nothing is said of a file that was not read to its end."""
+    model = bundle / IN_BUNDLE / CONFIG["model"]
+    os.truncate(model, 1 << 36)
+    command = [str(bundle / "runtime" / TARGET / "clinica"), "conferir", "--pasta", str(bundle)]
+    checking = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def reads_it() -> bool:
+        handles = Path(f"/proc/{checking.pid}/fd")
+        return any(handle.readlink() == model for handle in handles.iterdir() if handle.is_symlink())
+
+    try:
+        until(reads_it)
+        checking.send_signal(signal.SIGINT)
+        said, _ = checking.communicate(timeout=60)
+    finally:
+        checking.kill()
+        checking.wait()
+    assert checking.returncode == 130
+    assert "Interrompido" in said
+    assert CONFIG["model"] not in said
+
+
+@pytest.mark.parametrize("script", ["iniciar.sh", "autoteste.sh"])
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_folder_that_cd_would_look_for_elsewhere(bundle: Path, shell: str, script: str, tmp_path: Path) -> None:
+    """CDPATH makes cd go elsewhere, or write where it went."""
+    (tmp_path / "other" / bundle.name).mkdir(parents=True)
+    (bundle / "runtime" / TARGET / "clinica").write_text('#!/bin/sh\necho "$@"\n')
+    for place in (tmp_path / "other", tmp_path):
+        command = sh(shell, Path(bundle.name) / script)
+        env = os.environ | {"CDPATH": str(place)}
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=env, timeout=60)
+        assert f"--pasta {bundle}\n" in done.stdout, done
+
+
 def test_a_second_start_finds_the_first(bundle: Path, tmp_path: Path) -> None:
     temporary = tmp_path / "tmp"
     temporary.mkdir()
@@ -297,6 +372,41 @@ def test_a_second_start_finds_the_first(bundle: Path, tmp_path: Path) -> None:
     with started(["sh", str(bundle / "iniciar.sh"), "--sem-navegador"], env=env) as second:
         assert second.key != first.key
         assert second.stop()[0] == 0
+    assert not list(temporary.iterdir())
+
+
+def test_a_folder_that_the_system_removed_is_made_again(bundle: Path, tmp_path: Path) -> None:
+    """systemd-tmpfiles empties /tmp of what is old; the server's log lies there, and what a second start looks for."""
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    env = {"TMPDIR": str(temporary)}
+    with started(["sh", str(bundle / "iniciar.sh"), "--sem-navegador"], env=env) as running:
+        [folder] = temporary.iterdir()
+        shutil.rmtree(folder)
+        gone = running.children()
+        os.kill(gone[0], signal.SIGKILL)
+        assert running.until_another_server(gone)
+        assert folder.stat().st_mode & 0o777 == 0o700
+        code, said = run(bundle, "iniciar.sh", "--sem-navegador", env=env)
+        assert (code, running.page in said) == (0, True), said
+        assert running.stop()[0] == 0
+    assert not list(temporary.iterdir())
+
+
+def test_a_second_one_that_came_meanwhile_keeps_its_folder(bundle: Path, tmp_path: Path) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    env, command = {"TMPDIR": str(temporary)}, ["sh", str(bundle / "iniciar.sh"), "--sem-navegador"]
+    with started(command, env=env) as first:
+        [folder] = temporary.iterdir()
+        shutil.rmtree(folder)
+        with started(command, env=env) as second:
+            gone = first.children()
+            os.kill(gone[0], signal.SIGKILL)
+            assert first.until_another_server(gone)  # and so in a folder of its own
+            assert first.stop()[0] == 0
+            assert second.page in run(bundle, "iniciar.sh", "--sem-navegador", env=env)[1]
+            assert second.stop()[0] == 0
     assert not list(temporary.iterdir())
 
 
@@ -527,6 +637,16 @@ def test_the_self_test_passes(bundle: Path, shell: str) -> None:
     assert "APROVADO: funciona como na prova. O teste não diz se as respostas são corretas" in done.stdout
 
 
+def test_ctrl_c_in_the_self_test_is_no_failure(tmp_path: Path, program: Path) -> None:
+    questions = [PROOF["questions"][0] | asking("interrompa")]
+    bundle = clinic_bundle.make(tmp_path / "b", program, proof=PROOF | {"questions": questions})
+    code, said = run(bundle, "autoteste.sh")
+    assert code == 130
+    assert "Interrompido" in said
+    assert "REPROVADO" not in said
+    assert "[falha]" not in said
+
+
 def likely(**other: float) -> list[dict[str, float]]:
     """What the stand-in holds for likely, but for `t11=-0.7`, or all of them `by` so much."""
     by = other.get("by", 0.0)
@@ -612,6 +732,9 @@ def test_the_batch_files_are_what_cmd_can_read() -> None:
         data = (ASSETS / name).read_bytes()
         assert data.isascii()
         assert data.count(b"\r\n") == data.count(b"\n")
+        paths = [line for line in data.splitlines() if b"%~dp0" in line]
+        assert paths
+        assert all(line.replace(b'"PROGRAMA=', b'"').count(b'"%~dp0') == 1 for line in paths), paths
 
 
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="no shellcheck here")

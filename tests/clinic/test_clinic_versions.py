@@ -205,6 +205,44 @@ def test_a_key_that_was_given(tmp_path: Path, program: Path, keys: dict[str, Pat
 
 
 @needs_ssh_keygen
+def test_one_that_is_not_listed_is_checked_too(tmp_path: Path, program: Path, keys: dict[str, Path]) -> None:
+    """Its name begins with a point; on top of a drive, or in a folder that cannot be listed, it is the same."""
+    public = ("--chave", f"{keys['ours']}.pub")
+    bundle = signed(tmp_path / ".oculto", program, keys["ours"])
+    for given in ((), public):
+        code, said = check(bundle, *given)
+        assert code == 0, said
+        assert "Assinatura conferida" in said
+    (bundle / "LEIA-ME.txt").write_text("FALSO")
+    clinic_bundle.close(bundle)
+    for given in ((), public):
+        code, said = check(bundle, *given)
+        assert code == 3
+        assert "A assinatura não confere" in said
+    with_our_signature(tmp_path / "new", program, keys)
+    signed(tmp_path / "old", program, keys["ours"], "20261124.0000")
+    code, said = check(bundle)  # those beside it are still looked at
+    assert code == 0
+    assert f"({tmp_path / 'old'})" in said
+
+
+@needs_ssh_keygen
+@pytest.mark.skipif(os.getuid() == 0, reason="root lists every folder")
+def test_one_in_a_folder_that_cannot_be_listed(tmp_path: Path, program: Path, keys: dict[str, Path]) -> None:
+    parent = tmp_path / "parent"
+    bundle = signed(parent / "b", program, keys["ours"])
+    (bundle / "LEIA-ME.txt").write_text("FALSO")
+    clinic_bundle.close(bundle)
+    parent.chmod(0o311)
+    try:
+        code, said = check(bundle)
+    finally:
+        parent.chmod(0o755)
+    assert code == 3
+    assert "A assinatura não confere" in said
+
+
+@needs_ssh_keygen
 def test_a_key_file_that_is_none(tmp_path: Path, program: Path, keys: dict[str, Path]) -> None:
     bundle = signed(tmp_path / "b", program, keys["ours"])
     for given, words in (("nada.pub", "Não há um arquivo de chave em"), (keys["ours"], "não é uma chave pública")):

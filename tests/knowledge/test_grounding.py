@@ -57,6 +57,76 @@ def test_planted_faults_are_struck(programs: Path, planted: str, why: str) -> No
     assert outcome.text == f"Aguarde trinta minutos antes de beber. {STRUCK}"
 
 
+@pytest.mark.parametrize(
+    ("said", "passage"),
+    [
+        ("Tome 2 comprimidos por dia.", "Tome 1/2 comprimido por dia."),
+        ("Tome 2 comprimidos por dia.", "Tome 1⁄2 comprimido por dia."),
+        ("Tome 125 mg de digoxina por dia.", "Tome 0.125 mg de digoxina por dia."),
+        ("Tome 500 mg por dia.", "Tome 0.500 mg por dia."),
+        ("Tome meio comprimido por dia.", "Tome um comprimido e meio por dia."),
+        ("Tome meio comprimido por dia.", "Tome um e meio comprimido por dia."),
+        ("Tome ½ comprimido por dia.", "Tome 1½ comprimido por dia."),
+        ("Tome 1 comprimido por dia.", "Tome 1½ comprimido por dia."),
+        ("Tome 1 comprimido por dia.", "Tome 1 comprimido e meio por dia."),
+        ("Tome 1/2 comprimido por dia.", "Tome 1 1/2 comprimido por dia."),
+        ("Tome 1/3 comprimido por dia.", "Tome 2 1/3 comprimidos por dia."),
+        ("Tome ⅓ comprimido por dia.", "Tome 1 comprimido por dia."),
+        ("Tome um quarto de comprimido por dia com água.", "Tome um comprimido por dia com água."),
+        ("Use mil unidades.", "Use duzentas mil unidades."),
+        ("Use mil unidades.", "Use mil e duzentas unidades."),
+        ("Use 200 unidades.", "Use 200 mil unidades."),
+        ("Use um milhão de unidades.", "Use dois milhões de unidades."),
+        ("Use seiscentos mg por dia em casa com água.", "Use 500 mg por dia em casa com água."),
+        ("Use 100 g por dia.", "Use 100 µg por dia."),  # U+00B5
+        ("Use 100 g por dia.", "Use 100 μg por dia."),  # U+03BC
+        ("Use 100 µg por dia.", "Use 100 g por dia."),
+        ("Use 15 mg por dia.", "Use 15 mg/kg por dia."),
+        ("Use 15 mg/kg por dia.", "Use 15 mg por dia."),
+        ("Use 15 mg por dia.", "Use 15 mg por quilo de peso por dia."),
+        ("Use 15 mg/h de soro.", "Use 15 mg/dia de soro."),
+        ("Use 500 mg de xarope.", "Use 500 mg/ml de xarope."),
+        ("A pressão é 8 por 12.", "A pressão é 12/8."),
+        ("A pressão é 12/8.", "A pressão é 12/9."),
+        ("Use 1250 mg.", "Use 1,250 mg."),  # which of two numbers it is depends on the language
+        ("Use 1,2 mg.", "Use 1,2,3 mg."),
+        ("Use 12345678902 ml.", "Use 12345678901 ml."),
+    ],
+)
+def test_another_dose_is_struck_however_it_is_written(programs: Path, said: str, passage: str) -> None:
+    assert ground(programs, said, [passage]).struck == (said,)
+
+
+@pytest.mark.parametrize(
+    ("said", "passage"),
+    [
+        ("Use 100 mcg por dia.", "Use 100 µg por dia."),
+        ("Use 100 microgramas por dia.", "Use 100 μg por dia."),
+        ("Use 1.000 mg.", "Use 1000 mg por dia."),
+        ("Use 1000 mg.", "Use 1.000 mg por dia."),
+        ("Use 0,125 mg.", "Use 0.125 mg por dia."),
+        ("A pressão dela é 12/8.", "A pressão é 12/8."),
+        ("Mire em 120/80 mmHg.", "Mire em até 120/80 mmHg."),
+        ("Tome 1/2 comprimido.", "Tome 1/2 comprimido por dia."),
+        ("Tome ½ comprimido.", "Tome 1/2 comprimido por dia."),
+        ("Tome meio comprimido.", "Tome ½ comprimido por dia."),
+        ("Tome um comprimido e meio.", "Tome 1½ comprimido por dia."),
+        ("Tome 1,5 comprimido.", "Tome 1 1/2 comprimido por dia."),
+        ("Tome às 8: ½ comprimido.", "Tome às 8: ½ comprimido por dia, sempre."),
+        ("Tome um comprimido e meio copo de água.", "Tome 1 comprimido e 1/2 copo de água por dia."),
+        ("Use 200.000 unidades.", "Use duzentas mil unidades por dia."),
+        ("Use mil e duzentas unidades.", "Use 1200 unidades por dia."),
+        ("Use 1.200.000 unidades.", "Use 1,2 milhão de unidades por dia."),
+        ("Use 1.000.000 de unidades.", "Use um milhão de unidades por dia."),
+        ("Dê 15 mg por quilo.", "Dê 15 mg/kg por dia."),
+        ("Use 15 mg/dia.", "Use 15 mg por dia em casa."),
+        ("Mantenha a glicemia acima de 70 mg/dL.", "Mantenha a glicemia acima de 70 mg/dl sempre."),
+    ],
+)
+def test_the_same_dose_written_otherwise_stands(programs: Path, said: str, passage: str) -> None:
+    assert ground(programs, said, [passage]).reasons == ()
+
+
 def test_each_sentence_must_be_carried_by_one_passage(programs: Path) -> None:
     assert ground(programs, "Tome dipirona 500 mg por 30 minutos.", PASSAGES).struck
     assert ground(programs, "Tome dipirona.", []).reasons == ("nothing:",)
@@ -64,7 +134,19 @@ def test_each_sentence_must_be_carried_by_one_passage(programs: Path) -> None:
 
 
 def test_any_text_may_be_held_against_any(programs: Path) -> None:
-    for text in ("\0", "½½½", "1.000.000,5", "....", "9" * 300, "é" * 500, "日本 3 mg", "\ud800", "1e9 x"):
+    strange = ["\0", "½½½", "1.000.000,5", "....", "9" * 300, "é" * 500, "日本 3 mg", "\ud800", "1e9 x", "µ", "/½/"]
+    for text in [
+        *strange,
+        "1/2/3 ½½ e meio",
+        "mil mil e",
+        "2 1/3 1/3",
+        "e meio",
+        "mil e",
+        "1 e",
+        "1 mg e",
+        "1/",
+        "1/⁄2",
+    ]:
         ground(programs, text, [text, ORS])
 
 

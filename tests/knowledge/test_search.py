@@ -58,6 +58,12 @@ def test_the_bars_on_questions_as_people_type_them(all_rows: Search) -> None:
     assert claims <= 0.2
 
 
+def test_a_sign_that_stands_for_many_is_searched_as_those(programs: Path) -> None:
+    """U+FDFA becomes 18 signs in e5.c, which makes room for 12."""
+    one, other = ([("", "Louvor " + sign * 400)] for sign in ("ﷺ", "صلى الله عليه وسلم"))
+    assert engine.vectors(programs, one) == engine.vectors(programs, other)
+
+
 def test_an_approved_answer_is_the_row_word_for_word(opened: Search) -> None:
     shown = approved(opened, "ate q temperatura guarda vacina na sala")
     row = read_lines("aps.jsonl")[430]

@@ -4,7 +4,8 @@
 set -u
 command=autoteste
 
-here=$(cd "$(dirname "$0")" && pwd) || exit 1
+# With CDPATH set, cd may go elsewhere, and says where.
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 1
 
 case $(uname -m) in
     x86_64 | amd64) target=linux-x86_64 ;;

@@ -26,7 +26,8 @@ rem Without "call" it takes over, and its exit code with it.
 "%~dp0%OLDEST%\iniciar.bat" %*
 
 :nothing
-echo Nenhum pacote encontrado em %~dp0
+rem In quotes: a folder may be called "a & b".
+echo Nenhum pacote encontrado em "%~dp0"
 echo Copie a pasta inteira de novo.
 pause
 exit /b 3

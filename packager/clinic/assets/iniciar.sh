@@ -4,7 +4,8 @@
 set -u
 command=iniciar
 
-here=$(cd "$(dirname "$0")" && pwd) || exit 1
+# With CDPATH set, cd may go elsewhere, and says where.
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 1
 
 # On top of a stick: the program of the folder that was copied with this script decides which of those beside it is
 # started; without that one the program of the oldest does, so that nobody lets a newer one in but who signed the older.

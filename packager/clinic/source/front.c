@@ -9,6 +9,7 @@
 #include "network.h"
 #include "request.h"
 #include "say.h"
+#include "visit.h"
 
 enum { FIRST_PORT = 8180, PORTS = 40, VISITS = 64, MOST_BODY = 1 << 20, PIECE = 16384, PATIENCE_SECONDS = 20 };
 
@@ -32,16 +33,6 @@ static const char *const QUESTIONS[][2] = {
     {"/contar", "/v1/chat/completions/input_tokens"},
 };
 
-typedef struct {
-    long client, server; /* -1: none */
-    char *in, *out;      /* what was asked; what is still to be sent */
-    size_t got, room, out_size, out_sent;
-    request asked;
-    size_t head;
-    bool answering, asks; /* `asks`: it has the only place */
-    double since;
-} visit;
-
 struct front {
     long listener;
     int port, server_port;
@@ -51,6 +42,7 @@ struct front {
     material *material; /* not owned */
     answer_mode mode;
     visit visits[VISITS];
+    double waited_until; /* when it was last looked for what they send */
 };
 
 front *open_front(const char *folder, bool everywhere, const char *key) {
@@ -85,32 +77,6 @@ void set_server(front *front, int port, const char *key) {
 void set_material(front *front, material *of, answer_mode mode) {
     front->material = of;
     front->mode = mode;
-}
-
-static void end_visit(visit *one) {
-    if (one->server >= 0) close_socket(one->server); /* llama-server then stops computing */
-    if (one->client >= 0) close_socket(one->client);
-    free(one->in);
-    free(one->out);
-    *one = (visit){.client = -1, .server = -1};
-}
-
-static void answer(visit *one, int status, const char *type, const char *body) {
-    static const char head[] = "HTTP/1.1 %d x\r\nContent-Type: %s; charset=utf-8\r\nContent-Length: %lu\r\nConnection: close\r\n"
-                               "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\n"
-                               "Referrer-Policy: no-referrer\r\nCross-Origin-Resource-Policy: same-origin\r\n\r\n%s";
-    size_t room = sizeof head + strlen(type) + strlen(body) + 32;
-    free(one->out);
-    one->out = malloc(room);
-    one->answering = true;
-    one->out_sent = 0;
-    one->out_size = one->out ? (size_t)snprintf(one->out, room, head, status, type, (unsigned long)strlen(body), body) : 0;
-}
-
-static void answer_error(visit *one, int status, const char *type) {
-    char body[128];
-    snprintf(body, sizeof body, "{\"error\":{\"code\":%d,\"type\":\"%s\"}}", status, type);
-    answer(one, status, "application/json", body);
 }
 
 static bool send_whole(long socket, const char *data, size_t size) {
@@ -199,13 +165,6 @@ static void decide(front *front, visit *one) {
     answer_error(one, 404, "unknown");
 }
 
-static bool grow(visit *one, size_t room) {
-    if (room <= one->room) return true;
-    char *larger = realloc(one->in, room);
-    if (larger) one->in = larger, one->room = room;
-    return larger != NULL;
-}
-
 /* More of what is asked. False: it is over. */
 static bool listen_to(front *front, visit *one) {
     char piece[PIECE];
@@ -213,9 +172,7 @@ static bool listen_to(front *front, visit *one) {
     if (got < 0) return would_block();
     if (!got) return false; /* it went away; a question that is being answered is stopped with it */
     if (one->answering) return true;
-    if (!grow(one, one->got + (size_t)got)) return false;
-    memcpy(one->in + one->got, piece, (size_t)got);
-    one->got += (size_t)got;
+    if (!keep_bytes(one, piece, (size_t)got)) return false;
     if (!one->head) {
         int head = read_request(one->in, one->got, &one->asked);
         if (head < 0) return answer_error(one, 400, "refused"), true;
@@ -225,7 +182,8 @@ static bool listen_to(front *front, visit *one) {
         if (one->asked.length < 0) return answer_error(one, 411, "refused"), true;
         if (one->asked.length > MOST_BODY) return answer_error(one, 413, "refused"), true;
     }
-    if (one->got >= one->head + (size_t)one->asked.length) decide(front, one);
+    one->whole = one->got >= one->head + (size_t)one->asked.length;
+    if (one->whole) decide(front, one);
     return true;
 }
 
@@ -241,16 +199,6 @@ static void carry(visit *one) {
     one->server = -1;
 }
 
-static bool send_on(visit *one) {
-    long sent = send_bytes(one->client, one->out + one->out_sent, (long)(one->out_size - one->out_sent));
-    if (sent < 0) return would_block();
-    one->out_sent += (size_t)sent;
-    one->since = seconds_now();
-    return true;
-}
-
-static bool is_sending(const visit *one) { return one->out_sent < one->out_size; }
-
 static void welcome(front *front) {
     long client;
     while ((client = accept_from(front->listener)) >= 0) {
@@ -259,6 +207,15 @@ static void welcome(front *front) {
             if (front->visits[i].client < 0) place = &front->visits[i];
         if (place) *place = (visit){.client = client, .server = -1, .since = seconds_now()};
         else close_socket(client);
+    }
+}
+
+/* The time in which this program did something else, as searching for another, is not the visitors' own. */
+static void count_only_waiting(front *front) {
+    double now = seconds_now(), away = now - front->waited_until;
+    for (int i = 0; i < VISITS; i++) {
+        visit *one = &front->visits[i];
+        one->since = one->since + away < now ? one->since + away : now;
     }
 }
 
@@ -275,16 +232,19 @@ void attend(front *front, int milliseconds) {
         whose[count] = one;
         all[count++] = (waiting){.socket = one->server, .want_read = true};
     }
+    count_only_waiting(front);
     wait_for_sockets(all, count, milliseconds);
+    double now = front->waited_until = seconds_now();
     for (int i = 1; i < count; i++) {
         visit *one = whose[i];
         bool goes_on = one->client >= 0;
         if (goes_on && all[i].socket == one->server && all[i].can_read) carry(one);
         if (goes_on && all[i].socket == one->client && all[i].can_read) goes_on = listen_to(front, one);
         if (goes_on && all[i].socket == one->client && is_sending(one)) goes_on = send_on(one);
-        if (goes_on && one->answering && one->server < 0 && !is_sending(one)) goes_on = false; /* all is said */
+        if (goes_on && one->answering && one->server < 0 && !is_sending(one)) goes_on = lingers(one); /* all is said */
         /* Somebody who asks nothing, or takes nothing, does not keep a place. A server may think for long. */
-        if (goes_on && (!one->answering || is_sending(one)) && seconds_now() - one->since > PATIENCE_SECONDS) goes_on = false;
+        bool idle = !one->answering || is_sending(one) || one->leaving;
+        if (goes_on && idle && now - one->since > PATIENCE_SECONDS) goes_on = false;
         if (!goes_on && one->client >= 0) end_visit(one);
     }
     if (all[0].can_read) welcome(front);

@@ -90,27 +90,29 @@ static void welcome(const request_line *asked, address *page, char *url, size_t 
 }
 
 /* Until it is interrupted: without a model there is no server that could end. */
-static int attend_material(front *front) {
-    while (!was_interrupted()) attend(front, 200);
+static int attend_material(front *front, place *mine) {
+    while (!was_interrupted()) {
+        attend(front, 200);
+        keep_place(mine, false);
+    }
     return DONE;
 }
 
 /* The server once more, and what it had read before. An exit code of say.h. */
-static int start_again(server *running, int threads, front *front, const char *folder, const char *config) {
-    char temporary[PATH_MAX_LENGTH];
+static int start_again(server *running, int threads, front *front, place *mine, const char *folder, const char *config) {
     set_server(front, 0, "");
-    strcpy(temporary, running->temporary);
     stop_server(running);
-    int code = start_server(running, folder, config, temporary, threads, front);
+    keep_place(mine, true); /* the server writes there */
+    int code = start_server(running, folder, config, mine->folder, threads, front);
     if (code) return code;
-    read_beginning(running, config);
+    read_beginning(running, config, front);
     set_server(front, running->port, running->key);
     say("Pronto de novo.\n");
     return DONE;
 }
 
 /* Until it is interrupted, or the server has ended too often. */
-static int attend_page(server *running, front *front, const char *folder, const char *config) {
+static int attend_page(server *running, front *front, place *mine, const char *folder, const char *config) {
     int restarts = 0;
     double since = seconds_now();
     long status = 0;
@@ -118,6 +120,8 @@ static int attend_page(server *running, front *front, const char *folder, const 
     while (!was_interrupted()) {
         int before = running->threads, threads = before;
         attend(front, 200);
+        if (was_interrupted()) break; /* by Ctrl-C, which ends the server too: that is no crash */
+        keep_place(mine, false);
         if (has_ended(running->child, &status)) {
             say_why_it_ended(running, status);
             if (seconds_now() - since <= LONG_ENOUGH_SECONDS && ++restarts >= MOST_RESTARTS) return OUR_FAULT;
@@ -128,10 +132,10 @@ static int attend_page(server *running, front *front, const char *folder, const 
             say("%s Iniciando o modelo de novo com %d de %d núcleos.\n", threads < running->threads
                 ? "Outros programas ocupam este computador." : "Este computador está livre de novo.", threads, physical_cores());
         }
-        int code = start_again(running, threads, front, folder, config);
+        int code = start_again(running, threads, front, mine, folder, config);
         if (code && code != STOPPED && threads != before) { /* other programs may have taken what it needs, for a moment */
             say("Não deu certo. Iniciando-o como antes.\n");
-            code = start_again(running, before, front, folder, config);
+            code = start_again(running, before, front, mine, folder, config);
         }
         if (code) return code == STOPPED ? DONE : code;
         since = seconds_now(), seen = (watch){0};
@@ -140,24 +144,25 @@ static int attend_page(server *running, front *front, const char *folder, const 
 }
 
 /* The page with a server behind it, or without one where the model is silent. */
-static int serve_with(front *front, const request_line *asked, const place *mine, const char *folder, const char *config,
+static int serve_with(front *front, const request_line *asked, place *mine, const char *folder, const char *config,
                       address *page, answer_mode mode) {
     server running = {0};
     char url[64];
     int code = mode == MODE_APPROVED ? DONE : start_server(&running, folder, config, mine->folder, 0, front);
     if (code) return code;
-    if (mode != MODE_APPROVED) read_beginning(&running, config);
+    if (mode != MODE_APPROVED) read_beginning(&running, config, front);
+    if (was_interrupted()) return stop_server(&running), STOPPED;
     set_server(front, running.port, running.key);
     publish_place(mine, page->port, page->key);
     welcome(asked, page, url, sizeof url);
     if (asked->browser) open_browser(url);
-    code = mode == MODE_APPROVED ? attend_material(front) : attend_page(&running, front, folder, config);
+    code = mode == MODE_APPROVED ? attend_material(front, mine) : attend_page(&running, front, mine, folder, config);
     stop_server(&running);
     if (!code) say("\nEncerrado. Nada do que foi escrito ficou guardado.\n");
     return code;
 }
 
-static int serve(const request_line *asked, const place *mine, const char *folder, const char *config, answer_mode mode) {
+static int serve(const request_line *asked, place *mine, const char *folder, const char *config, answer_mode mode) {
     address page = {0};
     material *material = mode == MODE_FREE ? NULL : open_material(folder, config);
     if (mode != MODE_FREE && !material) return NOT_PROVEN;

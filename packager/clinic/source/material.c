@@ -110,9 +110,7 @@ static void put_prompt(writing *to, const material *of, const char *question, co
 }
 
 /* Approved questions that may have been meant, where nothing is close enough to be shown. */
-static void put_meant(writing *to, material *of, const char *question) {
-    knowledge_hit hits[KNOWLEDGE_SHOWN];
-    int count = knowledge_meant(of->search, question, hits);
+static void put_meant(writing *to, const material *of, const knowledge_hit *hits, int count) {
     put(to, ",\"meant\":[");
     for (int i = 0; i < count; i++) {
         const char *asked = knowledge_question(of->search, hits[i].passage);
@@ -126,16 +124,16 @@ char *find_in_material(material *of, const char *body, answer_mode mode) {
     char *question = json_text(json_member(body, "question"));
     knowledge_hit hits[KNOWLEDGE_SHOWN];
     writing out = {0};
-    int verdict;
+    int verdict, meant;
     if (!question) return NULL;
-    int count = knowledge_answer(of->search, question, hits, &verdict);
+    int count = knowledge_find(of->search, question, hits, &verdict, &meant);
     put(&out, "{\"mode\":\"%s\",\"verdict\":\"%s\",\"passages\":[", mode_key(mode), VERDICTS[verdict]);
     for (int i = 0; i < count; i++) {
         if (i) put(&out, ",");
         put_passage(&out, of, &hits[i]);
     }
     put(&out, "]");
-    if (!count) put_meant(&out, of, question);
+    if (!count) put_meant(&out, of, hits, meant);
     if (verdict == KNOWLEDGE_FOUND && mode == MODE_ASSISTED) put_prompt(&out, of, question, hits, count);
     put(&out, "}");
     free(question);

@@ -20,6 +20,7 @@ void do_not_block(long socket);
 long connect_local(int port, int timeout_seconds); /* -1: nobody listens */
 long send_bytes(long socket, const char *data, long size);
 long receive_bytes(long socket, char *data, long size);
+void end_sending(long socket); /* the other side may send on */
 void close_socket(long socket);
 void each_address(void (*seen)(const char *address, void *data), void *data); /* how other machines reach this one */
 

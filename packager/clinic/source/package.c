@@ -81,7 +81,7 @@ static bool ends_in(const char *name, size_t length, const char *ending) {
 static bool may_run(const char *name) {
     static const char *const endings[] = {
         ".exe", ".com", ".bat", ".cmd", ".sh", ".scr", ".pif", ".msi", ".dll", ".vbs", ".js", ".wsf", ".hta", ".ps1",
-        ".jar", ".reg", ".gguf", ".desktop", ".inf", ".safetensors", ".lnk", ".url", ".vbe", ".jse", ".wsh", ".ws",
+        ".jar", ".reg", ".gguf", ".desktop", ".inf", ".safetensors", ".vbe", ".jse", ".wsh", ".ws",
         ".sct", ".cpl", ".msp", ".chm", ".application", ".appimage", ".run",
     };
     size_t length = strlen(name); /* Windows does not see blanks and dots at a name's end */
@@ -151,7 +151,7 @@ static void compare(state *package) {
         if (!file->there) {
             fault(package, file->name, "está faltando");
         } else if (!path_of(path, package->folder, file->name) || !sha256_of_file(path, actual, hashed, package)) {
-            fault(package, file->name, "não pode ser lido");
+            if (!was_interrupted()) fault(package, file->name, "não pode ser lido");
         } else if (strcmp(actual, file->sha256)) {
             fault(package, file->name, "foi alterado ou copiado com defeito");
         }

@@ -30,6 +30,8 @@ void remove_temporary_folder(const char *folder); /* with the files in it */
 void remove_file(const char *path);
 bool private_folder(const char *name, char *out); /* of this user alone, made if it is not there */
 bool hold(const char *lock);                      /* an exclusive lock on a file until this program ends, or false */
+bool still_held(const char *lock);                /* it is the file that `hold` took, and was not removed since */
+void keep_fresh(const char *path);                /* as if it had just been written: systems remove what is old */
 bool can_execute(const char *path); /* false on a stick that is mounted without the right to run programs */
 bool make_executable(const char *path);
 const char *program_suffix(void);

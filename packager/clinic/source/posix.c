@@ -167,15 +167,26 @@ bool private_folder(const char *name, char *out) {
     return !missing && S_ISDIR(info.st_mode) && info.st_uid == getuid() && !(info.st_mode & 077);
 }
 
-bool hold(const char *lock) {
+static int held_lock = -1;
+
+bool still_held(const char *lock) {
     struct stat held, named;
+    return held_lock >= 0 && !fstat(held_lock, &held) && !stat(lock, &named) && held.st_ino == named.st_ino
+           && held.st_dev == named.st_dev;
+}
+
+void keep_fresh(const char *path) { utimensat(AT_FDCWD, path, NULL, AT_SYMLINK_NOFOLLOW); }
+
+bool hold(const char *lock) {
     int handle = open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (handle < 0) return false;
     /* Another one may have removed the file, and the folder, between our opening and our holding it. */
-    if (!flock(handle, LOCK_EX | LOCK_NB) && !fstat(handle, &held) && !stat(lock, &named) && held.st_ino == named.st_ino)
-        return true; /* the handle stays open, and the lock with it, even if this program is killed */
-    close(handle);
-    return false;
+    int before = held_lock;
+    held_lock = handle;
+    bool ours = !flock(handle, LOCK_EX | LOCK_NB) && still_held(lock);
+    if (!ours) held_lock = before;
+    if (!ours || before >= 0) close(ours ? before : handle);
+    return ours; /* the handle stays open, and the lock with it, even if this program is killed */
 }
 
 bool system_program(const char *name, char *out) {

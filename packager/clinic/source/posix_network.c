@@ -77,6 +77,7 @@ long connect_local(int port, int timeout_seconds) {
 
 long send_bytes(long socket, const char *data, long size) { return (long)send((int)socket, data, (size_t)size, 0); }
 long receive_bytes(long socket, char *data, long size) { return (long)recv((int)socket, data, (size_t)size, 0); }
+void end_sending(long socket) { shutdown((int)socket, SHUT_WR); }
 void close_socket(long socket) { close((int)socket); }
 
 void each_address(void (*seen)(const char *address, void *data), void *data) {

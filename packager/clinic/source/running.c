@@ -9,7 +9,7 @@
 #include "server.h"
 #include "sha256.h"
 
-enum { LONGEST_START_SECONDS = 1800 };
+enum { LONGEST_START_SECONDS = 1800, DAY_SECONDS = 86400 };
 
 static bool named(const place *mine, const char *name, char *out) {
     return snprintf(out, PATH_MAX_LENGTH, "%s/%s", mine->folder, name) < PATH_MAX_LENGTH;
@@ -41,15 +41,15 @@ static bool open_the_other(const place *mine, int *code) {
 
 int take_place(place *mine, const char *recipe) {
     unsigned char hash[32];
-    char name[32], lock[PATH_MAX_LENGTH];
+    char lock[PATH_MAX_LENGTH];
     double began = seconds_now();
     bool said = false;
     sha256_of_bytes((const unsigned char *)recipe, strlen(recipe), hash);
-    for (int i = 0; i < 8; i++) snprintf(name + 2 * i, 3, "%02x", hash[i]);
+    for (int i = 0; i < 8; i++) snprintf(mine->name + 2 * i, 3, "%02x", hash[i]);
     while (seconds_now() - began < LONGEST_START_SECONDS) {
         int code;
         if (was_interrupted()) return STOPPED;
-        if (!private_folder(name, mine->folder) || !named(mine, "trava", lock)) {
+        if (!private_folder(mine->name, mine->folder) || !named(mine, "trava", lock)) {
             complain("Não foi possível criar uma pasta temporária neste computador. Verifique o disco.\n");
             return MACHINE_LACKS;
         }
@@ -68,13 +68,38 @@ int take_place(place *mine, const char *recipe) {
     return MACHINE_LACKS;
 }
 
-void publish_place(const place *mine, int port, const char *key) {
+static void write_address(const place *mine) {
     char path[PATH_MAX_LENGTH];
     FILE *file = named(mine, "aberto.json", path) ? open_file(path, "wb") : NULL;
     if (!file) return;
-    fprintf(file, "{\"port\": %d, \"key\": \"%s\", \"version\": \"%s\", \"network\": %s}\n", port, key, mine->version,
+    fprintf(file, "{\"port\": %d, \"key\": \"%s\", \"version\": \"%s\", \"network\": %s}\n", mine->port, mine->key, mine->version,
             mine->everywhere ? "true" : "false");
     fclose(file);
 }
 
-void leave_place(const place *mine) { remove_temporary_folder(mine->folder); }
+void publish_place(place *mine, int port, const char *key) {
+    mine->port = port;
+    mine->kept = seconds_now();
+    snprintf(mine->key, sizeof mine->key, "%s", key);
+    write_address(mine);
+}
+
+void keep_place(place *mine, bool now) {
+    char lock[PATH_MAX_LENGTH], address[PATH_MAX_LENGTH];
+    if (!now && seconds_now() - mine->kept < DAY_SECONDS) return;
+    mine->kept = seconds_now();
+    if (!named(mine, "trava", lock) || !named(mine, "aberto.json", address)) return;
+    if (!mine->apart && !still_held(lock) && !(private_folder(mine->name, mine->folder) && hold(lock))) {
+        if (!make_temporary_folder(mine->folder)) return;
+        mine->apart = true; /* a second one has the place meanwhile: both go on */
+    }
+    if (mine->apart) return keep_fresh(mine->folder);
+    if (!is_file(address)) write_address(mine);
+    keep_fresh(lock), keep_fresh(address), keep_fresh(mine->folder);
+}
+
+/* What was removed may be another's meanwhile. */
+void leave_place(const place *mine) {
+    char lock[PATH_MAX_LENGTH];
+    if (mine->apart || (named(mine, "trava", lock) && still_held(lock))) remove_temporary_folder(mine->folder);
+}

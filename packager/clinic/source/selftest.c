@@ -65,12 +65,13 @@ static void ask_one(const server *running, const char *question, tally *all) {
     char *answer = json_text(json_member(json_member(choice, "message"), "content"));
     const char *likely = json_member(question, "likely"), *told = told_of(choice);
     const char *fault = fault_of(answer, likely, told);
+    bool stopped = was_interrupted(); /* by Ctrl-C, which ends the server too: that is no answer to judge */
     bool same = answer && proven && !strncmp(after_blanks(answer), proven, strlen(proven));
     all->speeds[all->asked++] = json_number(json_member(json_member(reply, "timings"), "predicted_per_second"), 0);
     all->sound += !fault;
     all->equal += same;
     if (!fault) compare(all, likely, told);
-    show(all->asked, ask ? ask : "?", answer, proven ? proven : "?", fault, same);
+    if (!stopped) show(all->asked, ask ? ask : "?", answer, proven ? proven : "?", fault, same);
     free(ask), free(proven), free(body), free(reply), free(answer);
 }
 
@@ -103,8 +104,10 @@ int run_selftest(const server *running, const char *proof) {
     tally all = {0};
     const char *questions = json_member(proof, "questions"), *question;
     while (all.asked < MOST_QUESTIONS && (question = json_item(questions, all.asked))) {
-        if (was_interrupted()) return STOPPED;
-        ask_one(running, question, &all);
+        if (!was_interrupted()) ask_one(running, question, &all);
+        if (!was_interrupted()) continue;
+        say("\nInterrompido.\n");
+        return STOPPED;
     }
     if (!all.asked) {
         complain("A prova deste pacote não tem perguntas.\n");

@@ -218,26 +218,48 @@ static char *ask(int port, const char *head, const char *body, int timeout_secon
     return answer;
 }
 
-void read_beginning(const server *running, const char *config) {
+/* HTTP/1.0: the answer comes in one piece and ends with the connection. */
+static void write_head(const server *running, const char *path, const char *body, char *head, size_t room) {
+    snprintf(head, room, "%s %s HTTP/1.0\r\nHost: 127.0.0.1\r\nAuthorization: Bearer %s\r\n"
+             "Content-Type: application/json\r\nContent-Length: %lu\r\nConnection: close\r\n\r\n",
+             body ? "POST" : "GET", path, running->key, (unsigned long)(body ? strlen(body) : 0));
+}
+
+/* The answer is not needed, and the page is given out meanwhile. */
+static void attend_until_read(const server *running, const char *body, front *front) {
+    char head[512];
+    double began = seconds_now();
+    long socket = connect_local(running->port, BEGINNING_SECONDS);
+    if (socket < 0) return;
+    write_head(running, "/v1/chat/completions", body, head, sizeof head);
+    bool waits = send_all(socket, head) && send_all(socket, body);
+    while (waits && !was_interrupted() && seconds_now() - began < BEGINNING_SECONDS) {
+        waiting one = {.socket = socket, .want_read = true};
+        wait_for_sockets(&one, 1, 0);
+        waits = !one.can_read;
+        if (waits) attend(front, 100);
+    }
+    close_socket(socket);
+}
+
+void read_beginning(server *running, const char *config, front *front) {
     static const char form[] = "{\"messages\":[{\"role\":\"system\",\"content\":%s},{\"role\":\"user\",\"content\":\"\"}],"
                                "\"max_tokens\":1,\"cache_prompt\":true,\"stream\":false}";
     char *system = json_raw(json_member(config, "system"));
     size_t room = sizeof form + (system ? strlen(system) : 0);
     char *body = system && strlen(system) > 2 ? malloc(room) : NULL;
-    int code;
+    double began = seconds_now();
     if (body) {
         snprintf(body, room, form, system);
-        free(ask_server(running, "/v1/chat/completions", body, BEGINNING_SECONDS, &code));
+        attend_until_read(running, body, front);
     }
+    running->load_seconds += seconds_now() - began; /* nobody is answered before that */
     free(system), free(body);
 }
 
-/* HTTP/1.0: the answer comes in one piece and ends with the connection. */
 char *ask_server(const server *running, const char *path, const char *body, int timeout_seconds, int *code) {
     char head[512];
-    snprintf(head, sizeof head, "%s %s HTTP/1.0\r\nHost: 127.0.0.1\r\nAuthorization: Bearer %s\r\n"
-             "Content-Type: application/json\r\nContent-Length: %lu\r\nConnection: close\r\n\r\n",
-             body ? "POST" : "GET", path, running->key, (unsigned long)(body ? strlen(body) : 0));
+    write_head(running, path, body, head, sizeof head);
     return ask(running->port, head, body, timeout_seconds, code);
 }
 

@@ -12,7 +12,7 @@ typedef struct {
     process *child;
     int port;      /* of the machine's own free ones; nobody is told */
     int threads;
-    double load_seconds; /* that it took until it answered */
+    double load_seconds; /* that it took until it answered, and had read the beginning */
     char key[33];  /* without it the server answers nothing */
     char temporary[PATH_MAX_LENGTH]; /* its log, and its program if the stick may not run it */
 } server;
@@ -28,8 +28,8 @@ void stop_server(server *running);
 /* Print the command line that it would be started with, an argument a line: for who builds the package. */
 int print_command(const char *folder, const char *config);
 
-/* Let it read what every conversation begins with, so that nobody waits for that. */
-void read_beginning(const server *running, const char *config);
+/* Let it read what every conversation begins with, so that nobody waits for that; meanwhile `front` is attended. */
+void read_beginning(server *running, const char *config, front *front);
 
 /* Say why it ended by itself: the reason, and the last lines it wrote. */
 void say_why_it_ended(const server *running, long status);

@@ -63,7 +63,7 @@ bool sha256_of_file(const char *path, char hex[65], void (*read)(long long bytes
     uint64_t total = 0;
     size_t got = CHUNK;
     if (file) setvbuf(file, NULL, _IONBF, 0);
-    while (fine && got == CHUNK) {
+    while (fine && got == CHUNK && !was_interrupted()) {
         got = fread(bytes, 1, CHUNK, file);
         total += got;
         size_t end = got;
@@ -76,7 +76,7 @@ bool sha256_of_file(const char *path, char hex[65], void (*read)(long long bytes
         for (size_t at = 0; at < end; at += BLOCK) add_block(state, bytes + at);
         if (read) read((long long)got, data);
     }
-    fine = fine && !ferror(file);
+    fine = fine && !ferror(file) && got < CHUNK;
     for (int i = 0; i < 8; i++) snprintf(hex + 8 * i, 9, "%08x", (unsigned)state[i]);
     if (file) fclose(file);
     free(bytes);

@@ -44,11 +44,14 @@ static double format_of(const char *folder) {
     return format;
 }
 
+/* A folder beside the one that was opened, or with "" that one. */
 static void consider(const char *name, void *data) {
     candidates *all = data;
     candidate *one = &all->found[all->count];
     char stated[256];
-    if (all->count == MOST_VERSIONS || !path_of(one->folder, all->parent, name)) return;
+    if (all->count == MOST_VERSIONS) return;
+    if (!*name) strcpy(one->folder, all->folder);
+    else if (!path_of(one->folder, all->parent, name) || same_path(one->folder, all->folder)) return;
     if (!states(one->folder, "recipe", stated, sizeof stated) || strcmp(stated, all->name)) return;
     if (!states(one->folder, "version", one->version, sizeof one->version)) return;
     one->opened = same_path(one->folder, all->folder);
@@ -84,7 +87,9 @@ static bool refuse(const char *words) {
 /* Is it by `key`? Whatever keeps it from being started is said. */
 static bool is_by(const candidate *one, const char *key) {
     char path[PATH_MAX_LENGTH], ours[KEY_NUMBERS] = "?", theirs[KEY_NUMBERS] = "?";
-    switch (signature_of(one->folder, key)) {
+    signature found = signature_of(one->folder, key);
+    if (was_interrupted()) return false; /* and ssh-keygen with it: that says nothing of the files */
+    switch (found) {
     case SIGNED_BY_KEY:
         key_numbers(key, ours);
         say("  Assinatura conferida. Números da chave: %s\n", ours);
@@ -124,6 +129,7 @@ static bool may_start(const candidate *one, const char *given, const char *pinne
     if (!one->opened && one->format != FORMAT)
         return refuse("É de outra geração e precisa do programa dela: abra o iniciar que está na pasta dela.");
     if (given && is_by(one, given)) return true;
+    if (was_interrupted()) return false;
     if (given) return one->opened ? refuse("  - SHA256SUMS.sig: a assinatura não confere com a chave dada.") : false;
     return pinned ? is_by(one, pinned) : agrees_with_itself(one);
 }
@@ -134,7 +140,11 @@ bool choose_package(const char *folder, const char *key, bool all, char *chosen)
     snprintf(parent, sizeof parent, "%s/..", folder);
     if (absolute_path(parent, resolved)) strcpy(parent, resolved);
     found = (candidates){.parent = parent, .name = name, .folder = folder};
-    if (states(folder, "recipe", name, sizeof name)) each_folder(parent, consider, &found);
+    if (states(folder, "recipe", name, sizeof name)) {
+        /* By itself: it may be hidden, on top of a drive, or in a folder that cannot be listed. */
+        consider("", &found);
+        each_folder(parent, consider, &found);
+    }
     if (!found.count) {
         /* Without a readable configuration there is nothing to choose from: say what is wrong with this one. */
         strcpy(chosen, folder);

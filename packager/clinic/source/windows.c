@@ -172,6 +172,19 @@ bool hold(const char *lock) {
                        FILE_ATTRIBUTE_NORMAL | FILE_FLAG_DELETE_ON_CLOSE, NULL) != INVALID_HANDLE_VALUE;
 }
 
+bool still_held(const char *lock) { return is_file(lock); } /* nobody else can remove it */
+
+void keep_fresh(const char *path) {
+    wchar_t name[PATH_MAX_LENGTH];
+    FILETIME now;
+    HANDLE file = CreateFileW(wide(path, name), FILE_WRITE_ATTRIBUTES, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
+                              NULL, OPEN_EXISTING, FILE_FLAG_BACKUP_SEMANTICS, NULL);
+    if (file == INVALID_HANDLE_VALUE) return;
+    GetSystemTimeAsFileTime(&now);
+    SetFileTime(file, NULL, &now, &now);
+    CloseHandle(file);
+}
+
 bool system_program(const char *name, char *out) {
     wchar_t folder[PATH_MAX_LENGTH];
     char text[PATH_MAX_LENGTH];

@@ -85,6 +85,7 @@ long connect_local(int port, int timeout_seconds) {
 
 long send_bytes(long socket, const char *data, long size) { return send((SOCKET)socket, data, (int)size, 0); }
 long receive_bytes(long socket, char *data, long size) { return recv((SOCKET)socket, data, (int)size, 0); }
+void end_sending(long socket) { shutdown((SOCKET)socket, SD_SEND); }
 void close_socket(long socket) { closesocket((SOCKET)socket); }
 
 void each_address(void (*seen)(const char *address, void *data), void *data) {

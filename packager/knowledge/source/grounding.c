@@ -32,7 +32,7 @@ static const char JOINING[] =
 static const char DENYING[] = " nao nunca jamais proibido proibida proibidos proibidas evite evitar sem nem nenhum nenhuma "
                               "contraindicado contraindicada contraindicados contraindicadas suspenda suspender ";
 /* They change a dose without a number. */
-static const char SCALING[] = " dobro dobrar dobre triplo triplicar metade quadruplo ";
+static const char SCALING[] = " dobro dobrar dobre triplo triplicar metade quadruplo quarto quartos terco tercos ";
 
 static int listed(const char *list, const char *text) {
     char wanted[TOKEN_MAX + 2];
@@ -41,7 +41,7 @@ static int listed(const char *list, const char *text) {
 }
 
 static int is_content(const token *one) {
-    return !one->is_number && strlen(one->text) > 2 && !listed(JOINING, one->text);
+    return !one->is_number && !one->counted && strlen(one->text) > 2 && !listed(JOINING, one->text);
 }
 
 /* The same beginning: plural, gender and the ending of a verb may differ. */
@@ -117,7 +117,8 @@ static int lacks_words(const comparable *said, const comparable *passage, char *
     char words[WHY_MAX] = "words:", meaning[WHY_MAX] = "meaning:";
     for (int i = 0; i < said->tokens; i++) {
         const token *one = &said->token[i];
-        if (!is_content(one)) continue;
+        int is_rate = one->before == '/' && *unit_of(one->text); /* mg/h is not mg/dia */
+        if (!is_content(one) && !is_rate) continue;
         content++;
         if (has_stem(passage, one->text)) continue;
         absent++;

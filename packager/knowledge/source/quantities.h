@@ -2,10 +2,10 @@
 #ifndef KNOWLEDGE_QUANTITIES_H
 #define KNOWLEDGE_QUANTITIES_H
 
-enum { TOKEN_MAX = 48, QUANTITY_MAX = 32 };
+#include "tokens.h"
 
-/* A figure, a run of letters, or % or °; folded. */
-typedef struct { char text[TOKEN_MAX]; int is_number; } token;
+enum { QUANTITY_MAX = 32 };
+
 typedef struct { char number[QUANTITY_MAX], unit[QUANTITY_MAX]; } quantity;
 typedef struct {
     token *token;
@@ -13,8 +13,9 @@ typedef struct {
     int tokens, quantities;
 } comparable;
 
-/* Of `bytes` bytes of text; `free_comparable` gives it back. 2,50 is 2.5, "cento e vinte" is 120, "meio" is 0.5; a number
- * without a unit has "" for it, and the articles "um" and "uma" are numbers only before a unit. */
+/* Of `bytes` bytes of text; `free_comparable` gives it back. 2,50 is 2.5, "cento e vinte" is 120, "meio" is 0.5; half a
+ * number more is added ("um e meio"), a dose by weight has it in its unit ("mg/kg"), and what cannot be read for sure, as
+ * 12/8, is kept as it is written. A number without a unit has "" for it, and the articles "um" and "uma" are numbers only before a unit. */
 comparable comparable_of(const char *text, long bytes);
 void free_comparable(comparable *of);
 /* The name of the unit that a word is, "" for none: miligramas is mg. */

@@ -188,9 +188,7 @@ void knowledge_close(knowledge *k) {
 }
 
 void *knowledge_model(const void *model, size_t bytes) { return e5_load_mem(model, bytes); }
-
 void knowledge_model_close(void *model) { e5_free(model); }
-
 int knowledge_vector(void *model, const char *question, const char *text, float *out) {
     int dimensions = e5_dim(model);
     size_t bytes = strlen(question) + strlen(text) + 2;
@@ -278,22 +276,23 @@ int knowledge_ask(knowledge *k, const char *question, knowledge_hit *hits, int m
     return count;
 }
 
-int knowledge_answer(knowledge *k, const char *question, knowledge_hit *hits, int *verdict) {
-    int count = knowledge_ask(k, question, hits, KNOWLEDGE_SHOWN, verdict), shown = 0;
-    if (*verdict != KNOWLEDGE_FOUND && *verdict != KNOWLEDGE_NEAR) return 0;
-    while (shown < count && hits[0].score - hits[shown].score <= CLOSE) shown++;
+int knowledge_find(knowledge *k, const char *question, knowledge_hit *hits, int *verdict, int *meant) {
+    int count = knowledge_ask(k, question, hits, KNOWLEDGE_SHOWN, verdict), shown = 0, near = k->near - MEANT;
+    int may = *verdict == KNOWLEDGE_FOUND || *verdict == KNOWLEDGE_NEAR ? count : 0, far = *verdict == KNOWLEDGE_FAR ? count : 0;
+    while (shown < may && hits[0].score - hits[shown].score <= CLOSE) shown++;
+    for (*meant = 0; *meant < far && hits[*meant].score >= near && *k->question[hits[*meant].passage];) ++*meant;
     return shown;
 }
 
+int knowledge_answer(knowledge *k, const char *question, knowledge_hit *hits, int *verdict) {
+    return knowledge_find(k, question, hits, verdict, &(int){0});
+}
+
 int knowledge_meant(knowledge *k, const char *question, knowledge_hit *hits) {
-    int verdict, count = knowledge_ask(k, question, hits, KNOWLEDGE_SHOWN, &verdict), meant = 0;
-    if (verdict != KNOWLEDGE_FAR) return 0;
-    while (meant < count && hits[meant].score >= k->near - MEANT && *k->question[hits[meant].passage]) meant++;
-    return meant;
+    int verdict, meant;
+    return knowledge_find(k, question, hits, &verdict, &meant), meant;
 }
 
 int knowledge_count(const knowledge *k) { return k->passages; }
-
 const char *knowledge_question(const knowledge *k, int passage) { return k->question[passage]; }
-
 const char *knowledge_text(const knowledge *k, int passage) { return k->text[passage]; }

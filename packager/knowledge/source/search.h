@@ -36,6 +36,8 @@ EXPORTED void knowledge_without_hubness(const knowledge *k, int32_t *scores);
 /* What is shown for a question: how many of the first KNOWLEDGE_SHOWN hits, 0 where it is refused (`verdict` says why). */
 enum { KNOWLEDGE_SHOWN = 3 };
 EXPORTED int knowledge_answer(knowledge *k, const char *question, knowledge_hit *hits, int *verdict);
+/* The same, and where that is 0 how many of the hits knowledge_meant would give: both for one computation. */
+int knowledge_find(knowledge *k, const char *question, knowledge_hit *hits, int *verdict, int *meant);
 /* Where nothing is close enough: how many of the first KNOWLEDGE_SHOWN hits have questions that may have been meant. */
 EXPORTED int knowledge_meant(knowledge *k, const char *question, knowledge_hit *hits);
 /* Passages, and the question and text of one. */

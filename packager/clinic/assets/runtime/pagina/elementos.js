@@ -4,7 +4,7 @@
 const AGAIN_MS = 1000; // until the next try, when another question is being answered
 
 const at = (id) => document.getElementById(id);
-let turns = []; // {role, content, article, cut}
+let turns = []; // {role, content, article, cut, out}; out: too old to be sent
 let erased = null; // what "undo" brings back
 let config = null;
 let say = WORDS["pt-BR"];

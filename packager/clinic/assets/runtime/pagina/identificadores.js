@@ -1,14 +1,15 @@
 "use strict";
 // Patient identifiers in text: found and replaced by [CPF] and the like, by the rules with which the data were audited
 // (packager/data/audit/identifiers.py, in whose order and words this stands; a test holds the two against each other).
+// Without lookbehind, for which Safari before 16.4 refuses the whole file: what may not stand before is matched and cut off.
 const identifiers = (() => {
-  const W = "[\\p{L}\\p{N}_]", L = "\\p{L}";
-  const CPF = /(?<![\d.,-])(\d{3})([. ]?)(\d{3})([. ]?)(\d{3})([-–. /]?)(\d{2})(?!\d|[.,]\d)/gu;
-  const CNS = /(?<![\d.,-])([1-2789]\d{2})([. -]?)(\d{4})([. -]?)(\d{4})([. -]?)(\d{4})(?!\d|[.,]\d)/gu;
-  const PHONE = /(?<![\d.,/-])(?<country>\+?55[ -]?)?(?<area>\(0?[1-9]\d\) ?|0?[1-9]\d[ -])?(?<number>9[ .]?\d{4}[ .-]?\d{4}|[2-5]\d{3}[ .-]?\d{4})(?!\d|[.,/-]\d)/gu;
-  const BARE_MOBILE = /(?<![\d.,/-])(?:\+?55)?[1-9]\d9\d{8}(?!\d|[.,/-]\d)/gu;
-  const EMAIL = new RegExp(`(?<!${W}|[.+-])(?:${W}|[.+-])+@(?:(?:${W}|-)+\\.)+${L}{2,}(?!${W}|-)`, "gu");
-  const near = (words) => new RegExp(`(?<!${W})(?:${words})(?!${W})`, "iu");
+  const W = "[\\p{L}\\p{N}_]", NO_W = "[^\\p{L}\\p{N}_]", L = "\\p{L}";
+  const CPF = /(?<before>^|[^\d.,-])(\d{3})([. ]?)(\d{3})([. ]?)(\d{3})([-–. /]?)(\d{2})(?!\d|[.,]\d)/gu;
+  const CNS = /(?<before>^|[^\d.,-])([1-2789]\d{2})([. -]?)(\d{4})([. -]?)(\d{4})([. -]?)(\d{4})(?!\d|[.,]\d)/gu;
+  const PHONE = /(?<before>^|[^\d.,/-])(?<country>\+?55[ -]?)?(?<area>\(0?[1-9]\d\) ?|0?[1-9]\d[ -])?(?<number>9[ .]?\d{4}[ .-]?\d{4}|[2-5]\d{3}[ .-]?\d{4})(?!\d|[.,/-]\d)/gu;
+  const BARE_MOBILE = /(?<before>^|[^\d.,/-])(?:\+?55)?[1-9]\d9\d{8}(?!\d|[.,/-]\d)/gu;
+  const EMAIL = new RegExp(`(?<before>^|[^\\p{L}\\p{N}_.+-])(?:${W}|[.+-])+@(?:(?:${W}|-)+\\.)+${L}{2,}(?!${W}|-)`, "gu");
+  const near = (words) => new RegExp(`(?:^|${NO_W})(?:${words})(?!${W})`, "iu");
   const CPF_CONTEXT = near("cpf|documento|paciente|prontu[áa]rio|nascid[oa]|nascimento");
   const CNS_CONTEXT = near("cns|cart[ãa]o|sus|paciente|prontu[áa]rio");
   const PHONE_CONTEXT = near(`tel|telefone|fone|celular|whats${W}*|zap|contato|ligar|ligue|recado`);
@@ -39,7 +40,7 @@ const identifiers = (() => {
   `);
   const WORD = `${L}+(?:['’-]${L}+)*`;
   const PARTICLE = "(?:d[aeo]s?)";
-  const NAME = new RegExp(`(?<!${W})(?<lead>(?:[Nn]ome(?: completo)?(?: d[oa] paciente)?|NOME(?: DO PACIENTE)?)[ ]?:[ ]*`
+  const NAME = new RegExp(`(?<before>^|${NO_W})(?<lead>(?:[Nn]ome(?: completo)?(?: d[oa] paciente)?|NOME(?: DO PACIENTE)?)[ ]?:[ ]*`
     + "|(?:(?:[Pp]acientes?|PACIENTES?)|[Pp]cte?\\.?|[Uu]suári[oa]|[Gg]estante)(?:[ ]?:[ ]*|,?[ ]+)"
     + `(?:(?:de nome|chamad[oa]|(?:[Ss]r|[Ss]ra|[Dd]ona?|[Dd]r|[Dd]ra)(?!${W})\\.?)[ ]+)?)`
     + `(?<name>${WORD}(?:[ ](?:${PARTICLE}[ ])?${WORD}){0,5})`, "gu");
@@ -50,6 +51,9 @@ const identifiers = (() => {
   const digits = (text) => text.replace(/\D/g, "");
   const isNear = (text, found, context) => context.test(
     text.slice(Math.max(0, found.index - CONTEXT_CHARACTERS), found.index + found[0].length + CONTEXT_CHARACTERS / 2));
+  // All places of a rule, each without what stands before it.
+  const every = (text, rule) => [...text.matchAll(rule)].map(({ 0: whole, index, groups, ...parts }) =>
+    ({ ...parts, groups, 0: whole.slice(groups.before.length), index: index + groups.before.length }));
   const span = (found) => [found.index, found.index + found[0].length];
 
   function validCpf(number) {
@@ -68,22 +72,22 @@ const identifiers = (() => {
   }
 
   function cpfs(text) {
-    return [...text.matchAll(CPF)].filter((found) =>
-      validCpf(digits(found[0])) && ([2, 4, 6].filter((i) => found[i]).length >= 2 || isNear(text, found, CPF_CONTEXT))).map(span);
+    return every(text, CPF).filter((found) =>
+      validCpf(digits(found[0])) && ([3, 5, 7].filter((i) => found[i]).length >= 2 || isNear(text, found, CPF_CONTEXT))).map(span);
   }
 
   function cnss(text) {
-    return [...text.matchAll(CNS)].filter((found) =>
-      validCns(digits(found[0])) && ([2, 4, 6].every((i) => found[i]) || isNear(text, found, CNS_CONTEXT))).map(span);
+    return every(text, CNS).filter((found) =>
+      validCns(digits(found[0])) && ([3, 5, 7].every((i) => found[i]) || isNear(text, found, CNS_CONTEXT))).map(span);
   }
 
   function phones(text) {
-    const spans = [...text.matchAll(PHONE)].filter((found) => {
+    const spans = every(text, PHONE).filter((found) => {
       const { area, number } = found.groups;
       const separated = /-\d{4}$/.test(number) || (area || "").startsWith("(");
       return (area && separated) || isNear(text, found, PHONE_CONTEXT);
     }).map(span);
-    spans.push(...[...text.matchAll(BARE_MOBILE)].filter((found) => found[0][0] === "+" || isNear(text, found, PHONE_CONTEXT)).map(span));
+    spans.push(...every(text, BARE_MOBILE).filter((found) => found[0][0] === "+" || isNear(text, found, PHONE_CONTEXT)).map(span));
     let end = 0;
     return spans.sort((a, b) => a[0] - b[0] || a[1] - b[1]).filter(([start, stop]) => start >= end && ((end = stop), true));
   }
@@ -121,7 +125,7 @@ const identifiers = (() => {
 
   function names(text) {
     const spans = [];
-    for (const found of text.matchAll(NAME)) {
+    for (const found of every(text, NAME)) {
       const { lead, name } = found.groups;
       const start = found.index + lead.length;
       const length = nameLength(lead, name, text.slice(start + name.length));
@@ -131,7 +135,7 @@ const identifiers = (() => {
   }
 
   const FINDERS = [
-    ["CNS", cnss], ["CPF", cpfs], ["E-MAIL", (text) => [...text.matchAll(EMAIL)].map(span)], ["TELEFONE", phones], ["NOME", names],
+    ["CNS", cnss], ["CPF", cpfs], ["E-MAIL", (text) => every(text, EMAIL).map(span)], ["TELEFONE", phones], ["NOME", names],
   ];
 
   // The text without them, and which kinds were found.

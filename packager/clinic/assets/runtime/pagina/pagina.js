@@ -34,7 +34,7 @@ async function ask(question) {
 async function fill(question) {
   const turn = turns[turns.length - 1];
   const body = turn.article.querySelector(".text");
-  for (const old of turn.article.querySelectorAll(".remark, button")) old.remove();
+  for (const old of turn.article.querySelectorAll(":scope > .remark, :scope > button:not(.wrong)")) old.remove(); // a note that is open stays
   turn.article.setAttribute("aria-busy", "true"); // screen readers wait for the whole answer
   turn.cut = false;
   running = new AbortController();

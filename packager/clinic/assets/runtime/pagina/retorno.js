@@ -18,6 +18,7 @@
       sure: "Erase all notes on this computer? Export them first.",
     },
   };
+  const noted = new WeakMap(); // of each answer's article, what it holds by now
   let config = null, words = WORDS["pt-BR"], take = null, erase = null, asked = "";
 
   function notes() {
@@ -65,7 +66,7 @@
     return { kept: { format: 1, ...texts, recipe: config.recipe, version: config.version, model: config.model }, found: [...found] };
   }
 
-  function open(detail, opener) {
+  function open(article, opener) {
     const form = document.createElement("form");
     const label = document.createElement("label"), area = document.createElement("textarea");
     label.textContent = words.label;
@@ -74,7 +75,7 @@
     label.append(area);
     const close = () => { form.remove(); opener.hidden = false; opener.focus(); };
     form.append(label, button(words.keep, () => {
-      const { kept, found } = note(detail, area.value);
+      const { kept, found } = note(noted.get(article), area.value);
       const all = notes();
       const done = all.length < MOST && write([...all, kept]);
       const said = document.createElement("p");
@@ -100,7 +101,7 @@
   }
 
   document.addEventListener("configured", ({ detail }) => {
-    if (!detail.feedback) return;
+    if (!detail.feedback || typeof identifiers === "undefined") return; // without the rules nothing may be kept
     config = detail;
     words = WORDS[config.language] || WORDS.en;
     take = button(words.take, exported);
@@ -115,7 +116,11 @@
     if (!config) return;
     const question = detail.question || asked; // an answer that was cut and goes on comes without its question
     asked = question;
-    const opener = button(words.wrong, () => open({ ...detail, question }, opener));
+    noted.set(detail.article, { ...detail, question });
+    const before = detail.article.querySelector(":scope > .wrong");
+    if (before) before.hidden = Boolean(detail.article.querySelector(":scope > form")); // of an answer that went on
+    if (before) return;
+    const opener = button(words.wrong, () => open(detail.article, opener));
     opener.className = "wrong";
     detail.article.append(opener);
   });

@@ -18,19 +18,33 @@ function messages(kept) {
   return config.system ? [{ role: "system", content: config.system }, ...all] : all;
 }
 
-// The newest turns that leave room for an answer; the oldest question goes first, with its answer.
-async function fitting(signal) {
+// Do these turns leave room for an answer?
+async function fits(kept, signal) {
   const answer = Math.min(config.max_answer_tokens, Math.floor(config.context / 2));
-  let kept = turns.slice();
-  for (;;) {
-    const response = await send("contar", { messages: messages(kept) }, signal);
-    if (!response.ok) return kept; // it cannot be counted: the program says by itself what does not fit
-    const { input_tokens: count } = await response.json();
-    if (!(count + answer > config.context)) return kept;
-    const next = kept.findIndex((turn, index) => index > 0 && turn.role === "user");
-    if (next < 0) throw new Told(say.full);
-    kept = kept.slice(next);
+  const response = await send("contar", { messages: messages(kept) }, signal);
+  if (response.status === 413) return false; // more than the program takes at once
+  if (!response.ok) return true; // it cannot be counted: the program says by itself what does not fit
+  const { input_tokens: count } = await response.json();
+  return !(count + answer > config.context);
+}
+
+// The newest turns that leave room for an answer; the oldest question goes first, with its answer. Those that were left
+// out once stay out. Where one is not enough, twice as many are, and then the bounds are halved: few requests for any day.
+async function fitting(signal) {
+  const kept = turns.filter((turn) => !turn.out);
+  const from = kept.map((turn, index) => index).filter((index) => index === 0 || kept[index].role === "user");
+  let out = -1, within = 0; // of `from`: too many are kept from the first of the two on, from the second on they fit
+  while (!await fits(kept.slice(from[within]), signal)) {
+    if (within === from.length - 1) throw new Told(say.full);
+    [out, within] = [within, Math.min(2 * within + 1, from.length - 1)];
   }
+  while (within - out > 1) {
+    const middle = Math.floor((out + within) / 2);
+    if (await fits(kept.slice(from[middle]), signal)) within = middle;
+    else out = middle;
+  }
+  for (const turn of kept.slice(0, from[within])) turn.out = true;
+  return kept.slice(from[within]);
 }
 
 function failure(code, error) {
