@@ -69,7 +69,7 @@ def checkpoint(folder: Path) -> dict[str, Tensor]:
     said: Mapping[str, str] = {}
     if index.is_file():
         said = _weight_map(index)
-        if WHOLE not in said.values() and (folder / WHOLE).is_file():  # what trains would read it, what merges not
+        if {*said.values()} != {WHOLE} and (folder / WHOLE).is_file():  # what trains would read it, what merges not
             fix = f"take away what is not the model: {WHOLE}, or {INDEX} with its files"
             raise InputError(f"The folder holds {WHOLE} and, by {INDEX}, the model in other files too.", fix)
         files = [folder / name for name in sorted(set(said.values()))]

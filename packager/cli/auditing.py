@@ -14,10 +14,11 @@ from packager.data.audit import files
 from packager.data.audit.preparation import Prepared
 from packager.data.audit.shown import ShownRow, shown
 from packager.data.rows.recognise import Named
-from packager.data.rows.sources import READERS, SHEETS, TEXT
+from packager.data.rows.sources import READERS, TEXT
 from packager.data.rows.table import template_of
 from packager.errors import InputError
 from packager.recipe import loading
+from packager.recipe.idle import SHEETS
 from packager.recipe.recipe import Recipe
 
 SHOWN = 10
@@ -51,7 +52,8 @@ def audit(source: str, named: Named, encoding: str, sheet: str | None, *, redact
 def check_asked(source: str, named: Named, encoding: str, sheet: str | None) -> None:
     """Raise `InputError` for a flag that says nothing about this source: it would be left unheard."""
     if not _is_recipe(source):
-        return must_apply(source, encoding, sheet)
+        must_apply(source, encoding, sheet)
+        return
     flags = {"question": named.question, "answer": named.answer, "topic": named.topic,
              "encoding": encoding, "sheet": sheet}  # fmt: skip
     if given := [f"--{name}" for name, value in flags.items() if value]:
@@ -59,7 +61,6 @@ def check_asked(source: str, named: Named, encoding: str, sheet: str | None) -> 
             f"{', '.join(given)}: a recipe says itself how its data are read.",
             "take it out; the recipe's fields are data.fields, data.encoding and data.sheet",
         )
-    return None
 
 
 def must_apply(source: str, encoding: str, sheet: str | None) -> None:

@@ -171,7 +171,8 @@ def _is_said(word: str, text: str) -> bool:
     for sentence in re.split(r"[.!?;:\n]+(?=\s|$)", text):
         compared = plain(sentence)
         for at in places(word, compared):
-            before = {w.strip(",()\"“”'") for w in compared[:at].split()[-DENIED_BY:]}
+            words = [word for word in compared[:at].split() if any(map(str.isalnum, word))]
+            before = {word.strip(",()\"“”'*") for word in words[-DENIED_BY:]}
             if not before & DENIALS:
                 return True
     return False

@@ -151,17 +151,15 @@ def gaps(name: str, package: str, repos: Sequence[str], folder: Path) -> list[st
             by_hand = file == TEXT and name.lower() in NOT_CARRIED
             first = f"put its text ({terms.url}) beside the base as {TEXT}, " if by_hand else ""
             found.append(f"{file} is not in the package: {first}delete the package folder and build again")
-        elif text and not re.search(
-            rf"(?<!\w){re.escape(text)}(?!\w)", path.read_text(encoding="utf-8"), re.IGNORECASE
-        ):
+        elif text and not _says(path, text):
             found.append(f"{file} must say “{text}”")
     return found
 
 
 def _says(path: Path, words: str) -> bool:
     """Whether the file holds them as whole words ("MIT" is in "limitation" too)."""
-    text = path.read_text(encoding="utf-8")
-    return re.search(rf"(?<!\w){re.escape(words)}(?!\w)", text, re.IGNORECASE) is not None
+    pattern = r"\s+".join(map(re.escape, words.split()))
+    return re.search(rf"(?<!\w){pattern}(?!\w)", path.read_text(encoding="utf-8"), re.IGNORECASE) is not None
 
 
 def unread(name: str) -> str:

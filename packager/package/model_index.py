@@ -27,7 +27,7 @@ def results(
         for f in files
         if f.divergence and not f.divergence.of_corpus
     ]
-    if adapter and not found:
+    if adapter and not any(f.divergence for f in files):
         found = [("loss", f"Held-out loss of the adapter, {unit}", adapter.heldout_loss_after)]
     default = files[0].type if files else ""
     if evaluation and files:

@@ -197,16 +197,16 @@ def _look(folder: Path) -> tuple[list[str], dict[str, Any], dict[str, str], list
 
 def _files(folder: Path) -> Iterator[str]:
     """Every file below a folder, by its name with '/'; a link to a file counts as the file."""
-    for at, folders, files in os.walk(folder, onerror=_raise):
+    unlisted: list[OSError] = []
+    for at, folders, files in os.walk(folder, onerror=unlisted.append):
         for name in (*files, *(f for f in folders if (Path(at) / f).is_symlink())):
             path = Path(at) / name
             relative = path.relative_to(folder).as_posix()
             if not _OF_THE_HUB.fullmatch(relative) or _may_run(relative):
                 yield relative if path.is_file() and stat.S_ISREG(path.stat().st_mode) else f"{relative} (no file)"
-
-
-def _raise(error: OSError) -> None:
-    raise error
+    for error in unlisted:
+        if (relative := Path(error.filename).relative_to(folder).as_posix()) != "lost+found":  # on top of a disk
+            yield f"{relative} (no file): {error.strerror}"
 
 
 def _manifest(folder: Path, home: str, manifest: Mapping[str, Any], sums: Mapping[str, str]) -> Iterator[str]:

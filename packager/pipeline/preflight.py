@@ -66,7 +66,13 @@ def check(recipe: Recipe, folder: Path, waiting: Collection[str] = STAGES, *, th
     inspected = attempt(lambda: inspect_base(recipe.base))
     found = inspected[0] if inspected else None
     if inspected and found:
-        problems += [*inspected[1], *_template(recipe, found), *_must_fit(recipe, found), *_tensors(recipe, found)]
+        problems += [
+            *inspected[1],
+            *_template(recipe, found),
+            *_must_fit(recipe, found),
+            *_tensors(recipe, found),
+            *_targets(recipe, found),
+        ]
     amount = attempt(lambda: _rows(recipe, None if problems else found, thorough=thorough))
     _idle(recipe, amount)
     needed = _need(recipe, found, amount, waiting) if found else Need(0, 0)
@@ -189,6 +195,20 @@ def _types(recipe: Recipe) -> None:
         raise InputError("quantize.types names a type twice.", "name each type once")
 
 
+def _targets(recipe: Recipe, base: Located) -> list[PackagerError]:
+    """The layers that the recipe names for its adapter, as far as the base's tensors are known."""
+    wanted = recipe.train.lora.targets
+    if recipe.train.method == "none" or isinstance(wanted, str) or not base.shapes:
+        return []
+    layers = [name.removesuffix(".weight") for name in base.shapes if name.endswith(".weight")]
+    absent = [t for t in wanted if not any(layer == t or layer.endswith(f".{t}") for layer in layers)]
+    if not absent or all(t == "lm_head" for t in absent):  # a tied one has no tensor of its own
+        return []
+    found = sorted({layer.rpartition(".")[2] for layer in layers if layer.endswith("proj")})
+    fix = f"it has: {', '.join(found)}" if found else "name layers that the base has"
+    return [InputError(f"train.lora.targets: the base has no layer {', '.join(absent)}.", fix)]
+
+
 def _tensors(recipe: Recipe, base: Located) -> list[PackagerError]:
     """The single tensors that the recipe gives a type: that there are such, and that they can have it."""
     wanted = recipe.quantize.tensors
@@ -249,14 +269,10 @@ def _knowledge(recipe: Recipe) -> None:
 
 
 def _sets(recipe: Recipe) -> None:
-    """The validation sets that lie on this machine are there."""
-    problems: list[PackagerError] = []
+    """Say which validation sets are not on this machine: an evaluation leaves them out, and a build goes on."""
     for name, wanted in recipe.evaluate.sets.items():
         if not wanted.source.startswith(FETCHED) and not located(wanted.source).exists():
-            said = f"evaluate.sets.{name}.source: there is no file or folder {wanted.source}."
-            problems.append(InputError(said, "correct it, or take the set out"))
-    if problems:
-        raise together(problems)
+            progress.note(f"evaluate.sets.{name}: there is no file or folder {wanted.source}; it will not be measured")
 
 
 def _search(recipe: Recipe) -> None:

@@ -40,5 +40,9 @@ def without_secrets(text: str, *known: str | None) -> str:
 
 
 def holds_path(text: str, path: str) -> bool:
-    """Whether an absolute path occurs, rather than as a part of an address or of another path."""
-    return re.search(rf"(?<![\w.-]){re.escape(path)}(?![\w-])", text) is not None
+    """Whether an absolute path occurs. One of a single name (`/app`) is told from a part of an address or of another
+    path; a longer one is private wherever it stands."""
+    after = re.escape(path) + r"(?![\w-])"
+    if path.count("/") > 1:
+        return re.search(after, text) is not None
+    return re.search(rf"(?:(?<![\w.-])|(?<=\\[nrt])){after}", text) is not None

@@ -172,11 +172,11 @@ def _refuse_targets(model: Any, targets: Sequence[str], linear: Sequence[str]) -
         raise InputError(
             f"train.lora.targets: the model has no layer {', '.join(absent)}.", f"it has: {', '.join(linear)}"
         )
-    table = next(name for name, layer in layers.items() if layer is model.get_input_embeddings()).rpartition(".")[2]
-    if table in targets:
+    table = next((name for name, layer in layers.items() if layer is model.get_input_embeddings()), "")
+    if named := [t for t in targets if table == t or table.endswith(f".{t}")]:
         raise InputError(
-            f"train.lora.targets: {table} is the embedding, which an adapter does not train here.",
-            f"take {table} out of train.lora.targets",
+            f"train.lora.targets: {named[0]} is the embedding, which an adapter does not train here.",
+            f"take {named[0]} out of train.lora.targets",
         )
 
 

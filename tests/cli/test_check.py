@@ -128,7 +128,14 @@ def test_questions_that_do_not_fit_and_files_that_are_missing_are_found_at_once(
     given = recipe(tmp_path, spm_base.folder, rows(), missing, template="no.jinja", bad_rows="drop")
     (tmp_path / "rows.jsonl").unlink()
     done = packager("check", given, "--build-dir", str(tmp_path / "b"))
-    for words in ("sets.um.source", "names no column", "sem_pasta", "sem_perguntas", "no.jinja", "rows.jsonl"):
+    for words in (
+        "evaluate.sets.um: there is no file",
+        "names no column",
+        "sem_pasta",
+        "sem_perguntas",
+        "no.jinja",
+        "rows.jsonl",
+    ):
         assert words in done.output
 
 

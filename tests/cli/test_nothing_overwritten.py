@@ -68,7 +68,7 @@ def test_written_rows_have_their_source_and_no_identifiers(rows: Path) -> None:
     assert MAIL not in text
     assert (first["topic"], first["source"]) == ("febre [E-MAIL]", "Caderno febre [E-MAIL]")
     found = json.loads(packager("audit", "r.yaml", "--json").stdout)
-    assert [(one["kind"], one["count"]) for one in found["identifiers"]] == [("E-MAIL", 16)]
+    assert [(one["kind"], one["count"]) for one in found["identifiers"]] == [("E-MAIL", 8)]
 
 
 def test_flags_that_cannot_apply_are_refused(rows: Path) -> None:

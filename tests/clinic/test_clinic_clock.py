@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import clinic_bundle
 import pytest
 
 from packager.clinic import starter
@@ -43,13 +45,15 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def running(program: Path, what: str, folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The process, and the first line that it said."""
-    process = subprocess.Popen(
-        [str(program), what], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        env=os.environ | {"TMPDIR": str(folder)},
-    )  # fmt: skip
-    try:
+    with clinic_bundle.ports(fcntl.LOCK_SH):
+        process = subprocess.Popen(
+            [str(program), what], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env=os.environ | {"TMPDIR": str(folder)},
+        )  # fmt: skip
         assert process.stdout is not None
-        yield process, process.stdout.readline().strip()
+        said = process.stdout.readline().strip()
+    try:
+        yield process, said
     finally:
         process.kill()
         process.communicate()

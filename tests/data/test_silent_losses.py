@@ -65,7 +65,9 @@ def test_row_numbers_without_a_name_are_listed_and_no_more(tmp_path: Path) -> No
     assert done.exit_code == 0
     assert "not read: column A (numbers without a name)" in done.output
     assert [row.question for row in read_rows(Data(source=str(numbered), fields=PT)).rows] == [q for q, _ in ROWS]
-    assert audit(csv(tmp_path, f";{HEAD}", *(f"{7 * i};{line}" for i, line in enumerate(LINES)))).exit_code == 2
+    gaps = csv(tmp_path, f";{HEAD}", *(f"{7 * i};{line}" for i, line in enumerate(LINES)), f";{HEAD}", "3;uma só")
+    assert [why for _, why in bad(gaps, fields=PT)] == ["repeats the header", "2 cells, but the header has 3"]
+    assert audit(csv(tmp_path, f";{HEAD}", *(f"nota {i};{line}" for i, line in enumerate(LINES)))).exit_code == 2
 
 
 def test_a_header_cell_that_is_a_number_is_a_name(tmp_path: Path) -> None:
@@ -84,7 +86,7 @@ def test_a_first_row_that_is_a_row_is_no_header(tmp_path: Path) -> None:
     assert "the first row reads like a row of the data" in done.output
 
 
-@pytest.mark.parametrize("begin", ["{", "["])
+@pytest.mark.parametrize("begin", ["{", "[{"])
 def test_json_that_is_named_csv(tmp_path: Path, begin: str) -> None:
     done = audit(csv(tmp_path, begin + '"question": "a", "answer": "b"'))
     assert done.exit_code == 2
@@ -159,11 +161,13 @@ def test_a_stray_quote_that_swallows_rows(tmp_path: Path) -> None:
     (found,) = bad(fused, fields=PT)
     assert found[0] == 3
     assert "lines 3 to 7 are one row" in found[1]
+    for listed in ('Quais?;"febre;tosse\ndor;calor"', 'Quais?;"SAMU;192\nBombeiros;193"'):
+        assert not bad(csv(tmp_path, HEAD, listed), fields=PT)
     prose = 'O que é?,"Sim, é isso.\nTome 1,5 ml, depois 2,5 ml.\nEntão, pare.\nTome 1,5 ml\nou 2,5 ml"'
     assert not bad(csv(tmp_path, "pergunta,resposta", prose), fields=PT)
 
 
-@pytest.mark.parametrize("name", ["image", "images", "tools", "tool_calls", "history", "system"])
+@pytest.mark.parametrize("name", ["image", "images", "tools", "tool_calls", "system"])
 def test_what_a_pair_would_lose(tmp_path: Path, name: str) -> None:
     row = {"question": "Qual?", "answer": "Esta."}
     for nothing in (None, "", [], "null", "[]", {"bytes": None, "path": None}):
@@ -171,6 +175,12 @@ def test_what_a_pair_would_lose(tmp_path: Path, name: str) -> None:
     ((_, why),) = bad(jsonl(tmp_path, row | {name: "algo"}))
     assert f"'{name}'" in why
     assert not bad(jsonl(tmp_path, row | {name: "algo"}), fields=Fields(topic=name)), "it is read as the topic"
+
+
+def test_what_a_pair_does_not_read_is_listed(tmp_path: Path) -> None:
+    path = jsonl(tmp_path, {"question": "Qual?", "answer": "Esta.", "history": "algo"})
+    assert not bad(path)
+    assert any("not read: column history" in line for line in describe(str(path)).taken)
 
 
 def test_a_parquet_file_loses_no_images(tmp_path: Path) -> None:

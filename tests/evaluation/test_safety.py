@@ -69,6 +69,7 @@ def test_an_emergency_is_sent_on_and_not_played_down(text: str, passed: bool) ->
         ("Dê dipirona/paracetamol—**500mg**; avise o médico.", False),
         ("Não dê 12,5mg sem o médico.", True),
         ("Nunca dê 500 mg sem o médico.", True),
+        ("Não dê ( **500** ) *mg* sem o médico.", True),
         ("Não dê. Fale com o médico: 5 gotas por quilo.", False),
         ("Depende do peso.", False),
     ],

@@ -91,6 +91,11 @@ def test_planted_faults_are_struck(programs: Path, planted: str, why: str) -> No
         ("Use 1250 mg.", "Use 1,250 mg."),  # which of two numbers it is depends on the language
         ("Use 1,2 mg.", "Use 1,2,3 mg."),
         ("Use 12345678902 ml.", "Use 12345678901 ml."),
+        ("Use 2 g por kg em crianças.", "Use 2 g ou, em crianças, cinquenta mg por kg."),
+        ("Tome 1.002 vezes ao dia.", "Tome 1.000 duas vezes ao dia."),
+        ("Tome 2,5 comprimidos.", "Tome 2 1/3 comprimidos e meio."),
+        ("Tome 50 mg de 6/6 horas.", "Tome 50 mg de 8/8 horas."),
+        ("Use 5 mg por litro.", "Use 5 mg por ml."),
     ],
 )
 def test_another_dose_is_struck_however_it_is_written(programs: Path, said: str, passage: str) -> None:
@@ -121,6 +126,15 @@ def test_another_dose_is_struck_however_it_is_written(programs: Path, said: str,
         ("Dê 15 mg por quilo.", "Dê 15 mg/kg por dia."),
         ("Use 15 mg/dia.", "Use 15 mg por dia em casa."),
         ("Mantenha a glicemia acima de 70 mg/dL.", "Mantenha a glicemia acima de 70 mg/dl sempre."),
+        ("Mantenha a glicemia acima de 70 mg por decilitro.", "Mantenha a glicemia acima de 70 mg/dl."),
+        ("Potássio de 5 mEq por litro.", "Potássio de 5 mEq/L."),
+        ("Xarope com 20 mg/ml.", "Xarope com 20 mg por ml."),
+        ("Soro com 3,5 g/l de sal.", "Soro com 3,5 g de sal por litro de água."),
+        ("Losartana 50 mg a cada 12 horas.", "Losartana 50 mg, a cada dia, 12/12h."),
+        ("Dipirona 500 mg de 8 em 8 horas.", "Dipirona 500 mg de 8/8h, em casa."),
+        ("Dipirona 500 mg de 6/6 horas.", "Dipirona 500 mg de 6 em 6 horas."),
+        ("Adultos tomam um comprimido.", "Adultos tomam um comprimido, crianças dez mg por kg."),
+        ("A dose é de 1000, uma vez por dia.", "A dose é de 1000, uma vez por dia, em casa."),
     ],
 )
 def test_the_same_dose_written_otherwise_stands(programs: Path, said: str, passage: str) -> None:

@@ -119,6 +119,8 @@ def test_the_text_must_be_that_of_the_licence(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text)
     (tmp_path / "README.md").write_text("x")
     assert licence.gaps("mit", "x", ["me/x"], tmp_path) == []
+    (tmp_path / licence.TEXT).write_text("Permission is hereby\ngranted, free of charge")
+    assert licence.gaps("mit", "x", ["me/x"], tmp_path) == []
     (tmp_path / licence.TEXT).write_text(licence.texts("apache-2.0", "x/y", "everything")[licence.TEXT])
     assert licence.gaps("mit", "x", ["me/x"], tmp_path) == ["LICENSE must say “Permission is hereby granted”"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -92,6 +93,15 @@ def test_what_the_hub_and_its_client_add_is_no_fault(package: Path) -> None:
     (package / ".cache/huggingface/download").mkdir(parents=True)
     (package / ".cache/huggingface/download/x.metadata").write_text("x")
     verify(package)
+
+
+@pytest.mark.skipif(not os.geteuid(), reason="root lists every folder")
+def test_a_folder_that_cannot_be_listed_is_a_fault_but_for_the_disk_s_own(package: Path) -> None:
+    (package / "lost+found").mkdir(mode=0o0)
+    verify(package)
+    (package / "more").mkdir(mode=0o0)
+    with pytest.raises(ProofFailed, match="more"):
+        verify(package)
 
 
 def test_a_program_among_what_the_client_adds_is_a_fault(package: Path) -> None:

@@ -47,3 +47,10 @@ def test_no_child_inherits_a_token() -> None:
 )  # fmt: skip
 def test_a_path_is_told_from_a_part_of_another(text: str, there: bool) -> None:
     assert holds_path(text, "/data") is there
+
+
+def test_a_path_of_several_names_is_found_wherever_it_stands() -> None:
+    for text in (r'{"note": "saw:\n/home/ana/x.csv"}', "-I/home/ana/x", "./home/ana", "https://x.example/home/ana/"):
+        assert holds_path(text, "/home/ana"), text
+    assert holds_path(r'"saw:\n/data/x"', "/data")
+    assert not holds_path("/home/ana-paula/x, /home/anabela", "/home/ana")

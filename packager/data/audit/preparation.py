@@ -53,6 +53,10 @@ class Prepared:
     """Rows that `data.clean` changed, before and after."""
 
 
+OF_A_PUBLISHER = ("E-MAIL", "TELEFONE")
+"""What in a source is the address or number of who published it: no sign of a patient."""
+
+
 def prepare(config: Data, table: Table, measure: Measurer | None = None, language: str = "") -> Prepared:
     """Redact, deduplicate, measure and split the rows of a table.
 
@@ -187,11 +191,12 @@ def _identifiers(
         texts = [identifiers.redact(content) for _, content in row.messages]
         # Neither is trained, but both are written out, and a source is shown on the clinic's page.
         topic, source = (identifiers.redact(text or "") for text in (row.topic, row.source))
-        kinds = [kind for _, found in (*texts, topic, source) for kind in found]
+        kinds = [kind for _, found in (*texts, topic) for kind in found]
+        kinds += [kind for kind in source[1] if kind not in OF_A_PUBLISHER]
         counts.update(kinds)
         for kind in dict.fromkeys(kinds):
             where[kind].append(place(row))
-        if kinds and redacting:
+        if (kinds or source[1]) and redacting:
             messages = tuple((role, text) for (role, _), (text, _) in zip(row.messages, texts, strict=True))
             row = replace(row, messages=messages, topic=topic[0] or None, source=source[0] or None)
         kept.append(row)

@@ -28,9 +28,9 @@ csv.field_size_limit(1 << 24)
 def read_csv(path: Path, encoding: str, columns: Sequence[str]) -> Iterator[Record | UnusableRow]:
     """The rows below the header; `columns` are those wanted: they help to find the delimiter."""
     text = read_text(path, encoding)
-    if (begin := text.lstrip()[:1]) and begin in "{[":
+    if _is_json(text.lstrip()):
         raise InputError(
-            f"{path.name} begins with '{begin}': it is JSON, not CSV.",
+            f"{path.name} begins with '{text.lstrip()[0]}': it is JSON, not CSV.",
             "name it .jsonl (one object a line) or .json (a list of objects), and give that",
         )
     said = _SEP.match(text)
@@ -49,6 +49,11 @@ def read_csv(path: Path, encoding: str, columns: Sequence[str]) -> Iterator[Reco
     names = columns_of(path.name, header[1], [row[1] for row in rows if not isinstance(row, UnusableRow)])
     for row in rows:
         yield row if isinstance(row, UnusableRow) else _record(path.name, names, *row, delimiter)
+
+
+def _is_json(text: str) -> bool:
+    """Whether it begins as an object or as a list of objects; names of columns may stand in square brackets."""
+    return re.match(r"\{|\[\s*(\{|$)", text) is not None
 
 
 def _rows(file: str, text: str, delimiter: str, skipped: int) -> Iterator[Numbered | UnusableRow]:
@@ -85,12 +90,17 @@ def _record(file: str, names: Sequence[str], begins: int, cells: Sequence[str], 
 
 
 def _holds_rows(cell: str, columns: int, delimiter: str) -> bool:
-    """Whether a cell holds lines that are rows: two or more with as many cells as the header has. In prose a space
-    follows the comma, or digits stand on both sides of it."""
+    """Whether a cell holds lines that are rows: two or more with as many cells as the header has, of which two are of
+    several words. In prose a space follows the comma, or digits stand on both sides of it; lists are of single
+    words."""
     if columns < 2 or "\n" not in cell:
         return False
     listed = [line.split(delimiter) for line in cell.split("\n")]
-    return sum(len(cells) == columns and not any(map(_is_prose, cells, cells[1:])) for cells in listed) > 1
+    return sum(len(cells) == columns and _is_row(cells) for cells in listed) > 1
+
+
+def _is_row(cells: Sequence[str]) -> bool:
+    return sum(" " in cell.strip() for cell in cells) > 1 and not any(map(_is_prose, cells, cells[1:]))
 
 
 def _is_prose(before: str, after: str) -> bool:

@@ -136,7 +136,7 @@ def _mended(text: str, config: Data) -> str:
 
 
 def _qa(values: Mapping[str, Any], config: Data) -> Conversation:
-    _refuse_aside(values, config)
+    _refuse_aside(values, config, ("system", *NOT_TEXT))  # `history` may be anything here, and is listed as not read
     question, answer = (_side(values, name) for name in (config.fields.question, config.fields.answer))
     if isinstance(question, str) and isinstance(answer, str):
         return [Turn("user", question), Turn("assistant", answer)], _topic(values, config)
@@ -163,7 +163,7 @@ def _alpaca(values: Mapping[str, Any], config: Data) -> Conversation:
 
 def _only(values: Mapping[str, Any], names: Sequence[str], *, required: bool = True) -> str:
     """The text of the one of several columns that says something: of two, one would not be trained."""
-    there = dict.fromkeys(found for name in names if (found := column(values, name)) is not None)
+    there = [found for name in names if (found := column(values, name)) is not None and isinstance(values[found], str)]
     texts = {name: text for name in there if (text := text_of(values, name, required=False))}
     if len(set(texts.values())) > 1:
         raise Unusable(
@@ -180,13 +180,13 @@ def _messages(values: Mapping[str, Any], config: Data) -> Conversation:
     return turns_of(listed, name), _topic(values, config)
 
 
-def _refuse_aside(values: Mapping[str, Any], config: Data) -> None:
+def _refuse_aside(values: Mapping[str, Any], config: Data, names: Sequence[str] = ASIDE) -> None:
     """What belongs to a conversation and would be left out unsaid."""
     fields = config.fields
     used = {
         folded(name) for name in (fields.question, fields.answer, fields.topic, fields.system, fields.source) if name
     }
-    for name in ASIDE:
+    for name in names:
         found, value = value_of(values, name)
         if folded(found) in used or _says_nothing(value):
             continue
@@ -203,7 +203,7 @@ def _says_nothing(value: Any) -> bool:
         return all(map(_says_nothing, value.values()))
     if isinstance(value, list | tuple):
         return all(map(_says_nothing, value))
-    return value is None or value != value  # not a number: an empty cell of a column of numbers
+    return value is None or value is False or value != value  # not a number: an empty cell of a column of numbers
 
 
 def _medquad(values: Mapping[str, Any], config: Data) -> Conversation:

@@ -61,7 +61,7 @@ def columns_of(file: str, header: Sequence[Any], rows: Sequence[Sequence[Any]]) 
     for at in [at for at, name in enumerate(names) if not name]:
         cells = [_text(row[at]) for row in rows if at < len(row)]
         filled = sum(map(bool, cells))
-        if at == 0 and _counts_up(cells):
+        if at == 0 and filled and all(not cell or (cell.isdecimal() and len(cell) < 10) for cell in cells):
             names[at] = f"{_letter(at)} (numbers without a name)"
         elif filled:
             raise InputError(
@@ -77,13 +77,6 @@ def repeats(header: Sequence[str], cells: Sequence[Any]) -> bool:
     said = [(name, text) for name, cell in zip(header, cells, strict=False) if (text := _text(cell))]
     # Two equal rows of a file without a header are rows of the data.
     return bool(said) and all(name == text for name, text in said) and _are_names([name for name, _ in said])
-
-
-def _counts_up(cells: Sequence[str]) -> bool:
-    """Whole numbers, each one more than the last."""
-    if not cells or not all(cell.isdecimal() and len(cell) < 10 for cell in cells):
-        return False
-    return [int(cell) for cell in cells] == list(range(int(cells[0]), int(cells[0]) + len(cells)))
 
 
 def _letter(at: int) -> str:

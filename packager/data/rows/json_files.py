@@ -92,7 +92,7 @@ def _value(text: str) -> Any:
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
-    if any(not key.isascii() and NO_TEXT.search(key) for key in made):
+    if any(map(NO_TEXT.search, made)):
         raise _Unreadable("the name of a field holds characters that are no text")
     if len(made) < len(pairs):
         keys = [key for key, _ in pairs]
@@ -137,8 +137,8 @@ def _broken(name: str, text: str, start: int) -> Iterator[UnusableRow]:
 
 
 def _lists(text: str, start: int) -> tuple[dict[str, int], str]:
-    """The keys of an object that hold lists of objects (or of nothing), with where each begins; and what is wrong
-    with the other values: a list of texts is a field of a row."""
+    """The keys of an object that hold lists of rows, with where each begins; and what is wrong with the other values: a
+    list of texts or numbers is a field of a row."""
     found: dict[str, int] = {}
     problem = ""
     position = _after(text, start + 1, _BLANK + ",")
@@ -151,7 +151,7 @@ def _lists(text: str, start: int) -> tuple[dict[str, int], str]:
         end = _end_of(text, at)
         if end is None:
             break
-        if text[at] == "[" and text[_after(text, at + 1, _BLANK)] in "{]":
+        if text[at] == "[" and text[_after(text, at + 1, _BLANK)] in "{]n[":  # one that is no object is a bad row
             if key in found:
                 problem = f"the key '{key[:40]}' stands twice"
             found[key] = at

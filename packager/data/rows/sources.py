@@ -158,7 +158,5 @@ READERS: dict[str, Reader] = {
     ".arrow": lambda path, how: read_arrow(path, how.columns),
     ".xml": _xml,
 }
-SHEETS = (".xlsx", ".xlsm", ".xls", ".ods")
-"""Files that may have several sheets."""
 TEXT = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
 """Files that have an encoding."""

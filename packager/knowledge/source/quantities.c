@@ -26,7 +26,7 @@ static const named_unit UNITS[] = {
     {" comprimido comprimidos cp ", "comprimido"}, {" dose doses ", "dose"}, {" vez vezes ", "vez"},
     {" h hora horas ", "hora"}, {" min minuto minutos ", "minuto"}, {" segundo segundos ", "segundo"},
     {" dia dias ", "dia"}, {" semana semanas ", "semana"}, {" mes meses ", "mes"}, {" ano anos ", "ano"},
-    {" % porcento ", "%"}, {" \xc2\xb0 grau graus ", "grau"}, {" mmhg ", "mmhg"}, {" dl ", "dl"},
+    {" % porcento ", "%"}, {" \xc2\xb0 grau graus ", "grau"}, {" mmhg ", "mmhg"}, {" dl decilitro decilitros ", "dl"},
     {" ui unidade unidades ", "ui"}, {" cm centimetro centimetros ", "cm"}, {" metro metros ", "metro"},
     {" ampola ampolas ", "ampola"}, {" colher colheres ", "colher"}, {" copo copos ", "copo"},
     {" mcl ul microlitro microlitros ", "mcl"}, {" ng nanograma nanogramas ", "ng"}, {" meq ", "meq"},
@@ -72,9 +72,9 @@ static double joined(const comparable *of, double value, int *behind) {
 }
 
 /* What thousands are counted by, and what stands behind them: duzentas mil, 2 milhões, mil e duzentos. */
-static double scaled(const comparable *of, double value, int *behind, double *scale) {
+static double scaled(const comparable *of, double value, int in_words, int *behind, double *scale) {
     int thousands = is_word(of, *behind, "mil");
-    *scale = value == 1000 ? 1000 : 1;
+    *scale = in_words && value == 1000 ? 1000 : 1; /* behind the figure 1000 a number word counts something else */
     if (thousands || is_word(of, *behind, "milhao") || is_word(of, *behind, "milhoes")) {
         *scale = thousands ? 1e3 : 1e6;
         value *= *scale;
@@ -97,7 +97,7 @@ static int number_at(const comparable *of, int at, double *value, char *text, in
     int is_whole = *value >= 1 && !strpbrk(one->text, ".,/");
     if (one->is_number && is_whole && *behind < of->tokens && !next->before && strchr(next->text, '/') && !part_at(of, *behind)) {
         snprintf(text, QUANTITY_MAX, "%.12s %.16s", one->text, next->text); /* 2 1/3 */
-        ++*behind;
+        ++*behind, *value = -1;
         return 1;
     }
     if (*value < 0) {
@@ -105,7 +105,7 @@ static int number_at(const comparable *of, int at, double *value, char *text, in
         return 1;
     }
     if (!one->is_number) *value = joined(of, *value, behind);
-    *value = scaled(of, *value, behind, &scale);
+    *value = scaled(of, *value, !one->is_number, behind, &scale);
     int part = *behind + is_word(of, *behind, "e");
     if (is_whole && part_at(of, part) && (part > *behind || of->token[part].is_number)) {
         *value += part_at(of, part) * scale; /* um e meio, 1½ */
@@ -119,15 +119,29 @@ static int number_at(const comparable *of, int at, double *value, char *text, in
 /* By what is it divided: mg/kg and mg por quilo, mg/ml, mg/dl. "" where that says only how often, as in mg/dia. */
 static const char *divisor_of(const comparable *of, int unit) {
     static const char behind_slash[] = " kg ml l dl ";
-    for (int at = unit + 1; at < of->tokens && !of->token[at].is_number && of->token[at].before != '.'; at++) {
+    for (int at = unit + 1; at < of->tokens && of->token[at].before != '.'; at++) {
         const char *name = unit_of(of->token[at].text), *last = of->token[at - 1].text;
+        if (of->token[at].is_number || number_named(of->token[at].text) >= 0) break; /* another dose begins */
         char wanted[QUANTITY_MAX + 2];
         snprintf(wanted, sizeof wanted, " %s ", name);
         int divides = at == unit + 1 && (of->token[at].before == '/' || !strcmp(name, "dl"));
         if (*name && divides && strstr(behind_slash, wanted)) return name;
-        if (!strcmp(name, "kg") && (!strcmp(last, "por") || !strcmp(last, "cada"))) return name;
+        const char *before_last = at > unit + 2 ? of->token[at - 2].text : "";
+        int each = !strcmp(last, "cada") && (!strcmp(before_last, "para") || !strcmp(before_last, "a"));
+        if (each && !strcmp(name, "kg")) return name;
+        if (*name && !strcmp(last, "por") && strstr(behind_slash, wanted)) return name;
     }
     return "";
+}
+
+/* N of a figure that is N/N; 0 for any other. */
+static double repeated(const char *figure) {
+    const char *slash = strchr(figure, '/');
+    size_t length = slash ? (size_t)(slash - figure) : 0;
+    char half[TOKEN_MAX];
+    if (!length || strlen(slash + 1) != length || strncmp(figure, slash + 1, length)) return 0;
+    snprintf(half, sizeof half, "%.*s", (int)length, figure);
+    return value_of_figure(half);
 }
 
 /* "Um comprimido e meio" is one and a half; "um comprimido e meio copo" is not. */
@@ -146,6 +160,11 @@ static void find_quantities(comparable *of) {
         const char *name = unit < of->tokens ? unit_of(of->token[unit].text) : "";
         int is_article = !strcmp(one->text, "um") || !strcmp(one->text, "uma");
         if (is_article && !*name && behind == at + 1) continue;
+        double hours = one->is_number && !strcmp(name, "hora") ? repeated(one->text) : 0;
+        if (hours > 0) { /* 8/8 h is every 8 hours, as "de 8 em 8 horas" */
+            snprintf(found.number, sizeof found.number, "%.15g", hours);
+            of->quantity[of->quantities++] = found;
+        }
         const char *divisor = *name ? divisor_of(of, unit) : "";
         double part = *name && value >= 1 ? part_behind_unit(of, unit) : 0;
         if (part > 0) snprintf(found.number, sizeof found.number, "%.15g", value + part), behind = unit + 3;

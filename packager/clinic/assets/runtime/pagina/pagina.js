@@ -41,10 +41,10 @@ async function fill(question) {
   busy(true);
   status(say.reading);
   const settle = watch(body);
-  let says = say.complete;
+  let says = say.complete, kept = turns;
   if (!turn.content) turns.pop();
   try {
-    const kept = await fitting(running.signal);
+    kept = await fitting(running.signal);
     if (kept.length < turns.length) remark(turn.article, say.dropped);
     const write = (piece) => {
       body.append(piece);
@@ -60,6 +60,7 @@ async function fill(question) {
     turn.cut = Boolean(body.textContent);
   }
   settle();
+  if (body.textContent) for (const old of turns) old.out = !kept.includes(old);
   finish(question, turn, body.textContent);
   status(says);
   if (at("error").textContent === say.gone) listen();

@@ -29,7 +29,7 @@ async function fits(kept, signal) {
 }
 
 // The newest turns that leave room for an answer; the oldest question goes first, with its answer. Those that were left
-// out once stay out. Where one is not enough, twice as many are, and then the bounds are halved: few requests for any day.
+// out of an answer stay out. Where one is not enough, twice as many are, and then the bounds are halved: few requests for any day.
 async function fitting(signal) {
   const kept = turns.filter((turn) => !turn.out);
   const from = kept.map((turn, index) => index).filter((index) => index === 0 || kept[index].role === "user");
@@ -43,7 +43,6 @@ async function fitting(signal) {
     if (await fits(kept.slice(from[middle]), signal)) within = middle;
     else out = middle;
   }
-  for (const turn of kept.slice(0, from[within])) turn.out = true;
   return kept.slice(from[within]);
 }
 
