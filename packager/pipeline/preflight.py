@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -73,7 +73,8 @@ def check(recipe: Recipe, folder: Path, waiting: Collection[str] = STAGES, *, th
             *_tensors(recipe, found),
             *_targets(recipe, found),
         ]
-    amount = attempt(lambda: _rows(recipe, None if problems else found, thorough=thorough))
+    asked = [q.ask for q in (*recipe.smoke, *recipe.evaluate.probes)] if "data" in waiting else []
+    amount = attempt(lambda: _rows(recipe, None if problems else found, asked, thorough=thorough))
     _idle(recipe, amount)
     needed = _need(recipe, found, amount, waiting) if found else Need(0, 0)
     attempt(lambda: check_room(needed, folder))
@@ -138,7 +139,7 @@ def _need(recipe: Recipe, found: Located, amount: Amount | None, waiting: Collec
     )
 
 
-def _rows(recipe: Recipe, found: Located | None, *, thorough: bool) -> Amount | None:
+def _rows(recipe: Recipe, found: Located | None, asked: Sequence[str], *, thorough: bool) -> Amount | None:
     """What the data stage would refuse: with the base's prompt, where there is a base that can be used."""
     try:
         given = template_of(recipe.data)
@@ -146,7 +147,6 @@ def _rows(recipe: Recipe, found: Located | None, *, thorough: bool) -> Amount | 
         found = None  # `check_data` says it again, with what else is wrong with the data
     if found is None:
         return check_data(recipe.data, thorough=thorough)
-    asked = [*(smoke.ask for smoke in recipe.smoke), *(probe.ask for probe in recipe.evaluate.probes)]
     with prompt_of(found.path, given) as prompt:
         return check_data(recipe.data, prompt, recipe.serve, asked, thorough=thorough)
 

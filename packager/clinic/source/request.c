@@ -48,9 +48,8 @@ int read_request(const char *text, size_t size, request *out) {
     size_t kept = size < MOST_HEAD ? size : MOST_HEAD;
     memcpy(head, text, kept);
     head[kept] = 0;
-    if (strlen(head) < kept) return -1; /* a zero in it */
     char *end = strstr(head, "\r\n\r\n");
-    if (!end) return kept < MOST_HEAD ? 0 : -1;
+    if (!end) return kept < MOST_HEAD && strlen(head) == kept ? 0 : -1; /* too long, or a zero in it */
     *out = (request){0};
     char *line = head, *stop = strstr(line, "\r\n"), version[4];
     *stop = 0;
