@@ -50,7 +50,9 @@ class Checked:
     need: Need
 
 
-def check(recipe: Recipe, folder: Path, waiting: Collection[str] = STAGES, *, thorough: bool = True) -> Checked:
+def check(
+    recipe: Recipe, folder: Path, waiting: Collection[str] = ("data", *STAGES), *, thorough: bool = True
+) -> Checked:
     """Check all that can be known before the first stage; returns the base that was found, and what the rows are.
 
     Disk and memory are asked for the stages in `waiting` only; without `thorough`, many rows are not counted. Raises
@@ -73,7 +75,8 @@ def check(recipe: Recipe, folder: Path, waiting: Collection[str] = STAGES, *, th
             *_tensors(recipe, found),
             *_targets(recipe, found),
         ]
-    asked = [q.ask for q in (*recipe.smoke, *recipe.evaluate.probes)] if "data" in waiting else []
+    asked = [*(one.ask for one in recipe.smoke), *(one.ask for one in recipe.evaluate.probes)]
+    asked = asked if "data" in waiting else []  # of rows that are made, an evaluation leaves out what does not fit
     amount = attempt(lambda: _rows(recipe, None if problems else found, asked, thorough=thorough))
     _idle(recipe, amount)
     needed = _need(recipe, found, amount, waiting) if found else Need(0, 0)
